@@ -1,0 +1,16 @@
+//! What the eBPF programs write and user space reads: the ring buffer's records and the counters of
+//! the ledger.
+//!
+//! Only integers with explicit padding stand in these structs, in the byte order of the machine.
+//! Size and offsets are asserted at compile time, for the BPF target as for user space.
+#![no_std]
+#![forbid(unsafe_op_in_unsafe_fn)]
+
+mod counters;
+mod record;
+
+pub use counters::Counters;
+pub use record::{
+    DIRECTION_EGRESS, DIRECTION_INGRESS, LINK_ETHERNET, LINK_RAW, MAX_CAPTURED_LENGTH, RECORD_DATA,
+    RecordHeader, SIZE_CLASSES,
+};

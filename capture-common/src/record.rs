@@ -1,0 +1,80 @@
+use core::mem::{offset_of, size_of};
+
+/// What stands before each packet's bytes in a ring buffer record: 24 bytes.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// Nanoseconds of the clock that the program was loaded for: `CLOCK_TAI` where the kernel has
+    /// `bpf_ktime_get_tai_ns` (6.1), else `CLOCK_MONOTONIC`.
+    pub timestamp: u64,
+    /// Bytes of the packet on the wire, a VLAN tag put back by the program included.
+    pub original_length: u32,
+    /// Bytes that follow this header; the record itself is as long as its size class.
+    pub captured_length: u32,
+    /// Index of the interface that the packet was seen on.
+    pub ifindex: u32,
+    /// [`DIRECTION_INGRESS`] or [`DIRECTION_EGRESS`].
+    pub direction: u8,
+    /// [`LINK_ETHERNET`] or [`LINK_RAW`].
+    pub link: u8,
+    /// `PACKET_HOST`, `PACKET_BROADCAST`, ... of `linux/if_packet.h`.
+    pub packet_type: u8,
+    /// Always 0.
+    pub padding: u8,
+}
+
+/// The packet came in through the interface.
+pub const DIRECTION_INGRESS: u8 = 0;
+/// The packet goes out through the interface.
+pub const DIRECTION_EGRESS: u8 = 1;
+
+/// The bytes begin with an Ethernet header.
+pub const LINK_ETHERNET: u8 = 0;
+/// The bytes begin with an IPv4 or IPv6 header.
+pub const LINK_RAW: u8 = 1;
+
+/// Where a record's packet bytes begin.
+pub const RECORD_DATA: usize = size_of::<RecordHeader>();
+
+/// Bytes of packet that a record of each size class can hold, ascending.
+///
+/// `bpf_ringbuf_reserve` takes only a size known to the verifier. The classes follow the sizes that
+/// packets have: acknowledgements, small requests, an Ethernet frame of 1,514 bytes and a tag or
+/// two, jumbo frames, and what segmentation offload puts together. Each makes a record (header and
+/// the ring buffer's own 8 bytes included) of a multiple of 32 bytes.
+pub const SIZE_CLASSES: [u32; 12] = [
+    64,
+    96,
+    160,
+    288,
+    544,
+    1056,
+    1536,
+    2592,
+    4608,
+    9248,
+    20_512,
+    MAX_CAPTURED_LENGTH,
+];
+
+/// The longest that is captured of one packet: an IP datagram of 65,535 bytes with its Ethernet
+/// header and two VLAN tags, rounded up to a record's alignment. A longer one (BIG TCP) is truncated
+/// and counted.
+pub const MAX_CAPTURED_LENGTH: u32 = 65_568;
+
+const _: () = {
+    assert!(size_of::<RecordHeader>() == 24);
+    assert!(offset_of!(RecordHeader, timestamp) == 0);
+    assert!(offset_of!(RecordHeader, original_length) == 8);
+    assert!(offset_of!(RecordHeader, captured_length) == 12);
+    assert!(offset_of!(RecordHeader, ifindex) == 16);
+    assert!(offset_of!(RecordHeader, direction) == 20);
+    assert!(offset_of!(RecordHeader, link) == 21);
+    assert!(offset_of!(RecordHeader, packet_type) == 22);
+    assert!(offset_of!(RecordHeader, padding) == 23);
+    let mut class = 0;
+    while class < SIZE_CLASSES.len() {
+        assert!((SIZE_CLASSES[class] as usize + RECORD_DATA + 8).is_multiple_of(32));
+        class += 1;
+    }
+};

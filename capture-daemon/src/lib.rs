@@ -1,0 +1,5 @@
+//! Records packets from network interfaces into rotating, compressed capture files.
+
+pub mod ledger;
+pub mod pipeline;
+pub mod spec;

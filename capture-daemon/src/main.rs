@@ -1,0 +1,2 @@
+//! The recorder's program.
+fn main() {}

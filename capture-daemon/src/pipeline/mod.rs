@@ -1,0 +1,3 @@
+//! The way of a packet in user space: ring buffer, drain, encode, compress, write, retain.
+
+pub mod packet;

@@ -1,0 +1,138 @@
+//! What a capture is to do, as validated domain types: what a command line, a configuration file or
+//! a request is turned into, once, at the edge.
+
+use std::{path::PathBuf, time::Duration};
+
+mod name;
+
+pub use name::{CaptureName, NameError};
+
+/// A whole capture.
+#[derive(Debug, Clone)]
+pub struct CaptureSpec {
+    /// Names the capture, its files and its manifest.
+    pub name: CaptureName,
+    /// Which interfaces, by name or pattern; never empty.
+    pub interfaces: Vec<InterfacePattern>,
+    /// Which of an interface's two ways.
+    pub direction: Direction,
+    /// Most bytes kept of a packet, a VLAN tag included.
+    pub snaplen: u32,
+    /// Size of the ring buffer in bytes: a power of two and a multiple of the page size.
+    pub ring_size: u32,
+    /// Where and how files are written.
+    pub output: OutputSpec,
+    /// When the capture stops by itself.
+    pub limits: Limits,
+}
+
+/// An interface by name, by glob (`*`, `?`, `[...]`), or every interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InterfacePattern {
+    /// Every interface, also those that appear later.
+    Any,
+    /// The interface of this name; it must exist when the capture starts.
+    Name(String),
+    /// Every interface whose name matches, also those that appear later.
+    Glob(String),
+}
+
+/// Which packets of an interface are captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Those received.
+    In,
+    /// Those sent.
+    Out,
+    /// Both.
+    InOut,
+}
+
+/// When a capture stops by itself; whichever comes first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// After this long.
+    pub duration: Option<Duration>,
+    /// After so many packets have been written; exactly so many are.
+    pub packets: Option<u64>,
+}
+
+/// Where and how files are written.
+#[derive(Debug, Clone)]
+pub struct OutputSpec {
+    /// The directory; made (0700) when it is missing.
+    pub directory: PathBuf,
+    /// The file format.
+    pub format: Format,
+    /// The compression of the files.
+    pub compression: Compression,
+    /// When it is done.
+    pub compress_when: CompressWhen,
+    /// When a file is finished and the next one begun.
+    pub rotation: Rotation,
+    /// Which finished files are removed.
+    pub retention: Retention,
+    /// Whether the SHA-256 of each file goes into the manifest.
+    pub digest: bool,
+}
+
+/// A capture file format; both with nanosecond timestamps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// draft-ietf-opsawg-pcapng: interfaces, directions and statistics in the file.
+    Pcapng,
+    /// The classic format of libpcap (magic 0xa1b23c4d): one link type per file.
+    Pcap,
+}
+
+/// A compression codec and its level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Plain files.
+    None,
+    /// RFC 1952 members, level 0 to 9.
+    Gzip(u32),
+    /// RFC 8878 frames, level 1 to 22.
+    Zstd(i32),
+}
+
+/// When files are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompressWhen {
+    /// While they are written.
+    Streaming,
+    /// After rotation: the newest file is plain, at once readable by everything.
+    Rotated,
+}
+
+/// When a file is finished and the next one begun; whichever comes first, never if all are `None`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// Before it would grow past so many bytes on disk.
+    pub size: Option<u64>,
+    /// On multiples of this, counted in UTC, also when no packet comes.
+    pub interval: Option<Duration>,
+    /// After so many packets.
+    pub packets: Option<u64>,
+}
+
+/// Which finished files of the capture are removed, the oldest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Retention {
+    /// While there are more than so many.
+    pub max_files: Option<u32>,
+    /// While they hold more than so many bytes, the file being written included.
+    pub max_bytes: Option<u64>,
+    /// The capture's own files are removed while the file system has less than this left; when none
+    /// is left to remove, the capture ends.
+    pub min_free: Option<MinFree>,
+}
+
+/// Free space to keep on the file system of the capture's directory.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MinFree {
+    /// Bytes.
+    Bytes(u64),
+    /// Per cent of the file system's size, 0 to 100.
+    Percent(f64),
+}

@@ -1,0 +1,82 @@
+use std::fmt;
+
+/// The name of a capture. It becomes part of file names, so it can hold nothing that means something
+/// to a path: 1 to 63 ASCII letters, digits, `-`, `_` and `.`, beginning with a letter or digit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CaptureName(String);
+
+/// Why a name cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "name {name:?} {reason}: use 1 to 63 of a-z, A-Z, 0-9, '-', '_' and '.', beginning with a \
+     letter or digit"
+)]
+pub struct NameError {
+    name: String,
+    reason: &'static str,
+}
+
+const LONGEST: usize = 63;
+
+impl CaptureName {
+    /// Takes a name that can be part of a file name.
+    pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
+        let name = name.into();
+        match reason_against(&name) {
+            None => Ok(Self(name)),
+            Some(reason) => {
+                let name = name.chars().take(LONGEST + 1).collect();
+                Err(NameError { name, reason })
+            }
+        }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CaptureName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn reason_against(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("is empty")
+    } else if name.len() > LONGEST {
+        Some("is too long")
+    } else if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        Some("begins with neither a letter nor a digit")
+    } else if name.contains("..") {
+        Some("holds \"..\"")
+    } else if !name
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+    {
+        Some("holds a character that cannot be in it")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CaptureName;
+
+    #[test]
+    fn a_name_cannot_reach_outside_its_directory() {
+        for name in [
+            "", "a/b", "..", "a..b", "/etc", ".hidden", "-rf", "a b", "a\0b", "é",
+        ] {
+            assert!(CaptureName::new(name).is_err(), "{name:?} was taken");
+        }
+        assert!(CaptureName::new("x".repeat(64)).is_err());
+        for name in ["a", "web-1", "pod.eth0_7", &"x".repeat(63)] {
+            assert!(CaptureName::new(name).is_ok(), "{name:?} was refused");
+        }
+    }
+}
