@@ -22,10 +22,16 @@ pub struct Counters {
 
 const _: () = assert!(size_of::<Counters>() == 40);
 
-// SAFETY: `repr(C)`, five u64 and nothing else: every bit pattern is valid and there is no padding.
+/// Most interfaces with counters of their own that one capture can have at a time.
+pub const INTERFACES: u32 = 16_384;
+
+/// The key under which packets of an interface without counters are counted: no interface has it.
+pub const UNKNOWN_INTERFACE: u32 = 0;
+
 #[cfg(feature = "user")]
 #[expect(
     unsafe_code,
     reason = "aya reads map values only of types that are marked so"
 )]
+// SAFETY: `repr(C)`, five u64 and nothing else: every bit pattern is valid and there is no padding.
 unsafe impl aya::Pod for Counters {}

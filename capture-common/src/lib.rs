@@ -9,8 +9,8 @@
 mod counters;
 mod record;
 
-pub use counters::Counters;
+pub use counters::{Counters, INTERFACES, UNKNOWN_INTERFACE};
 pub use record::{
-    DIRECTION_EGRESS, DIRECTION_INGRESS, LINK_ETHERNET, LINK_RAW, MAX_CAPTURED_LENGTH, RECORD_DATA,
-    RecordHeader, SIZE_CLASSES,
+    DIRECTION_EGRESS, DIRECTION_INGRESS, LINK_ETHERNET, LINK_RAW, MAX_CAPTURED_LENGTH,
+    PROGRAMS_LENGTH, RECORD_DATA, RecordHeader, SIZE_CLASSES, program_index,
 };

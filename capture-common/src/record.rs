@@ -33,6 +33,15 @@ pub const LINK_ETHERNET: u8 = 0;
 /// The bytes begin with an IPv4 or IPv6 header.
 pub const LINK_RAW: u8 = 1;
 
+/// How many capture programs there are.
+pub const PROGRAMS_LENGTH: u32 = 4;
+
+/// Where the capture program for a direction and a link stands in the map `PROGRAMS`.
+#[must_use]
+pub const fn program_index(direction: u8, link: u8) -> u32 {
+    direction as u32 + 2 * link as u32
+}
+
 /// Where a record's packet bytes begin.
 pub const RECORD_DATA: usize = size_of::<RecordHeader>();
 

@@ -1,5 +1,7 @@
 //! Records packets from network interfaces into rotating, compressed capture files.
 
+pub mod attach;
+pub mod kernel;
 pub mod ledger;
 pub mod pipeline;
 pub mod spec;

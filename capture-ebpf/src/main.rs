@@ -1,10 +1,39 @@
+//! The TC programs: one for each direction and kind of link, all of them [`capture::capture`].
+//!
+//! Whatever happens to a packet in here, the verdict is always the same: the next program has its
+//! turn. `TC_ACT_UNSPEC` and `TCX_NEXT` are both -1.
 #![no_std]
 #![no_main]
 
+mod capture;
+mod config;
+mod maps;
+mod wakeup;
+
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, macros::classifier, programs::TcContext};
+use capture_common::{DIRECTION_EGRESS, DIRECTION_INGRESS, LINK_ETHERNET, LINK_RAW};
 
 #[classifier]
-pub fn capture_ingress(_: TcContext) -> i32 {
+pub fn captured_eth_in(context: TcContext) -> i32 {
+    capture::capture::<DIRECTION_INGRESS, LINK_ETHERNET>(&context);
+    TC_ACT_UNSPEC
+}
+
+#[classifier]
+pub fn captured_eth_eg(context: TcContext) -> i32 {
+    capture::capture::<DIRECTION_EGRESS, LINK_ETHERNET>(&context);
+    TC_ACT_UNSPEC
+}
+
+#[classifier]
+pub fn captured_raw_in(context: TcContext) -> i32 {
+    capture::capture::<DIRECTION_INGRESS, LINK_RAW>(&context);
+    TC_ACT_UNSPEC
+}
+
+#[classifier]
+pub fn captured_raw_eg(context: TcContext) -> i32 {
+    capture::capture::<DIRECTION_EGRESS, LINK_RAW>(&context);
     TC_ACT_UNSPEC
 }
 

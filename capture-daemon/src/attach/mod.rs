@@ -1,0 +1,200 @@
+//! Attaching a program to one direction of an interface, before every other program there.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use aya::programs::{SchedClassifier, TcAttachType};
+use aya_obj::generated::bpf_attach_type;
+use rtnetlink::Handle;
+
+use crate::{
+    kernel::{
+        features::Features,
+        object::PROGRAM_PREFIX,
+        syscall::{link_update, tcx_link_create},
+    },
+    pipeline::packet::Way,
+};
+
+mod clsact;
+mod owner;
+
+pub use clsact::remove_leftovers;
+pub use owner::Owner;
+
+/// How programs are attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// TCX links (kernel 6.6): the kernel removes them when the process ends.
+    Tcx,
+    /// Filters of the clsact queueing discipline: they stay when the process is killed, so each
+    /// start looks for those left behind.
+    Clsact,
+}
+
+/// Attaching failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// TCX was asked for and the kernel has none.
+    #[error(
+        "kernel {kernel} has no TCX (Linux 6.6 has): use --attach clsact, or leave --attach out"
+    )]
+    NoTcx {
+        /// The kernel's release.
+        kernel: String,
+    },
+    /// bpf(2) refused.
+    #[error("TCX {hook} of interface index {ifindex}: {source}")]
+    Tcx {
+        /// The interface.
+        ifindex: u32,
+        /// `ingress` or `egress`.
+        hook: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// rtnetlink(7) refused.
+    #[error("clsact {hook} of interface index {ifindex}: {source}")]
+    Clsact {
+        /// The interface.
+        ifindex: u32,
+        /// `ingress` or `egress`.
+        hook: &'static str,
+        /// Why.
+        source: rtnetlink::Error,
+    },
+}
+
+impl AttachError {
+    /// Whether the interface went away, which is no error of anybody's.
+    #[must_use]
+    pub fn is_interface_gone(&self) -> bool {
+        match self {
+            Self::NoTcx { .. } => false,
+            Self::Tcx { source, .. } => source.raw_os_error() == Some(libc::ENODEV),
+            Self::Clsact {
+                source: rtnetlink::Error::NetlinkError(message),
+                ..
+            } => [-libc::ENODEV, -libc::ENXIO].contains(&message.raw_code()),
+            Self::Clsact { .. } => false,
+        }
+    }
+}
+
+impl Method {
+    /// The method asked for, or the best one that the kernel has.
+    pub fn choose(asked: Option<Self>, features: &Features) -> Result<Self, AttachError> {
+        match asked {
+            Some(Self::Tcx) if !features.tcx => Err(AttachError::NoTcx {
+                kernel: features.kernel.clone(),
+            }),
+            Some(method) => Ok(method),
+            None if features.tcx => Ok(Self::Tcx),
+            None => Ok(Self::Clsact),
+        }
+    }
+}
+
+/// A program attached to one direction of an interface.
+#[derive(Debug)]
+pub struct Attachment(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Tcx(OwnedFd),
+    Clsact(clsact::Filter),
+}
+
+impl Attachment {
+    /// Attaches `program` before every other; `owner` and `capture` name it for others to see.
+    pub async fn new(
+        method: Method,
+        netlink: &Handle,
+        owner: &Owner,
+        capture: &str,
+        ifindex: u32,
+        way: Way,
+        program: BorrowedFd<'_>,
+    ) -> Result<Self, AttachError> {
+        match method {
+            Method::Tcx => tcx_link_create(program, ifindex, hook(way))
+                .map(|link| Self(Kind::Tcx(link)))
+                .map_err(|source| AttachError::Tcx {
+                    ifindex,
+                    hook: hook_name(way),
+                    source,
+                }),
+            Method::Clsact => {
+                let name = owner.filter_name(capture);
+                clsact::Filter::add(netlink, name, ifindex, way, program)
+                    .await
+                    .map(|filter| Self(Kind::Clsact(filter)))
+            }
+        }
+    }
+
+    /// Exchanges the program; no packet passes without meeting the old one or the new one.
+    pub async fn replace(
+        &mut self,
+        netlink: &Handle,
+        program: BorrowedFd<'_>,
+    ) -> Result<(), AttachError> {
+        match &mut self.0 {
+            Kind::Tcx(link) => {
+                link_update(link.as_fd(), program).map_err(|source| AttachError::Tcx {
+                    ifindex: 0,
+                    hook: "link",
+                    source,
+                })
+            }
+            Kind::Clsact(filter) => filter.replace(netlink, program).await,
+        }
+    }
+
+    /// Takes the program away; when this returns no packet is in it any more (TCX) or will soon be
+    /// in it (clsact: the kernel frees the filter a little later).
+    pub async fn detach(self, netlink: &Handle) -> Result<(), AttachError> {
+        match self.0 {
+            Kind::Tcx(link) => {
+                // Closing waits for an RCU grace period.
+                let closed = tokio::task::spawn_blocking(move || drop(link)).await;
+                debug_assert!(closed.is_ok(), "closing a link cannot fail");
+                Ok(())
+            }
+            Kind::Clsact(filter) => filter.remove(netlink).await,
+        }
+    }
+}
+
+/// Names of the programs of others that come before ours at an interface's TCX hook, first one
+/// first. While there are any, what they drop or redirect is not seen.
+pub fn programs_before_ours(interface: &str, way: Way) -> Vec<String> {
+    let hook = match way {
+        Way::In => TcAttachType::Ingress,
+        Way::Out => TcAttachType::Egress,
+    };
+    let Ok((_revision, programs)) = SchedClassifier::query_tcx(interface, hook) else {
+        return Vec::new();
+    };
+    programs
+        .iter()
+        .map(|program| match program.name_as_str() {
+            Some(name) if !name.is_empty() => name.to_owned(),
+            _ => format!("program {}", program.id()),
+        })
+        .take_while(|name| !name.starts_with(PROGRAM_PREFIX))
+        .collect()
+}
+
+const fn hook(way: Way) -> bpf_attach_type {
+    match way {
+        Way::In => bpf_attach_type::BPF_TCX_INGRESS,
+        Way::Out => bpf_attach_type::BPF_TCX_EGRESS,
+    }
+}
+
+const fn hook_name(way: Way) -> &'static str {
+    match way {
+        Way::In => "ingress",
+        Way::Out => "egress",
+    }
+}

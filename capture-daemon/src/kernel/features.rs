@@ -1,0 +1,148 @@
+//! What this kernel and this process can do, found out by asking the kernel, not by its version.
+
+use std::{fmt, fs};
+
+use aya::{
+    maps::MapType,
+    programs::{ProgramType, SchedClassifier, TcAttachType},
+    sys::{BpfHelper, is_helper_supported, is_map_supported},
+};
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Features {
+    /// The kernel's release, as uname(2) tells it.
+    pub kernel: String,
+    /// TCX links (6.6); clsact filters are used without them.
+    pub tcx: bool,
+    /// `bpf_ktime_get_tai_ns` (6.1): timestamps that follow steps of the clock by themselves.
+    pub tai_clock: bool,
+}
+
+/// Something without which nothing can be captured is missing.
+#[derive(Debug, thiserror::Error)]
+pub enum FeaturesError {
+    /// Capabilities.
+    #[error(
+        "missing {missing}: run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and \
+         CAP_PERFMON (before kernel 5.8: CAP_SYS_ADMIN)"
+    )]
+    Capability {
+        /// Those that are not effective.
+        missing: MissingCapabilities,
+    },
+    /// The ring buffer.
+    #[error("kernel {kernel} has no BPF ring buffer: Linux 5.8 or later is needed")]
+    RingBuffer {
+        /// The kernel's release.
+        kernel: String,
+    },
+    /// The kernel did not answer.
+    #[error("kernel {kernel} could not be asked for its BPF features: {reason}")]
+    Unknown {
+        /// The kernel's release.
+        kernel: String,
+        /// What it said instead.
+        reason: String,
+    },
+}
+
+/// Capabilities that a capture needs and the process does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingCapabilities(Vec<&'static str>);
+
+impl fmt::Display for MissingCapabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(" and "))
+    }
+}
+
+impl Features {
+    /// Asks the kernel.
+    pub fn probe() -> Result<Self, FeaturesError> {
+        let missing = missing_capabilities(effective_capabilities());
+        if !missing.0.is_empty() {
+            return Err(FeaturesError::Capability { missing });
+        }
+        let kernel = rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned();
+        let unknown = |reason: String| FeaturesError::Unknown {
+            kernel: kernel.clone(),
+            reason,
+        };
+        if !is_map_supported(MapType::RingBuf).map_err(|error| unknown(error.to_string()))? {
+            return Err(FeaturesError::RingBuffer { kernel });
+        }
+        let tai_clock = is_helper_supported(
+            ProgramType::SchedClassifier,
+            BpfHelper::BPF_FUNC_ktime_get_tai_ns,
+        )
+        .map_err(|error| unknown(error.to_string()))?;
+        // A network namespace always has its loopback device. Before 6.6 the kernel knows no such
+        // hook to ask about.
+        let tcx = SchedClassifier::query_tcx("lo", TcAttachType::Ingress).is_ok();
+        Ok(Self {
+            kernel,
+            tcx,
+            tai_clock,
+        })
+    }
+}
+
+// Numbers from include/uapi/linux/capability.h.
+const CAP_NET_ADMIN: u32 = 12;
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
+
+fn missing_capabilities(effective: u64) -> MissingCapabilities {
+    let has = |capability: u32| effective & (1 << capability) != 0;
+    let needed = [
+        ("CAP_BPF", has(CAP_BPF) || has(CAP_SYS_ADMIN)),
+        ("CAP_NET_ADMIN", has(CAP_NET_ADMIN)),
+        ("CAP_PERFMON", has(CAP_PERFMON) || has(CAP_SYS_ADMIN)),
+    ];
+    MissingCapabilities(
+        needed
+            .into_iter()
+            .filter(|(_, has)| !has)
+            .map(|(name, _)| name)
+            .collect(),
+    )
+}
+
+/// The effective set as proc_pid_status(5) shows it; empty where it cannot be read.
+fn effective_capabilities() -> u64 {
+    fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let set = status
+                .lines()
+                .find_map(|line| line.strip_prefix("CapEff:"))?;
+            u64::from_str_radix(set.trim(), 16).ok()
+        })
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN, missing_capabilities};
+
+    #[test]
+    fn a_missing_capability_is_named() {
+        let all = (1 << CAP_BPF) | (1 << CAP_NET_ADMIN) | (1 << CAP_PERFMON);
+        assert_eq!(missing_capabilities(all).to_string(), "");
+        assert_eq!(
+            missing_capabilities(all & !(1 << CAP_PERFMON)).to_string(),
+            "CAP_PERFMON"
+        );
+        assert_eq!(
+            missing_capabilities(0).to_string(),
+            "CAP_BPF and CAP_NET_ADMIN and CAP_PERFMON"
+        );
+        let admin = (1 << CAP_SYS_ADMIN) | (1 << CAP_NET_ADMIN);
+        assert_eq!(missing_capabilities(admin).to_string(), "");
+    }
+}

@@ -1,0 +1,7 @@
+//! The kernel's side of a capture as user space sees it: the loaded programs, their maps, and what
+//! this kernel can do.
+
+pub mod counters;
+pub mod features;
+pub mod object;
+pub mod syscall;

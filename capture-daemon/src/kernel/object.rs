@@ -1,0 +1,253 @@
+//! The eBPF object: loaded once per capture, with maps of its own.
+
+use std::os::fd::BorrowedFd;
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    maps::{MapError, ProgramArray, RingBuf},
+    programs::{ProgramError, SchedClassifier},
+};
+use aya_log::EbpfLogger;
+use capture_common::{
+    DIRECTION_EGRESS, DIRECTION_INGRESS, LINK_ETHERNET, LINK_RAW, MAX_CAPTURED_LENGTH,
+    program_index,
+};
+
+use super::{counters::KernelCounters, features::Features};
+use crate::pipeline::packet::{LinkType, Way};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/capture"));
+
+/// Every program of the object begins with this: it tells ours from other people's.
+pub const PROGRAM_PREFIX: &str = "captured_";
+
+/// Loading the eBPF object failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// The kernel refused a map or the object cannot be read.
+    #[error("the eBPF object could not be loaded: {0}")]
+    Load(#[from] EbpfError),
+    /// The kernel refused a program.
+    #[error("the kernel refused the eBPF program {program}: {source}")]
+    Program {
+        /// Its name.
+        program: &'static str,
+        /// Why, with the verifier's words where it gave any.
+        source: Box<ProgramError>,
+    },
+    /// The counters could not be made.
+    #[error(transparent)]
+    Counters(#[from] super::counters::CountersError),
+    /// A map is not as expected.
+    #[error("the eBPF map {map} could not be used: {source}")]
+    Map {
+        /// Its name.
+        map: &'static str,
+        /// Why.
+        source: MapError,
+    },
+}
+
+/// What the programs are loaded for.
+#[derive(Debug, Clone, Copy)]
+pub struct ObjectConfig {
+    /// Most bytes kept of a packet.
+    pub snaplen: u32,
+    /// Size of the ring buffer in bytes: a power of two and a multiple of the page size.
+    pub ring_size: u32,
+    /// Whether the programs log what is rare (target `capture` at level warn and above).
+    pub log: bool,
+}
+
+/// The loaded programs and their maps. They are gone when this is dropped and nothing is attached.
+pub struct CaptureObject {
+    ebpf: Ebpf,
+    // Programs reach their targets through this map only while it is held.
+    _programs: ProgramArray<aya::maps::MapData>,
+}
+
+/// The maps that the capture's threads take over, each to its owner.
+pub struct CaptureMaps {
+    /// To the drain thread.
+    pub ring: RingBuf<aya::maps::MapData>,
+    /// To whoever reads the ledger.
+    pub counters: KernelCounters,
+    /// To whoever prints what the programs log, if they do.
+    pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
+}
+
+const PROGRAMS: [(&str, u8, u8); 4] = [
+    ("captured_eth_in", DIRECTION_INGRESS, LINK_ETHERNET),
+    ("captured_eth_eg", DIRECTION_EGRESS, LINK_ETHERNET),
+    ("captured_raw_in", DIRECTION_INGRESS, LINK_RAW),
+    ("captured_raw_eg", DIRECTION_EGRESS, LINK_RAW),
+];
+
+impl CaptureObject {
+    /// Loads the object and makes its maps.
+    pub fn load(
+        config: &ObjectConfig,
+        features: &Features,
+    ) -> Result<(Self, CaptureMaps), ObjectError> {
+        let snaplen = config.snaplen.clamp(1, MAX_CAPTURED_LENGTH);
+        let distance = u64::from(wakeup_distance(config.ring_size));
+        let tai_clock = u8::from(features.tai_clock);
+        let log_level = if config.log {
+            aya_log::Level::Warn as u8
+        } else {
+            0
+        };
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global("SNAPLEN", &snaplen, true)
+            .override_global("WAKEUP_DISTANCE", &distance, true)
+            .override_global("TAI_CLOCK", &tai_clock, true)
+            .override_global(aya_log::LEVEL, &log_level, true)
+            .map_max_entries("RING", config.ring_size);
+        if !config.log {
+            loader.map_max_entries("AYA_LOGS", page_size());
+        }
+        let mut ebpf = loader.load(OBJECT)?;
+
+        let ring = take(&mut ebpf, "RING")?;
+        let counters = KernelCounters::new(take(&mut ebpf, "COUNTERS")?)?;
+        let mut targets: ProgramArray<_> = take(&mut ebpf, "PROGRAMS")?;
+        let logger = config
+            .log
+            .then(|| EbpfLogger::init(&mut ebpf).ok())
+            .flatten();
+        for (name, direction, link) in PROGRAMS {
+            let program = classifier(&mut ebpf, name)?;
+            let refused = |source| ObjectError::Program {
+                program: name,
+                source: Box::new(source),
+            };
+            program.load().map_err(refused)?;
+            targets
+                .set(
+                    program_index(direction, link),
+                    program.fd().map_err(refused)?,
+                    0,
+                )
+                .map_err(|source| ObjectError::Map {
+                    map: "PROGRAMS",
+                    source,
+                })?;
+        }
+        Ok((
+            Self {
+                ebpf,
+                _programs: targets,
+            },
+            CaptureMaps {
+                ring,
+                counters,
+                logger,
+            },
+        ))
+    }
+
+    /// The program that captures packets of this way and link type.
+    pub fn program(&self, way: Way, link_type: LinkType) -> Result<BorrowedFd<'_>, ObjectError> {
+        use std::os::fd::AsFd as _;
+        let (program, ..) = PROGRAMS[program_index(direction(way), link(link_type)) as usize];
+        let refused = |source| ObjectError::Program {
+            program,
+            source: Box::new(source),
+        };
+        let classifier: &SchedClassifier = self
+            .ebpf
+            .program(program)
+            .ok_or_else(|| refused(ProgramError::NotLoaded))?
+            .try_into()
+            .map_err(refused)?;
+        Ok(classifier.fd().map_err(refused)?.as_fd())
+    }
+}
+
+/// The kernel's number of a way.
+#[must_use]
+pub const fn direction(way: Way) -> u8 {
+    match way {
+        Way::In => DIRECTION_INGRESS,
+        Way::Out => DIRECTION_EGRESS,
+    }
+}
+
+const fn link(link_type: LinkType) -> u8 {
+    match link_type {
+        LinkType::Ethernet => LINK_ETHERNET,
+        LinkType::Raw => LINK_RAW,
+    }
+}
+
+/// The reader is woken once per so many bytes: often enough that the ring is far from full by
+/// then, seldom enough that the wake-ups do not count.
+const fn wakeup_distance(ring_size: u32) -> u32 {
+    ring_size / 16
+}
+
+fn page_size() -> u32 {
+    u32::try_from(rustix::param::page_size()).unwrap_or(4096)
+}
+
+fn classifier<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut SchedClassifier, ObjectError> {
+    let refused = |source| ObjectError::Program {
+        program: name,
+        source: Box::new(source),
+    };
+    ebpf.program_mut(name)
+        .ok_or_else(|| refused(ProgramError::NotLoaded))?
+        .try_into()
+        .map_err(refused)
+}
+
+fn take<T>(ebpf: &mut Ebpf, map: &'static str) -> Result<T, ObjectError>
+where
+    T: TryFrom<aya::maps::Map, Error = MapError>,
+{
+    let failed = |source| ObjectError::Map { map, source };
+    let taken = ebpf.take_map(map).ok_or_else(|| {
+        failed(MapError::InvalidName {
+            name: map.to_owned(),
+        })
+    })?;
+    T::try_from(taken).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CaptureObject, ObjectConfig};
+    use crate::kernel::features::Features;
+
+    #[test]
+    fn the_kernel_takes_every_program() {
+        let features = match Features::probe() {
+            Ok(features) => features,
+            Err(error) if std::env::var_os("CI").is_none() => {
+                eprintln!("SKIPPED the_kernel_takes_every_program: {error}");
+                return;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        for (snaplen, tai_clock, log) in
+            [(262_144, true, false), (1, false, true), (96, true, true)]
+        {
+            let features = Features {
+                tai_clock: tai_clock && features.tai_clock,
+                ..features.clone()
+            };
+            let config = ObjectConfig {
+                snaplen,
+                ring_size: 1 << 20,
+                log,
+            };
+            if let Err(error) = CaptureObject::load(&config, &features) {
+                panic!("snaplen {snaplen}, TAI clock {tai_clock}, log {log}: {error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Copies one packet into the ring buffer and counts what became of it.
+
+use aya_ebpf::{
+    bindings::{__sk_buff, BPF_RB_NO_WAKEUP},
+    helpers::generated::{
+        bpf_ktime_get_ns, bpf_ktime_get_tai_ns, bpf_ringbuf_discard, bpf_ringbuf_submit,
+        bpf_skb_load_bytes,
+    },
+    programs::TcContext,
+};
+use capture_common::{LINK_ETHERNET, MAX_CAPTURED_LENGTH, RECORD_DATA, RecordHeader, SIZE_CLASSES};
+
+use crate::{config, maps, wakeup};
+
+/// What `vlan_tci` and `vlan_proto` take in a frame, right behind the two addresses.
+const VLAN_TAG_LENGTH: u32 = 4;
+const ADDRESSES_LENGTH: u32 = 12;
+
+/// What the ring buffer itself puts before a record.
+const RING_HEADER: u64 = 8;
+
+enum Fate {
+    Submitted,
+    RingFull,
+    Unreadable,
+}
+
+/// What is known of a packet before it is copied.
+struct Packet {
+    skb: *mut __sk_buff,
+    header: RecordHeader,
+    /// The tag in network byte order, where the kernel holds one beside the bytes; else 0. A tag
+    /// always has its protocol in it, so it is never 0.
+    vlan_tag: u32,
+}
+
+#[inline(always)]
+pub fn capture<const DIRECTION: u8, const LINK: u8>(context: &TcContext) {
+    let packet = Packet::new(context.skb.skb, DIRECTION, LINK);
+    let Some(counters) = maps::counters(packet.header.ifindex) else {
+        return;
+    };
+    let fate = copy(&packet);
+    // SAFETY: the verifier has seen that the lookup gave an element, which stays where it is as
+    // long as this program runs, and no other CPU writes to this CPU's counters.
+    let counters = unsafe { &mut *counters };
+    match fate {
+        Fate::Submitted => {
+            counters.submitted += 1;
+            if packet.header.captured_length < packet.header.original_length {
+                counters.truncated += 1;
+            }
+        }
+        Fate::RingFull => counters.ring_full += 1,
+        Fate::Unreadable => {
+            counters.unreadable += 1;
+            aya_log_ebpf::warn!(
+                context,
+                "interface {}: {} bytes could not be read",
+                packet.header.ifindex,
+                packet.header.captured_length
+            );
+        }
+    }
+}
+
+impl Packet {
+    #[inline(always)]
+    fn new(skb: *mut __sk_buff, direction: u8, link: u8) -> Self {
+        // SAFETY: the kernel hands every program a context whose fields may be read.
+        let (length, ifindex, packet_type) =
+            unsafe { ((*skb).len, (*skb).ifindex, (*skb).pkt_type) };
+        let vlan_tag = if link == LINK_ETHERNET {
+            vlan_tag(skb)
+        } else {
+            0
+        };
+        let original_length = if vlan_tag == 0 {
+            length
+        } else {
+            length + VLAN_TAG_LENGTH
+        };
+        let captured_length = original_length
+            .min(config::snaplen())
+            .min(MAX_CAPTURED_LENGTH);
+        Self {
+            skb,
+            vlan_tag,
+            header: RecordHeader {
+                timestamp: now(),
+                original_length,
+                captured_length,
+                ifindex,
+                direction,
+                link,
+                packet_type: packet_type as u8,
+                padding: 0,
+            },
+        }
+    }
+}
+
+/// The tag that the kernel holds beside the packet's bytes, as it stands in a frame.
+#[inline(always)]
+fn vlan_tag(skb: *mut __sk_buff) -> u32 {
+    // SAFETY: as in `Packet::new`.
+    let (present, protocol, tci) =
+        unsafe { ((*skb).vlan_present, (*skb).vlan_proto, (*skb).vlan_tci) };
+    if present == 0 {
+        return 0;
+    }
+    // `vlan_proto` is in network byte order already, `vlan_tci` is not; the two stand in a frame
+    // in this order, so the protocol is the half at the lower address.
+    let tci = u32::from((tci as u16).to_be());
+    let protocol = protocol & 0xffff;
+    if cfg!(target_endian = "little") {
+        protocol | (tci << 16)
+    } else {
+        (protocol << 16) | tci
+    }
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: these helpers take nothing. The verifier removes the one that this kernel lacks.
+    unsafe {
+        if config::has_tai_clock() {
+            bpf_ktime_get_tai_ns()
+        } else {
+            bpf_ktime_get_ns()
+        }
+    }
+}
+
+/// Copies into a record of the smallest class that holds the packet.
+#[inline(always)]
+fn copy(packet: &Packet) -> Fate {
+    macro_rules! smallest_class {
+        ($($class:literal)*) => {
+            $(
+                if packet.header.captured_length <= SIZE_CLASSES[$class] {
+                    return copy_into::<{ SIZE_CLASSES[$class] }>(packet);
+                }
+            )*
+        };
+    }
+    const { assert!(SIZE_CLASSES.len() == 12) };
+    smallest_class!(0 1 2 3 4 5 6 7 8 9 10 11);
+    Fate::Unreadable
+}
+
+/// Copies into a record that has room for `ROOM` bytes of packet.
+#[inline(always)]
+fn copy_into<const ROOM: u32>(packet: &Packet) -> Fate {
+    let size = RECORD_DATA + ROOM as usize;
+    let Some(mut record) = maps::RING.reserve_bytes(size, 0) else {
+        return Fate::RingFull;
+    };
+    let start = record.as_mut_ptr();
+    core::mem::forget(record);
+    let captured = packet.header.captured_length;
+    // SAFETY: the record is `size` bytes and `start` is aligned to 8; the copies below write at most
+    // `ROOM` bytes behind the header.
+    let copied = unsafe {
+        start.cast::<RecordHeader>().write(packet.header);
+        let data = start.add(RECORD_DATA);
+        if packet.vlan_tag == 0 {
+            load_bytes(packet.skb, 0, data, captured, ROOM)
+        } else {
+            load_tagged::<ROOM>(packet, data)
+        }
+    };
+    // SAFETY: `start` is the record reserved above, given back exactly once.
+    unsafe {
+        if copied {
+            let flags = wakeup::flags(&maps::RING, size as u64 + RING_HEADER);
+            bpf_ringbuf_submit(start.cast(), flags);
+            Fate::Submitted
+        } else {
+            bpf_ringbuf_discard(start.cast(), u64::from(BPF_RB_NO_WAKEUP));
+            Fate::Unreadable
+        }
+    }
+}
+
+/// Copies the two addresses, the tag, and what follows them.
+///
+/// # Safety
+///
+/// `data` has room for `ROOM` bytes.
+#[inline(always)]
+unsafe fn load_tagged<const ROOM: u32>(packet: &Packet, data: *mut u8) -> bool {
+    let captured = packet.header.captured_length;
+    let before = captured.min(ADDRESSES_LENGTH);
+    // SAFETY: the smallest class has room for the addresses and the tag, and what follows them is
+    // bounded by the room that is left.
+    unsafe {
+        if !load_bytes(packet.skb, 0, data, before, ADDRESSES_LENGTH) {
+            return false;
+        }
+        data.add(ADDRESSES_LENGTH as usize)
+            .cast::<u32>()
+            .write(packet.vlan_tag);
+        let begun = ADDRESSES_LENGTH + VLAN_TAG_LENGTH;
+        if captured <= begun {
+            return true;
+        }
+        load_bytes(
+            packet.skb,
+            ADDRESSES_LENGTH,
+            data.add(begun as usize),
+            captured - begun,
+            ROOM - begun,
+        )
+    }
+}
+
+/// Copies `length` bytes of the packet from `offset`: 1 to `room`, which the verifier has to see.
+///
+/// # Safety
+///
+/// `to` has room for `room` bytes.
+#[inline(always)]
+unsafe fn load_bytes(
+    skb: *mut __sk_buff,
+    offset: u32,
+    to: *mut u8,
+    length: u32,
+    room: u32,
+) -> bool {
+    // Keeps the compiler from proving the check below away: the verifier does not see its proof.
+    let length = core::hint::black_box(length);
+    if length == 0 || length > room {
+        return false;
+    }
+    // SAFETY: the caller's promise; `skb` is the program's context.
+    unsafe { bpf_skb_load_bytes(skb.cast(), offset, to.cast(), length) == 0 }
+}

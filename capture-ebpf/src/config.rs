@@ -1,0 +1,31 @@
+//! What user space sets before it loads the programs. The kernel freezes these, so the verifier
+//! takes them for constants and removes the code that they rule out.
+
+use aya_ebpf::Global;
+
+/// Most bytes kept of a packet, at least 1.
+#[unsafe(no_mangle)]
+static SNAPLEN: Global<u32> = Global::new(0);
+
+/// Distance of the wake-ups in bytes of ring buffer, a power of two.
+#[unsafe(no_mangle)]
+static WAKEUP_DISTANCE: Global<u64> = Global::new(0);
+
+/// 1 where the kernel has `bpf_ktime_get_tai_ns` (6.1), else 0.
+#[unsafe(no_mangle)]
+static TAI_CLOCK: Global<u8> = Global::new(0);
+
+#[inline(always)]
+pub fn snaplen() -> u32 {
+    SNAPLEN.load()
+}
+
+#[inline(always)]
+pub fn wakeup_distance() -> u64 {
+    WAKEUP_DISTANCE.load()
+}
+
+#[inline(always)]
+pub fn has_tai_clock() -> bool {
+    TAI_CLOCK.load() != 0
+}
