@@ -1,6 +1,8 @@
 //! Records packets from network interfaces into rotating, compressed capture files.
 
 pub mod attach;
+pub mod clock;
+pub mod interfaces;
 pub mod kernel;
 pub mod ledger;
 pub mod pipeline;

@@ -1,0 +1,75 @@
+//! The network interfaces of this network namespace: which there are, and which come and go.
+
+use crate::pipeline::packet::{InterfaceDescription, LinkType};
+
+mod select;
+mod watch;
+
+pub use select::{InterfaceError, Selection};
+pub use watch::{Change, Watch};
+
+/// A network interface as rtnetlink(7) describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// Its index; it keeps this when it is renamed.
+    pub ifindex: u32,
+    /// Its name now.
+    pub name: String,
+    /// `ARPHRD_...` of `linux/if_arp.h`.
+    pub hardware_type: u16,
+    /// `veth`, `bridge`, `vxlan`, ... for virtual devices.
+    pub kind: Option<String>,
+    /// Its alias, where somebody gave it one (`ip link set alias`).
+    pub alias: Option<String>,
+    /// Its hardware address.
+    pub address: Vec<u8>,
+    /// Whether it is administratively up.
+    pub up: bool,
+}
+
+// Numbers from include/uapi/linux/if_arp.h.
+const ARPHRD_ETHER: u16 = 1;
+const ARPHRD_PPP: u16 = 512;
+const ARPHRD_RAWIP: u16 = 519;
+const ARPHRD_TUNNEL: u16 = 768;
+const ARPHRD_TUNNEL6: u16 = 769;
+const ARPHRD_LOOPBACK: u16 = 772;
+const ARPHRD_SIT: u16 = 776;
+const ARPHRD_IPGRE: u16 = 778;
+const ARPHRD_IP6GRE: u16 = 823;
+const ARPHRD_NONE: u16 = 0xfffe;
+
+impl Interface {
+    /// The link type of its packets at TC, or `None` where they are neither Ethernet nor IP.
+    #[must_use]
+    pub const fn link_type(&self) -> Option<LinkType> {
+        match self.hardware_type {
+            ARPHRD_ETHER | ARPHRD_LOOPBACK => Some(LinkType::Ethernet),
+            ARPHRD_NONE | ARPHRD_RAWIP | ARPHRD_PPP | ARPHRD_TUNNEL | ARPHRD_TUNNEL6
+            | ARPHRD_SIT | ARPHRD_IPGRE | ARPHRD_IP6GRE => Some(LinkType::Raw),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the loopback device, on which each packet sent is received as well.
+    #[must_use]
+    pub const fn is_loopback(&self) -> bool {
+        self.hardware_type == ARPHRD_LOOPBACK
+    }
+
+    /// What capture files say of it.
+    #[must_use]
+    pub fn describe(&self, link_type: LinkType) -> InterfaceDescription {
+        let parts: Vec<&str> = [self.kind.as_deref(), self.alias.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect();
+        InterfaceDescription {
+            name: self.name.clone(),
+            ifindex: self.ifindex,
+            description: parts.join(", "),
+            link_type,
+            mac: self.address.as_slice().try_into().ok(),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Which interfaces a capture is on.
+
+use globset::{Glob, GlobSet, GlobSetBuilder};
+
+use super::Interface;
+use crate::spec::InterfacePattern;
+
+/// The interfaces asked for cannot be found.
+#[derive(Debug, thiserror::Error)]
+pub enum InterfaceError {
+    /// There is none of this name.
+    #[error("no interface named {name:?}{}", hint(near.as_deref(), *any))]
+    NotFound {
+        /// The name asked for.
+        name: String,
+        /// One that is spelled much like it.
+        near: Option<String>,
+        /// Whether there is any interface at all.
+        any: bool,
+    },
+    /// The pattern cannot be read.
+    #[error("interface pattern {pattern:?}: {source}")]
+    Pattern {
+        /// The pattern asked for.
+        pattern: String,
+        /// What is wrong with it.
+        source: globset::Error,
+    },
+    /// Its packets are of no link type that can be captured.
+    #[error(
+        "interface {name:?} carries neither Ethernet nor IP packets (hardware type \
+         {hardware_type}): leave it out"
+    )]
+    LinkType {
+        /// The interface.
+        name: String,
+        /// `ARPHRD_...` of `linux/if_arp.h`.
+        hardware_type: u16,
+    },
+}
+
+fn hint(near: Option<&str>, any: bool) -> String {
+    match near {
+        Some(near) => format!(": did you mean {near:?}?"),
+        None if any => ": `ip link` lists them".to_owned(),
+        None => String::new(),
+    }
+}
+
+/// Patterns made ready to match.
+#[derive(Debug)]
+pub struct Selection {
+    any: bool,
+    /// Interfaces that were named, by index: they may be renamed and are still meant.
+    named: Vec<u32>,
+    globs: GlobSet,
+}
+
+impl Selection {
+    /// Resolves the names among `patterns` against the interfaces that there are now.
+    pub fn new(
+        patterns: &[InterfacePattern],
+        interfaces: &[Interface],
+    ) -> Result<Self, InterfaceError> {
+        let mut selection = Self {
+            any: false,
+            named: Vec::new(),
+            globs: GlobSet::empty(),
+        };
+        let mut globs = GlobSetBuilder::new();
+        for pattern in patterns {
+            match pattern {
+                InterfacePattern::Any => selection.any = true,
+                InterfacePattern::Name(name) => {
+                    selection.named.push(find(name, interfaces)?.ifindex);
+                }
+                InterfacePattern::Glob(text) => {
+                    let glob = Glob::new(text).map_err(|source| InterfaceError::Pattern {
+                        pattern: text.clone(),
+                        source,
+                    })?;
+                    globs.add(glob);
+                }
+            }
+        }
+        selection.globs = globs.build().map_err(|source| InterfaceError::Pattern {
+            pattern: source.glob().unwrap_or_default().to_owned(),
+            source,
+        })?;
+        Ok(selection)
+    }
+
+    /// Whether the capture is to be on this interface.
+    #[must_use]
+    pub fn takes(&self, interface: &Interface) -> bool {
+        interface.link_type().is_some()
+            && (self.any
+                || self.named.contains(&interface.ifindex)
+                || self.globs.is_match(&interface.name))
+    }
+
+    /// Whether no interface that appears later can be meant.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        !self.any && self.globs.is_empty()
+    }
+}
+
+fn find<'a>(name: &str, interfaces: &'a [Interface]) -> Result<&'a Interface, InterfaceError> {
+    let Some(interface) = interfaces.iter().find(|interface| interface.name == name) else {
+        let names = interfaces.iter().map(|interface| interface.name.as_str());
+        return Err(InterfaceError::NotFound {
+            name: name.to_owned(),
+            near: nearest(name, names).map(str::to_owned),
+            any: !interfaces.is_empty(),
+        });
+    };
+    if interface.link_type().is_none() {
+        return Err(InterfaceError::LinkType {
+            name: name.to_owned(),
+            hardware_type: interface.hardware_type,
+        });
+    }
+    Ok(interface)
+}
+
+/// The name most like `name`, if any is much like it.
+fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    names
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{InterfaceError, Selection};
+    use crate::{interfaces::Interface, spec::InterfacePattern};
+
+    fn interface(ifindex: u32, name: &str, hardware_type: u16) -> Interface {
+        Interface {
+            ifindex,
+            name: name.to_owned(),
+            hardware_type,
+            kind: None,
+            alias: None,
+            address: Vec::new(),
+            up: true,
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_right_is_pointed_out() {
+        let interfaces = [interface(1, "lo", 772), interface(2, "eth0", 1)];
+        let asked = [InterfacePattern::Name("eht0".to_owned())];
+        let error = Selection::new(&asked, &interfaces).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no interface named \"eht0\": did you mean \"eth0\"?"
+        );
+        let asked = [InterfacePattern::Name("zzz".to_owned())];
+        let error = Selection::new(&asked, &interfaces).unwrap_err();
+        assert!(
+            matches!(error, InterfaceError::NotFound { near: None, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_named_interface_is_meant_under_its_new_name_too() {
+        let asked = [InterfacePattern::Name("eth0".to_owned())];
+        let selection = Selection::new(&asked, &[interface(2, "eth0", 1)]).unwrap();
+        assert!(selection.takes(&interface(2, "uplink", 1)));
+        assert!(
+            !selection.takes(&interface(3, "eth0", 1)),
+            "another interface took its name"
+        );
+    }
+
+    #[test]
+    fn a_glob_takes_what_matches_and_can_be_captured() {
+        let asked = [InterfacePattern::Glob("veth*".to_owned())];
+        let selection = Selection::new(&asked, &[]).unwrap();
+        assert!(selection.takes(&interface(7, "veth12", 1)));
+        assert!(!selection.takes(&interface(8, "eth0", 1)));
+        assert!(
+            !selection.takes(&interface(9, "vethcan", 280)),
+            "a CAN bus has no link type here"
+        );
+        assert!(!selection.is_fixed());
+        let asked = [InterfacePattern::Glob("veth[".to_owned())];
+        assert!(Selection::new(&asked, &[]).is_err());
+    }
+}

@@ -1,0 +1,136 @@
+//! Following interfaces as they come, go and change their names.
+
+use std::{collections::VecDeque, io};
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use rtnetlink::{
+    Handle, MulticastGroup, new_multicast_connection,
+    packet_core::{NetlinkMessage, NetlinkPayload},
+    packet_route::{
+        RouteNetlinkMessage,
+        link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+    },
+};
+
+use super::Interface;
+
+type Messages = futures_channel::mpsc::UnboundedReceiver<(
+    NetlinkMessage<RouteNetlinkMessage>,
+    rtnetlink::sys::SocketAddr,
+)>;
+
+/// What happened to an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// It is new, or something about it changed.
+    Present(Interface),
+    /// It is gone.
+    Gone {
+        /// The index that it had.
+        ifindex: u32,
+    },
+    /// Messages were lost; these are the interfaces that there are now.
+    Resync(Vec<Interface>),
+}
+
+/// A subscription to the changes of the network namespace it was made in.
+#[derive(Debug)]
+pub struct Watch {
+    netlink: Handle,
+    messages: Messages,
+    ready: VecDeque<Change>,
+}
+
+impl Watch {
+    /// Subscribes. Must be called within a tokio runtime, which it leaves a task on.
+    pub fn new() -> io::Result<Self> {
+        let (connection, netlink, messages) = new_multicast_connection(&[MulticastGroup::Link])?;
+        tokio::spawn(connection);
+        Ok(Self {
+            netlink,
+            messages,
+            ready: VecDeque::new(),
+        })
+    }
+
+    /// The handle for requests over the same connection.
+    #[must_use]
+    pub const fn netlink(&self) -> &Handle {
+        &self.netlink
+    }
+
+    /// The interfaces that there are now. What changes after this call, [`Watch::next`] tells.
+    pub async fn list(&self) -> Result<Vec<Interface>, rtnetlink::Error> {
+        self.netlink
+            .link()
+            .get()
+            .execute()
+            .try_filter_map(|message| async move { Ok(interface(&message)) })
+            .try_collect()
+            .await
+    }
+
+    /// The next change; `None` when the kernel has closed the connection. Cancel safe.
+    pub async fn next(&mut self) -> Option<Change> {
+        loop {
+            if let Some(change) = self.ready.pop_front() {
+                return Some(change);
+            }
+            let (message, _from) = self.messages.next().await?;
+            match message.payload {
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                    self.ready.extend(interface(&link).map(Change::Present));
+                }
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link))
+                    if !is_bridge_port_message(&link) =>
+                {
+                    self.ready.push_back(Change::Gone {
+                        ifindex: link.header.index,
+                    });
+                }
+                NetlinkPayload::Overrun(_) => {
+                    if let Ok(interfaces) = self.list().await {
+                        self.ready.push_back(Change::Resync(interfaces));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A bridge tells of its ports in messages of its own: such a `DelLink` means that the interface has
+/// left the bridge, not that it is gone.
+fn is_bridge_port_message(link: &LinkMessage) -> bool {
+    u8::from(link.header.interface_family) == u8::try_from(libc::AF_BRIDGE).unwrap_or(u8::MAX)
+}
+
+fn interface(message: &LinkMessage) -> Option<Interface> {
+    if is_bridge_port_message(message) {
+        return None;
+    }
+    let mut interface = Interface {
+        ifindex: message.header.index,
+        name: String::new(),
+        hardware_type: message.header.link_layer_type.into(),
+        kind: None,
+        alias: None,
+        address: Vec::new(),
+        up: message.header.flags.contains(LinkFlags::Up),
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => interface.name.clone_from(name),
+            LinkAttribute::IfAlias(alias) => interface.alias = Some(alias.clone()),
+            LinkAttribute::Address(address) => interface.address.clone_from(address),
+            LinkAttribute::LinkInfo(info) => {
+                interface.kind = info.iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind.to_string()),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
+    }
+    (!interface.name.is_empty()).then_some(interface)
+}
