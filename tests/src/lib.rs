@@ -1,1 +1,19 @@
-//! Tests that cross crates.
+//! What the tests that cross crates stand on: network namespaces, senders of exactly known packets,
+//! tcpdump as a peer, the real `captured`, readers of what both wrote, and a load generator.
+//!
+//! Everything that a test makes (namespaces, processes, directories) is a guard that removes it, also
+//! when the test fails.
+
+pub mod capture_file;
+pub mod compare;
+pub mod frame;
+pub mod gate;
+pub mod generator;
+pub mod netns;
+pub mod packet_socket;
+pub mod process;
+pub mod recorder;
+pub mod summary;
+pub mod tcpdump;
+pub mod tun;
+pub mod wait;

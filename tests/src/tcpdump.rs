@@ -1,0 +1,58 @@
+//! tcpdump, the peer that the recorder has to agree with.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::{
+    capture_file::{self, Packet},
+    netns::Namespace,
+    process::Process,
+    wait,
+};
+
+/// A tcpdump that is capturing.
+#[derive(Debug)]
+pub struct Tcpdump {
+    process: Process,
+    file: PathBuf,
+    _directory: TempDir,
+}
+
+impl Tcpdump {
+    /// Starts one and waits until it captures. It writes whole packets with nanoseconds, each at once.
+    pub fn start(namespace: &Namespace, interface: &str, arguments: &[&str]) -> Result<Self> {
+        let directory = TempDir::new()?;
+        let file = directory.path().join("peer.pcap");
+        let mut command = Command::new("tcpdump");
+        command
+            .args(["-i", interface, "-n", "-p", "--nano", "-s", "0", "-U"])
+            // As the owner of the directory, and with room for everything that a test sends.
+            .args(["-Z", "root", "-B", "32768", "-w"])
+            .arg(&file)
+            .args(arguments);
+        let mut process = Process::start(namespace, command)?;
+        process.wait_for_stderr("listening on")?;
+        Ok(Self {
+            process,
+            file,
+            _directory: directory,
+        })
+    }
+
+    /// Waits until so many packets are in its file, stops it and returns all it has.
+    pub fn stop_after(self, count: usize) -> Result<Vec<Packet>> {
+        let mut seen = 0;
+        wait::until_true("tcpdump's packets", || {
+            // Until the last packet is whole the file does not parse.
+            seen = capture_file::read(&self.file).map_or(seen, |file| file.packets.len());
+            Ok(seen >= count)
+        })
+        .with_context(|| format!("tcpdump saw {seen} of {count} packets"))?;
+        self.process.signal(Signal::INT)?;
+        self.process.wait()?;
+        Ok(capture_file::read(&self.file)?.packets)
+    }
+}

@@ -1,0 +1,65 @@
+//! A tun device: an interface without link-layer headers.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::fd::AsRawFd as _,
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::netns::Namespace;
+
+/// `_IOW('T', 202, int)` of `linux/if_tun.h`.
+const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
+
+/// A tun device that lives as long as this. What is written comes in through the interface, what goes
+/// out through the interface is read.
+#[derive(Debug)]
+pub struct Tun {
+    file: File,
+}
+
+impl Tun {
+    /// Makes one and sets it up.
+    pub fn new(namespace: &Namespace, name: &str) -> Result<Self> {
+        let file = namespace
+            .run(|| open(name))
+            .context("making a tun device")?;
+        namespace.ip(&format!("link set {name} up"))?;
+        Ok(Self { file })
+    }
+
+    /// Lets a packet come in through the interface.
+    pub fn send(&mut self, packet: &[u8]) -> Result<()> {
+        Ok(self.file.write_all(packet)?)
+    }
+
+    /// Takes a packet that went out through the interface; waits for one.
+    pub fn receive(&mut self) -> Result<Vec<u8>> {
+        let mut packet = vec![0; 1 << 16];
+        let length = self.file.read(&mut packet)?;
+        packet.truncate(length);
+        Ok(packet)
+    }
+}
+
+fn open(name: &str) -> Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun")
+        .context("opening /dev/net/tun")?;
+    // struct ifreq: 16 bytes of name, then the flags.
+    let mut request = [0_u8; 40];
+    request[..name.len()].copy_from_slice(name.as_bytes());
+    let flags = u16::try_from(libc::IFF_TUN | libc::IFF_NO_PI)?;
+    request[16..18].copy_from_slice(&flags.to_ne_bytes());
+    // SAFETY: the request is 40 live bytes, the size of struct ifreq, and the kernel keeps no pointer.
+    #[expect(unsafe_code, reason = "ioctl(2) that std does not know")]
+    let outcome = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, request.as_mut_ptr()) };
+    if outcome < 0 {
+        return Err(io::Error::last_os_error()).context("TUNSETIFF");
+    }
+    Ok(file)
+}

@@ -1,0 +1,30 @@
+//! Waiting for a condition, never for a time.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+
+/// Generous: a test that reaches it has failed, on however slow a machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks until the answer is there; `what` says in the error what was waited for.
+pub fn until<T>(what: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask()? {
+            return Ok(answer);
+        }
+        if start.elapsed() > PATIENCE {
+            bail!("waited {PATIENCE:?} in vain for {what}");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Asks until it is so.
+pub fn until_true(what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
+    until(what, || Ok(ask()?.then_some(())))
+}
