@@ -1,2 +1,91 @@
-//! Set-up, build, run, test, lint and bench.
-fn main() {}
+//! Set-up, build, run, test, lint, fuzz and bench: `cargo xtask --help`.
+
+mod bench;
+mod build;
+mod command;
+mod fuzz;
+mod lint;
+mod packages;
+mod requirements;
+mod run;
+mod setup;
+mod stages;
+mod test;
+mod toolchain;
+mod tools;
+mod totals;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use requirements::Purpose;
+
+/// Everything a developer does with this project, from a bare machine on.
+///
+/// Each command first sets up what it needs and says what it installs. When nothing is missing that
+/// takes a fraction of a second and no network. Packages are installed by root only: anyone else is
+/// shown the command to run.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+const EXAMPLES: &str = "Examples:
+  cargo xtask run                              record every interface into ./captures until Ctrl-C
+  cargo xtask run -- -i eth0 --duration 30s    one interface for half a minute
+  cargo xtask test                             all tests
+  cargo xtask test -- rotation                 the tests with `rotation` in their names
+  cargo xtask lint                             formatting, clippy, licences and advisories";
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building, testing and linting need, and nothing else
+    Setup,
+    /// Build the release binaries into target/release/
+    Build,
+    /// Build, then record this machine's interfaces into ./captures until Ctrl-C
+    #[command(after_help = run::EXAMPLES)]
+    Run(run::Arguments),
+    /// Build, then run every test and print the totals
+    #[command(after_help = test::EXAMPLES)]
+    Test(test::Arguments),
+    /// Measure against tcpdump and dumpcap
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(bench::Arguments),
+    /// Check formatting, clippy (the eBPF programs included), licences and advisories
+    Lint,
+    /// Fuzz for a bounded time
+    #[command(after_help = fuzz::EXAMPLES)]
+    Fuzz(fuzz::Arguments),
+}
+
+fn main() -> ExitCode {
+    match perform(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Without the backtrace that anyhow would add: what went wrong is not in here.
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<()> {
+    match task {
+        Task::Setup => {
+            setup::prepare(&[Purpose::Build, Purpose::Test, Purpose::Lint])?;
+            println!("set-up: nothing is missing");
+            Ok(())
+        }
+        Task::Build => build::release(),
+        Task::Run(arguments) => run::record(&arguments),
+        Task::Test(arguments) => test::all(&arguments),
+        Task::Bench(arguments) => bench::measure(&arguments),
+        Task::Lint => lint::all(),
+        Task::Fuzz(arguments) => fuzz::all(&arguments),
+    }
+}

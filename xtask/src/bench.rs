@@ -1,0 +1,37 @@
+//! Measurements against tcpdump and dumpcap.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+
+use crate::command::{cargo, run};
+use crate::requirements::Purpose;
+use crate::{build, setup};
+
+pub(crate) const EXAMPLES: &str = "Examples:
+  cargo xtask bench
+  cargo xtask bench -- --help";
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Passed on to the benchmark
+    #[arg(last = true)]
+    benchmark: Vec<OsString>,
+}
+
+pub(crate) fn measure(arguments: &Arguments) -> Result<()> {
+    setup::prepare(&[Purpose::Build, Purpose::Bench])?;
+    build::compile()?;
+    run(cargo()
+        .args([
+            "run",
+            "--release",
+            "--locked",
+            "--package",
+            "capture-tests",
+            "--bin",
+            "bench",
+            "--",
+        ])
+        .args(&arguments.benchmark))
+}

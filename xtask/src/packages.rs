@@ -1,0 +1,168 @@
+//! Installing Debian packages: by root with apt-get, by anyone else through the command we show.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::command::{command, output, run};
+use crate::requirements::{self, LLVM_PACKAGE, Purpose, Requirement};
+
+const INSTALL: &[&str] = &["install", "-y", "--no-install-recommends"];
+
+/// LLVM's own packages, for releases that have no LLVM 22, set up as <https://apt.llvm.org> says.
+mod llvm_repository {
+    pub(super) const KEY: &str = "https://apt.llvm.org/llvm-snapshot.gpg.key";
+    pub(super) const KEY_FILE: &str = "/etc/apt/keyrings/apt.llvm.org.asc";
+    pub(super) const LIST_FILE: &str = "/etc/apt/sources.list.d/llvm-22.list";
+
+    pub(super) fn line(codename: &str) -> String {
+        format!(
+            "deb [signed-by={KEY_FILE}] https://apt.llvm.org/{codename}/ llvm-toolchain-{codename}-22 main\n"
+        )
+    }
+}
+
+/// Installs what is missing for these purposes.
+///
+/// # Errors
+/// Names the missing packages and the command to run when this is not root or not a Debian.
+pub(crate) fn install_missing(purposes: &[Purpose]) -> Result<()> {
+    let missing = requirements::missing(purposes);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<_> = missing.iter().map(|one| one.package).collect();
+    let listed = explain(&missing);
+    if requirements::program("apt-get").is_none() {
+        bail!(
+            "missing on this machine, by the names of their Debian packages:\n{listed}\
+             there is no apt-get here: install what corresponds to them, then try again"
+        );
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "missing on this machine:\n{listed}install them, then try again:\n  \
+             sudo apt-get update && sudo apt-get {} {}",
+            INSTALL.join(" "),
+            packages.join(" ")
+        );
+    }
+    eprint!("set-up: installing with apt-get:\n{listed}");
+    apt_get(&["update"])?;
+    if packages.contains(&LLVM_PACKAGE) && !has_candidate(LLVM_PACKAGE)? {
+        add_llvm_repository()?;
+    }
+    apt_get(&[INSTALL, &packages].concat())?;
+
+    let still = requirements::missing(purposes);
+    if !still.is_empty() {
+        bail!(
+            "apt-get installed the packages, but these bring not what they should:\n{}",
+            explain(&still)
+        );
+    }
+    Ok(())
+}
+
+fn explain(requirements: &[&Requirement]) -> String {
+    requirements
+        .iter()
+        .map(|one| format!("  {:<18} {}\n", one.package, one.reason))
+        .collect()
+}
+
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    // tshark asks who may capture, which nobody is there to answer.
+    run(command("apt-get")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        // Another apt-get, such as the nightly one, may hold the lock. The unit is seconds.
+        .args(["-q", "-o", "DPkg::Lock::Timeout=120"])
+        .args(arguments))
+}
+
+/// Whether apt can install the package from the sources it has.
+fn has_candidate(package: &str) -> Result<bool> {
+    let policy = output(
+        command("apt-cache")
+            .env("LC_ALL", "C")
+            .args(["policy", package]),
+    )?;
+    Ok(candidate(&policy))
+}
+
+fn candidate(policy: &str) -> bool {
+    policy
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("Candidate:"))
+        .any(|version| version.trim() != "(none)")
+}
+
+fn add_llvm_repository() -> Result<()> {
+    let release = std::fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?;
+    let codename = codename(&release).context(
+        "/etc/os-release names no VERSION_CODENAME: install LLVM 22's libllvm22 by hand",
+    )?;
+    eprintln!(
+        "set-up: {codename} has no {LLVM_PACKAGE}, adding LLVM's own package repository: {}",
+        llvm_repository::LIST_FILE
+    );
+    if let Some(directory) = Path::new(llvm_repository::KEY_FILE).parent() {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("creating {}", directory.display()))?;
+    }
+    // apt's own download helper: a bare machine has neither curl nor wget.
+    run(command("/usr/lib/apt/apt-helper").args([
+        "download-file",
+        llvm_repository::KEY,
+        llvm_repository::KEY_FILE,
+    ]))?;
+    std::fs::write(llvm_repository::LIST_FILE, llvm_repository::line(codename))
+        .with_context(|| format!("writing {}", llvm_repository::LIST_FILE))?;
+    apt_get(&["update"])?;
+    if !has_candidate(LLVM_PACKAGE)? {
+        bail!("LLVM's repository has no {LLVM_PACKAGE} for {codename}: install LLVM 22 by hand");
+    }
+    Ok(())
+}
+
+fn codename(release: &str) -> Option<&str> {
+    release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+        .map(|name| name.trim_matches('"'))
+        .filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_without_a_candidate_is_not_taken_for_installable() {
+        assert!(candidate(
+            "libllvm22:\n  Installed: (none)\n  Candidate: 1:22.1.8-1~deb12u1\n"
+        ));
+        assert!(!candidate(
+            "libllvm22:\n  Installed: (none)\n  Candidate: (none)\n"
+        ));
+        assert!(!candidate(""));
+    }
+
+    #[test]
+    fn the_codename_is_read_from_os_release_and_its_absence_is_seen() {
+        assert_eq!(
+            codename("NAME=\"Ubuntu\"\nVERSION_CODENAME=noble\n"),
+            Some("noble")
+        );
+        assert_eq!(codename("VERSION_CODENAME=\"trixie\"\n"), Some("trixie"));
+        assert_eq!(codename("NAME=Arch\nVERSION_CODENAME=\n"), None);
+        assert_eq!(codename("NAME=Arch\n"), None);
+    }
+
+    #[test]
+    fn the_llvm_repository_is_trusted_for_its_own_key_only() {
+        let line = llvm_repository::line("noble");
+        assert!(line.contains("signed-by=/etc/apt/keyrings/"), "{line}");
+        assert!(line.contains("llvm-toolchain-noble-22 main"), "{line}");
+    }
+}

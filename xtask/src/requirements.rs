@@ -1,0 +1,170 @@
+//! What each task needs from the machine, and how to see that it is there.
+//!
+//! The thing itself is looked for and not the package: a compiler or a library that came by another
+//! way serves as well, and looking costs no start of a package manager.
+
+use std::path::PathBuf;
+
+/// What a machine is set up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Build,
+    Test,
+    Bench,
+    Lint,
+    Fuzz,
+}
+
+/// A Debian package, and how to see that what it brings is there.
+#[derive(Debug)]
+pub(crate) struct Requirement {
+    pub(crate) package: &'static str,
+    pub(crate) reason: &'static str,
+    proof: Proof,
+    purposes: &'static [Purpose],
+}
+
+#[derive(Debug)]
+enum Proof {
+    Program(&'static str),
+    Header(&'static str),
+    Library(&'static str),
+}
+
+/// The file name of the LLVM that bpf-linker is linked with; rustc 1.95 uses LLVM 22.1.
+pub(crate) const LLVM_LIBRARY: &str = "libLLVM.so.22.1";
+/// The package that brings [`LLVM_LIBRARY`].
+pub(crate) const LLVM_PACKAGE: &str = "libllvm22";
+
+use Purpose::{Bench, Build, Fuzz, Lint, Test};
+
+const EVERY: &[Purpose] = &[Build, Test, Bench, Lint, Fuzz];
+
+#[rustfmt::skip]
+const REQUIREMENTS: &[Requirement] = &[
+    needs("gcc", Proof::Program("cc"), "the linker, and the compiler of zstd", EVERY),
+    needs("libc6-dev", Proof::Header("stdlib.h"), "headers and start files of the C library", EVERY),
+    needs("libpcap-dev", Proof::Header("pcap/pcap.h"), "compiles pcap-filter expressions", EVERY),
+    needs(LLVM_PACKAGE, Proof::Library(LLVM_LIBRARY), "the LLVM that bpf-linker links with", EVERY),
+    needs("g++", Proof::Program("c++"), "compiles the fuzzing engine", &[Fuzz]),
+    needs("tcpdump", Proof::Program("tcpdump"), "the recorder to compare with", &[Test, Bench]),
+    needs("tshark", Proof::Program("tshark"), "reads capture files", &[Test]),
+    needs("wireshark-common", Proof::Program("capinfos"), "checks capture files; dumpcap", &[Test, Bench]),
+    needs("iproute2", Proof::Program("ip"), "network namespaces and links", &[Test, Bench]),
+    needs("ethtool", Proof::Program("ethtool"), "switches offloads on and off", &[Test, Bench]),
+    needs("iperf3", Proof::Program("iperf3"), "TCP streams with GSO", &[Test, Bench]),
+    needs("bpftool", Proof::Program("bpftool"), "shows the programs the kernel holds", &[Test, Bench]),
+];
+
+const fn needs(
+    package: &'static str,
+    proof: Proof,
+    reason: &'static str,
+    purposes: &'static [Purpose],
+) -> Requirement {
+    Requirement {
+        package,
+        reason,
+        proof,
+        purposes,
+    }
+}
+
+/// What the machine lacks for these purposes.
+pub(crate) fn missing(purposes: &[Purpose]) -> Vec<&'static Requirement> {
+    REQUIREMENTS
+        .iter()
+        .filter(|requirement| {
+            requirement
+                .purposes
+                .iter()
+                .any(|one| purposes.contains(one))
+        })
+        .filter(|requirement| !requirement.is_met())
+        .collect()
+}
+
+impl Requirement {
+    fn is_met(&self) -> bool {
+        match self.proof {
+            Proof::Program(name) => program(name).is_some(),
+            Proof::Header(name) => {
+                header_directories().any(|directory| directory.join(name).is_file())
+            }
+            Proof::Library(name) => library(name).is_some(),
+        }
+    }
+}
+
+/// A program in `PATH`, or in the directories of system tools, which a user's `PATH` often lacks.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    find_in(
+        std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]),
+        name,
+    )
+}
+
+/// A shared library in the directories where distributions put them.
+pub(crate) fn library(name: &str) -> Option<PathBuf> {
+    let multiarch = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    find_in(
+        [
+            multiarch,
+            "/usr/lib64".into(),
+            "/usr/lib".into(),
+            "/usr/local/lib".into(),
+        ],
+        name,
+    )
+}
+
+fn find_in(
+    directories: impl IntoIterator<Item = impl Into<PathBuf>>,
+    name: &str,
+) -> Option<PathBuf> {
+    directories
+        .into_iter()
+        .map(|directory| directory.into().join(name))
+        .find(|path| path.is_file())
+}
+
+fn header_directories() -> impl Iterator<Item = PathBuf> {
+    let multiarch = format!("/usr/include/{}-linux-gnu", std::env::consts::ARCH);
+    [
+        "/usr/include".into(),
+        multiarch.into(),
+        "/usr/local/include".into(),
+    ]
+    .into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_outside_path_is_found_among_the_system_tools_or_not_at_all() {
+        assert!(program("sh").is_some());
+        assert_eq!(program("no-such-program-anywhere"), None);
+    }
+
+    #[test]
+    fn a_purpose_asks_for_no_package_that_it_does_not_need() {
+        let for_build = |requirement: &&Requirement| requirement.purposes.contains(&Build);
+        let packages: Vec<_> = REQUIREMENTS
+            .iter()
+            .filter(for_build)
+            .map(|one| one.package)
+            .collect();
+        assert_eq!(packages, ["gcc", "libc6-dev", "libpcap-dev", LLVM_PACKAGE]);
+    }
+
+    #[test]
+    fn every_package_is_named_once() {
+        let mut packages: Vec<_> = REQUIREMENTS.iter().map(|one| one.package).collect();
+        packages.sort_unstable();
+        packages.dedup();
+        assert_eq!(packages.len(), REQUIREMENTS.len());
+    }
+}

@@ -1,0 +1,24 @@
+//! Makes the machine ready for a purpose: packages, then the toolchain, then the tools built with it.
+
+use anyhow::Result;
+
+use crate::requirements::Purpose;
+use crate::tools::{BPF_LINKER, CARGO_DENY, CARGO_FUZZ};
+use crate::{packages, toolchain};
+
+/// Installs what is missing and says so; costs milliseconds and no network when nothing is.
+///
+/// # Errors
+/// Says what is missing and what to run, when it cannot be installed from here.
+pub(crate) fn prepare(purposes: &[Purpose]) -> Result<()> {
+    packages::install_missing(purposes)?;
+    toolchain::complete()?;
+    BPF_LINKER.install()?;
+    if purposes.contains(&Purpose::Lint) {
+        CARGO_DENY.install()?;
+    }
+    if purposes.contains(&Purpose::Fuzz) {
+        CARGO_FUZZ.install()?;
+    }
+    Ok(())
+}

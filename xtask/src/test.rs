@@ -1,0 +1,138 @@
+//! Every test of the workspace.
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::command::{cargo, run, shown};
+use crate::requirements::Purpose;
+use crate::stages::Stages;
+use crate::totals::Totals;
+use crate::{build, setup, workspace};
+
+pub(crate) const EXAMPLES: &str = "Examples:
+  cargo xtask test
+  cargo xtask test -- rotation        the tests with `rotation` in their names
+  CI=true cargo xtask test            a test that cannot run here is a failure";
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Passed on to the test programs
+    #[arg(last = true)]
+    tests: Vec<OsString>,
+}
+
+/// Sets up, builds, runs everything, and ends with the totals.
+pub(crate) fn all(arguments: &Arguments) -> Result<()> {
+    let mut stages = Stages::default();
+    stages.time("set-up", || {
+        setup::prepare(&[Purpose::Build, Purpose::Test])
+    })?;
+    stages.time("release build", build::compile)?;
+    stages.time("test build", || run(cargo_test().arg("--no-run")))?;
+    let totals = stages.time("tests", || {
+        count(
+            cargo_test()
+                .arg("--no-fail-fast")
+                .arg("--")
+                .args(&arguments.tests),
+        )
+    })?;
+
+    println!("\n{}{totals}", stages.table());
+    if totals.failed() > 0 {
+        bail!("{} tests failed", totals.failed());
+    }
+    if totals.skipped() > 0 && workspace::is_ci() {
+        bail!(
+            "{} tests were skipped, which under CI=true is a failure",
+            totals.skipped()
+        );
+    }
+    if totals.passed() == 0 && arguments.tests.is_empty() {
+        bail!("not one test ran");
+    }
+    Ok(())
+}
+
+fn cargo_test() -> Command {
+    let mut cargo = cargo();
+    cargo.args([
+        "test",
+        "--workspace",
+        "--exclude",
+        "capture-ebpf",
+        "--locked",
+    ]);
+    cargo
+}
+
+/// Shows what the command prints, as it prints it, and counts the tests in it.
+fn count(command: &mut Command) -> Result<Totals> {
+    let line = shown(command);
+    eprintln!("+ {line}");
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting `{line}`"))?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let mut totals = Totals::default();
+    std::thread::scope(|scope| -> Result<()> {
+        let stderr = scope.spawn(|| forward(stderr, std::io::stderr()));
+        totals += forward(stdout, std::io::stdout())?;
+        match stderr.join() {
+            Ok(counted) => totals += counted?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        Ok(())
+    })
+    .with_context(|| format!("reading what `{line}` prints"))?;
+    if !child
+        .wait()
+        .with_context(|| format!("waiting for `{line}`"))?
+        .success()
+    {
+        totals.count_crash();
+    }
+    Ok(totals)
+}
+
+/// Copies line by line. Tests may print bytes that are not UTF-8.
+fn forward(from: Option<impl Read>, mut to: impl Write) -> Result<Totals> {
+    let mut totals = Totals::default();
+    let Some(from) = from else { return Ok(totals) };
+    let mut from = BufReader::new(from);
+    let mut line = Vec::new();
+    while from.read_until(b'\n', &mut line)? > 0 {
+        totals.count(String::from_utf8_lossy(&line).trim_end());
+        to.write_all(&line)?;
+        to.flush()?;
+        line.clear();
+    }
+    Ok(totals)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = crate::command::command("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn tests_are_counted_on_both_streams_and_a_crash_is_a_failure() {
+        let counted = count(&mut shell(
+            "echo 'SKIPPED a: no root' >&2; echo 'test result: ok. 3 passed; 0 failed; 0 ignored'",
+        ))
+        .unwrap();
+        assert_eq!(counted.to_string(), "2 passed, 0 failed, 1 skipped");
+        let crashed = count(&mut shell("printf 'no \\377 text\\n'; exit 101")).unwrap();
+        assert_eq!(crashed.to_string(), "0 passed, 1 failed, 0 skipped");
+    }
+}
