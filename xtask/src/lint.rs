@@ -61,14 +61,7 @@ fn checked(command: &mut Command) -> Result<Verdict> {
 
 fn clippy() -> Command {
     let mut cargo = cargo();
-    cargo.args([
-        "clippy",
-        "--workspace",
-        "--exclude",
-        "capture-ebpf",
-        "--all-targets",
-        "--locked",
-    ]);
+    cargo.args(["clippy", "--all-targets", "--locked"]);
     cargo.args(["--", "-D", "warnings"]);
     cargo
 }
@@ -81,14 +74,9 @@ const BPF_CRATES: [&str; 2] = ["capture-ebpf", "generator-ebpf"];
 fn clippy_for_bpf() -> Command {
     let mut cargo = cargo();
     cargo
-        .args([
-            "clippy",
-            "--package",
-            "capture-ebpf",
-            "--target",
-            "bpfel-unknown-none",
-            "--locked",
-        ])
+        .arg("clippy")
+        .args(BPF_CRATES.iter().flat_map(|name| ["--package", name]))
+        .args(["--target", "bpfel-unknown-none", "--locked"])
         .args(["-Z", "build-std=core", "--", "-D", "warnings"])
         .env("RUSTC_BOOTSTRAP", "1")
         .env(

@@ -33,12 +33,9 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     stages.time("release build", build::compile)?;
     stages.time("test build", || run(cargo_test().arg("--no-run")))?;
     let totals = stages.time("tests", || {
-        count(
-            cargo_test()
-                .arg("--no-fail-fast")
-                .arg("--")
-                .args(&arguments.tests),
-        )
+        let mut tests = cargo_test();
+        tests.arg("--no-fail-fast").arg("--").args(&arguments.tests);
+        count(&mut tests, std::io::stdout(), std::io::stderr())
     })?;
 
     println!("\n{}{totals}", stages.table());
@@ -59,18 +56,18 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
 
 fn cargo_test() -> Command {
     let mut cargo = cargo();
-    cargo.args([
-        "test",
-        "--workspace",
-        "--exclude",
-        "capture-ebpf",
-        "--locked",
-    ]);
+    cargo.args(["test", "--locked"]);
+    // Tests that record drive the program that users run, not a debug build of it.
+    cargo.env("CAPTURED", workspace::recorder());
     cargo
 }
 
 /// Shows what the command prints, as it prints it, and counts the tests in it.
-fn count(command: &mut Command) -> Result<Totals> {
+fn count(
+    command: &mut Command,
+    to_stdout: impl Write,
+    to_stderr: impl Write + Send,
+) -> Result<Totals> {
     let line = shown(command);
     eprintln!("+ {line}");
     let mut child = command
@@ -81,8 +78,8 @@ fn count(command: &mut Command) -> Result<Totals> {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let mut totals = Totals::default();
     std::thread::scope(|scope| -> Result<()> {
-        let stderr = scope.spawn(|| forward(stderr, std::io::stderr()));
-        totals += forward(stdout, std::io::stdout())?;
+        let stderr = scope.spawn(|| forward(stderr, to_stderr));
+        totals += forward(stdout, to_stdout)?;
         match stderr.join() {
             Ok(counted) => totals += counted?,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -127,12 +124,17 @@ mod tests {
 
     #[test]
     fn tests_are_counted_on_both_streams_and_a_crash_is_a_failure() {
-        let counted = count(&mut shell(
-            "echo 'SKIPPED a: no root' >&2; echo 'test result: ok. 3 passed; 0 failed; 0 ignored'",
-        ))
-        .unwrap();
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let result = "test result: ok. 3 passed; 0 failed; 0 ignored";
+        let script = format!("echo 'SKIPPED a: no root' >&2; echo '{result}'");
+        let counted = count(&mut shell(&script), &mut stdout, &mut stderr).unwrap();
         assert_eq!(counted.to_string(), "2 passed, 0 failed, 1 skipped");
-        let crashed = count(&mut shell("printf 'no \\377 text\\n'; exit 101")).unwrap();
+        assert_eq!(stdout, format!("{result}\n").as_bytes());
+        assert_eq!(stderr, b"SKIPPED a: no root\n");
+
+        let mut crash = shell("printf 'no \\377 text\\n'; exit 101");
+        let crashed = count(&mut crash, &mut stdout, std::io::sink()).unwrap();
         assert_eq!(crashed.to_string(), "0 passed, 1 failed, 0 skipped");
+        assert!(stdout.ends_with(b"no \xff text\n"), "bytes pass unchanged");
     }
 }
