@@ -9,6 +9,9 @@ fn main() -> Result<()> {
     // configuration, so that it reaches nothing but the eBPF crates.
     // SAFETY: no other thread runs in this build script yet.
     unsafe { std::env::set_var("RUSTC_BOOTSTRAP", "1") };
+    // What the inner cargo compiles would all be shown as warnings; its errors still are.
+    // SAFETY: as above.
+    unsafe { std::env::set_var("CARGO_TERM_QUIET", "true") };
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../capture-ebpf");
     aya_build::build_ebpf(
         [aya_build::Package {

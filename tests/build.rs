@@ -8,6 +8,9 @@ fn main() -> Result<()> {
     // cargo, which a stable toolchain takes only under this variable.
     // SAFETY: no other thread runs in this build script yet.
     unsafe { std::env::set_var("RUSTC_BOOTSTRAP", "1") };
+    // What the inner cargo compiles would all be shown as warnings; its errors still are.
+    // SAFETY: as above.
+    unsafe { std::env::set_var("CARGO_TERM_QUIET", "true") };
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/generator-ebpf");
     let toolchain = std::env::var("RUSTUP_TOOLCHAIN")
         .context("RUSTUP_TOOLCHAIN is not set: build with rustup's cargo")?;

@@ -153,11 +153,11 @@ fn copy(packet: &Packet) -> Fate {
 #[inline(always)]
 fn copy_into<const ROOM: u32>(packet: &Packet) -> Fate {
     let size = RECORD_DATA + ROOM as usize;
-    let Some(mut record) = maps::RING.reserve_bytes(size, 0) else {
+    let record = maps::RING.reserve_bytes(size, 0);
+    // aya's handle does nothing when dropped: the record stays reserved until it is given back below.
+    let Some(start) = record.map(|mut record| record.as_mut_ptr()) else {
         return Fate::RingFull;
     };
-    let start = record.as_mut_ptr();
-    core::mem::forget(record);
     let captured = packet.header.captured_length;
     // SAFETY: the record is `size` bytes and `start` is aligned to 8; the copies below write at most
     // `ROOM` bytes behind the header.

@@ -22,6 +22,6 @@ static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(PROGRAMS_LENGTH, 
 #[inline(always)]
 pub fn counters(ifindex: u32) -> Option<*mut Counters> {
     COUNTERS
-        .get_ptr_mut(&ifindex)
-        .or_else(|| COUNTERS.get_ptr_mut(&UNKNOWN_INTERFACE))
+        .get_ptr_mut(ifindex)
+        .or_else(|| COUNTERS.get_ptr_mut(UNKNOWN_INTERFACE))
 }
