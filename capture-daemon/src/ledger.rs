@@ -10,7 +10,7 @@
 //! thread's. In flight is what stands in the ring buffer and in the queue behind it while the
 //! capture runs; it is 0 when the capture has ended, and [`Ledger::check`] says so.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The ledger of one interface, or of several together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -36,7 +36,7 @@ pub struct Ledger {
 }
 
 /// Packets taken from the ring buffer and not written, by reason.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Discarded {
     /// The writer was behind and every block was taken.
     pub queue_full: u64,

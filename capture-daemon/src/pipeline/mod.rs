@@ -1,3 +1,23 @@
 //! The way of a packet in user space: ring buffer, drain, encode, compress, write, retain.
 
+mod block;
+mod buffer;
+mod catalog;
+mod compress;
+mod directory;
+mod encode;
+mod file;
+mod lane;
+pub mod manifest;
+mod name;
 pub mod packet;
+mod progress;
+pub mod recorder;
+mod system;
+mod tally;
+mod utc;
+mod write;
+
+pub use directory::DirectoryError;
+pub use progress::Progress;
+pub use tally::{FailureKind, RecorderFailure};

@@ -1,0 +1,107 @@
+//! Blocks: what goes from the drain thread to the writer, and the pool that bounds how many there
+//! are.
+
+use std::fs::File;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::{
+    buffer::AlignedBuffer,
+    manifest::{EndReason, InterfaceLedger},
+    tally::Span,
+};
+
+/// A piece of a file with what the writer has to know of it.
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// The file's bytes from `start` on; compressed on the way, if at all.
+    pub(crate) buffer: AlignedBuffer,
+    /// Its place among all blocks of the capture.
+    pub(crate) sequence: u64,
+    /// The lane it belongs to.
+    pub(crate) lane: usize,
+    /// Where its first byte stands in the file, uncompressed.
+    pub(crate) start: u64,
+    /// Bytes at its beginning that the block before it held already.
+    pub(crate) overlap: usize,
+    /// How many of its bytes end with a whole packet; 0 when none ends in it.
+    pub(crate) whole: usize,
+    /// Its bytes before compression.
+    pub(crate) raw: usize,
+    /// Packets that end in it, by interface.
+    pub(crate) counts: Vec<u64>,
+    pub(crate) span: Span,
+    /// It is not full, and readers shall see it at once.
+    pub(crate) flush: bool,
+    /// It begins a file.
+    pub(crate) open: Option<Box<FileHead>>,
+    /// It ends a file.
+    pub(crate) close: Option<Box<FileEnd>>,
+}
+
+/// What is known of a file when it begins.
+#[derive(Debug)]
+pub(crate) struct FileHead {
+    pub(crate) sequence: u64,
+    pub(crate) name: String,
+    /// Already made.
+    pub(crate) file: Option<File>,
+}
+
+/// What is known of a file when it ends.
+#[derive(Debug)]
+pub(crate) struct FileEnd {
+    pub(crate) reason: EndReason,
+    pub(crate) link_types: Vec<u16>,
+    pub(crate) ledger: Vec<InterfaceLedger>,
+}
+
+impl Block {
+    fn new(size: usize) -> Self {
+        Self {
+            buffer: AlignedBuffer::new(size),
+            sequence: 0,
+            lane: 0,
+            start: 0,
+            overlap: 0,
+            whole: 0,
+            raw: 0,
+            counts: Vec::new(),
+            span: Span::default(),
+            flush: false,
+            open: None,
+            close: None,
+        }
+    }
+
+    /// Makes it fit for the next use.
+    pub(crate) fn clear(&mut self) {
+        self.buffer.clear();
+        self.start = 0;
+        self.overlap = 0;
+        self.whole = 0;
+        self.raw = 0;
+        self.counts.fill(0);
+        self.span = Span::default();
+        self.flush = false;
+        self.open = None;
+        self.close = None;
+    }
+
+    /// Notes that a packet has ended in it.
+    #[inline]
+    pub(crate) fn count(&mut self, interface: usize, timestamp: u64) {
+        self.counts[interface] += 1;
+        self.span.add(timestamp);
+    }
+}
+
+/// All blocks of a capture, free.
+pub(crate) fn pool(count: usize, size: usize) -> (Sender<Box<Block>>, Receiver<Box<Block>>) {
+    let (give, take) = bounded(count);
+    for _ in 0..count {
+        // There is room for each of them.
+        let _ = give.try_send(Box::new(Block::new(size)));
+    }
+    (give, take)
+}

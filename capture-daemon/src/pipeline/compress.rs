@@ -1,0 +1,149 @@
+//! Compression: each block becomes a gzip member or a zstd frame of its own, so that a file can be
+//! read up to its last block whatever happens later, and blocks can be compressed in parallel.
+
+use std::{io, sync::Arc};
+
+use crossbeam_channel::{Receiver, Sender};
+use flate2::{Compress, FlushCompress, Status};
+
+use super::{
+    block::Block,
+    buffer::AlignedBuffer,
+    tally::{FailureKind, Tally},
+};
+use crate::spec::Compression;
+
+/// A codec with its working memory, which is used again for every block.
+pub(crate) enum Codec {
+    Gzip(Box<Compress>),
+    Zstd(zstd::bulk::Compressor<'static>),
+}
+
+impl Codec {
+    /// `None` for no compression. Levels that the codec does not have are taken to the nearest one.
+    pub(crate) fn new(compression: Compression) -> io::Result<Option<Self>> {
+        /// log2 of deflate's window of 32 KiB, its largest.
+        const WINDOW_BITS: u8 = 15;
+        Ok(match compression {
+            Compression::None => None,
+            Compression::Gzip(level) => {
+                let level = flate2::Compression::new(level.min(9));
+                Some(Self::Gzip(Box::new(Compress::new_gzip(level, WINDOW_BITS))))
+            }
+            Compression::Zstd(level) => {
+                let mut codec = zstd::bulk::Compressor::new(level.clamp(1, 22))?;
+                codec.include_checksum(true)?;
+                Some(Self::Zstd(codec))
+            }
+        })
+    }
+
+    /// Compresses `input` into `output`, which holds at least [`bound`] bytes, and returns how many
+    /// bytes it became.
+    pub(crate) fn compress(&mut self, input: &[u8], output: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Gzip(codec) => {
+                codec.reset();
+                match codec.compress(input, output, FlushCompress::Finish)? {
+                    Status::StreamEnd => {
+                        Ok(usize::try_from(codec.total_out()).unwrap_or(usize::MAX))
+                    }
+                    Status::Ok | Status::BufError => {
+                        Err(io::Error::other("a block became larger than foreseen"))
+                    }
+                }
+            }
+            Self::Zstd(codec) => codec.compress_to_buffer(input, output),
+        }
+    }
+}
+
+/// More than what incompressible bytes become: `zlib-rs` has levels that only know deflate's fixed
+/// codes, with which a byte takes up to 9 bits.
+pub(crate) const fn bound(length: usize) -> usize {
+    length + length / 8 + 4096
+}
+
+/// One of the threads that compress.
+pub(crate) struct Worker {
+    pub(crate) codec: Codec,
+    pub(crate) inbox: Receiver<Box<Block>>,
+    pub(crate) outbox: Sender<Box<Block>>,
+    /// As large as a block's buffer, with which it changes places.
+    pub(crate) spare: AlignedBuffer,
+    pub(crate) tally: Arc<Tally>,
+}
+
+impl Worker {
+    /// Compresses until nobody can send blocks any more.
+    pub(crate) fn run(mut self) {
+        while let Ok(mut block) = self.inbox.recv() {
+            if block.raw > 0 {
+                self.compress(&mut block);
+            }
+            // The writer's inbox has room for every block, and the writer outlives this thread.
+            let _ = self.outbox.send(block);
+        }
+    }
+
+    fn compress(&mut self, block: &mut Block) {
+        let output = self.spare.whole_mut();
+        match self.codec.compress(block.buffer.as_slice(), output) {
+            Ok(length) => {
+                self.spare.truncate(length);
+                std::mem::swap(&mut block.buffer, &mut self.spare);
+            }
+            // The block goes on to the writer, which counts its packets as lost.
+            Err(error) => self.tally.fail(
+                FailureKind::WriteError,
+                format!("cannot compress: {error}; use another codec or level with --compress"),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::{Codec, bound};
+    use crate::spec::Compression;
+
+    #[test]
+    fn what_was_compressed_is_read_back_at_every_level() {
+        let text: Vec<u8> = (0..200_000_u32).map(|n| (n / 7 % 251) as u8).collect();
+        let mut state = 1_u64;
+        let noise: Vec<u8> = (0..1 << 20)
+            .map(|_| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                (state >> 56) as u8
+            })
+            .collect();
+        let levels = (0..=9)
+            .map(Compression::Gzip)
+            .chain([1, 3, 9, 19, 22].map(Compression::Zstd));
+        for compression in levels {
+            let mut codec = Codec::new(compression).expect("codec").expect("not none");
+            let mut file = Vec::new();
+            for input in [&text, &noise, &vec![0], &text] {
+                let mut output = vec![0; bound(input.len())];
+                let length = codec.compress(input, &mut output).expect("compress");
+                file.extend_from_slice(&output[..length]);
+            }
+            let mut read = Vec::new();
+            match compression {
+                Compression::Zstd(_) => zstd::stream::copy_decode(&file[..], &mut read),
+                _ => flate2::read::MultiGzDecoder::new(&file[..])
+                    .read_to_end(&mut read)
+                    .map(|_| ()),
+            }
+            .expect("decompress");
+            assert!(
+                read == [&text[..], &noise[..], &[0], &text[..]].concat(),
+                "{compression:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Classic pcap with nanoseconds (draft-ietf-opsawg-pcap), in the byte order of the machine.
+
+use pcap_file::{DataLink, Endianness, PcapResult, TsResolution, pcap::PcapHeader};
+
+use super::{Sink, words};
+use crate::pipeline::packet::{LinkType, Packet};
+
+const RECORD_HEADER: usize = 16;
+
+pub(super) const fn packet_length(captured: usize) -> usize {
+    RECORD_HEADER + captured
+}
+
+/// The file's header. `snaplen` is in bytes.
+pub(crate) fn file_header(link_type: LinkType, snaplen: u32) -> PcapResult<Vec<u8>> {
+    let header = PcapHeader {
+        snaplen,
+        datalink: DataLink::from(u32::from(link_type.number())),
+        ts_resolution: TsResolution::NanoSecond,
+        endianness: Endianness::native(),
+        ..PcapHeader::default()
+    };
+    let mut bytes = Vec::new();
+    header.write_to(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A record. The seconds have 32 bits, which end in the year 2106.
+#[inline]
+pub(super) fn packet(packet: &Packet<'_>, sink: &mut impl Sink) {
+    const SECOND: u64 = 1_000_000_000;
+    let header: [u8; RECORD_HEADER] = words([
+        u32::try_from(packet.timestamp / SECOND).unwrap_or(u32::MAX),
+        (packet.timestamp % SECOND) as u32,
+        packet.bytes.len() as u32,
+        packet.original_length,
+    ]);
+    sink.put(&header);
+    sink.put(packet.bytes);
+}

@@ -1,0 +1,212 @@
+//! pcapng (draft-ietf-opsawg-pcapng), in the byte order of the machine.
+
+use std::borrow::Cow;
+
+use pcap_file::{
+    DataLink, Endianness, PcapResult,
+    pcapng::{
+        PcapNgWriter,
+        blocks::{
+            ENHANCED_PACKET_BLOCK,
+            interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
+            interface_statistics::{InterfaceStatisticsBlock, InterfaceStatisticsOption},
+            section_header::{SectionHeaderBlock, SectionHeaderOption},
+        },
+    },
+};
+
+use super::{Sink, words};
+use crate::{
+    pipeline::{
+        manifest::InterfaceLedger,
+        packet::{InterfaceDescription, Packet, Way},
+    },
+    spec::CaptureName,
+};
+
+/// Type, length, interface, timestamp (2), captured and original length.
+const PACKET_HEAD: usize = 7 * 4;
+/// `epb_flags`, end of options, length.
+const PACKET_TAIL: usize = 4 * 4;
+/// `epb_flags` is option 2 with 4 bytes.
+const EPB_FLAGS: u32 = option(2, 4);
+const END_OF_OPTIONS: u32 = option(0, 0);
+
+/// An option's code and length as the 32 bits that stand in the file.
+const fn option(code: u16, length: u16) -> u32 {
+    let (code, length) = (code.to_ne_bytes(), length.to_ne_bytes());
+    u32::from_ne_bytes([code[0], code[1], length[0], length[1]])
+}
+
+#[inline]
+pub(super) const fn packet_length(captured: usize) -> usize {
+    PACKET_HEAD + captured.next_multiple_of(4) + PACKET_TAIL
+}
+
+/// An Enhanced Packet Block with the packet's direction and the way it was addressed.
+#[inline]
+pub(super) fn packet(packet: &Packet<'_>, sink: &mut impl Sink) {
+    let captured = packet.bytes.len();
+    let length = packet_length(captured) as u32;
+    let head: [u8; PACKET_HEAD] = words([
+        ENHANCED_PACKET_BLOCK,
+        length,
+        packet.interface.0,
+        (packet.timestamp >> 32) as u32,
+        packet.timestamp as u32,
+        captured as u32,
+        packet.original_length,
+    ]);
+    let tail: [u8; PACKET_TAIL] = words([EPB_FLAGS, flags(packet), END_OF_OPTIONS, length]);
+    sink.put(&head);
+    sink.put(packet.bytes);
+    sink.put(&[0; 3][..captured.next_multiple_of(4) - captured]);
+    sink.put(&tail);
+}
+
+/// Bits 0 and 1: 01 inbound, 10 outbound. Bits 2 to 4, of received packets only: 001 unicast, 010
+/// multicast, 011 broadcast, 100 promiscuous, for `PACKET_HOST`, `PACKET_BROADCAST`,
+/// `PACKET_MULTICAST` and `PACKET_OTHERHOST` of `linux/if_packet.h`.
+#[inline]
+fn flags(packet: &Packet<'_>) -> u32 {
+    const RECEPTION: [u32; 4] = [0b001, 0b011, 0b010, 0b100];
+    match packet.way {
+        Way::In => {
+            let reception = RECEPTION.get(usize::from(packet.packet_type)).copied();
+            0b01 | reception.unwrap_or(0) << 2
+        }
+        Way::Out => 0b10,
+    }
+}
+
+/// Writes what stands once in a file: its head, its interfaces, and their statistics at its end.
+pub(crate) struct Blocks {
+    writer: PcapNgWriter<Vec<u8>>,
+    section: SectionHeaderBlock<'static>,
+    snaplen: u32,
+    filter: Option<Vec<u8>>,
+}
+
+/// More than an Interface Statistics Block takes, in bytes: its seven numbers, and the comment with
+/// twelve numbers of at most 20 digits.
+pub(crate) const LONGEST_STATISTICS: usize = 640;
+
+impl Blocks {
+    pub(crate) fn new(snaplen: u32, filter: Option<&str>) -> PcapResult<Self> {
+        let section = SectionHeaderBlock {
+            endianness: Endianness::native(),
+            options: Vec::new(),
+            ..SectionHeaderBlock::default()
+        };
+        Ok(Self {
+            writer: PcapNgWriter::with_section_header(Vec::new(), section.clone())?,
+            section,
+            snaplen,
+            // The first byte says what follows: 0 is an expression for libpcap.
+            filter: filter.map(|text| [&[0], fitting(text).as_bytes()].concat()),
+        })
+    }
+
+    /// The head of a file: from here on it has no interfaces.
+    pub(crate) fn section(&mut self, capture: &CaptureName, sequence: u64) -> PcapResult<Vec<u8>> {
+        let mut section = self.section.clone();
+        section.options = vec![
+            SectionHeaderOption::Comment(format!("capture {capture}, file {sequence}").into()),
+            SectionHeaderOption::Hardware(std::env::consts::ARCH.into()),
+            SectionHeaderOption::OS(operating_system().into()),
+            SectionHeaderOption::UserApplication(
+                concat!("captured ", env!("CARGO_PKG_VERSION")).into(),
+            ),
+        ];
+        self.writer.get_mut().clear();
+        self.writer.write_pcapng_block(section)?;
+        Ok(self.take())
+    }
+
+    /// The next interface of the file.
+    pub(crate) fn interface(&mut self, interface: &InterfaceDescription) -> PcapResult<Vec<u8>> {
+        use InterfaceDescriptionOption as Opt;
+        let mut options = vec![Opt::IfName(Cow::Borrowed(fitting(&interface.name)))];
+        if !interface.description.is_empty() {
+            options.push(Opt::IfDescription(Cow::Borrowed(fitting(
+                &interface.description,
+            ))));
+        }
+        if let Some(mac) = &interface.mac {
+            options.push(Opt::IfMacAddr(Cow::Borrowed(mac)));
+        }
+        // 10 to the power of -9 seconds.
+        options.push(Opt::IfTsResol(9));
+        if let Some(filter) = &self.filter {
+            options.push(Opt::IfFilter(Cow::Borrowed(filter)));
+        }
+        let block = InterfaceDescriptionBlock {
+            linktype: DataLink::from(u32::from(interface.link_type.number())),
+            snaplen: self.snaplen,
+            options,
+        };
+        self.writer.write_pcapng_block(block)?;
+        Ok(self.take())
+    }
+
+    /// An interface's counters, from the start of the capture to `end`.
+    pub(crate) fn statistics(
+        &mut self,
+        ledger: &InterfaceLedger,
+        start: u64,
+        end: u64,
+    ) -> PcapResult<Vec<u8>> {
+        use InterfaceStatisticsOption as Opt;
+        let InterfaceLedger {
+            interface, ledger, ..
+        } = ledger;
+        let mut options = vec![
+            Opt::Comment(ledger.to_string().into()),
+            Opt::IsbStartTime(halves(start)),
+            Opt::IsbEndTime(halves(end)),
+        ];
+        if let Some(kernel) = &ledger.kernel {
+            options.extend([
+                Opt::IsbIfRecv(kernel.seen),
+                Opt::IsbIfDrop(kernel.ring_full + kernel.unreadable),
+                Opt::IsbFilterAccept(kernel.matched),
+            ]);
+        }
+        options.extend([
+            Opt::IsbOsDrop(ledger.discarded.total()),
+            Opt::IsbUsrDeliv(ledger.written),
+        ]);
+        let block = InterfaceStatisticsBlock {
+            interface_id: *interface,
+            timestamp: halves(end),
+            options,
+        };
+        self.writer.write_pcapng_block(block)?;
+        Ok(self.take())
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        std::mem::take(self.writer.get_mut())
+    }
+}
+
+/// A timestamp is two words in the file, the upper one first in either byte order; `pcap-file`
+/// writes statistics' timestamps as one word of 64 bits.
+const fn halves(timestamp: u64) -> u64 {
+    if cfg!(target_endian = "little") {
+        timestamp.rotate_left(32)
+    } else {
+        timestamp
+    }
+}
+
+/// As much of a text as an option can hold: its length has 16 bits.
+fn fitting(text: &str) -> &str {
+    const MOST: usize = 65_000;
+    &text[..text.floor_char_boundary(MOST)]
+}
+
+fn operating_system() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("Linux {}", release.trim()).trim_end().to_owned()
+}

@@ -1,0 +1,142 @@
+//! A file written in large aligned pieces past the page cache.
+//!
+//! Written through the page cache, a packet costs ten times the CPU, and the host's other files are
+//! pushed out of memory. Where a file system refuses `O_DIRECT`, pages are written out and dropped
+//! behind the writer instead.
+
+use std::{fs::File, io, os::unix::fs::FileExt as _};
+
+use rustix::{fs::OFlags, io::Errno};
+
+use super::{
+    buffer::{ALIGNMENT, AlignedBuffer},
+    system,
+};
+
+/// A file that grows in pieces that begin at multiples of [`ALIGNMENT`].
+#[derive(Debug)]
+pub(crate) struct DirectFile {
+    file: File,
+    direct: bool,
+    /// Bytes of it that were told to go to disk and that nobody waited for yet.
+    behind: Option<(u64, u64)>,
+}
+
+impl DirectFile {
+    pub(crate) fn new(file: File) -> Self {
+        let direct = set_direct(&file, true).is_ok();
+        Self {
+            file,
+            direct,
+            behind: None,
+        }
+    }
+
+    /// Writes the first `length` bytes of the buffer at `offset`. The offset is a multiple of
+    /// [`ALIGNMENT`], and so is the length unless it is all of the buffer. What was in the file from
+    /// there on is replaced, and the file ends behind it.
+    pub(crate) fn write(
+        &mut self,
+        buffer: &mut AlignedBuffer,
+        length: usize,
+        offset: u64,
+    ) -> io::Result<()> {
+        if self.direct {
+            match self.write_direct(buffer, length, offset) {
+                Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+                    // It was allowed when the file was opened, but not for this device's blocks.
+                    set_direct(&self.file, false)?;
+                    self.direct = false;
+                }
+                other => return other,
+            }
+        }
+        self.file
+            .write_all_at(&buffer.as_slice()[..length], offset)?;
+        self.write_behind(offset, length as u64);
+        Ok(())
+    }
+
+    fn write_direct(
+        &self,
+        buffer: &mut AlignedBuffer,
+        length: usize,
+        offset: u64,
+    ) -> io::Result<()> {
+        if length.is_multiple_of(ALIGNMENT) {
+            return self.file.write_all_at(&buffer.as_slice()[..length], offset);
+        }
+        buffer.pad();
+        let written = self.file.write_all_at(buffer.as_slice(), offset);
+        buffer.truncate(length);
+        written?;
+        self.file.set_len(offset + length as u64)
+    }
+
+    /// Starts writing out this piece, and waits for the one before it and drops it from memory:
+    /// never more than two pieces stand in the page cache.
+    fn write_behind(&mut self, offset: u64, length: u64) {
+        system::start_writeback(&self.file, offset, length);
+        if let Some((offset, length)) = self.behind.replace((offset, length)) {
+            system::finish_writeback(&self.file, offset, length);
+        }
+    }
+
+    /// Cuts the file.
+    pub(crate) fn set_len(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+
+    pub(crate) fn into_inner(self) -> File {
+        self.file
+    }
+}
+
+/// Turns `O_DIRECT` on or off; fails where the file system has none.
+pub(crate) fn set_direct(file: &File, direct: bool) -> io::Result<()> {
+    let mut flags = rustix::fs::fcntl_getfl(file)?;
+    flags.set(OFlags::DIRECT, direct);
+    Ok(rustix::fs::fcntl_setfl(file, flags)?)
+}
+
+/// The largest multiple of [`ALIGNMENT`] that is not above `length`.
+pub(crate) const fn aligned_part(length: usize) -> usize {
+    length / ALIGNMENT * ALIGNMENT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALIGNMENT, AlignedBuffer, DirectFile, aligned_part};
+
+    /// Appends pieces of many lengths as the recorder does, with and without `O_DIRECT`.
+    #[test]
+    fn a_file_holds_what_was_written_whatever_the_lengths() {
+        let data: Vec<u8> = (0..60_000_u32)
+            .map(|value| value.to_le_bytes()[0] ^ 5)
+            .collect();
+        for direct in [true, false] {
+            for step in [1000, ALIGNMENT, ALIGNMENT + 1, 3 * ALIGNMENT - 1] {
+                let path = tempfile::NamedTempFile::new().expect("tempfile");
+                let mut file = DirectFile::new(path.reopen().expect("open"));
+                if !direct {
+                    super::set_direct(&file.file, false).expect("fcntl");
+                    file.direct = false;
+                }
+                let mut buffer = AlignedBuffer::new(8 * ALIGNMENT);
+                let mut offset = 0;
+                for piece in data.chunks(step) {
+                    assert_eq!(buffer.fill(piece), piece.len());
+                    let length = buffer.len();
+                    file.write(&mut buffer, length, offset as u64)
+                        .expect("write");
+                    let length = std::fs::metadata(path.path()).expect("exists").len();
+                    assert_eq!(length, (offset + buffer.len()) as u64);
+                    let whole = aligned_part(buffer.len());
+                    buffer.discard_front(whole);
+                    offset += whole;
+                }
+                assert_eq!(std::fs::read(path.path()).expect("read"), data);
+            }
+        }
+    }
+}

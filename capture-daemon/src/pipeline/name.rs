@@ -1,0 +1,115 @@
+//! The names of capture files: `<capture>-<YYYYMMDD-HHMMSS>-<sequence>.<format>[.<codec>]`, in UTC,
+//! with `.part` behind while the file is being written.
+
+use crate::{
+    pipeline::utc,
+    spec::{CaptureName, Compression, Format},
+};
+
+/// What is behind the name of a file that is still being written.
+pub(crate) const PART: &str = ".part";
+
+/// The name of a file made at `opened` (UTC nanoseconds) as number `sequence`.
+pub(crate) fn file_name(
+    capture: &CaptureName,
+    opened: u64,
+    sequence: u64,
+    format: Format,
+    compression: Compression,
+) -> String {
+    format!(
+        "{capture}-{}-{sequence:06}.{}{}",
+        utc::stamp(opened),
+        extension(format),
+        suffix(compression)
+    )
+}
+
+const fn extension(format: Format) -> &'static str {
+    match format {
+        Format::Pcapng => "pcapng",
+        Format::Pcap => "pcap",
+    }
+}
+
+/// What a codec adds to a file's name.
+pub(crate) const fn suffix(compression: Compression) -> &'static str {
+    match compression {
+        Compression::None => "",
+        Compression::Gzip(_) => ".gz",
+        Compression::Zstd(_) => ".zst",
+    }
+}
+
+/// A file's name taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parsed {
+    pub(crate) sequence: u64,
+    /// It ends in `.part`.
+    pub(crate) part: bool,
+}
+
+/// Takes a file name apart if it is one that a capture of this name makes.
+pub(crate) fn parse(capture: &CaptureName, file: &str) -> Option<Parsed> {
+    let rest = file.strip_prefix(capture.as_str())?.strip_prefix('-')?;
+    let (rest, part) = match rest.strip_suffix(PART) {
+        Some(rest) => (rest, true),
+        None => (rest, false),
+    };
+    let rest = rest
+        .strip_suffix(".gz")
+        .or_else(|| rest.strip_suffix(".zst"))
+        .unwrap_or(rest);
+    let rest = rest
+        .strip_suffix(".pcapng")
+        .or_else(|| rest.strip_suffix(".pcap"))?;
+    let mut fields = rest.split('-');
+    let (date, time, sequence) = (fields.next()?, fields.next()?, fields.next()?);
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if fields.next().is_some()
+        || date.len() != 8
+        || time.len() != 6
+        || sequence.len() < 6
+        || ![date, time, sequence].into_iter().all(digits)
+    {
+        return None;
+    }
+    let sequence = sequence.parse().ok()?;
+    Some(Parsed { sequence, part })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Parsed, file_name, parse};
+    use crate::spec::{CaptureName, Compression, Format};
+
+    #[test]
+    fn a_capture_knows_its_own_files_and_no_others() {
+        let name = CaptureName::new("web").expect("valid");
+        let file = file_name(&name, 0, 7, Format::Pcapng, Compression::Gzip(6));
+        assert_eq!(file, "web-19700101-000000-000007.pcapng.gz");
+        let parsed = |part| Some(Parsed { sequence: 7, part });
+        assert_eq!(parse(&name, &file), parsed(false));
+        assert_eq!(parse(&name, &format!("{file}.part")), parsed(true));
+        for compression in [Compression::None, Compression::Zstd(3)] {
+            for format in [Format::Pcap, Format::Pcapng] {
+                let file = file_name(&name, 1 << 60, 12_345_678, format, compression);
+                assert_eq!(
+                    parse(&name, &file).map(|parsed| parsed.sequence),
+                    Some(12_345_678)
+                );
+            }
+        }
+        for other in [
+            "web-1-19700101-000000-000007.pcapng",
+            "web-19700101-000000-19700101-000000-000007.pcapng",
+            "web-19700101-000000-000007.txt",
+            "web-19700101-000000-7.pcapng",
+            "webs-19700101-000000-000007.pcapng",
+            "web-19700101-000000-00000x.pcapng",
+            "web.manifest.jsonl",
+        ] {
+            assert_eq!(parse(&name, other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! The recorder: takes packets from the drain thread and leaves capture files.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use super::{
+    encode::{self, pcapng},
+    lane::{self, Lane},
+    manifest::{EndReason, FileEntry},
+    packet::{InterfaceDescription, InterfaceId, Packet},
+    progress::Progress,
+    tally::{FailureKind, Outcome, RecorderFailure, Tally},
+    write::FileSize,
+};
+use crate::{
+    ledger::Discarded,
+    spec::{CaptureName, Compression, Format, OutputSpec, Rotation},
+};
+
+mod files;
+mod start;
+mod threads;
+
+use threads::{DIED, Threads};
+
+pub use start::RecorderError;
+
+/// A block that is not full is passed on after this long, so that readers of the growing file see
+/// its packets within a second.
+const FLUSH_AFTER: Duration = Duration::from_millis(800);
+
+/// What a recorder is to do.
+#[derive(Debug, Clone)]
+pub struct RecorderSpec {
+    /// Names the files.
+    pub name: CaptureName,
+    /// Where and how files are written.
+    pub output: OutputSpec,
+    /// Most bytes kept of a packet, for the files' heads.
+    pub snaplen: u32,
+    /// The filter expression, for the files' heads.
+    pub filter: Option<String>,
+    /// Packets after which the recorder takes no more.
+    pub packet_limit: Option<u64>,
+}
+
+/// The kernel's counters of an interface; `None` when they cannot be read.
+pub type KernelStatistics = Option<capture_common::Counters>;
+
+/// Asked for each interface when a file ends.
+pub type Statistics = Box<dyn FnMut(InterfaceId) -> KernelStatistics + Send>;
+
+/// Takes packets and leaves capture files. It belongs to the drain thread and starts threads of its
+/// own to compress, to write and to keep account of files.
+///
+/// Dropped without [`Recorder::finish`], it leaves its last file as `.part`.
+pub struct Recorder {
+    name: CaptureName,
+    directory: PathBuf,
+    format: Format,
+    /// What blocks are compressed with on their way.
+    streaming: Compression,
+    rotation: Rotation,
+    snaplen: u32,
+    interfaces: Vec<Interface>,
+    lanes: Vec<Lane>,
+    /// Writes what stands once in a pcapng file.
+    blocks: pcapng::Blocks,
+    /// Bytes of a block that are filled.
+    capacity: usize,
+    /// Where a packet is put together that needs more than one block.
+    scratch: Vec<u8>,
+    next_block: u64,
+    first_file: u64,
+    next_file: u64,
+    /// Packets that may still be taken.
+    left: u64,
+    statistics: Statistics,
+    /// When the recorder started and what time the drain thread gave last; UTC nanoseconds.
+    started: u64,
+    now: u64,
+    tally: Arc<Tally>,
+    progress: Arc<Progress>,
+    sizes: Arc<[FileSize]>,
+    threads: Threads,
+}
+
+/// An interface as the recorder keeps it.
+struct Interface {
+    description: InterfaceDescription,
+    lane: usize,
+    /// Its packets in blocks that have left.
+    sealed: u64,
+    discarded: Discarded,
+}
+
+impl Interface {
+    /// Packets written, and packets not written here or behind the drain thread.
+    fn outcome(&self, behind: Outcome) -> (u64, Discarded) {
+        let discarded = Discarded {
+            queue_full: self.discarded.queue_full + behind.lost.queue_full,
+            disk_full: self.discarded.disk_full + behind.lost.disk_full,
+            write_error: self.discarded.write_error + behind.lost.write_error,
+            stopped: self.discarded.stopped + behind.lost.stopped,
+        };
+        (behind.written, discarded)
+    }
+}
+
+/// What a capture left.
+#[derive(Debug)]
+pub struct Finished {
+    /// The files that it finished and that retention has not removed, in order.
+    pub files: Vec<FinishedFile>,
+    /// Per interface, in the order of their numbers: packets written, and packets not written.
+    pub interfaces: Vec<(u64, Discarded)>,
+    /// Why it ended by itself.
+    pub failure: Option<RecorderFailure>,
+}
+
+/// A file of a finished capture.
+#[derive(Debug, Clone)]
+pub struct FinishedFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What the manifest says of it.
+    pub entry: FileEntry,
+}
+
+impl Recorder {
+    /// Adds the next interface; its number is the order of its coming.
+    pub fn add_interface(&mut self, description: InterfaceDescription) -> InterfaceId {
+        let lane = self.lane_for(description.link_type);
+        let id = self.interfaces.len();
+        self.interfaces.push(Interface {
+            description,
+            lane,
+            sealed: 0,
+            discarded: Discarded::default(),
+        });
+        for lane in &mut self.lanes {
+            if let Some(block) = &mut lane.block {
+                block.counts.resize(id + 1, 0);
+            }
+            // Its description comes before its first packet, which the slow way sees to.
+            lane.room = 0;
+        }
+        InterfaceId(u32::try_from(id).unwrap_or(u32::MAX))
+    }
+
+    /// Takes a packet of an interface that was added before. Never blocks.
+    #[inline]
+    pub fn packet(&mut self, packet: &Packet<'_>) {
+        let id = packet.interface.0 as usize;
+        let length = encode::packet_length(self.format, packet.bytes.len());
+        let Some(interface) = self.interfaces.get(id) else {
+            return;
+        };
+        let lane = &mut self.lanes[interface.lane];
+        if length > lane.room || packet.timestamp >= lane.boundary || self.left == 0 {
+            return self.packet_slowly(packet, length);
+        }
+        if let Some(block) = &mut lane.block {
+            encode::packet(self.format, packet, &mut block.buffer);
+            block.count(id, packet.timestamp);
+            lane.room -= length;
+            lane.quota -= 1;
+            self.left -= 1;
+            if lane.quota == 0 {
+                let index = interface.lane;
+                self.close(index, EndReason::Packets);
+            }
+        }
+    }
+
+    /// Every block is on its way to the disk: the next packet that needs one is discarded.
+    #[must_use]
+    pub fn is_backlogged(&self) -> bool {
+        self.threads.free.is_empty()
+    }
+
+    /// To be called at least every 100 ms, with the time in UTC nanoseconds: passes on what has
+    /// waited long enough, rotates on the clock, notices failures.
+    pub fn tick(&mut self, now: u64) {
+        self.now = now;
+        if !self.threads.writer_lives() {
+            self.tally.fail(FailureKind::WriteError, DIED.to_owned());
+        }
+        if self.tally.failed() {
+            return self.give_up();
+        }
+        for lane in 0..self.lanes.len() {
+            self.tick_lane(lane);
+        }
+    }
+
+    fn tick_lane(&mut self, index: usize) {
+        let lane = &mut self.lanes[index];
+        let packets = lane.packets();
+        let Some(file) = &mut lane.file else {
+            return;
+        };
+        if packets == 0 {
+            file.boundary = lane::boundary(self.now, &self.rotation);
+            lane.boundary = file.boundary;
+        } else if file.closing.is_none() && file.interval_is_over(self.now, &self.rotation) {
+            file.closing = Some(EndReason::Interval);
+        }
+        if let Some(reason) = file.closing {
+            self.close(index, reason);
+        } else {
+            self.describe_interfaces(index);
+            let lane = &self.lanes[index];
+            if lane.fresh() > 0
+                && lane.sealed.elapsed() >= FLUSH_AFTER
+                && !self.threads.free.is_empty()
+            {
+                self.seal(index, true);
+            }
+            self.measure_room(index);
+        }
+    }
+
+    /// The packet limit was reached, or the capture was told to stop: further packets are counted
+    /// and not kept.
+    #[must_use]
+    pub fn limit_reached(&self) -> bool {
+        self.left == 0
+    }
+
+    /// From here on packets are counted as stopped.
+    pub fn stop(&mut self) {
+        self.left = 0;
+    }
+
+    /// Why the recorder can write no more. Finished files are whole, and packets that still come are
+    /// counted.
+    #[must_use]
+    pub fn failure(&self) -> Option<RecorderFailure> {
+        self.tally.failure().cloned()
+    }
+
+    /// How far the files have come.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Packets of an interface that are in files, and those that are not, by reason. The rest of
+    /// what was taken is on its way.
+    #[must_use]
+    pub fn written(&self, id: InterfaceId) -> (u64, Discarded) {
+        let outcome = self.tally.outcome(id.0 as usize);
+        match self.interfaces.get(id.0 as usize) {
+            Some(interface) => interface.outcome(outcome),
+            None => (0, Discarded::default()),
+        }
+    }
+
+    /// Ends the last files and waits until everything is on disk and accounted for. `abort` cuts
+    /// short what can be done without: digests, and the compression of rotated files.
+    pub fn finish(mut self, abort: &AtomicBool) -> Finished {
+        self.end_files();
+        let Self {
+            threads,
+            tally,
+            interfaces,
+            directory,
+            ..
+        } = self;
+        let files = threads.finish(&tally, abort);
+        Finished {
+            files: files
+                .into_iter()
+                .map(|entry| FinishedFile {
+                    path: directory.join(&entry.file),
+                    entry,
+                })
+                .collect(),
+            interfaces: (0..)
+                .zip(&interfaces)
+                .map(|(id, interface)| interface.outcome(tally.outcome(id)))
+                .collect(),
+            failure: tally.failure().cloned(),
+        }
+    }
+
+    /// The way of a packet that does not simply fit.
+    #[cold]
+    #[inline(never)]
+    fn packet_slowly(&mut self, packet: &Packet<'_>, length: usize) {
+        let id = packet.interface.0 as usize;
+        if self.left == 0 {
+            self.interfaces[id].discarded.stopped += 1;
+        } else if let Some(failure) = self.tally.failure() {
+            match failure.kind {
+                FailureKind::DiskFull => self.interfaces[id].discarded.disk_full += 1,
+                FailureKind::WriteError => self.interfaces[id].discarded.write_error += 1,
+            }
+        } else if self.place(packet, length) {
+            self.left -= 1;
+        } else {
+            self.interfaces[id].discarded.queue_full += 1;
+        }
+    }
+
+    /// Puts a packet into the right file, which may have to be begun; `false` when there is no block
+    /// to do it with.
+    fn place(&mut self, packet: &Packet<'_>, length: usize) -> bool {
+        let id = packet.interface.0 as usize;
+        let index = self.interfaces[id].lane;
+        if let Some(reason) = self.must_close(index, packet.timestamp, length)
+            && !self.close(index, reason)
+        {
+            return false;
+        }
+        if !self.ensure_file(index, packet.timestamp)
+            || !self.describe_interfaces(index)
+            || !self.ensure_blocks(index, length)
+        {
+            return false;
+        }
+        let mut encoded = std::mem::take(&mut self.scratch);
+        encoded.clear();
+        encode::packet(self.format, packet, &mut encoded);
+        self.append(index, &encoded);
+        self.scratch = encoded;
+        let lane = &mut self.lanes[index];
+        if let Some(block) = &mut lane.block {
+            block.count(id, packet.timestamp);
+        }
+        lane.quota -= 1;
+        if lane.quota == 0 {
+            self.close(index, EndReason::Packets);
+        } else {
+            self.measure_room(index);
+        }
+        true
+    }
+}

@@ -1,0 +1,120 @@
+//! How a recorder comes to be: directory, first file, memory and threads.
+
+use std::{io, sync::Arc};
+
+use pcap_file::PcapError;
+
+use super::{
+    super::{
+        directory::{Directory, DirectoryError},
+        encode::pcapng::Blocks,
+        lane::Lane,
+        name::{self, PART},
+        packet::LinkType,
+        progress::Progress,
+        tally::Tally,
+        utc,
+        write::FileSize,
+    },
+    Recorder, RecorderSpec, Statistics,
+    threads::{Layout, Threads},
+};
+use crate::spec::{CompressWhen, Compression, Format};
+
+/// Why a capture cannot be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RecorderError {
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The directory could not be read.
+    #[error(
+        "cannot list directory {path:?}: {source}; write to a directory that this user may read"
+    )]
+    List {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A codec could not be set up.
+    #[error("cannot set up compression: {0}; use another codec or level with --compress")]
+    Codec(io::Error),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}; raise the limit on threads (ulimit -u, pids.max)")]
+    Thread(io::Error),
+    /// The head of a file could not be written.
+    #[error("cannot encode the head of a file: {0}")]
+    Encode(#[from] PcapError),
+}
+
+impl Recorder {
+    /// Makes or checks the directory, takes its lock for this name, starts the threads and makes the
+    /// first file (a pcap capture's files are made when their link types are known).
+    pub fn start(spec: &RecorderSpec, statistics: Statistics) -> Result<Self, RecorderError> {
+        let output = &spec.output;
+        let directory = Arc::new(Directory::open(&output.directory, &spec.name)?);
+        let files = directory.list().map_err(|source| RecorderError::List {
+            path: output.directory.clone(),
+            source,
+        })?;
+        let first_file = 1 + files
+            .iter()
+            .filter_map(|file| name::parse(&spec.name, file))
+            .map(|parsed| parsed.sequence)
+            .max()
+            .unwrap_or(0);
+        let streaming = match output.compress_when {
+            CompressWhen::Streaming => output.compression,
+            CompressWhen::Rotated => Compression::None,
+        };
+        let lanes = match output.format {
+            Format::Pcapng => vec![Lane::new(None)],
+            Format::Pcap => [LinkType::Ethernet, LinkType::Raw]
+                .map(|link_type| Lane::new(Some(link_type)))
+                .into(),
+        };
+        let sizes: Arc<[FileSize]> = lanes.iter().map(|_| FileSize::default()).collect();
+        let now = utc::now();
+        let tally = Arc::new(Tally::default());
+        let progress = Arc::new(Progress::default());
+        let layout = Layout::new(streaming);
+        let mut recorder = Self {
+            name: spec.name.clone(),
+            directory: output.directory.clone(),
+            format: output.format,
+            streaming,
+            rotation: output.rotation,
+            snaplen: spec.snaplen,
+            interfaces: Vec::new(),
+            lanes,
+            blocks: Blocks::new(spec.snaplen, spec.filter.as_deref())?,
+            capacity: layout.capacity,
+            scratch: Vec::new(),
+            next_block: 0,
+            first_file,
+            next_file: first_file,
+            left: spec.packet_limit.unwrap_or(u64::MAX),
+            statistics,
+            started: now,
+            now,
+            threads: Threads::start(&layout, &directory, &tally, &progress, &sizes)?,
+            tally,
+            progress,
+            sizes,
+        };
+        if output.format == Format::Pcapng {
+            let file = name::file_name(&spec.name, now, first_file, output.format, streaming);
+            let part = format!("{file}{PART}");
+            let made = directory
+                .create(&part)
+                .map_err(|source| DirectoryError::Create {
+                    path: output.directory.clone(),
+                    file: part,
+                    source,
+                })?;
+            recorder.begin_file(0, now, Some(made));
+        }
+        Ok(recorder)
+    }
+}

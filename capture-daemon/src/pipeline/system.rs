@@ -1,0 +1,29 @@
+//! System calls that no safe library offers.
+
+use std::{fs::File, os::fd::AsRawFd as _};
+
+/// Starts writing a piece of a file to disk without waiting (sync_file_range(2)). Best effort: it
+/// only bounds how much stands in the page cache.
+pub(crate) fn start_writeback(file: &File, offset: u64, length: u64) {
+    sync_range(file, offset, length, libc::SYNC_FILE_RANGE_WRITE);
+}
+
+/// Waits until a piece of a file is on disk and drops it from the page cache. Best effort.
+pub(crate) fn finish_writeback(file: &File, offset: u64, length: u64) {
+    let flags = libc::SYNC_FILE_RANGE_WAIT_BEFORE
+        | libc::SYNC_FILE_RANGE_WRITE
+        | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    sync_range(file, offset, length, flags);
+    if let Some(length) = std::num::NonZeroU64::new(length) {
+        let _ = rustix::fs::fadvise(file, offset, Some(length), rustix::fs::Advice::DontNeed);
+    }
+}
+
+fn sync_range(file: &File, offset: u64, length: u64, flags: libc::c_uint) {
+    let (Ok(offset), Ok(length)) = (offset.try_into(), length.try_into()) else {
+        return;
+    };
+    // SAFETY: takes only integers; the descriptor is open as long as `file` is borrowed.
+    #[expect(unsafe_code, reason = "rustix has no sync_file_range")]
+    let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, flags) };
+}

@@ -1,0 +1,161 @@
+//! What became of the packets behind the drain thread, and whether the capture can go on.
+
+use std::sync::{
+    Mutex, MutexGuard, OnceLock, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use super::{block::Block, manifest::EndReason};
+use crate::ledger::Discarded;
+
+/// Why a capture could not go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct RecorderFailure {
+    /// Which of the ledger's counters the packets are in that came too late.
+    pub kind: FailureKind,
+    /// What happened, where, and the way out.
+    pub message: String,
+}
+
+/// The kinds of [`RecorderFailure`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The file system, or the capture's share of it, was full.
+    DiskFull,
+    /// Anything else.
+    WriteError,
+}
+
+impl From<FailureKind> for EndReason {
+    fn from(kind: FailureKind) -> Self {
+        match kind {
+            FailureKind::DiskFull => Self::DiskFull,
+            FailureKind::WriteError => Self::WriteError,
+        }
+    }
+}
+
+/// Packets of one interface that reached the writer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Outcome {
+    pub(crate) written: u64,
+    pub(crate) lost: Discarded,
+}
+
+/// Shared by the threads of a recorder. Its lock is taken once per block, never per packet.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    outcomes: Mutex<Vec<Outcome>>,
+    failure: OnceLock<RecorderFailure>,
+    failed: AtomicBool,
+}
+
+impl Tally {
+    /// The block's packets are in a file.
+    pub(crate) fn written(&self, counts: &[u64]) {
+        self.add(counts, |outcome, count| outcome.written += count);
+    }
+
+    /// The block's packets are in no file, because of the failure.
+    pub(crate) fn lost(&self, counts: &[u64]) {
+        let kind = self.failure().map(|failure| failure.kind);
+        self.add(counts, |outcome, count| match kind {
+            Some(FailureKind::DiskFull) => outcome.lost.disk_full += count,
+            Some(FailureKind::WriteError) | None => outcome.lost.write_error += count,
+        });
+    }
+
+    /// What became of an interface's packets so far.
+    pub(crate) fn outcome(&self, interface: usize) -> Outcome {
+        self.lock().get(interface).copied().unwrap_or_default()
+    }
+
+    /// Ends the capture; the first reason stays.
+    pub(crate) fn fail(&self, kind: FailureKind, message: String) {
+        let _ = self.failure.set(RecorderFailure { kind, message });
+        self.failed.store(true, Ordering::Release);
+    }
+
+    #[inline]
+    pub(crate) fn failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn failure(&self) -> Option<&RecorderFailure> {
+        self.failure.get()
+    }
+
+    fn add(&self, counts: &[u64], add: impl Fn(&mut Outcome, u64)) {
+        let mut outcomes = self.lock();
+        if outcomes.len() < counts.len() {
+            outcomes.resize(counts.len(), Outcome::default());
+        }
+        for (outcome, count) in outcomes.iter_mut().zip(counts) {
+            add(outcome, *count);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Outcome>> {
+        // Numbers are added one by one; there is nothing that a panic could leave half done.
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many packets, and their earliest and latest timestamps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) packets: u64,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self {
+            packets: 0,
+            first: u64::MAX,
+            last: 0,
+        }
+    }
+}
+
+impl Span {
+    #[inline]
+    pub(crate) fn add(&mut self, timestamp: u64) {
+        self.packets += 1;
+        self.first = self.first.min(timestamp);
+        self.last = self.last.max(timestamp);
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+}
+
+/// Packets that wait for the rest of their block to reach the disk.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) counts: Vec<u64>,
+    pub(crate) span: Span,
+}
+
+impl Batch {
+    pub(crate) fn add(&mut self, block: &Block) {
+        if self.counts.len() < block.counts.len() {
+            self.counts.resize(block.counts.len(), 0);
+        }
+        for (sum, count) in self.counts.iter_mut().zip(&block.counts) {
+            *sum += count;
+        }
+        self.span.merge(block.span);
+    }
+
+    /// Hands over how many packets they were and begins anew.
+    pub(crate) fn take(&mut self) -> Span {
+        self.counts.fill(0);
+        std::mem::take(&mut self.span)
+    }
+}

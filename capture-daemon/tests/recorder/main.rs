@@ -1,0 +1,6 @@
+//! The recorder from its packets to its files, without a kernel program: what goes in must be what
+//! `pcap-file`, tcpdump and tshark read.
+
+mod readers;
+mod rotation;
+mod support;

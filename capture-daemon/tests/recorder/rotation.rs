@@ -1,0 +1,123 @@
+//! Rotation loses nothing and repeats nothing: the files, joined, are what was sent.
+
+use capture_daemon::{
+    pipeline::manifest::EndReason,
+    spec::{CompressWhen, Compression, Format, Rotation},
+};
+
+use super::support::{
+    SECOND, START, as_pcap, assert_ledger, capture_files, finish, packets, read_all, send, spec,
+    start,
+};
+
+const COMPRESSIONS: [(Compression, CompressWhen); 5] = [
+    (Compression::None, CompressWhen::Streaming),
+    (Compression::Gzip(1), CompressWhen::Streaming),
+    (Compression::Zstd(1), CompressWhen::Streaming),
+    (Compression::Gzip(1), CompressWhen::Rotated),
+    (Compression::Zstd(1), CompressWhen::Rotated),
+];
+
+/// Sends packets under a rotation, in each format and compression, and checks that the files hold
+/// them all, once and in order; calls `check` with the finished files' entries.
+fn assert_nothing_lost(
+    rotation: Rotation,
+    check: impl Fn(&[capture_daemon::pipeline::recorder::FinishedFile], Compression),
+) {
+    let sent = packets(6_000);
+    for format in [Format::Pcapng, Format::Pcap] {
+        for (compression, when) in COMPRESSIONS {
+            let directory = tempfile::tempdir().expect("tempdir");
+            let mut spec = spec(directory.path());
+            spec.output.format = format;
+            spec.output.compression = compression;
+            spec.output.compress_when = when;
+            spec.output.rotation = rotation;
+            let mut recorder = start(&spec);
+            for chunk in sent.chunks(500) {
+                send(&mut recorder, chunk);
+                recorder.tick(chunk[chunk.len() - 1].timestamp);
+            }
+            let finished = finish(recorder);
+            assert_eq!(finished.failure, None);
+            assert_ledger(&finished, &sent);
+            assert_eq!(capture_files(directory.path()).len(), finished.files.len());
+            let read = read_all(directory.path());
+            let case = format!("{format:?} {compression:?} {when:?}");
+            match format {
+                Format::Pcapng => assert!(read == sent, "{case}"),
+                Format::Pcap => {
+                    for raw in [false, true] {
+                        assert!(as_pcap(&read, raw) == as_pcap(&sent, raw), "{case}");
+                    }
+                }
+            }
+            check(&finished.files, compression);
+        }
+    }
+}
+
+#[test]
+fn a_capture_in_one_file_is_what_was_sent() {
+    assert_nothing_lost(Rotation::default(), |files, _| {
+        for file in files {
+            assert_eq!(file.entry.ended, Some(EndReason::End));
+        }
+    });
+}
+
+#[test]
+fn files_rotated_by_size_are_within_it_and_joined_what_was_sent() {
+    const SIZE: u64 = 1 << 20;
+    let rotation = Rotation {
+        size: Some(SIZE),
+        ..Rotation::default()
+    };
+    assert_nothing_lost(rotation, |files, compression| {
+        assert!(files.len() > 3 || compression != Compression::None);
+        for file in files {
+            assert!(file.entry.bytes <= SIZE || compression != Compression::None);
+        }
+    });
+}
+
+#[test]
+fn files_rotated_by_packets_have_as_many_and_joined_are_what_was_sent() {
+    let rotation = Rotation {
+        packets: Some(700),
+        ..Rotation::default()
+    };
+    assert_nothing_lost(rotation, |files, _| {
+        for file in files {
+            match file.entry.ended {
+                Some(EndReason::Packets) => assert_eq!(file.entry.packets, Some(700)),
+                ended => assert_eq!(ended, Some(EndReason::End)),
+            }
+        }
+    });
+}
+
+#[test]
+fn files_rotated_on_the_clock_hold_their_interval_and_joined_are_what_was_sent() {
+    let rotation = Rotation {
+        interval: Some(std::time::Duration::from_secs(2)),
+        ..Rotation::default()
+    };
+    assert_nothing_lost(rotation, |files, _| {
+        assert!(files.len() >= 3);
+        for file in files {
+            let interval = |time: u64| (time - START) / (2 * SECOND);
+            let first = file
+                .entry
+                .first
+                .as_ref()
+                .map(|time| interval(time.nanoseconds));
+            let last = file
+                .entry
+                .last
+                .as_ref()
+                .map(|time| interval(time.nanoseconds));
+            assert_eq!(first, last);
+        }
+    });
+}
