@@ -45,6 +45,8 @@ const REQUIREMENTS: &[Requirement] = &[
     needs("gcc", Proof::Program("cc"), "the linker, and the compiler of zstd", EVERY),
     needs("libc6-dev", Proof::Header("stdlib.h"), "headers and start files of the C library", EVERY),
     needs("libpcap-dev", Proof::Header("pcap/pcap.h"), "compiles pcap-filter expressions", EVERY),
+    needs("protobuf-compiler", Proof::Program("protoc"), "compiles the gRPC API", EVERY),
+    needs("libprotobuf-dev", Proof::Header("google/protobuf/timestamp.proto"), "the types that the gRPC API builds on", EVERY),
     needs(LLVM_PACKAGE, Proof::Library(LLVM_LIBRARY), "the LLVM that bpf-linker links with", EVERY),
     needs("g++", Proof::Program("c++"), "compiles the fuzzing engine", &[Fuzz]),
     needs("tcpdump", Proof::Program("tcpdump"), "the recorder to compare with", &[Test, Bench]),
@@ -157,7 +159,15 @@ mod tests {
             .filter(for_build)
             .map(|one| one.package)
             .collect();
-        assert_eq!(packages, ["gcc", "libc6-dev", "libpcap-dev", LLVM_PACKAGE]);
+        let own = [
+            "gcc",
+            "libc6-dev",
+            "libpcap-dev",
+            "protobuf-compiler",
+            "libprotobuf-dev",
+        ];
+        assert_eq!(packages[..5], own);
+        assert_eq!(packages[5..], [LLVM_PACKAGE]);
     }
 
     #[test]
