@@ -23,6 +23,50 @@ pub struct RecordHeader {
     pub padding: u8,
 }
 
+impl RecordHeader {
+    /// Reads a header as the program wrote it, wherever it stands.
+    #[must_use]
+    #[inline]
+    pub const fn from_bytes(bytes: &[u8; RECORD_DATA]) -> Self {
+        let [
+            t0,
+            t1,
+            t2,
+            t3,
+            t4,
+            t5,
+            t6,
+            t7,
+            o0,
+            o1,
+            o2,
+            o3,
+            c0,
+            c1,
+            c2,
+            c3,
+            i0,
+            i1,
+            i2,
+            i3,
+            direction,
+            link,
+            packet_type,
+            padding,
+        ] = *bytes;
+        Self {
+            timestamp: u64::from_ne_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),
+            original_length: u32::from_ne_bytes([o0, o1, o2, o3]),
+            captured_length: u32::from_ne_bytes([c0, c1, c2, c3]),
+            ifindex: u32::from_ne_bytes([i0, i1, i2, i3]),
+            direction,
+            link,
+            packet_type,
+            padding,
+        }
+    }
+}
+
 /// The packet came in through the interface.
 pub const DIRECTION_INGRESS: u8 = 0;
 /// The packet goes out through the interface.

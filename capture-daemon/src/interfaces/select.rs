@@ -51,9 +51,16 @@ fn hint(near: Option<&str>, any: bool) -> String {
 #[derive(Debug)]
 pub struct Selection {
     any: bool,
-    /// Interfaces that were named, by index: they may be renamed and are still meant.
-    named: Vec<u32>,
+    named: Vec<Named>,
     globs: GlobSet,
+}
+
+/// An interface that was named. It is meant under any name as long as it is there; when it is gone,
+/// the next one of that name is.
+#[derive(Debug)]
+struct Named {
+    name: String,
+    ifindex: Option<u32>,
 }
 
 impl Selection {
@@ -72,7 +79,11 @@ impl Selection {
             match pattern {
                 InterfacePattern::Any => selection.any = true,
                 InterfacePattern::Name(name) => {
-                    selection.named.push(find(name, interfaces)?.ifindex);
+                    let ifindex = Some(find(name, interfaces)?.ifindex);
+                    selection.named.push(Named {
+                        name: name.clone(),
+                        ifindex,
+                    });
                 }
                 InterfacePattern::Glob(text) => {
                     let glob = Glob::new(text).map_err(|source| InterfaceError::Pattern {
@@ -90,19 +101,31 @@ impl Selection {
         Ok(selection)
     }
 
-    /// Whether the capture is to be on this interface.
-    #[must_use]
-    pub fn takes(&self, interface: &Interface) -> bool {
-        interface.link_type().is_some()
-            && (self.any
-                || self.named.contains(&interface.ifindex)
-                || self.globs.is_match(&interface.name))
+    /// Whether the capture is to be on this interface, which is there.
+    pub fn takes(&mut self, interface: &Interface) -> bool {
+        if interface.link_type().is_none() {
+            return false;
+        }
+        for named in &mut self.named {
+            if named.ifindex.is_none() && named.name == interface.name {
+                named.ifindex = Some(interface.ifindex);
+            }
+        }
+        self.any
+            || self.globs.is_match(&interface.name)
+            || self
+                .named
+                .iter()
+                .any(|named| named.ifindex == Some(interface.ifindex))
     }
 
-    /// Whether no interface that appears later can be meant.
-    #[must_use]
-    pub fn is_fixed(&self) -> bool {
-        !self.any && self.globs.is_empty()
+    /// Notes that an interface is gone.
+    pub fn forget(&mut self, ifindex: u32) {
+        for named in &mut self.named {
+            if named.ifindex == Some(ifindex) {
+                named.ifindex = None;
+            }
+        }
     }
 }
 
@@ -170,7 +193,7 @@ mod tests {
     #[test]
     fn a_named_interface_is_meant_under_its_new_name_too() {
         let asked = [InterfacePattern::Name("eth0".to_owned())];
-        let selection = Selection::new(&asked, &[interface(2, "eth0", 1)]).unwrap();
+        let mut selection = Selection::new(&asked, &[interface(2, "eth0", 1)]).unwrap();
         assert!(selection.takes(&interface(2, "uplink", 1)));
         assert!(
             !selection.takes(&interface(3, "eth0", 1)),
@@ -181,14 +204,13 @@ mod tests {
     #[test]
     fn a_glob_takes_what_matches_and_can_be_captured() {
         let asked = [InterfacePattern::Glob("veth*".to_owned())];
-        let selection = Selection::new(&asked, &[]).unwrap();
+        let mut selection = Selection::new(&asked, &[]).unwrap();
         assert!(selection.takes(&interface(7, "veth12", 1)));
         assert!(!selection.takes(&interface(8, "eth0", 1)));
         assert!(
             !selection.takes(&interface(9, "vethcan", 280)),
             "a CAN bus has no link type here"
         );
-        assert!(!selection.is_fixed());
         let asked = [InterfacePattern::Glob("veth[".to_owned())];
         assert!(Selection::new(&asked, &[]).is_err());
     }

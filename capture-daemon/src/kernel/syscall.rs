@@ -1,4 +1,5 @@
-//! The bpf(2) calls for TCX links, by ifindex: aya attaches by name, and names change.
+//! System calls that no library has: bpf(2) for TCX links by ifindex (aya attaches by name, and
+//! names change), and membarrier(2).
 
 use std::{
     io,
@@ -32,6 +33,19 @@ pub fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<
     attr.link_update.link_fd = fd(link);
     attr.link_update.__bindgen_anon_1.new_prog_fd = fd(program);
     bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr).map(drop)
+}
+
+/// Waits until every program that runs now has returned: an RCU grace period, which is what the
+/// global command of membarrier(2) waits for (kernel 4.3).
+pub fn wait_for_grace_period() -> io::Result<()> {
+    // SAFETY: the call takes three numbers and touches no memory.
+    #[expect(unsafe_code, reason = "libc has no wrapper for membarrier(2)")]
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 fn fd(fd: BorrowedFd<'_>) -> u32 {

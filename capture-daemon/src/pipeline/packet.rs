@@ -33,11 +33,13 @@ pub enum Way {
 }
 
 /// The link type of an interface (<https://www.tcpdump.org/linktypes.html>).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 pub enum LinkType {
     /// `LINKTYPE_ETHERNET`, 1.
+    #[serde(rename = "EN10MB")]
     Ethernet,
     /// `LINKTYPE_RAW`, 101: the packet begins with its IPv4 or IPv6 header.
+    #[serde(rename = "RAW")]
     Raw,
 }
 

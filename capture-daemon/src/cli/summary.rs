@@ -1,0 +1,122 @@
+//! The report at the end of a capture.
+
+use std::io::{self, Write as _};
+
+use bytesize::ByteSize;
+use clap::ValueEnum;
+use comfy_table::{CellAlignment, Table, presets::NOTHING};
+
+use crate::{
+    ledger::Ledger,
+    session::{EndReason, Report},
+};
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Style {
+    Text,
+    Json,
+}
+
+pub(super) fn print(report: &Report, style: Style) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match style {
+        Style::Json => {
+            serde_json::to_writer_pretty(&mut out, report)?;
+            writeln!(out)?;
+        }
+        Style::Text => write!(out, "{}", text(report))?,
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn text(report: &Report) -> String {
+    let why = match report.reason {
+        EndReason::Stopped => "stopped",
+        EndReason::Duration => "its time was over",
+        EndReason::Packets => "it had its packets",
+        EndReason::Failed => "FAILED",
+    };
+    let mut text = format!("capture {}: {why}\n", report.name);
+    if let Some(failure) = &report.failure {
+        text.push_str(&format!("  {failure}\n"));
+    }
+    text.push_str(&format!("\n{}\n", ledgers(report)));
+    if report.files.is_empty() {
+        text.push_str("\nno files\n");
+    } else {
+        text.push_str(&format!("\n{}\n", files(report)));
+    }
+    text
+}
+
+fn ledgers(report: &Report) -> Table {
+    let header = [
+        "interface",
+        "seen",
+        "filtered",
+        "matched",
+        "written",
+        "lost",
+        "truncated",
+    ];
+    let mut table = plain(&header);
+    let row = |name: &str, ledger: &Ledger| {
+        [
+            name.to_owned(),
+            ledger.seen.to_string(),
+            ledger.filtered.to_string(),
+            ledger.matched.to_string(),
+            ledger.written.to_string(),
+            lost(ledger),
+            ledger.truncated.to_string(),
+        ]
+    };
+    for interface in &report.interfaces {
+        table.add_row(row(&interface.name, &interface.ledger));
+    }
+    table.add_row(row("total", &report.total));
+    table
+}
+
+/// How many were lost, and to what.
+fn lost(ledger: &Ledger) -> String {
+    let reasons = [
+        ("ring full", ledger.ring_full),
+        ("unreadable", ledger.unreadable),
+        ("queue full", ledger.discarded.queue_full),
+        ("disk full", ledger.discarded.disk_full),
+        ("write error", ledger.discarded.write_error),
+    ];
+    let mut text = ledger.lost().to_string();
+    for (reason, packets) in reasons.into_iter().filter(|(_, packets)| *packets > 0) {
+        text.push_str(&format!(", {reason} {packets}"));
+    }
+    text
+}
+
+fn files(report: &Report) -> Table {
+    let mut table = plain(&["file", "packets", "size", "first packet"]);
+    for file in &report.files {
+        table.add_row([
+            report.directory.join(&file.file).display().to_string(),
+            file.packets
+                .map_or_else(|| "unknown".to_owned(), |packets| packets.to_string()),
+            ByteSize(file.bytes).display().iec().to_string(),
+            file.first
+                .as_ref()
+                .map_or_else(|| "none".to_owned(), |first| first.utc.clone()),
+        ]);
+    }
+    table
+}
+
+/// A table without lines, numbers to the right.
+fn plain(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(header.to_vec());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}

@@ -1,0 +1,333 @@
+//! The drain loop: from the ring buffer to the recorder, on a thread of its own.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use aya::maps::{MapData, RingBuf};
+use capture_common::{DIRECTION_EGRESS, LINK_RAW, RecordHeader, UNKNOWN_INTERFACE};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use tokio::sync::{Notify, oneshot};
+
+use super::{
+    packet::{InterfaceDescription, InterfaceId, LinkType, Packet, Way},
+    recorder::{Finished, Recorder},
+    ring::{Ring, Waker},
+};
+use crate::{clock::PacketClock, session::Book};
+
+/// So many records are taken before commands and clocks are looked at.
+const BATCH: usize = 4096;
+
+/// The longest that a packet waits in a ring buffer that does not fill.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+/// How often the recorder is told the time.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A writer that is behind frees a block about so often.
+const BACKLOG_WAIT: Duration = Duration::from_micros(200);
+
+/// When stopping, the ring buffer has to give what the programs counted within this.
+const LAST_RECORDS_WAIT: Duration = Duration::from_secs(2);
+
+enum Command {
+    AddInterface(InterfaceDescription, oneshot::Sender<InterfaceId>),
+    /// Take so many records in all, then finish.
+    Finish {
+        submitted: Option<u64>,
+    },
+}
+
+/// The running drain thread, as the session sees it.
+pub struct Drain {
+    thread: JoinHandle<Finished>,
+    commands: Sender<Command>,
+    waker: Waker,
+    shared: Arc<Shared>,
+}
+
+/// What the drain thread shows to others.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// Signalled once when the capture should end: a limit was reached or writing failed.
+    pub ended: Notify,
+    /// Records taken from the ring buffer.
+    pub taken: AtomicU64,
+    /// Set to cut short what a capture's end can do without: digests, compression after rotation.
+    pub abort: AtomicBool,
+}
+
+/// The drain thread is gone, which only a bug can cause.
+#[derive(Debug, thiserror::Error)]
+#[error("the drain thread ended unexpectedly; finished files are whole")]
+pub struct DrainGone;
+
+impl Drain {
+    /// Starts the thread.
+    pub fn start(
+        records: RingBuf<MapData>,
+        clock: PacketClock,
+        recorder: Recorder,
+        book: Arc<Book>,
+    ) -> io::Result<Self> {
+        let (ring, waker) = Ring::new(records)?;
+        let (commands, received) = unbounded();
+        let shared = Arc::new(Shared::default());
+        let state = State {
+            ring,
+            clock,
+            recorder,
+            book,
+            commands: received,
+            interfaces: Interfaces::default(),
+            shared: Arc::clone(&shared),
+            taken: 0,
+            ended: false,
+        };
+        let thread = thread::Builder::new()
+            .name("drain".to_owned())
+            .spawn(|| state.run())?;
+        Ok(Self {
+            thread,
+            commands,
+            waker,
+            shared,
+        })
+    }
+
+    /// Makes an interface known; its packets may come once this has returned.
+    pub async fn add_interface(
+        &self,
+        description: InterfaceDescription,
+    ) -> Result<InterfaceId, DrainGone> {
+        let (reply, added) = oneshot::channel();
+        let command = Command::AddInterface(description, reply);
+        self.commands.send(command).map_err(|_| DrainGone)?;
+        self.waker.wake();
+        added.await.map_err(|_| DrainGone)
+    }
+
+    /// What the thread shows.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Takes the last records, so many in all as the programs say they have submitted, writes
+    /// everything out and ends. Nothing may be attached any more.
+    pub async fn finish(self, submitted: Option<u64>) -> Result<Finished, DrainGone> {
+        self.commands
+            .send(Command::Finish { submitted })
+            .map_err(|_| DrainGone)?;
+        self.waker.wake();
+        tokio::task::spawn_blocking(|| self.thread.join())
+            .await
+            .map_err(|_| DrainGone)?
+            .map_err(|_| DrainGone)
+    }
+}
+
+struct State {
+    ring: Ring,
+    clock: PacketClock,
+    recorder: Recorder,
+    book: Arc<Book>,
+    commands: Receiver<Command>,
+    interfaces: Interfaces,
+    shared: Arc<Shared>,
+    taken: u64,
+    ended: bool,
+}
+
+impl State {
+    fn run(mut self) -> Finished {
+        let mut next_tick = Instant::now();
+        let mut finish = None;
+        loop {
+            self.clock.update();
+            let taken = self.take_batch();
+            self.shared.taken.store(self.taken, Relaxed);
+            let now = Instant::now();
+            if now >= next_tick {
+                next_tick = now + TICK;
+                self.tick();
+            }
+            if taken == BATCH {
+                continue;
+            }
+            if finish.is_none() {
+                finish = self.obey();
+            }
+            match &finish {
+                Some(last) if !self.recorder.is_backlogged() && last.is_done(self.taken, now) => {
+                    break;
+                }
+                _ if self.recorder.is_backlogged() => thread::sleep(BACKLOG_WAIT),
+                Some(_) => thread::sleep(Duration::from_millis(1)),
+                None => {
+                    // Without the wait the thread would spin; without the ring it could not run.
+                    if self.ring.wait(LONGEST_WAIT).is_err() {
+                        thread::sleep(LONGEST_WAIT);
+                    }
+                }
+            }
+        }
+        self.recorder.finish(&self.shared.abort)
+    }
+
+    /// Takes records until there are none, the batch is full or the writer is behind: the ring
+    /// buffer then holds what there is no block for.
+    fn take_batch(&mut self) -> usize {
+        let Self {
+            ring,
+            clock,
+            recorder,
+            interfaces,
+            book,
+            ..
+        } = self;
+        let mut taken = 0;
+        while taken < BATCH && !recorder.is_backlogged() {
+            let found = ring.next(|header, bytes| {
+                let interface = interfaces.find(header, recorder, book);
+                recorder.packet(&Packet {
+                    timestamp: clock.utc(header.timestamp),
+                    interface,
+                    way: if header.direction == DIRECTION_EGRESS {
+                        Way::Out
+                    } else {
+                        Way::In
+                    },
+                    packet_type: header.packet_type,
+                    original_length: header.original_length,
+                    bytes,
+                });
+            });
+            if !found {
+                break;
+            }
+            taken += 1;
+        }
+        self.taken += taken as u64;
+        taken
+    }
+
+    fn tick(&mut self) {
+        let Self {
+            recorder, clock, ..
+        } = self;
+        recorder.tick(clock.now());
+        if !self.ended && (recorder.limit_reached() || recorder.failure().is_some()) {
+            self.ended = true;
+            self.shared.ended.notify_one();
+        }
+    }
+
+    /// Does what the session asks; the ring has just been emptied, so what comes from now on is of
+    /// the interfaces as they are now.
+    fn obey(&mut self) -> Option<Last> {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::AddInterface(description, reply) => {
+                    let ifindex = description.ifindex;
+                    let id = self.recorder.add_interface(description);
+                    self.interfaces.set(ifindex, id);
+                    // Nobody waits for it any more when the session is being dropped.
+                    let _ = reply.send(id);
+                }
+                Command::Finish { submitted } => {
+                    return Some(Last {
+                        submitted,
+                        until: Instant::now() + LAST_RECORDS_WAIT,
+                    });
+                }
+            }
+        }
+        None
+    }
+}
+
+/// How far to go when nothing is attached any more.
+struct Last {
+    submitted: Option<u64>,
+    until: Instant,
+}
+
+impl Last {
+    /// The ring is empty: is that all? A clsact filter can still be at work on its last packet.
+    fn is_done(&self, taken: u64, now: Instant) -> bool {
+        self.submitted.is_none_or(|submitted| taken >= submitted) || now >= self.until
+    }
+}
+
+/// From the kernel's ifindex to the capture's interfaces, sorted by ifindex.
+#[derive(Debug, Default)]
+struct Interfaces {
+    by_ifindex: Vec<(u32, InterfaceId)>,
+    /// The latest one asked for: packets come in trains.
+    latest: Option<(u32, InterfaceId)>,
+    /// What stands for interfaces that are not known, by link type.
+    unknown: Vec<(LinkType, InterfaceId)>,
+}
+
+impl Interfaces {
+    fn set(&mut self, ifindex: u32, id: InterfaceId) {
+        self.latest = None;
+        match self
+            .by_ifindex
+            .binary_search_by_key(&ifindex, |entry| entry.0)
+        {
+            Ok(at) => self.by_ifindex[at].1 = id,
+            Err(at) => self.by_ifindex.insert(at, (ifindex, id)),
+        }
+    }
+
+    fn find(&mut self, header: &RecordHeader, recorder: &mut Recorder, book: &Book) -> InterfaceId {
+        if let Some((ifindex, id)) = self.latest
+            && ifindex == header.ifindex
+        {
+            return id;
+        }
+        let found = self
+            .by_ifindex
+            .binary_search_by_key(&header.ifindex, |entry| entry.0);
+        let id = match found {
+            Ok(at) => self.by_ifindex[at].1,
+            Err(_) => self.unknown(header.link, recorder, book),
+        };
+        self.latest = Some((header.ifindex, id));
+        id
+    }
+
+    /// A packet of an interface that the session has not announced, as when one is moved to another
+    /// network namespace under a new index with the program still on it: it is recorded all the same.
+    #[cold]
+    fn unknown(&mut self, link: u8, recorder: &mut Recorder, book: &Book) -> InterfaceId {
+        let link_type = if link == LINK_RAW {
+            LinkType::Raw
+        } else {
+            LinkType::Ethernet
+        };
+        let known = self.unknown.iter().find(|unknown| unknown.0 == link_type);
+        if let Some((_, id)) = known {
+            return *id;
+        }
+        let id = recorder.add_interface(InterfaceDescription {
+            name: "unknown".to_owned(),
+            ifindex: UNKNOWN_INTERFACE,
+            description: "interfaces that were not announced when their packets came".to_owned(),
+            link_type,
+            mac: None,
+        });
+        book.open_unknown(id);
+        self.unknown.push((link_type, id));
+        id
+    }
+}

@@ -1,0 +1,86 @@
+//! The reader's end of the ring buffer.
+
+use std::{
+    io,
+    mem::MaybeUninit,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    time::Duration,
+};
+
+use aya::maps::{MapData, RingBuf};
+use capture_common::{RECORD_DATA, RecordHeader};
+use rustix::{
+    event::{
+        EventfdFlags, Timespec,
+        epoll::{self, EventData, EventFlags},
+        eventfd,
+    },
+    io::Errno,
+};
+
+/// The ring buffer of one capture, and the waiting for it.
+pub(super) struct Ring {
+    records: RingBuf<MapData>,
+    epoll: OwnedFd,
+}
+
+/// Ends a wait from another thread.
+#[derive(Debug)]
+pub(super) struct Waker(OwnedFd);
+
+impl Ring {
+    /// Takes over the reader's end.
+    pub(super) fn new(records: RingBuf<MapData>) -> io::Result<(Self, Waker)> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let waker = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        // Edge triggered: the programs say when it is worth waking up. Level triggered, every wait
+        // would end at once while packets trickle in.
+        let edge = EventFlags::IN | EventFlags::ET;
+        epoll::add(&epoll, records.as_fd(), EventData::new_u64(0), edge)?;
+        epoll::add(&epoll, waker.as_fd(), EventData::new_u64(1), edge)?;
+        Ok((Self { records, epoll }, Waker(waker)))
+    }
+
+    /// Hands the next record to `take`; `false` if there is none, or if its packet is still being
+    /// copied.
+    pub(super) fn next(&mut self, take: impl FnOnce(&RecordHeader, &[u8])) -> bool {
+        let Some(record) = self.records.next() else {
+            return false;
+        };
+        if let Some((header, bytes)) = parse(&record) {
+            take(&header, bytes);
+        }
+        true
+    }
+
+    /// Sleeps until the programs or a [`Waker`] say that there is something to do, or `longest`.
+    pub(super) fn wait(&self, longest: Duration) -> io::Result<()> {
+        let longest = Timespec::try_from(longest).map_err(io::Error::other)?;
+        let mut events = [const { MaybeUninit::uninit() }; 2];
+        match epoll::wait(&self.epoll, &mut events, Some(&longest)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Waker {
+    /// Ends the wait that is on, or the next one.
+    pub(super) fn wake(&self) {
+        // The only failure is a counter at its maximum, which wakes as well.
+        let _ = rustix::io::write(self.as_fd(), &1_u64.to_ne_bytes());
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Splits a record into its header and the packet's bytes; `None` if it is not one of ours, which
+/// only a program that is not this build's could cause.
+fn parse(record: &[u8]) -> Option<(RecordHeader, &[u8])> {
+    let (header, data) = record.split_first_chunk::<RECORD_DATA>()?;
+    let header = RecordHeader::from_bytes(header);
+    let bytes = data.get(..header.captured_length as usize)?;
+    Some((header, bytes))
+}

@@ -1,0 +1,244 @@
+//! The interfaces that a capture is on: they join, go away and change their names.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use rtnetlink::Handle;
+
+use super::{Book, Session, SessionError};
+use crate::{
+    attach::{AttachError, Attachment, Method, Owner, programs_before_ours},
+    interfaces::{Change, Interface},
+    kernel::{object::CaptureObject, syscall::wait_for_grace_period},
+    pipeline::packet::{InterfaceId, Way},
+    spec::{CaptureSpec, Direction},
+};
+
+/// Far longer than an RCU grace period takes, for systems without membarrier(2).
+const GRACE_PERIOD: Duration = Duration::from_millis(200);
+
+/// What is attached where.
+pub(super) struct Followed {
+    method: Method,
+    owner: Owner,
+    object: CaptureObject,
+    capture: String,
+    direction: Direction,
+    /// By ifindex.
+    members: BTreeMap<u32, Member>,
+    /// Interfaces that were asked for and could not be joined: tried once.
+    refused: BTreeSet<u32>,
+}
+
+struct Member {
+    id: InterfaceId,
+    name: String,
+    attachments: Vec<(Way, Attachment)>,
+    /// The programs of others before ours that have been told of.
+    before: Vec<(Way, Vec<String>)>,
+}
+
+impl Session {
+    /// Takes note of an interface that is there, and joins it if it is asked for.
+    pub(super) async fn present(&mut self, interface: Interface) -> Result<(), SessionError> {
+        if let Some(member) = self.followed.members.get_mut(&interface.ifindex) {
+            if member.name != interface.name {
+                tracing::info!(
+                    "interface {} is now called {}; it stays in the capture as {}",
+                    member.name,
+                    interface.name,
+                    self.monitor.name(member.id),
+                );
+                member.name = interface.name;
+            }
+            return Ok(());
+        }
+        if !self.selection.takes(&interface) || self.followed.refused.contains(&interface.ifindex) {
+            return Ok(());
+        }
+        self.join(interface).await
+    }
+
+    async fn join(&mut self, interface: Interface) -> Result<(), SessionError> {
+        let Some(link_type) = interface.link_type() else {
+            return Ok(());
+        };
+        let id = self
+            .drain
+            .add_interface(interface.describe(link_type))
+            .await?;
+        self.book.open(id, interface.ifindex)?;
+        self.monitor.add(id, &interface, link_type);
+        let followed = &mut self.followed;
+        let mut attachments = Vec::new();
+        for way in ways(followed.direction, &interface) {
+            let program = followed.object.program(way, link_type)?;
+            let attached = Attachment::new(
+                followed.method,
+                self.watch.netlink(),
+                &followed.owner,
+                &followed.capture,
+                interface.ifindex,
+                way,
+                program,
+            )
+            .await;
+            match attached {
+                Ok(attachment) => attachments.push((way, attachment)),
+                Err(error) => {
+                    detach(attachments, self.watch.netlink()).await;
+                    close(&self.book, id, &interface.name);
+                    if error.is_interface_gone() {
+                        return Ok(());
+                    }
+                    followed.refused.insert(interface.ifindex);
+                    return Err(error.into());
+                }
+            }
+        }
+        tracing::info!("interface {} joined the capture", interface.name);
+        if !interface.up {
+            tracing::warn!(
+                "interface {} is down: nothing passes until it is up",
+                interface.name
+            );
+        }
+        let member = Member {
+            id,
+            name: interface.name,
+            attachments,
+            before: Vec::new(),
+        };
+        followed.members.insert(interface.ifindex, member);
+        Ok(())
+    }
+
+    /// Follows a change. An interface that cannot be joined later on ends no capture: it is told of
+    /// and left out.
+    pub(super) async fn follow(&mut self, change: Change) {
+        match change {
+            Change::Present(interface) => {
+                let name = interface.name.clone();
+                if let Err(error) = self.present(interface).await {
+                    tracing::error!("interface {name} is not captured: {error}");
+                }
+            }
+            Change::Gone { ifindex } => self.gone(ifindex).await,
+            Change::Resync(interfaces) => {
+                let present: BTreeSet<u32> = interfaces.iter().map(|i| i.ifindex).collect();
+                let members: Vec<u32> = self.followed.members.keys().copied().collect();
+                for ifindex in members {
+                    if !present.contains(&ifindex) {
+                        self.gone(ifindex).await;
+                    }
+                }
+                for interface in interfaces {
+                    Box::pin(self.follow(Change::Present(interface))).await;
+                }
+            }
+        }
+    }
+
+    async fn gone(&mut self, ifindex: u32) {
+        self.selection.forget(ifindex);
+        self.followed.refused.remove(&ifindex);
+        if let Some(member) = self.followed.members.remove(&ifindex) {
+            tracing::info!("interface {} is gone; its packets so far stay", member.name);
+            detach(member.attachments, self.watch.netlink()).await;
+            close(&self.book, member.id, &member.name);
+        }
+    }
+}
+
+impl Followed {
+    pub(super) fn new(
+        method: Method,
+        owner: Owner,
+        object: CaptureObject,
+        spec: &CaptureSpec,
+    ) -> Self {
+        Self {
+            method,
+            owner,
+            object,
+            capture: spec.name.to_string(),
+            direction: spec.direction,
+            members: BTreeMap::new(),
+            refused: BTreeSet::new(),
+        }
+    }
+
+    /// Warns of programs that have come before ours since the last look.
+    pub(super) fn check_position(&mut self) {
+        for member in self.members.values_mut() {
+            let before: Vec<(Way, Vec<String>)> = member
+                .attachments
+                .iter()
+                .map(|(way, _)| (*way, programs_before_ours(&member.name, *way)))
+                .filter(|(_, programs)| !programs.is_empty())
+                .collect();
+            if before == member.before {
+                continue;
+            }
+            for (way, programs) in &before {
+                tracing::warn!(
+                    "interface {} {}: {} run before the recorder; packets that they drop or \
+                     redirect are not seen",
+                    member.name,
+                    if *way == Way::In { "ingress" } else { "egress" },
+                    programs.join(", "),
+                );
+            }
+            member.before = before;
+        }
+    }
+
+    /// Takes every program away and reads the last counters.
+    pub(super) async fn detach_all(&mut self, netlink: &Handle, book: &Book) {
+        let mut detached = Vec::new();
+        for member in std::mem::take(&mut self.members).into_values() {
+            detach(member.attachments, netlink).await;
+            detached.push((member.id, member.name));
+        }
+        if self.method == Method::Clsact {
+            // A filter that is gone can still be at work on a packet until an RCU grace period is
+            // over, which is what this waits for (membarrier(2), kernel 4.3).
+            let waited = tokio::task::spawn_blocking(wait_for_grace_period).await;
+            if !matches!(waited, Ok(Ok(()))) {
+                tokio::time::sleep(GRACE_PERIOD).await;
+            }
+        }
+        for (id, name) in detached {
+            close(book, id, &name);
+        }
+    }
+}
+
+/// The ways to attach on: each packet that is sent on loopback is received on it as well, so one way
+/// is all of them, as in tcpdump.
+fn ways(direction: Direction, interface: &Interface) -> Vec<Way> {
+    match direction {
+        Direction::In => vec![Way::In],
+        Direction::Out => vec![Way::Out],
+        Direction::InOut if interface.is_loopback() => vec![Way::In],
+        Direction::InOut => vec![Way::In, Way::Out],
+    }
+}
+
+async fn detach(attachments: Vec<(Way, Attachment)>, netlink: &Handle) {
+    for (_, attachment) in attachments {
+        match attachment.detach(netlink).await {
+            Ok(()) => {}
+            Err(error) if AttachError::is_interface_gone(&error) => {}
+            Err(error) => tracing::error!("a filter could not be removed: {error}"),
+        }
+    }
+}
+
+fn close(book: &Book, id: InterfaceId, name: &str) {
+    if let Err(error) = book.close(id) {
+        tracing::error!("the last counters of interface {name} could not be read: {error}");
+    }
+}

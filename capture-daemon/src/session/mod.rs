@@ -1,0 +1,255 @@
+//! One capture from its start to its report.
+
+mod book;
+mod follow;
+mod report;
+
+use std::{future::Future, io, path::PathBuf, pin::pin, sync::Arc, time::Duration};
+
+use rtnetlink::Handle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use self::follow::Followed;
+pub use self::{
+    book::Book,
+    report::{EndReason, InterfaceReport, Monitor, Report},
+};
+use crate::{
+    attach::{self, AttachError, Method, Owner},
+    clock::PacketClock,
+    interfaces::{InterfaceError, Selection, Watch},
+    kernel::{
+        counters::CountersError,
+        features::{Features, FeaturesError},
+        object::{CaptureObject, ObjectConfig, ObjectError},
+    },
+    pipeline::{
+        drain::{Drain, DrainGone, Shared},
+        recorder::{Recorder, RecorderError, RecorderSpec},
+    },
+    spec::CaptureSpec,
+};
+
+/// How often is asked whether other programs have come before ours.
+const POSITION_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often is looked for what the eBPF programs log.
+const PROGRAM_LOG_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How a capture is run, whatever it captures.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SessionOptions {
+    /// How programs are attached; the best method that the kernel has if `None`.
+    pub method: Option<Method>,
+    /// Whether the eBPF programs log what is rare.
+    pub log_programs: bool,
+}
+
+/// A capture could not be started, or could not be ended in order.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// This kernel or this process cannot capture.
+    #[error(transparent)]
+    Features(#[from] FeaturesError),
+    /// The interfaces asked for are not there.
+    #[error(transparent)]
+    Interface(#[from] InterfaceError),
+    /// The eBPF object.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// The counters in the kernel.
+    #[error(transparent)]
+    Counters(#[from] CountersError),
+    /// Attaching.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// The files.
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+    /// rtnetlink(7).
+    #[error("the kernel could not be asked for its network interfaces: {0}")]
+    Netlink(#[from] rtnetlink::Error),
+    /// Everything else that the system refuses.
+    #[error("{doing}: {source}")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The drain thread is gone.
+    #[error(transparent)]
+    Drain(#[from] DrainGone),
+}
+
+/// A running capture.
+pub struct Session {
+    spec: CaptureSpec,
+    watch: Watch,
+    selection: Selection,
+    followed: Followed,
+    drain: Drain,
+    book: Arc<Book>,
+    monitor: Arc<Monitor>,
+    deadline: Option<Instant>,
+    program_log: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Session {
+    /// Starts a capture: when this returns it is attached to every interface that was asked for and
+    /// is there. Must be called within a tokio runtime. What fails leaves nothing behind but the
+    /// directory, if that had to be made.
+    pub async fn start(spec: CaptureSpec, options: SessionOptions) -> Result<Self, SessionError> {
+        let system = |doing| move |source| SessionError::System { doing, source };
+        let features = Features::probe()?;
+        let method = Method::choose(options.method, &features)?;
+        // Subscribed before the first list, so that nothing that happens in between is missed.
+        let watch = Watch::new().map_err(system("subscribing to network interfaces"))?;
+        let interfaces = watch.list().await?;
+        let selection = Selection::new(&spec.interfaces, &interfaces)?;
+        remove_leftovers(watch.netlink()).await;
+
+        let config = ObjectConfig {
+            snaplen: spec.snaplen,
+            ring_size: spec.ring_size,
+            log: options.log_programs,
+        };
+        let (object, maps) = CaptureObject::load(&config, &features)?;
+        let book = Arc::new(Book::new(maps.counters));
+        let statistics = Arc::clone(&book);
+        let recorder = Recorder::start(
+            &recorder_spec(&spec),
+            Box::new(move |id| statistics.read(id)),
+        )?;
+        let progress = recorder.progress();
+        let clock = PacketClock::new(features.tai_clock);
+        let drain = Drain::start(maps.ring, clock, recorder, Arc::clone(&book))
+            .map_err(system("starting the drain thread"))?;
+        let owner = Owner::new().map_err(system("marking this process as the owner"))?;
+
+        let monitor = Arc::new(Monitor::new(Arc::clone(&book), progress));
+        let deadline = spec
+            .limits
+            .duration
+            .map(|duration| Instant::now() + duration);
+        let mut session = Self {
+            followed: Followed::new(method, owner, object, &spec),
+            spec,
+            watch,
+            selection,
+            drain,
+            book,
+            monitor,
+            deadline,
+            program_log: maps
+                .logger
+                .map(|logger| tokio::spawn(follow_program_log(logger))),
+        };
+        for interface in interfaces {
+            if let Err(error) = session.present(interface).await {
+                // Nothing was promised yet: leave as if nothing had been.
+                let _ = session.end(EndReason::Failed).await;
+                return Err(error);
+            }
+        }
+        Ok(session)
+    }
+
+    /// What can be watched while the capture runs.
+    #[must_use]
+    pub fn monitor(&self) -> Arc<Monitor> {
+        Arc::clone(&self.monitor)
+    }
+
+    /// What the drain thread shows, and the flag that cuts the capture's end short.
+    #[must_use]
+    pub fn abort(&self) -> Arc<Shared> {
+        Arc::clone(self.drain.shared())
+    }
+
+    /// The directory that the files go to.
+    #[must_use]
+    pub fn directory(&self) -> PathBuf {
+        self.spec.output.directory.clone()
+    }
+
+    /// Runs the capture until `stop` says why it should end, a limit is reached or writing fails,
+    /// and ends it: detach, drain to empty, write out, report.
+    pub async fn run(
+        mut self,
+        stop: impl Future<Output = EndReason>,
+    ) -> Result<Report, SessionError> {
+        let mut stop = pin!(stop);
+        let shared = Arc::clone(self.drain.shared());
+        let mut position = interval(POSITION_INTERVAL);
+        position.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let deadline = self.deadline;
+        let reason = loop {
+            tokio::select! {
+                reason = &mut stop => break reason,
+                () = shared.ended.notified() => break EndReason::Packets,
+                () = until(deadline) => break EndReason::Duration,
+                _ = position.tick() => self.followed.check_position(),
+                change = self.watch.next() => match change {
+                    Some(change) => self.follow(change).await,
+                    None => {
+                        tracing::warn!(
+                            "the kernel closed the subscription to network interfaces: \
+                             interfaces that appear from now on are not captured"
+                        );
+                        break stop.await;
+                    }
+                },
+            }
+        };
+        self.end(reason).await
+    }
+
+    async fn end(mut self, reason: EndReason) -> Result<Report, SessionError> {
+        let netlink = self.watch.netlink().clone();
+        self.followed.detach_all(&netlink, &self.book).await;
+        let finished = self.drain.finish(self.book.submitted()).await?;
+        if let Some(log) = self.program_log.take() {
+            log.abort();
+        }
+        Ok(Report::new(&self.spec, reason, &self.monitor, finished))
+    }
+}
+
+fn recorder_spec(spec: &CaptureSpec) -> RecorderSpec {
+    RecorderSpec {
+        name: spec.name.clone(),
+        output: spec.output.clone(),
+        snaplen: spec.snaplen,
+        filter: None,
+        packet_limit: spec.limits.packets,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn remove_leftovers(netlink: &Handle) {
+    match attach::remove_leftovers(netlink).await {
+        Ok(0) => {}
+        Ok(removed) => {
+            tracing::info!("removed {removed} filters that a killed recorder had left behind");
+        }
+        Err(error) => {
+            tracing::warn!("could not look for filters that a killed recorder left: {error}");
+        }
+    }
+}
+
+/// Prints what the programs log. It is rare and nobody waits for it, so it is looked for now and then.
+async fn follow_program_log(mut logger: aya_log::EbpfLogger<&'static dyn log::Log>) {
+    let mut looks = interval(PROGRAM_LOG_INTERVAL);
+    loop {
+        looks.tick().await;
+        logger.flush();
+    }
+}
