@@ -1,28 +1,51 @@
-//! The catalog: an OS thread that finishes files and keeps account of them, beside the writer, which
-//! goes on with the next file meanwhile.
+//! The catalog: an OS thread that gives files their names, keeps the manifest and applies retention,
+//! beside the writer, which goes on with the next file meanwhile.
 
-use std::{fs::File, io, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::{
+    book::Book,
     directory::Directory,
-    manifest::{FileEntry, InterfaceLedger},
+    manifest::{FileEntry, InterfaceLedger, LedgerSoFar},
     name::PART,
     progress::Progress,
+    retain::{self, Usage},
+    squeeze::Squeezed,
     tally::{FailureKind, Tally},
+    write::FileSize,
 };
+use crate::spec::Retention;
 
 /// What the catalog is told.
 #[derive(Debug)]
 pub(crate) enum Task {
     /// The writer is done with a file.
     Closed(Box<Closed>),
+    /// A file's SHA-256.
+    Digest {
+        /// Its name.
+        file: String,
+        /// In hexadecimal.
+        sha256: String,
+    },
+    /// A plain file has been compressed.
+    Squeezed(Squeezed),
+    /// The writer has ended: no further file will be closed.
+    End,
 }
 
 /// A file that has its last byte and not yet its name.
 #[derive(Debug)]
 pub(crate) struct Closed {
+    pub(crate) lane: usize,
     pub(crate) entry: FileEntry,
     pub(crate) interfaces: Vec<InterfaceLedger>,
     pub(crate) file: File,
@@ -32,45 +55,146 @@ pub(crate) struct Closed {
 pub(crate) struct Catalog {
     pub(crate) directory: Arc<Directory>,
     pub(crate) inbox: Receiver<Task>,
+    /// Where plain files go to be compressed, when they are to be.
+    pub(crate) squeezer: Option<Sender<String>>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) sizes: Arc<[FileSize]>,
+    pub(crate) retention: Retention,
+    pub(crate) book: Book,
+    /// The newest plain file of each lane, which stays plain.
+    pub(crate) newest: BTreeMap<usize, String>,
+    /// Since when the file system has had too little left, with nothing left to remove.
+    pub(crate) helpless: Option<Instant>,
 }
 
+/// How often retention looks.
+const LOOK: Duration = Duration::from_millis(200);
+
 impl Catalog {
-    /// Works until nobody can send anything any more, and returns the capture's files.
-    pub(crate) fn run(self) -> Vec<FileEntry> {
-        let mut files = Vec::new();
-        while let Ok(task) = self.inbox.recv() {
-            match task {
-                Task::Closed(closed) => {
-                    tracing::debug!(
-                        file = closed.entry.file,
-                        interfaces = closed.interfaces.len()
-                    );
-                    let name = closed.entry.file.clone();
-                    match self.finish(&closed.file, &name) {
-                        Ok(()) => {
-                            self.progress.add_file();
-                            files.push(closed.entry);
-                        }
-                        Err(error) => self.tally.fail(
-                            FailureKind::WriteError,
-                            format!(
-                                "cannot finish {name:?} in {:?}: {error}; what it holds is in \
-                                 {name}{PART}",
-                                self.directory.path()
-                            ),
-                        ),
-                    }
-                }
+    /// Works until nobody can send anything any more, and returns the files that this capture
+    /// finished and that are still there.
+    pub(crate) fn run(mut self) -> Vec<FileEntry> {
+        loop {
+            match self.inbox.recv_timeout(LOOK) {
+                Ok(task) => self.take(task),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.retain();
+            self.book.save_when_due(&self.directory);
         }
-        files
+        let failure = self.tally.failure().map(ToString::to_string);
+        self.book.end(&self.directory, failure);
+        self.book.into_own_files()
+    }
+
+    fn take(&mut self, task: Task) {
+        match task {
+            Task::Closed(closed) => self.close(*closed),
+            Task::Digest { file, sha256 } => self.book.set_digest(&file, sha256),
+            Task::Squeezed(squeezed) => self.squeezed(squeezed),
+            Task::End => self.squeezer = None,
+        }
+    }
+
+    fn close(&mut self, closed: Closed) {
+        let Closed {
+            lane,
+            mut entry,
+            interfaces,
+            file,
+        } = closed;
+        let name = entry.file.clone();
+        if let Err(error) = self.finish(&file, &name) {
+            let directory = self.directory.path();
+            self.tally.fail(
+                FailureKind::WriteError,
+                format!(
+                    "cannot finish {name:?} in {directory:?}: {error}; what it holds is in \
+                     {name}{PART}"
+                ),
+            );
+            return;
+        }
+        self.progress.add_file();
+        if !interfaces.is_empty() {
+            entry.ledger = Some(LedgerSoFar::total(&interfaces));
+        }
+        self.book.add(entry, interfaces);
+        if let Some(squeezer) = &self.squeezer
+            && let Some(plain) = self.newest.insert(lane, name)
+        {
+            // It outlives this sender.
+            let _ = squeezer.send(plain);
+        }
     }
 
     /// A file gets its name when all of it is on disk.
     fn finish(&self, file: &File, name: &str) -> io::Result<()> {
         file.sync_all()?;
         self.directory.publish(&format!("{name}{PART}"), name)
+    }
+
+    fn squeezed(&mut self, squeezed: Squeezed) {
+        let Squeezed { plain, file, .. } = &squeezed;
+        let (keep, remove) = if self.book.holds(plain) {
+            (file, plain)
+        } else {
+            // Retention has removed the plain file meanwhile: its content is not wanted any more.
+            (plain, file)
+        };
+        if let Err(error) = self.directory.remove(remove) {
+            tracing::warn!(file = remove, kept = keep, %error, "cannot remove");
+        }
+        self.book.replace(squeezed);
+    }
+
+    fn retain(&mut self) {
+        if self.retention == Retention::default() {
+            return;
+        }
+        let usage = match self.directory.space() {
+            Ok(space) => Usage::new(self.open_bytes(), &space),
+            Err(error) => {
+                tracing::warn!(%error, "cannot ask the file system what it has left");
+                return;
+            }
+        };
+        let sizes = self.book.sizes();
+        let surplus = retain::surplus(&self.retention, usage, &sizes);
+        for _ in 0..surplus {
+            self.book.remove_oldest(&self.directory);
+        }
+        let missing = retain::missing(&self.retention, usage);
+        if missing == 0 || surplus > 0 {
+            self.helpless = None;
+        } else {
+            self.give_up(missing);
+        }
+    }
+
+    /// Space that was freed may take a moment to show, when somebody still reads a removed file.
+    fn give_up(&mut self, missing: u64) {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let since = *self.helpless.get_or_insert_with(Instant::now);
+        if since.elapsed() >= PATIENCE && !self.tally.failed() {
+            let directory = self.directory.path();
+            self.tally.fail(
+                FailureKind::DiskFull,
+                format!(
+                    "the file system of {directory:?} is below --min-free by {missing} bytes and \
+                     this capture has no finished file left to remove; make room, or lower \
+                     --min-free"
+                ),
+            );
+        }
+    }
+
+    fn open_bytes(&self) -> u64 {
+        self.sizes
+            .iter()
+            .map(|size| size.stored.load(Ordering::Relaxed))
+            .sum()
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags},
+    fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags, StatVfs},
     io::Errno,
 };
 
@@ -122,6 +122,17 @@ impl Directory {
         Ok(File::from(handle))
     }
 
+    /// Opens a file for reading.
+    pub(crate) fn read(&self, file: &str) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::openat(
+            &self.handle,
+            file,
+            flags,
+            Mode::empty(),
+        )?))
+    }
+
     /// Gives a complete file its final name, which must be free, and makes that last.
     pub(crate) fn publish(&self, from: &str, to: &str) -> io::Result<()> {
         let handle = &self.handle;
@@ -137,6 +148,12 @@ impl Directory {
             }
             other => other?,
         }
+        self.sync()
+    }
+
+    /// Puts a complete file in the place of an older one and makes that last.
+    pub(crate) fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        rustix::fs::renameat(&self.handle, from, &self.handle, to)?;
         self.sync()
     }
 
@@ -158,6 +175,17 @@ impl Directory {
             }
         }
         Ok(names)
+    }
+
+    /// Bytes of a file; 0 when there is none.
+    pub(crate) fn size(&self, file: &str) -> u64 {
+        rustix::fs::statat(&self.handle, file, AtFlags::SYMLINK_NOFOLLOW)
+            .map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))
+    }
+
+    /// What the file system has left.
+    pub(crate) fn space(&self) -> io::Result<StatVfs> {
+        Ok(rustix::fs::fstatvfs(&self.handle)?)
     }
 }
 

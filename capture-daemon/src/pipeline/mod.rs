@@ -1,9 +1,11 @@
 //! The way of a packet in user space: ring buffer, drain, encode, compress, write, retain.
 
 mod block;
+mod book;
 mod buffer;
 mod catalog;
 mod compress;
+mod digest;
 mod directory;
 pub mod drain;
 mod encode;
@@ -14,7 +16,9 @@ mod name;
 pub mod packet;
 mod progress;
 pub mod recorder;
+mod retain;
 mod ring;
+mod squeeze;
 mod system;
 mod tally;
 mod utc;

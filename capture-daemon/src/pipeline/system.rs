@@ -27,3 +27,12 @@ fn sync_range(file: &File, offset: u64, length: u64, flags: libc::c_uint) {
     #[expect(unsafe_code, reason = "rustix has no sync_file_range")]
     let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, flags) };
 }
+
+/// Lets the calling thread run only when nothing else wants the CPU (`SCHED_IDLE`, sched(7)). A
+/// kernel that refuses leaves it as it was.
+pub(crate) fn run_when_idle() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: 0 is the calling thread; the parameters live until the call returns.
+    #[expect(unsafe_code, reason = "rustix has no sched_setscheduler")]
+    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+}

@@ -13,8 +13,9 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::{
     block::{Block, FileHead},
-    buffer::AlignedBuffer,
+    buffer::{ALIGNMENT, AlignedBuffer},
     catalog::{Closed, Task},
+    digest::{Follow, Growth},
     directory::Directory,
     file::{DirectFile, aligned_part},
     manifest::{EndReason, FileEntry, InterfaceLedger},
@@ -57,6 +58,8 @@ pub(crate) struct Writer {
     pub(crate) inbox: Receiver<Box<Block>>,
     pub(crate) free: Sender<Box<Block>>,
     pub(crate) catalog: Sender<Task>,
+    /// Where files are named whose digest is wanted.
+    pub(crate) digester: Option<Sender<Follow>>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) sizes: Arc<[FileSize]>,
@@ -145,7 +148,8 @@ impl Writer {
         if let Some(end) = block.close.take()
             && let Some(file) = lane.take()
         {
-            let closed = file.close(end.reason, end.link_types, end.ledger);
+            self.sizes[block.lane].set(0, 0);
+            let closed = file.close(block.lane, end.reason, end.link_types, end.ledger);
             // The catalog outlives the writer.
             let _ = self.catalog.send(Task::Closed(Box::new(closed)));
         }
@@ -158,7 +162,17 @@ impl Writer {
             None => self.directory.create(&format!("{}{PART}", head.name))?,
         };
         self.progress.begin(&head.name);
+        let growth = Growth::new();
+        if let Some(digester) = &self.digester {
+            let follow = Follow {
+                name: head.name.clone(),
+                growth: Arc::clone(&growth),
+            };
+            // It outlives the writer, unless nobody waits for digests any more.
+            let _ = digester.send(follow);
+        }
         Ok(OpenFile {
+            growth,
             name: head.name,
             sequence: head.sequence,
             file: DirectFile::new(file),
@@ -178,14 +192,15 @@ impl Writer {
             .tally
             .failure()
             .map_or(EndReason::WriteError, |failure| failure.kind.into());
-        for file in lanes.iter_mut().filter_map(Option::take) {
+        for (lane, file) in lanes.iter_mut().enumerate() {
+            let Some(file) = file.take() else { continue };
             self.tally.lost(&file.waiting.counts);
             let part = format!("{}{PART}", file.name);
             let (whole, _) = file.whole;
             if whole == 0 {
                 let _ = self.directory.remove(&part);
             } else if file.file.set_len(whole).is_ok() {
-                let closed = file.close(reason, Vec::new(), Vec::new());
+                let closed = file.close(lane, reason, Vec::new(), Vec::new());
                 let _ = self.catalog.send(Task::Closed(Box::new(closed)));
             }
         }
@@ -197,6 +212,7 @@ struct OpenFile {
     name: String,
     sequence: u64,
     file: DirectFile,
+    growth: Arc<Growth>,
     /// Compressed bytes from `written` on: what is behind the last aligned piece on disk.
     stage: Option<AlignedBuffer>,
     /// Where the stage begins in the file; a multiple of the alignment.
@@ -236,6 +252,9 @@ impl OpenFile {
             let whole = block.start + block.whole as u64;
             self.whole = (whole, whole);
         }
+        // The next block may begin with what is behind the last aligned piece.
+        let tail = self.length % ALIGNMENT as u64;
+        self.growth.grow(self.length - tail);
         tally.written(&block.counts);
         self.held.merge(block.span);
         Ok(block.span.packets)
@@ -265,6 +284,7 @@ impl OpenFile {
             let aligned = aligned_part(ready);
             stage.discard_front(aligned);
             self.written += aligned as u64;
+            self.growth.grow(self.written);
         }
         let mut packets = 0;
         if on_disk >= self.length {
@@ -290,13 +310,16 @@ impl OpenFile {
 
     fn close(
         self,
+        lane: usize,
         reason: EndReason,
         link_types: Vec<u16>,
         interfaces: Vec<InterfaceLedger>,
     ) -> Closed {
         let known = self.held.packets > 0;
         let (bytes, raw) = self.whole;
+        self.growth.finish(bytes);
         Closed {
+            lane,
             entry: FileEntry {
                 file: self.name,
                 sequence: self.sequence,

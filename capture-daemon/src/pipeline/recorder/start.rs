@@ -6,6 +6,7 @@ use pcap_file::PcapError;
 
 use super::{
     super::{
+        book::Book,
         directory::{Directory, DirectoryError},
         encode::pcapng::Blocks,
         lane::Lane,
@@ -17,7 +18,7 @@ use super::{
         write::FileSize,
     },
     Recorder, RecorderSpec, Statistics,
-    threads::{Layout, Threads},
+    threads::{Layout, Shared, Threads},
 };
 use crate::spec::{CompressWhen, Compression, Format};
 
@@ -54,16 +55,20 @@ impl Recorder {
     pub fn start(spec: &RecorderSpec, statistics: Statistics) -> Result<Self, RecorderError> {
         let output = &spec.output;
         let directory = Arc::new(Directory::open(&output.directory, &spec.name)?);
-        let files = directory.list().map_err(|source| RecorderError::List {
+        let create = |file: &str, source| DirectoryError::Create {
             path: output.directory.clone(),
+            file: file.to_owned(),
             source,
-        })?;
-        let first_file = 1 + files
-            .iter()
-            .filter_map(|file| name::parse(&spec.name, file))
-            .map(|parsed| parsed.sequence)
-            .max()
-            .unwrap_or(0);
+        };
+        let mut book =
+            Book::open(&directory, &spec.name).map_err(|source| RecorderError::List {
+                path: output.directory.clone(),
+                source,
+            })?;
+        // A directory that cannot be written to shows itself now.
+        book.save(&directory)
+            .map_err(|source| create(book.name(), source))?;
+        let first_file = book.last_sequence() + 1;
         let streaming = match output.compress_when {
             CompressWhen::Streaming => output.compression,
             CompressWhen::Rotated => Compression::None,
@@ -76,8 +81,12 @@ impl Recorder {
         };
         let sizes: Arc<[FileSize]> = lanes.iter().map(|_| FileSize::default()).collect();
         let now = utc::now();
-        let tally = Arc::new(Tally::default());
-        let progress = Arc::new(Progress::default());
+        let shared = Shared {
+            directory,
+            tally: Arc::new(Tally::default()),
+            progress: Arc::new(Progress::default()),
+            sizes,
+        };
         let layout = Layout::new(streaming);
         let mut recorder = Self {
             name: spec.name.clone(),
@@ -98,21 +107,18 @@ impl Recorder {
             statistics,
             started: now,
             now,
-            threads: Threads::start(&layout, &directory, &tally, &progress, &sizes)?,
-            tally,
-            progress,
-            sizes,
+            threads: Threads::start(&layout, output, &shared, book)?,
+            tally: shared.tally,
+            progress: shared.progress,
+            sizes: shared.sizes,
         };
         if output.format == Format::Pcapng {
             let file = name::file_name(&spec.name, now, first_file, output.format, streaming);
             let part = format!("{file}{PART}");
-            let made = directory
+            let made = shared
+                .directory
                 .create(&part)
-                .map_err(|source| DirectoryError::Create {
-                    path: output.directory.clone(),
-                    file: part,
-                    source,
-                })?;
+                .map_err(|source| create(&part, source))?;
             recorder.begin_file(0, now, Some(made));
         }
         Ok(recorder)

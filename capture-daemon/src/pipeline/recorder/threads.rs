@@ -1,27 +1,36 @@
 //! The threads behind a recorder, and the memory between them.
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::{
     super::{
         block::{self, Block},
+        book::Book,
         buffer::{ALIGNMENT, AlignedBuffer},
-        catalog::Catalog,
+        catalog::{Catalog, Task},
         compress::{self, Codec, Worker},
+        digest::Digester,
         directory::Directory,
         manifest::FileEntry,
+        name,
         progress::Progress,
+        squeeze::Squeezer,
         tally::{FailureKind, Tally},
         write::{FileSize, Writer},
     },
     start::RecorderError,
 };
-use crate::spec::Compression;
+use crate::spec::{CompressWhen, Compression, OutputSpec};
 
 /// How memory is laid out: 40 MiB of blocks for plain files, which are written in the largest pieces
 /// that still pay; 24 MiB for compressed ones, where more and smaller blocks keep the threads busy.
@@ -71,18 +80,30 @@ pub(super) struct Threads {
     /// Blocks that can be filled.
     pub(super) free: Receiver<Box<Block>>,
     filled: Option<Sender<Box<Block>>>,
+    to_catalog: Sender<Task>,
     workers: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
+    /// Digests and compression after rotation.
+    idle: Vec<JoinHandle<()>>,
     catalog: JoinHandle<Vec<FileEntry>>,
+    /// Ends the idle ones early.
+    abort: Arc<AtomicBool>,
+}
+
+/// What the threads share.
+pub(super) struct Shared {
+    pub(super) directory: Arc<Directory>,
+    pub(super) tally: Arc<Tally>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) sizes: Arc<[FileSize]>,
 }
 
 impl Threads {
     pub(super) fn start(
         layout: &Layout,
-        directory: &Arc<Directory>,
-        tally: &Arc<Tally>,
-        progress: &Arc<Progress>,
-        sizes: &Arc<[FileSize]>,
+        output: &OutputSpec,
+        shared: &Shared,
+        book: Book,
     ) -> Result<Self, RecorderError> {
         let (give_back, free) = block::pool(layout.blocks, layout.size);
         let (to_writer, writer_inbox) = bounded(layout.blocks);
@@ -90,20 +111,64 @@ impl Threads {
         /// Files that wait to be finished; each holds a descriptor.
         const UNFINISHED: usize = 64;
         let (to_catalog, catalog_inbox) = bounded(UNFINISHED);
+        let abort = Arc::new(AtomicBool::new(false));
+        let mut idle = Vec::new();
+
+        let digester = if output.digest {
+            let (digester, inbox) = unbounded();
+            let thread = Digester {
+                directory: Arc::clone(&shared.directory),
+                inbox,
+                catalog: to_catalog.clone(),
+                progress: Arc::clone(&shared.progress),
+                abort: Arc::clone(&abort),
+            };
+            idle.push(spawn("digest", || thread.run())?);
+            Some(digester)
+        } else {
+            None
+        };
+        let rotated = match output.compress_when {
+            CompressWhen::Streaming => Compression::None,
+            CompressWhen::Rotated => output.compression,
+        };
+        let squeezer = match Codec::new(rotated).map_err(RecorderError::Codec)? {
+            Some(codec) => {
+                let (squeezer, inbox) = unbounded();
+                let thread = Squeezer {
+                    directory: Arc::clone(&shared.directory),
+                    inbox,
+                    catalog: to_catalog.clone(),
+                    codec,
+                    suffix: name::suffix(rotated),
+                    abort: Arc::clone(&abort),
+                };
+                idle.push(spawn("squeeze", || thread.run())?);
+                Some(squeezer)
+            }
+            None => None,
+        };
         let catalog = Catalog {
-            directory: Arc::clone(directory),
+            directory: Arc::clone(&shared.directory),
             inbox: catalog_inbox,
-            tally: Arc::clone(tally),
-            progress: Arc::clone(progress),
+            squeezer,
+            tally: Arc::clone(&shared.tally),
+            progress: Arc::clone(&shared.progress),
+            sizes: Arc::clone(&shared.sizes),
+            retention: output.retention,
+            book,
+            newest: BTreeMap::new(),
+            helpless: None,
         };
         let writer = Writer {
-            directory: Arc::clone(directory),
+            directory: Arc::clone(&shared.directory),
             inbox: writer_inbox,
             free: give_back,
-            catalog: to_catalog,
-            tally: Arc::clone(tally),
-            progress: Arc::clone(progress),
-            sizes: Arc::clone(sizes),
+            catalog: to_catalog.clone(),
+            digester,
+            tally: Arc::clone(&shared.tally),
+            progress: Arc::clone(&shared.progress),
+            sizes: Arc::clone(&shared.sizes),
             stage: layout.stage(),
         };
         let mut workers = Vec::new();
@@ -114,7 +179,7 @@ impl Threads {
                     inbox: workers_inbox.clone(),
                     outbox: to_writer.clone(),
                     spare: AlignedBuffer::new(layout.size),
-                    tally: Arc::clone(tally),
+                    tally: Arc::clone(&shared.tally),
                 };
                 workers.push(spawn(&format!("compress-{number}"), || worker.run())?);
             }
@@ -127,9 +192,12 @@ impl Threads {
         Ok(Self {
             free,
             filled: Some(filled),
+            to_catalog,
             workers,
             writer: spawn("write", || writer.run())?,
+            idle,
             catalog: spawn("catalog", || catalog.run())?,
+            abort,
         })
     }
 
@@ -146,16 +214,27 @@ impl Threads {
         !self.writer.is_finished()
     }
 
-    /// Waits until each thread has done what was sent to it; the finished files.
-    pub(super) fn finish(self, tally: &Tally, _abort: &AtomicBool) -> Vec<FileEntry> {
+    /// Waits until each thread has done what was sent to it; the finished files. When `abort` is
+    /// set, the idle threads are not waited for.
+    pub(super) fn finish(self, tally: &Tally, abort: &AtomicBool) -> Vec<FileEntry> {
+        let died = || tally.fail(FailureKind::WriteError, DIED.to_owned());
         drop(self.filled);
         for thread in self.workers.into_iter().chain([self.writer]) {
             if thread.join().is_err() {
-                tally.fail(FailureKind::WriteError, DIED.to_owned());
+                died();
             }
         }
+        // The catalog takes whatever is sent to it, as long as it lives.
+        let _ = self.to_catalog.send(Task::End);
+        drop(self.to_catalog);
+        while self.idle.iter().any(|thread| !thread.is_finished()) {
+            if abort.load(Ordering::Relaxed) {
+                self.abort.store(true, Ordering::Relaxed);
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
         self.catalog.join().unwrap_or_else(|_| {
-            tally.fail(FailureKind::WriteError, DIED.to_owned());
+            died();
             Vec::new()
         })
     }

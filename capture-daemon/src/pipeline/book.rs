@@ -1,0 +1,254 @@
+//! The book that the catalog keeps: the files on disk, oldest first, and the manifest made of it.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, BufWriter, Read as _, Write as _},
+    time::{Duration, Instant},
+};
+
+use super::{
+    directory::Directory,
+    manifest::{CaptureEntry, FileEntry, InterfaceLedger, Manifest},
+    name::{self, PART},
+    squeeze::Squeezed,
+    utc,
+};
+use crate::spec::CaptureName;
+
+/// The capture's files and its manifest.
+#[derive(Debug)]
+pub(crate) struct Book {
+    manifest: String,
+    capture: CaptureEntry,
+    files: Vec<Kept>,
+    changed: bool,
+    /// Not before this is the manifest written again.
+    due: Instant,
+}
+
+#[derive(Debug)]
+struct Kept {
+    entry: FileEntry,
+    /// Finished by this capture, not by one before it.
+    own: bool,
+}
+
+impl Book {
+    /// Takes over what captures of this name have left in the directory.
+    pub(crate) fn open(directory: &Directory, name: &CaptureName) -> io::Result<Self> {
+        let manifest = format!("{name}.manifest.jsonl");
+        let before = read(directory, &manifest)?;
+        let now = utc::now();
+        let mut capture = CaptureEntry {
+            capture: name.to_string(),
+            program: concat!("captured ", env!("CARGO_PKG_VERSION")).to_owned(),
+            started: now.into(),
+            updated: now.into(),
+            ended: None,
+            failure: None,
+            last_sequence: 0,
+            removed: Default::default(),
+            interfaces: Vec::new(),
+        };
+        if let Some(before) = before.capture {
+            capture.last_sequence = before.last_sequence;
+            capture.removed = before.removed;
+        }
+        let mut files = Vec::new();
+        let mut unknown: BTreeSet<String> = directory.list()?.into_iter().collect();
+        for entry in before.files {
+            if unknown.remove(&entry.file) {
+                files.push(Kept { entry, own: false });
+            }
+        }
+        for file in unknown {
+            let Some(parsed) = name::parse(name, &file) else {
+                continue;
+            };
+            capture.last_sequence = capture.last_sequence.max(parsed.sequence);
+            if !parsed.part {
+                let entry = found(directory, file, parsed.sequence);
+                files.push(Kept { entry, own: false });
+            }
+        }
+        files.sort_by_key(|kept| kept.entry.sequence);
+        let last = files.last().map_or(0, |kept| kept.entry.sequence);
+        capture.last_sequence = capture.last_sequence.max(last);
+        Ok(Self {
+            manifest,
+            capture,
+            files,
+            changed: true,
+            due: Instant::now(),
+        })
+    }
+
+    /// The highest sequence number that a file of this name has had here.
+    pub(crate) fn last_sequence(&self) -> u64 {
+        self.capture.last_sequence
+    }
+
+    /// Adds a finished file.
+    pub(crate) fn add(&mut self, entry: FileEntry, interfaces: Vec<InterfaceLedger>) {
+        self.capture.last_sequence = self.capture.last_sequence.max(entry.sequence);
+        if !interfaces.is_empty() {
+            self.capture.interfaces = interfaces;
+        }
+        self.files.push(Kept { entry, own: true });
+        self.changed = true;
+    }
+
+    pub(crate) fn holds(&self, file: &str) -> bool {
+        self.files.iter().any(|kept| kept.entry.file == file)
+    }
+
+    /// Notes a file's digest, if it is still the file that was read.
+    pub(crate) fn set_digest(&mut self, file: &str, sha256: String) {
+        if let Some(entry) = self.find(file) {
+            entry.sha256 = Some(sha256);
+            self.changed = true;
+        }
+    }
+
+    /// Notes that a plain file has become a compressed one.
+    pub(crate) fn replace(&mut self, squeezed: Squeezed) {
+        if let Some(entry) = self.find(&squeezed.plain) {
+            entry.file = squeezed.file;
+            entry.bytes = squeezed.bytes;
+            entry.sha256 = Some(squeezed.sha256);
+            self.changed = true;
+        }
+    }
+
+    fn find(&mut self, file: &str) -> Option<&mut FileEntry> {
+        // What is asked for is mostly new.
+        self.files
+            .iter_mut()
+            .rev()
+            .map(|kept| &mut kept.entry)
+            .find(|entry| entry.file == file)
+    }
+
+    /// The files' sizes on disk, oldest first.
+    pub(crate) fn sizes(&self) -> Vec<u64> {
+        self.files.iter().map(|kept| kept.entry.bytes).collect()
+    }
+
+    /// Removes the oldest file; one that is gone already counts as removed.
+    pub(crate) fn remove_oldest(&mut self, directory: &Directory) {
+        if self.files.is_empty() {
+            return;
+        }
+        let Kept { entry, .. } = self.files.remove(0);
+        match directory.remove(&entry.file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                // It would be in the way for ever.
+                tracing::warn!(file = entry.file, %error, "cannot remove; it is left alone now");
+            }
+            _ => {
+                let removed = &mut self.capture.removed;
+                removed.files += 1;
+                removed.packets += entry.packets.unwrap_or(0);
+                removed.bytes += entry.bytes;
+                removed.last = Some(utc::now());
+            }
+        }
+        self.changed = true;
+    }
+
+    /// Writes the manifest if something has changed, but never spends more than a twentieth of the
+    /// time on it: it is written as a whole.
+    pub(crate) fn save_when_due(&mut self, directory: &Directory) {
+        const SHARE: u32 = 20;
+        const LEAST: Duration = Duration::from_millis(200);
+        if !self.changed || Instant::now() < self.due {
+            return;
+        }
+        let begun = Instant::now();
+        if let Err(error) = self.save(directory) {
+            tracing::warn!(manifest = self.manifest, %error, "cannot write the manifest");
+        }
+        self.due = Instant::now() + (begun.elapsed() * SHARE).max(LEAST);
+    }
+
+    /// Writes the manifest of a capture that has ended.
+    pub(crate) fn end(&mut self, directory: &Directory, failure: Option<String>) {
+        self.capture.ended = Some(utc::now().into());
+        self.capture.failure = failure;
+        if let Err(error) = self.save(directory) {
+            tracing::warn!(manifest = self.manifest, %error, "cannot write the manifest");
+        }
+    }
+
+    /// Puts a new manifest in the place of the old one.
+    pub(crate) fn save(&mut self, directory: &Directory) -> io::Result<()> {
+        self.capture.updated = utc::now().into();
+        let part = format!("{}{PART}", self.manifest);
+        match directory.remove(&part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let written = self.write(directory, &part);
+        if written.is_err() {
+            let _ = directory.remove(&part);
+        }
+        written?;
+        self.changed = false;
+        Ok(())
+    }
+
+    fn write(&self, directory: &Directory, part: &str) -> io::Result<()> {
+        let mut output = BufWriter::new(directory.create(part)?);
+        serde_json::to_writer(&mut output, &self.capture)?;
+        output.write_all(b"\n")?;
+        for kept in &self.files {
+            serde_json::to_writer(&mut output, &kept.entry)?;
+            output.write_all(b"\n")?;
+        }
+        let file = output.into_inner().map_err(|error| error.into_error())?;
+        file.sync_all()?;
+        directory.replace(part, &self.manifest)
+    }
+
+    /// The name of the manifest.
+    pub(crate) fn name(&self) -> &str {
+        &self.manifest
+    }
+
+    /// The files of this capture that are still there.
+    pub(crate) fn into_own_files(self) -> Vec<FileEntry> {
+        self.files
+            .into_iter()
+            .filter(|kept| kept.own)
+            .map(|kept| kept.entry)
+            .collect()
+    }
+}
+
+/// What the manifest of the captures before says; nothing when there is none.
+fn read(directory: &Directory, manifest: &str) -> io::Result<Manifest> {
+    let mut text = String::new();
+    match directory.read(manifest) {
+        Ok(mut file) => file.read_to_string(&mut text)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error),
+    };
+    Ok(Manifest::parse(&text))
+}
+
+/// A file that no manifest knows: a capture was killed before it could say.
+fn found(directory: &Directory, file: String, sequence: u64) -> FileEntry {
+    FileEntry {
+        bytes: directory.size(&file),
+        file,
+        sequence,
+        link_types: Vec::new(),
+        packets: None,
+        bytes_uncompressed: None,
+        first: None,
+        last: None,
+        sha256: None,
+        ended: None,
+        ledger: None,
+    }
+}

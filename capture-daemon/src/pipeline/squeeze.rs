@@ -1,0 +1,170 @@
+//! Compression after rotation: an OS thread that turns finished plain files into compressed ones
+//! when nothing else wants the CPU.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crossbeam_channel::{Receiver, Sender};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    buffer::{ALIGNMENT, AlignedBuffer},
+    catalog::Task,
+    compress::{self, Codec},
+    digest::hex,
+    directory::Directory,
+    file::{DirectFile, aligned_part, set_direct},
+    name::PART,
+    system,
+};
+
+/// What a plain file has become.
+#[derive(Debug)]
+pub(crate) struct Squeezed {
+    /// The plain file, which is still there.
+    pub(crate) plain: String,
+    /// The compressed one, under its final name.
+    pub(crate) file: String,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: String,
+}
+
+/// What the thread needs.
+pub(crate) struct Squeezer {
+    pub(crate) directory: Arc<Directory>,
+    /// Names of plain files.
+    pub(crate) inbox: Receiver<String>,
+    pub(crate) catalog: Sender<Task>,
+    pub(crate) codec: Codec,
+    /// What the codec adds to a file's name.
+    pub(crate) suffix: &'static str,
+    /// Set when nobody waits any more: what is left stays plain.
+    pub(crate) abort: Arc<AtomicBool>,
+}
+
+/// Bytes before compression in each gzip member or zstd frame.
+const PIECE: usize = 1 << 20;
+
+impl Squeezer {
+    /// Works until nobody can name a file any more.
+    pub(crate) fn run(mut self) {
+        system::run_when_idle();
+        while let Ok(plain) = self.inbox.recv() {
+            if self.abort.load(Ordering::Relaxed) {
+                continue;
+            }
+            match self.squeeze(&plain) {
+                // The catalog ends after this thread.
+                Ok(squeezed) => {
+                    let _ = self.catalog.send(Task::Squeezed(squeezed));
+                }
+                Err(error) => {
+                    let part = format!("{plain}{}{PART}", self.suffix);
+                    let _ = self.directory.remove(&part);
+                    match error.kind() {
+                        // Retention was faster, or nobody waits any more.
+                        io::ErrorKind::NotFound | io::ErrorKind::Interrupted => {}
+                        _ => tracing::warn!(file = plain, %error, "the file stays uncompressed"),
+                    }
+                }
+            }
+        }
+    }
+
+    fn squeeze(&mut self, plain: &str) -> io::Result<Squeezed> {
+        let mut input = self.directory.read(plain)?;
+        let _ = set_direct(&input, true);
+        let file = format!("{plain}{}", self.suffix);
+        let part = format!("{file}{PART}");
+        let mut output = Output::new(self.directory.create(&part)?);
+        let mut piece = AlignedBuffer::new(PIECE);
+        let mut compressed = vec![0; compress::bound(PIECE)];
+        loop {
+            if self.abort.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let length = fill(&mut input, piece.whole_mut())?;
+            if length == 0 {
+                break;
+            }
+            let input = &piece.as_slice()[..length];
+            let length = self.codec.compress(input, &mut compressed)?;
+            output.append(&compressed[..length])?;
+        }
+        let (bytes, sha256) = output.finish()?;
+        self.directory.publish(&part, &file)?;
+        Ok(Squeezed {
+            plain: plain.to_owned(),
+            file,
+            bytes,
+            sha256,
+        })
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn fill(input: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match input.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(read) => {
+                filled += read;
+                if !read.is_multiple_of(ALIGNMENT) {
+                    // Only a file's end is unaligned; past it `O_DIRECT` must not ask.
+                    break;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => set_direct(input, false)?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// A compressed file being written.
+struct Output {
+    file: DirectFile,
+    stage: AlignedBuffer,
+    written: u64,
+    hash: Sha256,
+}
+
+impl Output {
+    fn new(file: File) -> Self {
+        Self {
+            file: DirectFile::new(file),
+            stage: AlignedBuffer::new(compress::bound(PIECE) + ALIGNMENT),
+            written: 0,
+            hash: Sha256::new(),
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hash.update(bytes);
+        self.stage.fill(bytes);
+        let ready = aligned_part(self.stage.len());
+        self.write(ready)
+    }
+
+    fn write(&mut self, length: usize) -> io::Result<()> {
+        self.file.write(&mut self.stage, length, self.written)?;
+        self.stage.discard_front(length);
+        self.written += length as u64;
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<(u64, String)> {
+        let rest = self.stage.len();
+        self.write(rest)?;
+        self.file.into_inner().sync_all()?;
+        Ok((self.written, hex(&self.hash.finalize())))
+    }
+}
