@@ -9,7 +9,8 @@ use crate::requirements::Purpose;
 use crate::{build, setup};
 
 pub(crate) const EXAMPLES: &str = "Examples:
-  cargo xtask bench
+  cargo xtask bench                                fifteen minutes
+  cargo xtask bench -- --quick --json bench.json   two minutes
   cargo xtask bench -- --help";
 
 #[derive(clap::Args)]
@@ -30,7 +31,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<()> {
             "--package",
             "capture-tests",
             "--bin",
-            "bench",
+            "capture-bench",
             "--",
         ])
         .args(&arguments.benchmark))

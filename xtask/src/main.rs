@@ -3,6 +3,8 @@
 mod bench;
 mod build;
 mod command;
+#[cfg(test)]
+mod documents;
 mod fuzz;
 mod lint;
 mod packages;

@@ -49,13 +49,11 @@ const REQUIREMENTS: &[Requirement] = &[
     needs("libprotobuf-dev", Proof::Header("google/protobuf/timestamp.proto"), "the types that the gRPC API builds on", EVERY),
     needs(LLVM_PACKAGE, Proof::Library(LLVM_LIBRARY), "the LLVM that bpf-linker links with", EVERY),
     needs("g++", Proof::Program("c++"), "compiles the fuzzing engine", &[Fuzz]),
+    needs("iproute2", Proof::Program("ip"), "network namespaces, links, qdiscs", &[Test, Bench]),
     needs("tcpdump", Proof::Program("tcpdump"), "the recorder to compare with", &[Test, Bench]),
     needs("tshark", Proof::Program("tshark"), "reads capture files", &[Test]),
-    needs("wireshark-common", Proof::Program("capinfos"), "checks capture files; dumpcap", &[Test, Bench]),
-    needs("iproute2", Proof::Program("ip"), "network namespaces and links", &[Test, Bench]),
-    needs("ethtool", Proof::Program("ethtool"), "switches offloads on and off", &[Test, Bench]),
-    needs("iperf3", Proof::Program("iperf3"), "TCP streams with GSO", &[Test, Bench]),
-    needs("bpftool", Proof::Program("bpftool"), "shows the programs the kernel holds", &[Test, Bench]),
+    needs("wireshark-common", Proof::Program("capinfos"), "checks capture files; brings dumpcap", &[Test, Bench]),
+    needs("iperf3", Proof::Program("iperf3"), "TCP streams with GSO", &[Bench]),
 ];
 
 const fn needs(
