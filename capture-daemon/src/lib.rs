@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod cli;
 pub mod clock;
+pub mod filter;
 pub mod interfaces;
 pub mod kernel;
 pub mod ledger;

@@ -3,5 +3,8 @@
 
 pub mod counters;
 pub mod features;
+pub mod map;
 pub mod object;
+pub mod prog_load;
+pub mod prog_test_run;
 pub mod syscall;

@@ -44,6 +44,9 @@ pub enum LinkType {
 }
 
 impl LinkType {
+    /// Every link type that is captured from.
+    pub const ALL: [Self; 2] = [Self::Ethernet, Self::Raw];
+
     /// The number that stands in capture files.
     #[must_use]
     pub const fn number(self) -> u16 {

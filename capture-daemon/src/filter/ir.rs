@@ -1,0 +1,252 @@
+//! What the translator works on: classic instructions with their jumps resolved, and the few
+//! operations beyond classic BPF that targets and tunnels need.
+
+use super::{
+    classic::{self, ANCILLARY_OFFSET, ClassicError, ClassicInsn, ClassicProgram},
+    insn::{Alu, Cond, Size},
+    program::MapRef,
+};
+
+/// The second operand of arithmetic and comparisons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operand {
+    K(u32),
+    X,
+}
+
+/// Metadata of a packet that is not in its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ancillary {
+    Protocol,
+    PacketType,
+    Ifindex,
+    Mark,
+    Queue,
+    Hash,
+    Cpu,
+    VlanTag,
+    VlanPresent,
+    VlanProtocol,
+    Random,
+}
+
+/// Which packets a verdict takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Match,
+    NoMatch,
+    /// A match if A is not 0.
+    A,
+}
+
+/// One operation. Jump targets are indices into the same fragment, always ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(dead_code, reason = "targets and tunnels come with what follows")]
+pub(super) enum Op {
+    /// A = packet\[offset\]
+    Load {
+        size: Size,
+        offset: u32,
+    },
+    /// A = packet\[X + offset\]
+    LoadIndirect {
+        size: Size,
+        offset: u32,
+    },
+    /// X = 4 * (packet\[offset\] & 15)
+    HeaderLength {
+        offset: u32,
+    },
+    LoadAncillary(Ancillary),
+    /// A = length of the packet
+    LoadLength,
+    LoadXLength,
+    Constant(u32),
+    XConstant(u32),
+    /// A = M\[cell\]
+    Recall(u8),
+    XRecall(u8),
+    /// M\[cell\] = A
+    Keep(u8),
+    XKeep(u8),
+    Arithmetic(Alu, Operand),
+    Negate,
+    /// X = A
+    ToX,
+    /// A = X
+    ToA,
+    Jump(usize),
+    Branch {
+        cond: Cond,
+        operand: Operand,
+        then: usize,
+        otherwise: usize,
+    },
+    Return(Verdict),
+
+    // Beyond classic BPF.
+    /// The packet now begins A bytes (at most [`MAX_SHIFT`], else no match) further on; the bytes
+    /// before are out of reach for what follows.
+    Advance,
+    /// word of the key = A, in network order
+    Key(u8),
+    /// Whether the key's first `words` words are in a hash map, or their address in a trie.
+    Lookup {
+        map: MapRef,
+        words: u8,
+        then: usize,
+        otherwise: usize,
+    },
+    /// Whether bit A of a bitmap is set.
+    Bit {
+        map: MapRef,
+        then: usize,
+        otherwise: usize,
+    },
+    /// A = the map's only value
+    LoadCell(MapRef),
+}
+
+/// Most that one [`Op::Advance`] moves: an Ethernet header with tags, the longest IPv4 header, UDP, and
+/// the longest Geneve header are 386 bytes.
+pub(super) const MAX_SHIFT: u32 = 1023;
+
+/// A piece of a filter with one way in; it ends in a verdict on every way.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fragment {
+    pub(super) ops: Vec<Op>,
+}
+
+impl Fragment {
+    /// Decodes a classic program and refuses what is none.
+    pub(super) fn decode(program: &ClassicProgram) -> Result<Self, ClassicError> {
+        let insns = program.instructions();
+        if insns.len() > classic::MAX_CLASSIC_INSTRUCTIONS {
+            return Err(ClassicError::TooLong(insns.len()));
+        }
+        let last = insns.last().ok_or(ClassicError::Empty)?;
+        let ends_in_jump = last.code & 0x07 == classic::JMP;
+        if last.code & 0x07 != classic::RET && !ends_in_jump {
+            return Err(ClassicError::NoReturn);
+        }
+        let ops = insns
+            .iter()
+            .enumerate()
+            .map(|(index, insn)| decode(index, *insn, insns.len()))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { ops })
+    }
+
+    /// The scratch cells that are read anywhere in it, as bits.
+    pub(super) fn recalled(&self) -> u16 {
+        self.ops.iter().fold(0, |cells, op| match op {
+            Op::Recall(cell) | Op::XRecall(cell) => cells | 1 << cell,
+            _ => cells,
+        })
+    }
+}
+
+fn decode(index: usize, insn: ClassicInsn, length: usize) -> Result<Op, ClassicError> {
+    let k = insn.k;
+    let unknown = ClassicError::Unknown {
+        index,
+        code: insn.code,
+    };
+    let cell = || match u8::try_from(k) {
+        Ok(cell) if cell < 16 => Ok(cell),
+        _ => Err(ClassicError::ScratchOutside { index, cell: k }),
+    };
+    let ahead = |skip: u64| {
+        usize::try_from(index as u64 + 1 + skip)
+            .ok()
+            .filter(|target| *target < length)
+            .ok_or(ClassicError::JumpOutside(index))
+    };
+    let operand = if insn.code & 0x08 == 0 {
+        Operand::K(k)
+    } else {
+        Operand::X
+    };
+    Ok(match (insn.code & 0x07, insn.code & 0xf8) {
+        (classic::LD, mode) => match (mode & 0xe0, classic::load_size(insn.code)) {
+            (classic::ABS, Some(size)) => match k.checked_sub(ANCILLARY_OFFSET) {
+                Some(number) => Op::LoadAncillary(ancillary(index, number)?),
+                None => Op::Load { size, offset: k },
+            },
+            (classic::IND, Some(size)) => Op::LoadIndirect { size, offset: k },
+            (classic::IMM, Some(Size::Word)) => Op::Constant(k),
+            (classic::LEN, Some(Size::Word)) => Op::LoadLength,
+            (classic::MEM, Some(Size::Word)) => Op::Recall(cell()?),
+            _ => return Err(unknown),
+        },
+        (classic::LDX, mode) => match (mode & 0xe0, classic::load_size(insn.code)) {
+            (classic::MSH, Some(Size::Byte)) => Op::HeaderLength { offset: k },
+            (classic::IMM, Some(Size::Word)) => Op::XConstant(k),
+            (classic::LEN, Some(Size::Word)) => Op::LoadXLength,
+            (classic::MEM, Some(Size::Word)) => Op::XRecall(cell()?),
+            _ => return Err(unknown),
+        },
+        (classic::ST, 0) => Op::Keep(cell()?),
+        (classic::STX, 0) => Op::XKeep(cell()?),
+        (classic::ALU, operation) => Op::Arithmetic(
+            match operation & 0xf0 {
+                0x00 => Alu::Add,
+                0x10 => Alu::Sub,
+                0x20 => Alu::Mul,
+                0x30 => Alu::Div,
+                0x40 => Alu::Or,
+                0x50 => Alu::And,
+                0x60 => Alu::Lsh,
+                0x70 => Alu::Rsh,
+                0x80 => return Ok(Op::Negate),
+                0x90 => Alu::Mod,
+                0xa0 => Alu::Xor,
+                _ => return Err(unknown),
+            },
+            operand,
+        ),
+        (classic::JMP, 0) => {
+            // libpcap writes a jump back as a negative number into the unsigned constant.
+            if (k as i32) < 0 {
+                return Err(ClassicError::Loop(index));
+            }
+            Op::Jump(ahead(u64::from(k))?)
+        }
+        (classic::JMP, operation) => Op::Branch {
+            cond: match operation & 0xf0 {
+                0x10 => Cond::Eq,
+                0x20 => Cond::Gt,
+                0x30 => Cond::Ge,
+                0x40 => Cond::Set,
+                _ => return Err(unknown),
+            },
+            operand,
+            then: ahead(u64::from(insn.jt))?,
+            otherwise: ahead(u64::from(insn.jf))?,
+        },
+        (classic::RET, 0x00) if k == 0 => Op::Return(Verdict::NoMatch),
+        (classic::RET, 0x00) => Op::Return(Verdict::Match),
+        (classic::RET, 0x10) => Op::Return(Verdict::A),
+        (classic::MISC, 0x00) => Op::ToX,
+        (classic::MISC, 0x80) => Op::ToA,
+        _ => return Err(unknown),
+    })
+}
+
+/// The numbers are those of `SKF_AD_*` in `linux/filter.h`.
+fn ancillary(index: usize, number: u32) -> Result<Ancillary, ClassicError> {
+    Ok(match number {
+        0 => Ancillary::Protocol,
+        4 => Ancillary::PacketType,
+        8 => Ancillary::Ifindex,
+        20 => Ancillary::Mark,
+        24 => Ancillary::Queue,
+        32 => Ancillary::Hash,
+        36 => Ancillary::Cpu,
+        44 => Ancillary::VlanTag,
+        48 => Ancillary::VlanPresent,
+        56 => Ancillary::Random,
+        60 => Ancillary::VlanProtocol,
+        _ => return Err(ClassicError::Ancillary { index, number }),
+    })
+}

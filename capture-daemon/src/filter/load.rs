@@ -1,0 +1,45 @@
+//! A generated program into the kernel.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use super::program::{MapRef, Program};
+use crate::kernel::prog_load::{LoadError, load_classifier};
+
+/// The name of every filter program; it begins as all of our programs' names do.
+const PROGRAM_NAME: &str = "captured_filter";
+
+/// The maps of the capture that a filter works for.
+#[derive(Debug, Clone, Copy)]
+pub struct FilterMaps<'a> {
+    /// `COUNTERS`: see [`super::Counting`].
+    pub counters: BorrowedFd<'a>,
+    /// `PROGRAMS`: where a match continues.
+    pub programs: BorrowedFd<'a>,
+}
+
+impl<'a> FilterMaps<'a> {
+    fn descriptor(&self, map: MapRef) -> Option<BorrowedFd<'a>> {
+        match map {
+            MapRef::Counters => Some(self.counters),
+            MapRef::Programs => Some(self.programs),
+            _ => None,
+        }
+    }
+}
+
+/// Loads a filter. Nothing is attached.
+///
+/// # Errors
+///
+/// What the kernel says, with the verifier's last lines.
+pub fn load(program: &Program, maps: &FilterMaps<'_>) -> Result<OwnedFd, LoadError> {
+    let insns = program
+        .link(|map| maps.descriptor(map))
+        .map_err(|map| LoadError {
+            name: PROGRAM_NAME.to_owned(),
+            length: program.instructions().len(),
+            source: std::io::Error::other(format!("it needs the map {}", map.name())),
+            log: String::new(),
+        })?;
+    load_classifier(&insns, PROGRAM_NAME)
+}

@@ -1,0 +1,175 @@
+//! Where an expression is wrong. libpcap says what, but not where.
+
+use pcap::Linktype;
+
+use super::{
+    compile::{FilterError, Place, run},
+    words::{self, Word},
+};
+
+/// What may follow a beginning of an expression; one of them makes any beginning that has a
+/// continuation into a whole.
+const CONTINUATIONS: [&str; 12] = [
+    "",
+    "1",
+    "1.2.3.4",
+    "1:2:3:4:5:6",
+    "1-2",
+    "tcp",
+    "dst 1.2.3.4",
+    "dst port 1",
+    "host 1.2.3.4",
+    "255.255.255.0",
+    "0",
+    "tcp-syn",
+];
+
+/// The first word that cannot stand where it does, found by asking libpcap which beginnings of the
+/// expression can be continued.
+pub(super) fn place(expression: &str, link_type: Linktype, message: &str) -> Option<Place> {
+    let words = words::split(expression);
+    if !message.contains("syntax error") {
+        return quoted(message, &words);
+    }
+    // If a beginning can be continued, so can each shorter one.
+    let bad = partition_point(words.len(), |count| {
+        continues(expression, &words[..=count], link_type)
+    });
+    Some(words.get(bad).map_or(
+        Place {
+            byte: expression.len(),
+            word: String::new(),
+        },
+        |word| Place {
+            byte: word.start,
+            word: word.text.to_owned(),
+        },
+    ))
+}
+
+/// The word that libpcap's message quotes.
+fn quoted(message: &str, words: &[Word<'_>]) -> Option<Place> {
+    let name = message
+        .split(['\'', '"'])
+        .nth(1)
+        .filter(|name| !name.is_empty())?;
+    words
+        .iter()
+        .find(|word| word.text == name)
+        .map(|word| Place {
+            byte: word.start,
+            word: word.text.to_owned(),
+        })
+}
+
+fn continues(expression: &str, words: &[Word<'_>], link_type: Linktype) -> bool {
+    let Some(last) = words.last() else {
+        return true;
+    };
+    let mut closers = String::new();
+    for word in words {
+        match word.text {
+            "(" => closers.insert(0, ')'),
+            "[" => closers.insert(0, ']'),
+            ")" | "]" if !closers.is_empty() => {
+                closers.remove(0);
+            }
+            _ => {}
+        }
+    }
+    let beginning = &expression[..last.end()];
+    CONTINUATIONS.iter().any(|continuation| {
+        ["", " = 1"].iter().any(|relation| {
+            let whole = format!("{beginning} {continuation}{closers}{relation}");
+            match run(&whole, link_type, false) {
+                Ok(_) => true,
+                Err(FilterError::Invalid { message, .. }) => !message.contains("syntax error"),
+                Err(_) => true,
+            }
+        })
+    })
+}
+
+/// The first number below `length` for which `holds` is false, by halving.
+fn partition_point(length: usize, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, length);
+    while low < high {
+        let middle = low.midpoint(high);
+        if holds(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        filter::{Filter, FilterError, FilterSpec},
+        pipeline::packet::LinkType,
+    };
+
+    fn error(expression: &str) -> String {
+        let spec = FilterSpec::expression(expression);
+        match Filter::compile(&spec, LinkType::Ethernet) {
+            Ok(_) => panic!("{expression} is taken"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn an_error_says_where_the_expression_is_wrong() {
+        for (expression, place) in [
+            ("tcp port", ", at its end"),
+            ("tcp and (", ", at its end"),
+            ("tcp and (udp or host", ", at its end"),
+            ("tcp prot 80", r#", at "prot" (byte 4)"#),
+            ("host 10.0.0.1 and and tcp", r#", at "and" (byte 18)"#),
+            ("tcp[13 = 2", r#", at "=" (byte 7)"#),
+            ("tcp[tcpflags] & (tcp-syn = 1", r#", at "=" (byte 25)"#),
+            ("tcp ) and udp", r#", at ")" (byte 4)"#),
+            (
+                "ether host 1:2:3:4:5:6 or port port",
+                r#", at "port" (byte 31)"#,
+            ),
+            ("vlan 5 and 80 80", r#", at "80" (byte 14)"#),
+            ("len <", ", at its end"),
+        ] {
+            let message = error(expression);
+            assert!(message.ends_with(place), "{expression}: {message}");
+            assert!(message.contains("syntax error"), "{message}");
+        }
+    }
+
+    #[test]
+    fn protochain_is_refused_by_name() {
+        for expression in ["ip protochain 6", "ip6 protochain 6"] {
+            let message = error(expression);
+            assert!(message.contains("protochain"), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_expression_that_matches_nothing_anywhere_is_refused() {
+        let spec = FilterSpec::expression("tcp and udp");
+        for link_type in [LinkType::Ethernet, LinkType::Raw] {
+            assert!(matches!(
+                Filter::compile(&spec, link_type),
+                Err(FilterError::Never)
+            ));
+        }
+    }
+
+    #[test]
+    fn an_expression_that_a_link_type_does_not_have_matches_nothing_there() {
+        for expression in ["arp", "ether host 1:2:3:4:5:6", "vlan 5", "stp"] {
+            let spec = FilterSpec::expression(expression);
+            let filter = Filter::compile(&spec, LinkType::Raw).unwrap();
+            assert!(filter.classic()[0].matches_nothing(), "{expression}");
+            let filter = Filter::compile(&spec, LinkType::Ethernet).unwrap();
+            assert!(!filter.classic()[0].matches_nothing(), "{expression}");
+        }
+    }
+}

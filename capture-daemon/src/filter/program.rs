@@ -1,0 +1,155 @@
+//! A generated program: instructions, the maps they name, and where each came from.
+
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use super::insn::{BpfInsn, Reg};
+use crate::pipeline::packet::Way;
+
+/// A map that a generated program uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MapRef {
+    /// `capture_common::Counters`, per CPU; see [`Counting`].
+    Counters,
+    /// The capture programs, by direction and link type.
+    Programs,
+    /// Single IPv4 addresses.
+    Hosts4,
+    /// Single IPv6 addresses.
+    Hosts6,
+    /// IPv4 prefixes.
+    Networks4,
+    /// IPv6 prefixes.
+    Networks6,
+    /// The port bitmap.
+    Ports,
+    /// What the target set holds; see `targets`.
+    Shape,
+}
+
+impl MapRef {
+    /// Its name, as `explain` prints it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Counters => "COUNTERS",
+            Self::Programs => "PROGRAMS",
+            Self::Hosts4 => "HOSTS4",
+            Self::Hosts6 => "HOSTS6",
+            Self::Networks4 => "NETWORKS4",
+            Self::Networks6 => "NETWORKS6",
+            Self::Ports => "PORTS",
+            Self::Shape => "SHAPE",
+        }
+    }
+}
+
+/// How the program finds the counters of the interface it runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// In a `BPF_MAP_TYPE_PERCPU_HASH` by interface index.
+    ByInterface,
+    /// In a `BPF_MAP_TYPE_PERCPU_ARRAY` at a fixed index: one program per interface, and a lookup
+    /// that the JIT compiler inlines (6.10 and later).
+    Slot(u32),
+}
+
+/// What a program does when the filter has decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epilogue {
+    /// Where packets are counted.
+    pub counting: Counting,
+    /// The entry of the program array to continue at on a match.
+    pub index: u32,
+    /// The direction it is attached to: on the way out, `outbound` holds for every packet.
+    pub way: Way,
+}
+
+/// Which part of the generated program an instruction belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Set-up.
+    Start,
+    /// A stage of the filter: its number, and the operation in it.
+    Stage(u16, u32),
+    /// A load outside the linear part of the packet: reject or read it the slow way.
+    Short,
+    /// Counting a packet that does not match.
+    NoMatch,
+    /// Handing over a packet that matches.
+    Match,
+    /// A stepping stone for jumps too long for 16 bits.
+    Island,
+}
+
+/// Where an instruction came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// Of the two variants: the one for packets whose VLAN tag is in the metadata.
+    pub tagged: bool,
+    /// Of the two ways to read: the one with a helper call for each load.
+    pub slow: bool,
+    /// The part.
+    pub part: Part,
+}
+
+/// A program, its maps still named and not yet file descriptors.
+#[derive(Debug, Clone)]
+pub struct Program {
+    pub(super) insns: Vec<BpfInsn>,
+    pub(super) origins: Vec<Origin>,
+    pub(super) maps: Vec<(usize, MapRef)>,
+}
+
+/// Source register of a 64-bit load whose constant is a map's file descriptor.
+const MAP_FD: Reg = Reg(super::insn::PSEUDO_MAP_FD);
+
+impl Program {
+    /// The instructions; map constants are 0.
+    #[must_use]
+    pub fn instructions(&self) -> &[BpfInsn] {
+        &self.insns
+    }
+
+    /// Where each instruction came from.
+    #[must_use]
+    pub fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
+    /// The map that the instruction at `index` names.
+    #[must_use]
+    pub fn map_at(&self, index: usize) -> Option<MapRef> {
+        let found = self.maps.binary_search_by_key(&index, |(at, _)| *at).ok()?;
+        Some(self.maps[found].1)
+    }
+
+    /// Every map that the program uses, each once.
+    #[must_use]
+    pub fn maps(&self) -> Vec<MapRef> {
+        let mut maps = Vec::new();
+        for (_, map) in &self.maps {
+            if !maps.contains(map) {
+                maps.push(*map);
+            }
+        }
+        maps
+    }
+
+    /// The instructions with the maps' file descriptors in them, ready for the kernel.
+    ///
+    /// # Errors
+    ///
+    /// The first map that `descriptors` does not have.
+    pub fn link<'fd>(
+        &self,
+        descriptors: impl Fn(MapRef) -> Option<BorrowedFd<'fd>>,
+    ) -> Result<Vec<BpfInsn>, MapRef> {
+        let mut insns = self.insns.clone();
+        for (index, map) in &self.maps {
+            let descriptor = descriptors(*map).ok_or(*map)?.as_raw_fd();
+            let insn = &mut insns[*index];
+            *insn = BpfInsn::new(insn.code, insn.dst(), MAP_FD, 0, descriptor);
+        }
+        Ok(insns)
+    }
+}

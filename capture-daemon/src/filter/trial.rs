@@ -1,0 +1,221 @@
+//! Tries a filter on packets given as bytes, without an interface: the program that would be attached,
+//! run by the kernel.
+
+use std::{io, os::fd::AsFd as _, os::fd::AsRawFd as _, os::fd::OwnedFd};
+
+use aya_obj::generated::bpf_map_type::{BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PROG_ARRAY};
+use capture_common::{Counters, PROGRAMS_LENGTH, UNKNOWN_INTERFACE};
+
+use super::{
+    FilterMaps,
+    insn::{Alu, BpfInsn, R0},
+    interpret::{Fault, NoMaps, Outcome, Skb, interpret},
+    program::Program,
+    translate::NEXT,
+};
+use crate::kernel::{
+    map::{MapSpec, RawMap},
+    prog_load::{LoadError, load_classifier},
+    prog_test_run::{LONGEST, SHORTEST, TestPacket, test_run},
+};
+
+/// What the stand-in for the capture programs returns. It is attached to nothing.
+const MATCHED: u32 = 1;
+
+/// A loaded filter with maps of its own, in whose program array a stand-in notes that it was reached.
+#[derive(Debug)]
+pub struct Trial {
+    program: Program,
+    descriptor: OwnedFd,
+    counters: RawMap,
+    _programs: RawMap,
+}
+
+/// What a filter said of a packet, and who ran it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether the packet matches.
+    pub matched: bool,
+    /// False if the program had to be interpreted here, because the kernel's test run cannot take the
+    /// packet: shorter than its headers, longer than a page, or snapped, with a length that is not
+    /// that of its bytes.
+    pub by_kernel: bool,
+}
+
+/// A filter could not be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// The kernel refused a program.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The kernel refused a map.
+    #[error("the filter's map {name} could not be used: {source}")]
+    Map {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel refused to run the program.
+    #[error("the filter could not be run on a packet of {length} bytes: {source}")]
+    Run {
+        /// Bytes of the packet.
+        length: usize,
+        /// Why.
+        source: io::Error,
+    },
+    /// The program returned what no filter returns.
+    #[error("the filter returned {0:#x}, which no filter returns")]
+    Result(u32),
+    /// The program is faulty.
+    #[error("the filter's program is faulty: {0}")]
+    Fault(#[from] Fault),
+}
+
+impl Trial {
+    /// Loads a program with maps made for it. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn load(program: Program) -> Result<Self, TrialError> {
+        let failed = |name| move |source| TrialError::Map { name, source };
+        let counters = RawMap::create(MapSpec {
+            name: "COUNTERS",
+            kind: BPF_MAP_TYPE_PERCPU_HASH,
+            key_size: 4,
+            value_size: size_of::<Counters>(),
+            max_entries: 1,
+            flags: 0,
+        })
+        .map_err(failed("COUNTERS"))?;
+        counters
+            .set(
+                &UNKNOWN_INTERFACE.to_ne_bytes(),
+                &vec![0; counters.value_size()],
+            )
+            .map_err(failed("COUNTERS"))?;
+        let programs = RawMap::create(MapSpec {
+            name: "PROGRAMS",
+            kind: BPF_MAP_TYPE_PROG_ARRAY,
+            key_size: 4,
+            value_size: 4,
+            max_entries: PROGRAMS_LENGTH,
+            flags: 0,
+        })
+        .map_err(failed("PROGRAMS"))?;
+        let stand_in = load_classifier(
+            &[BpfInsn::alu32(Alu::Mov, R0, MATCHED), BpfInsn::exit()],
+            "captured_trial",
+        )?;
+        for index in 0..PROGRAMS_LENGTH {
+            programs
+                .set(&index.to_ne_bytes(), &stand_in.as_raw_fd().to_ne_bytes())
+                .map_err(failed("PROGRAMS"))?;
+        }
+        let maps = FilterMaps {
+            counters: counters.as_fd(),
+            programs: programs.as_fd(),
+        };
+        Ok(Self {
+            descriptor: super::load(&program, &maps)?,
+            program,
+            counters,
+            _programs: programs,
+        })
+    }
+
+    /// Decides about one packet; `length` is its length on the wire, and at least that of `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn decide(&self, bytes: &[u8], length: usize) -> Result<Decision, TrialError> {
+        if (SHORTEST..=LONGEST).contains(&bytes.len()) && length <= bytes.len() {
+            let packet = TestPacket {
+                bytes,
+                ..TestPacket::default()
+            };
+            match self.run(packet) {
+                // Newer kernels want whole IP headers behind an Ethernet type that announces them.
+                Err(TrialError::Run { source, .. })
+                    if source.raw_os_error() == Some(libc::EINVAL) => {}
+                decided => {
+                    return Ok(Decision {
+                        matched: decided?,
+                        by_kernel: true,
+                    });
+                }
+            }
+        }
+        let skb = Skb {
+            bytes,
+            length: u32::try_from(length).ok(),
+            ..Skb::default()
+        };
+        Ok(Decision {
+            matched: interpret(&self.program, &skb, &NoMaps)? != Outcome::Filtered,
+            by_kernel: false,
+        })
+    }
+
+    /// Lets the kernel run the program on a packet.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn run(&self, packet: TestPacket<'_>) -> Result<bool, TrialError> {
+        let run =
+            test_run(self.descriptor.as_fd(), packet, 1).map_err(|source| TrialError::Run {
+                length: packet.bytes.len(),
+                source,
+            })?;
+        match run.result {
+            MATCHED => Ok(true),
+            NEXT => Ok(false),
+            other => Err(TrialError::Result(other)),
+        }
+    }
+
+    /// Mean nanoseconds that the kernel takes for the packet.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn time(&self, bytes: &[u8], repeat: u32) -> Result<u32, TrialError> {
+        let packet = TestPacket {
+            bytes,
+            ..TestPacket::default()
+        };
+        test_run(self.descriptor.as_fd(), packet, repeat)
+            .map(|run| run.nanoseconds)
+            .map_err(|source| TrialError::Run {
+                length: bytes.len(),
+                source,
+            })
+    }
+
+    /// Packets counted as filtered so far.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn filtered(&self) -> Result<u64, TrialError> {
+        let values = self
+            .counters
+            .get(&UNKNOWN_INTERFACE.to_ne_bytes())
+            .map_err(|source| TrialError::Map {
+                name: "COUNTERS",
+                source,
+            })?;
+        let filtered = core::mem::offset_of!(Counters, filtered);
+        Ok(values
+            .chunks_exact(size_of::<Counters>())
+            .filter_map(|cpu| cpu[filtered..].first_chunk::<8>())
+            .map(|count| u64::from_ne_bytes(*count))
+            .sum())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! The programs in the kernel. Without the capabilities for it these tests are skipped, except where
+//! CI is set.
+
+use pcap::{Capture, Linktype};
+
+use super::{Trial, TrialError};
+use crate::{
+    filter::{
+        Counting, Epilogue, Filter, FilterError, FilterSpec, Program,
+        classic::{ClassicInsn, ClassicProgram, MAX_CLASSIC_INSTRUCTIONS},
+        ir::Fragment,
+        samples,
+        translate::{Stages, translate},
+    },
+    kernel::{features::Features, prog_test_run::TestPacket},
+    pipeline::packet::{LinkType, Way},
+};
+
+const EPILOGUE: Epilogue = Epilogue {
+    counting: Counting::ByInterface,
+    index: 0,
+    way: Way::In,
+};
+
+/// Whether the kernel can be asked. Where CI is set, it must be.
+fn kernel(test: &str) -> bool {
+    match Features::probe() {
+        Ok(_) => true,
+        Err(error) if std::env::var_os("CI").is_none() => {
+            eprintln!("SKIPPED {test}: {error}");
+            false
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn expressions() -> impl Iterator<Item = &'static str> {
+    include_str!("../expressions.txt")
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with(['#', '?']))
+}
+
+fn load(program: Program, what: &str) -> Trial {
+    match Trial::load(program) {
+        Ok(trial) => trial,
+        Err(error) => panic!("{what}: {error}"),
+    }
+}
+
+#[test]
+fn the_kernel_decides_as_libpcap_does_and_counts_what_it_filters() {
+    if !kernel("the_kernel_decides_as_libpcap_does_and_counts_what_it_filters") {
+        return;
+    }
+    for (link_type, dlt, packets) in [
+        (
+            LinkType::Ethernet,
+            Linktype::ETHERNET,
+            samples::many(5, 120, |random| samples::ethernet(random, 0)),
+        ),
+        (
+            LinkType::Raw,
+            Linktype::from_name("RAW").unwrap(),
+            samples::many(6, 40, samples::raw),
+        ),
+    ] {
+        let (mut asked, mut by_kernel, mut split_by_kernel) = (0, 0, 0);
+        for expression in expressions() {
+            let filter = match Filter::compile(&FilterSpec::expression(expression), link_type) {
+                Err(FilterError::Never) => continue,
+                filter => filter.unwrap(),
+            };
+            let trial = load(filter.program(EPILOGUE), expression);
+            let peer = Capture::dead(dlt).unwrap().compile(expression, true).ok();
+            let mut filtered = 0;
+            for packet in packets.iter().filter(|packet| packet.len() >= 14) {
+                for length in [packet.len(), packet.len().min(14 + packet.len() % 50)] {
+                    let bytes = &packet[..length];
+                    let expected = peer.as_ref().is_some_and(|peer| peer.filter(bytes));
+                    let decision = trial.decide(bytes, length).unwrap();
+                    assert_eq!(decision.matched, expected, "{expression}: {bytes:02x?}");
+                    filtered += u64::from(!expected && decision.by_kernel);
+                    asked += 1;
+                    by_kernel += u64::from(decision.by_kernel);
+                    if length > 60 {
+                        let split = TestPacket {
+                            bytes,
+                            linear: Some(14 + (length as u32 % 40)),
+                            ..TestPacket::default()
+                        };
+                        match trial.run(split) {
+                            Ok(matched) => {
+                                assert_eq!(matched, expected, "{expression}: {bytes:02x?}");
+                                filtered += u64::from(!expected);
+                                split_by_kernel += 1;
+                            }
+                            // Not every kernel has packets that are not linear in test runs.
+                            Err(TrialError::Run { .. }) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                }
+            }
+            assert_eq!(trial.filtered().unwrap(), filtered, "{expression}");
+        }
+        eprintln!(
+            "{link_type:?}: {by_kernel} of {asked} verdicts by the kernel, and {split_by_kernel} on \
+             packets that are not linear"
+        );
+        assert!(by_kernel * 10 > asked * 7);
+    }
+}
+
+#[test]
+fn the_verifier_takes_programs_as_long_as_classic_bpf_can_be() {
+    if !kernel("the_verifier_takes_programs_as_long_as_classic_bpf_can_be") {
+        return;
+    }
+    let insn = |code, jt, jf, k| ClassicInsn { code, jt, jf, k };
+    let (load_half, load_indirect, tax, equal, ja) = (0x28, 0x48, 0x07, 0x15, 0x05);
+    let blocks: [(&str, Vec<ClassicInsn>); 4] = [
+        // Each compares what it loads from another place.
+        (
+            "loads",
+            vec![insn(load_half, 0, 0, 0), insn(equal, 0, 1, 7)],
+        ),
+        (
+            "indirect loads",
+            vec![
+                insn(load_half, 0, 0, 12),
+                insn(tax, 0, 0, 0),
+                insn(load_indirect, 0, 0, 0),
+                insn(equal, 0, 1, 7),
+            ],
+        ),
+        (
+            "header lengths",
+            vec![
+                insn(0xb1, 0, 0, 14),
+                insn(load_indirect, 0, 0, 14),
+                insn(equal, 0, 1, 7),
+            ],
+        ),
+        (
+            "scratch memory",
+            vec![
+                insn(load_half, 0, 0, 0),
+                insn(0x02, 0, 0, 3),
+                insn(0x61, 0, 0, 3),
+                insn(0x0c, 0, 0, 0),
+                insn(0x02, 0, 0, 4),
+                insn(load_indirect, 0, 0, 0),
+                insn(equal, 0, 1, 7),
+            ],
+        ),
+    ];
+    for (name, block) in blocks {
+        let mut insns = Vec::new();
+        let mut offset = 0;
+        while insns.len() + block.len() + 3 <= MAX_CLASSIC_INSTRUCTIONS {
+            for mut next in block.iter().copied() {
+                if next.k == 0 && (next.code == load_half || next.code == load_indirect) {
+                    next.k = offset % 1400;
+                }
+                insns.push(next);
+            }
+            let rest = MAX_CLASSIC_INSTRUCTIONS - 3 - insns.len();
+            insns.push(insn(ja, 0, 0, rest as u32));
+            offset += 3;
+        }
+        insns.resize(MAX_CLASSIC_INSTRUCTIONS - 2, insn(load_half, 0, 0, 0));
+        insns.push(insn(0x06, 0, 0, 1));
+        insns.push(insn(0x06, 0, 0, 0));
+        let classic = ClassicProgram::new(insns);
+        let stages = Stages {
+            plain: vec![Fragment::decode(&classic).unwrap()],
+            tagged: None,
+        };
+        let program = translate(&stages, EPILOGUE);
+        eprintln!("{name}: {} instructions", program.instructions().len());
+        load(program, name);
+    }
+}
+
+#[test]
+fn a_long_expression_is_taken() {
+    if !kernel("a_long_expression_is_taken") {
+        return;
+    }
+    let terms: Vec<String> = (0..150)
+        .map(|term| format!("tcp port {} and host 10.0.{}.1", term + 1, term))
+        .collect();
+    let filter = Filter::compile(
+        &FilterSpec::expression(&terms.join(" or ")),
+        LinkType::Ethernet,
+    )
+    .unwrap();
+    eprintln!("{} classic", filter.classic()[0].instructions().len());
+    load(filter.program(EPILOGUE), "150 terms");
+}
+
+#[test]
+fn a_program_that_the_verifier_refuses_is_reported_with_its_last_lines() {
+    if !kernel("a_program_that_the_verifier_refuses_is_reported_with_its_last_lines") {
+        return;
+    }
+    let mut program = Filter::compile(&FilterSpec::expression("tcp"), LinkType::Ethernet)
+        .unwrap()
+        .program(EPILOGUE);
+    // Without its first instruction the program reads a register that nothing has written.
+    program.insns[0] = program.insns[1];
+    let error = Trial::load(program).unwrap_err().to_string();
+    assert!(error.contains("captured_filter"), "{error}");
+    assert!(error.contains("R6 !read_ok"), "{error}");
+}
