@@ -36,7 +36,10 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     };
     for target in chosen {
         run(command(CARGO_FUZZ.program()?)
-            .args(["run", target, "--"])
+            .arg("run")
+            .arg("--target-dir")
+            .arg(workspace::target().join("fuzz"))
+            .args([target, "--"])
             .arg(format!("-max_total_time={}", arguments.seconds))
             // The sanitizers are unstable flags of the pinned toolchain.
             .env("RUSTC_BOOTSTRAP", "1"))?;
