@@ -184,7 +184,7 @@ const fn link(link_type: LinkType) -> u8 {
 /// The reader is woken once per so many bytes: often enough that the ring is far from full by
 /// then, seldom enough that the wake-ups do not count.
 const fn wakeup_distance(ring_size: u32) -> u32 {
-    ring_size / 16
+    ring_size / 64
 }
 
 fn page_size() -> u32 {
