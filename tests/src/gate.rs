@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{FlockOperation, flock};
 
 /// Programs that the tests compare with.
-const TOOLS: [&str; 6] = ["ip", "tc", "tcpdump", "tshark", "capinfos", "bpftool"];
+const TOOLS: [&str; 6] = ["ip", "tc", "tcpdump", "tshark", "capinfos", "setpriv"];
 
 /// A test's permission to run; others run beside it or not, until it is dropped.
 #[derive(Debug)]

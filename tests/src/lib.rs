@@ -4,15 +4,19 @@
 //! Everything that a test makes (namespaces, processes, directories) is a guard that removes it, also
 //! when the test fails.
 
+pub mod attached;
 pub mod capture_file;
+pub mod clock;
 pub mod compare;
 pub mod frame;
 pub mod gate;
 pub mod generator;
+pub mod mount;
 pub mod netns;
 pub mod packet_socket;
 pub mod process;
 pub mod recorder;
+pub mod scene;
 pub mod summary;
 pub mod tcpdump;
 pub mod tun;

@@ -44,13 +44,30 @@ impl Tcpdump {
 
     /// Waits until so many packets are in its file, stops it and returns all it has.
     pub fn stop_after(self, count: usize) -> Result<Vec<Packet>> {
+        self.stop_when(|packets| packets.len() >= count)
+            .with_context(|| format!("{count} packets"))
+    }
+
+    /// Waits until each of these frames is in its file, stops it and returns all it has.
+    pub fn stop_after_frames(self, frames: &[&Vec<u8>]) -> Result<Vec<Packet>> {
+        self.stop_when(|packets| {
+            frames
+                .iter()
+                .all(|frame| packets.iter().rev().any(|packet| packet.bytes == **frame))
+        })
+    }
+
+    fn stop_when(self, enough: impl Fn(&[Packet]) -> bool) -> Result<Vec<Packet>> {
         let mut seen = 0;
         wait::until_true("tcpdump's packets", || {
             // Until the last packet is whole the file does not parse.
-            seen = capture_file::read(&self.file).map_or(seen, |file| file.packets.len());
-            Ok(seen >= count)
+            let Ok(file) = capture_file::read(&self.file) else {
+                return Ok(false);
+            };
+            seen = file.packets.len();
+            Ok(enough(&file.packets))
         })
-        .with_context(|| format!("tcpdump saw {seen} of {count} packets"))?;
+        .with_context(|| format!("tcpdump saw {seen} packets"))?;
         self.process.signal(Signal::INT)?;
         self.process.wait()?;
         Ok(capture_file::read(&self.file)?.packets)

@@ -1,0 +1,223 @@
+//! Interfaces that come, go, change their names, are down, or are not there.
+
+use anyhow::Result;
+use capture_tests::{
+    attached,
+    capture_file::{Contents, Direction, Packet},
+    compare, frame, gate,
+    netns::{Namespace, Pair},
+    packet_socket::PacketSocket,
+    recorder::{self, Recorder},
+    scene::{numbered_frames, send_through},
+    wait,
+};
+use tempfile::TempDir;
+
+/// Joins `a` and `b` by another pair, of this name in each.
+fn add_interface(pair: &Pair, name: &str) -> Result<()> {
+    pair.a.ip(&format!(
+        "link add {name} type veth peer name {name} netns {}",
+        pair.b.name()
+    ))?;
+    pair.a.ip(&format!("link set {name} up"))?;
+    pair.b.ip(&format!("link set {name} up"))?;
+    Ok(())
+}
+
+/// Packets of the capture that came in through the interface of this name.
+fn packets_of(files: &[Contents], name: &str) -> Vec<Packet> {
+    let mut packets = Vec::new();
+    for file in files {
+        for packet in &file.packets {
+            let interface = &file.interfaces[packet.interface as usize];
+            if interface.name.as_deref() == Some(name) {
+                packets.push(packet.clone());
+            }
+        }
+    }
+    packets
+}
+
+#[test]
+fn an_interface_that_appears_and_matches_is_recorded_and_one_that_goes_keeps_its_ledger()
+-> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    let directory = TempDir::new()?;
+    let arguments = ["-i", "eth0", "-i", "pod*"];
+    let mut recorder = Recorder::start(&pair.b, directory.path(), &arguments)?;
+    send_through(&pair, &numbered_frames(0..10))?;
+    for name in ["pod1", "other", "pod2"] {
+        add_interface(&pair, name)?;
+    }
+    for name in ["pod1", "pod2"] {
+        wait_for_programs(&pair.b, name)?;
+    }
+    let frames = numbered_frames(100..150);
+    for name in ["pod1", "other", "pod2"] {
+        send_on(&pair, name, &frames)?;
+    }
+    pair.b.ip("link del pod1")?;
+    // The capture goes on.
+    send_through(&pair, &numbered_frames(10..20))?;
+    assert!(recorder.process().is_running()?);
+    let recorded = recorder.stop()?;
+    recorded.lost_nothing(120)?;
+    let summary = &recorded.summary;
+    assert_eq!(summary.interface("eth0")?.ledger.written, 20);
+    assert_eq!(summary.interface("pod1")?.ledger.written, 50);
+    assert_eq!(summary.interface("pod2")?.ledger.written, 50);
+    assert_eq!(summary.interfaces.len(), 3, "{summary:?}");
+    let files = recorded.files()?;
+    for name in ["pod1", "pod2"] {
+        compare::same_frames(&packets_of(&files, name), &frames)?;
+    }
+    Ok(())
+}
+
+/// Waits until a program of the recorder is attached to an interface.
+fn wait_for_programs(namespace: &Namespace, interface: &str) -> Result<()> {
+    wait::until_true(&format!("a program on {interface}"), || {
+        let programs = attached::programs(namespace, interface)?;
+        Ok(programs.len() >= 2)
+    })
+}
+
+/// Sends frames from `a` to `b` through the interfaces of this name, and waits for their arrival.
+fn send_on(pair: &Pair, name: &str, frames: &[Vec<u8>]) -> Result<()> {
+    let receiver = PacketSocket::open(&pair.b, name)?.only_incoming()?;
+    PacketSocket::sender(&pair.a, name)?.send_all(frames)?;
+    assert_eq!(receiver.receive(frames.len())?, frames);
+    Ok(())
+}
+
+#[test]
+fn a_renamed_interface_keeps_its_identity() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    add_interface(&pair, "pod1")?;
+    let directory = TempDir::new()?;
+    let recorder = Recorder::start(&pair.b, directory.path(), &["-i", "pod1"])?;
+    send_on(&pair, "pod1", &numbered_frames(0..10))?;
+    let index = pair.b.ifindex("pod1")?;
+    pair.b.ip("link set pod1 down")?;
+    pair.b.ip("link set pod1 name web1")?;
+    pair.b.ip("link set web1 up")?;
+    let receiver = PacketSocket::open(&pair.b, "web1")?.only_incoming()?;
+    let frames = numbered_frames(10..20);
+    PacketSocket::sender(&pair.a, "pod1")?.send_all(&frames)?;
+    assert_eq!(receiver.receive(frames.len())?, frames);
+    let recorded = recorder.stop()?;
+    recorded.lost_nothing(20)?;
+    assert_eq!(recorded.summary.interfaces.len(), 1);
+    assert_eq!(recorded.summary.interfaces[0].ifindex, index);
+    compare::same_frames(&recorded.packets()?, &numbered_frames(0..20))
+}
+
+#[test]
+fn any_means_every_interface() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    add_interface(&pair, "pod1")?;
+    for format in ["pcap", "pcapng"] {
+        let directory = TempDir::new()?;
+        let arguments = ["-i", "any", "--format", format];
+        let recorder = Recorder::start(&pair.b, directory.path(), &arguments)?;
+        send_through(&pair, &numbered_frames(0..10))?;
+        send_on(&pair, "pod1", &numbered_frames(10..30))?;
+        let recorded = recorder.stop()?;
+        recorded.lost_nothing(30)?;
+        assert_eq!(recorded.summary.interface("eth0")?.ledger.written, 10);
+        assert_eq!(recorded.summary.interface("pod1")?.ledger.written, 20);
+        assert_eq!(recorded.summary.interface("lo")?.ledger.written, 0);
+        compare::same_frames(&recorded.packets()?, &numbered_frames(0..30))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_interface_that_is_down_is_recorded_once_it_is_up() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    pair.b.ip("link set eth0 down")?;
+    let directory = TempDir::new()?;
+    let mut recorder = Recorder::start(&pair.b, directory.path(), &["-i", "eth0"])?;
+    let said = recorder.process().stderr();
+    assert!(
+        said.contains("eth0") && said.contains("down"),
+        "nothing said that eth0 is down: {said}"
+    );
+    pair.b.ip("link set eth0 up")?;
+    let frames = numbered_frames(0..10);
+    send_through(&pair, &frames)?;
+    let recorded = recorder.stop()?;
+    recorded.lost_nothing(10)?;
+    compare::same_frames(&recorded.packets()?, &frames)
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_refused_and_the_nearest_is_named() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    let directory = TempDir::new()?;
+    let path = directory.path().to_string_lossy().into_owned();
+    for name in ["eth1", "eht0", "ETH0"] {
+        let ended = recorder::run(&pair.b, &["record", "-w", &path, "-i", name])?;
+        assert!(!ended.status.success());
+        assert!(
+            ended.stderr.contains(name) && ended.stderr.contains("eth0"),
+            "{}",
+            ended.stderr
+        );
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    }
+    Ok(())
+}
+
+#[test]
+fn only_the_direction_asked_for_is_recorded() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    for (option, expected) in [
+        ("in", vec![Direction::In]),
+        ("out", vec![Direction::Out]),
+        ("inout", vec![Direction::In, Direction::Out]),
+    ] {
+        let pair = Pair::new()?;
+        let directory = TempDir::new()?;
+        let arguments = ["-i", "eth0", "-Q", option];
+        let recorder = Recorder::start(&pair.b, directory.path(), &arguments)?;
+        let outgoing = PacketSocket::open(&pair.a, "eth0")?.only_incoming()?;
+        send_through(&pair, &numbered_frames(0..10))?;
+        let answer = frame::numbered(99, 70);
+        PacketSocket::sender(&pair.b, "eth0")?.send(&answer)?;
+        assert_eq!(outgoing.receive(1)?[0], answer);
+        let recorded = recorder.stop()?;
+        let packets = recorded.packets()?;
+        let mut frames = Vec::new();
+        if expected.contains(&Direction::In) {
+            frames.extend(numbered_frames(0..10));
+        }
+        if expected.contains(&Direction::Out) {
+            frames.push(answer);
+        }
+        compare::same_frames(&packets, &frames)?;
+        recorded.lost_nothing(frames.len() as u64)?;
+        for packet in &packets {
+            let direction = packet.direction;
+            assert!(direction.is_some_and(|way| expected.contains(&way)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! `captured record` from outside: the real program in network namespaces of the tests' own, beside
+//! tcpdump, with every packet accounted for.
+
+mod bad_days;
+mod capabilities;
+mod clock;
+mod interfaces;
+mod ledger;
+mod no_harm;
+mod rotation;
+mod same_packets;
+mod stop;
