@@ -20,4 +20,5 @@ pub mod scene;
 pub mod summary;
 pub mod tcpdump;
 pub mod tun;
+pub mod usage;
 pub mod wait;

@@ -5,17 +5,20 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{netns::Namespace, wait};
+use crate::{netns::Namespace, usage, wait};
 
 /// A running program; killed when dropped.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
+    /// Its process id may already be another's.
+    reaped: bool,
     what: String,
     stdout: Output,
     stderr: Output,
@@ -53,6 +56,7 @@ impl Process {
         let stderr = Output::collect(child.stderr.take());
         Ok(Self {
             child,
+            reaped: false,
             what,
             stdout,
             stderr,
@@ -118,8 +122,29 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Waits until it ends; also says how much CPU time it took in all, its threads together.
+    pub fn wait_with_cpu_time(mut self) -> Result<(Ended, Duration)> {
+        let (status, cpu) = wait::until(&format!("the end of {}", self.what), || {
+            Ok(usage::try_wait(self.child.id())?)
+        })?;
+        self.reaped = true;
+        self.stdout.finish();
+        self.stderr.finish();
+        let ended = Ended {
+            status,
+            stdout: self.stdout.so_far(),
+            stderr: self.stderr.so_far(),
+        };
+        Ok((ended, cpu))
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
+        if self.reaped {
+            return;
+        }
         // Both fail only when it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -77,26 +78,22 @@ impl Recorder {
     /// Waits until it ends by itself, and checks that it ended well.
     pub fn wait_for_success(self) -> Result<Recorded> {
         let recorded = self.wait()?;
-        ensure!(
-            recorded.ended.status.success(),
-            "the capture ended with {}: {}",
-            recorded.ended.status,
-            recorded.ended.stderr
-        );
+        recorded.ended_well()?;
         Ok(recorded)
     }
 
     /// Waits until it ends by itself, however it does; its ledger adds up in any case.
     pub fn wait(self) -> Result<Recorded> {
-        let ended = self.process.wait()?;
-        let summary: Summary = serde_json::from_str(&ended.stdout)
-            .with_context(|| format!("no summary in {ended:?}"))?;
-        summary.adds_up()?;
-        Ok(Recorded {
-            ended,
-            summary,
-            directory: self.directory,
-        })
+        Recorded::new(self.process.wait()?, self.directory)
+    }
+
+    /// Tells it to stop and waits, as [`Self::stop`]; also says how much CPU time it took in all.
+    pub fn stop_with_cpu_time(self) -> Result<(Recorded, Duration)> {
+        self.process.signal(Signal::INT)?;
+        let (ended, cpu) = self.process.wait_with_cpu_time()?;
+        let recorded = Recorded::new(ended, self.directory)?;
+        recorded.ended_well()?;
+        Ok((recorded, cpu))
     }
 
     /// Kills it with SIGKILL.
@@ -108,6 +105,27 @@ impl Recorder {
 }
 
 impl Recorded {
+    fn new(ended: Ended, directory: PathBuf) -> Result<Self> {
+        let summary: Summary = serde_json::from_str(&ended.stdout)
+            .with_context(|| format!("no summary in {ended:?}"))?;
+        summary.adds_up()?;
+        Ok(Self {
+            ended,
+            summary,
+            directory,
+        })
+    }
+
+    fn ended_well(&self) -> Result<()> {
+        ensure!(
+            self.ended.status.success(),
+            "the capture ended with {}: {}",
+            self.ended.status,
+            self.ended.stderr
+        );
+        Ok(())
+    }
+
     /// Paths of the files, oldest first.
     #[must_use]
     pub fn paths(&self) -> Vec<PathBuf> {

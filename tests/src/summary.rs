@@ -8,10 +8,10 @@ use serde::Deserialize;
 pub struct Summary {
     /// Its name.
     pub name: String,
-    /// How it ended.
-    pub state: String,
-    /// Why, where there is something to say.
-    pub reason: Option<String>,
+    /// Why it ended.
+    pub reason: String,
+    /// What failed, where something did.
+    pub failure: Option<String>,
     /// The ledger of all interfaces together.
     pub total: Ledger,
     /// Each interface, in the order in which they joined.

@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     let sent = Generator::load()?.send_here(
         ifindex,
         &Load {
-            frame: frame::numbered(0, usize::from(arguments.length)),
+            frame: frame::numbered_for_another(0, usize::from(arguments.length)),
             count: arguments.count,
             rate: arguments.rate,
             cpu: arguments.cpu,

@@ -161,7 +161,8 @@ fn a_full_disk_stops_the_capture_and_keeps_every_finished_file() -> Result<()> {
         let ledger = recorded.summary.total;
         assert!(ledger.seen <= sent.count, "{ledger:?}");
         assert!(ledger.discarded.disk_full > 0, "{ledger:?}");
-        assert!(recorded.summary.reason.is_some(), "{:?}", recorded.summary);
+        assert_eq!(recorded.summary.reason, "failed");
+        assert!(recorded.summary.failure.is_some());
         let paths = recorded.paths();
         assert!(paths.len() >= 3, "{paths:?}");
         let mut next = 0;

@@ -1,0 +1,115 @@
+//! What the project sets itself to reach, and whether it was reached here.
+
+use serde::Serialize;
+
+use crate::{Results, loss, peer::Peer};
+
+/// One goal.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Goal {
+    /// What is to be reached.
+    pub(crate) goal: String,
+    /// What was measured.
+    pub(crate) measured: String,
+    /// Whether that is enough.
+    pub(crate) reached: bool,
+}
+
+/// Judges what was measured; a goal whose measurement was not taken is left out.
+pub(crate) fn judge(results: &Results) -> Vec<Goal> {
+    let mut goals = Vec::new();
+    goals.extend(no_loss(results));
+    for (length, share) in [(64, 0.25), (1514, 0.125)] {
+        goals.extend(cpu(results, length, share));
+    }
+    for length in [64, 1514] {
+        goals.extend(way(results, length));
+    }
+    goals.extend(memory(results));
+    goals
+}
+
+/// The rate of 1,514 byte packets nearest to 15 Gbit/s.
+fn is_fifteen_gigabits(row: &&loss::Row) -> bool {
+    let asked = row.asked.unwrap_or(0) as f64 * 1514.0 * 8.0;
+    row.length == 1514 && (14.5e9..15.5e9).contains(&asked)
+}
+
+fn no_loss(results: &Results) -> Option<Goal> {
+    let of = |peer| {
+        let mut rows = results.loss.iter().filter(is_fifteen_gigabits);
+        rows.find(|row| row.recorder == peer)
+    };
+    let (ours, theirs) = (of(Peer::Captured)?, of(Peer::Tcpdump)?);
+    let offered = ours.offered * 1514.0 * 8.0 / 1e9;
+    Some(Goal {
+        goal: "nothing lost at 15 Gbit/s of 1514 bytes, to a disk, uncompressed".to_owned(),
+        measured: format!(
+            "{:.3} % at {offered:.1} Gbit/s; tcpdump {:.1} %",
+            ours.lost * 100.0,
+            theirs.lost * 100.0
+        ),
+        reached: ours.lost == 0.0 && offered >= 14.9,
+    })
+}
+
+/// CPU per packet against tcpdump's, at the highest rate at which tcpdump loses next to nothing.
+fn cpu(results: &Results, length: u32, share: f64) -> Option<Goal> {
+    let of = |peer, asked| {
+        let mut rows = results.loss.iter();
+        rows.find(|row| row.length == length && row.recorder == peer && row.asked == asked)
+    };
+    let theirs = results
+        .loss
+        .iter()
+        .filter(|row| row.length == length && row.recorder == Peer::Tcpdump)
+        .min_by(|one, other| {
+            // The least lost first, then the fastest.
+            (one.lost, -one.offered)
+                .partial_cmp(&(other.lost, -other.offered))
+                .unwrap_or(std::cmp::Ordering::Equal)
+        })?;
+    let ours = of(Peer::Captured, theirs.asked)?;
+    let (our, their) = (ours.cpu_per_million?, theirs.cpu_per_million?);
+    Some(Goal {
+        goal: format!("at most {share} of tcpdump's CPU per packet of {length} bytes"),
+        measured: format!(
+            "{our:.4} s against {their:.4} s per million at {:.2} Mpps: {:.3}",
+            theirs.offered / 1e6,
+            our / their
+        ),
+        reached: our <= share * their,
+    })
+}
+
+fn way(results: &Results, length: u32) -> Option<Goal> {
+    let added = |peer| {
+        let mut rows = results.way.iter();
+        let row = rows.find(|row| row.matching && row.length == length && row.recorder == peer)?;
+        Some(row.added)
+    };
+    let (our, their) = (added(Peer::Captured)?, added(Peer::Tcpdump)?);
+    Some(Goal {
+        goal: format!("at most 0.7 of what tcpdump adds to the way of a packet of {length} bytes"),
+        measured: format!("{our:.0} ns against {their:.0} ns: {:.2}", our / their),
+        reached: our <= 0.7 * their,
+    })
+}
+
+fn memory(results: &Results) -> Option<Goal> {
+    const MOST: u64 = 64 << 20;
+    let rows = results
+        .loss
+        .iter()
+        .filter(|row| !matches!(row.recorder, Peer::Tcpdump | Peer::Dumpcap));
+    let peak = rows.max_by_key(|row| row.memory)?;
+    Some(Goal {
+        goal: "at most 64 MiB of memory beside the ring".to_owned(),
+        measured: format!(
+            "{:.1} MiB ({})",
+            peak.memory as f64 / f64::from(1 << 20),
+            peak.recorder.name()
+        ),
+        reached: peak.memory <= MOST,
+    })
+}

@@ -1,0 +1,119 @@
+//! Measures the recorder against tcpdump and dumpcap: same traffic, same run, equal buffers.
+
+mod goals;
+mod loss;
+mod machine;
+mod peer;
+mod program;
+mod report;
+mod stream;
+mod way;
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Parser;
+use serde::Serialize;
+
+/// Measures `captured` against tcpdump and dumpcap in network namespaces of its own: packets lost, CPU
+/// per packet and per byte, what is added to each packet's way, what a TCP stream keeps of its
+/// throughput, memory. One core sends, another records. The machine should have nothing else to do.
+#[derive(Debug, Parser)]
+#[command(after_help = "Examples:
+  capture-bench --quick
+  capture-bench --json bench.json --directory /var/tmp
+  capture-bench --only loss --repeat 5")]
+pub(crate) struct Arguments {
+    /// Fewer rates, fewer packets, each once: two minutes instead of fifteen
+    #[arg(long)]
+    quick: bool,
+    /// Also write the results here
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Where the recorders write; a disk, not a file system in memory
+    #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
+    directory: PathBuf,
+    /// How often each measurement is taken; the median counts
+    #[arg(long, value_name = "N")]
+    repeat: Option<usize>,
+    /// Only this part; repeatable
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Loss,
+    Way,
+    Stream,
+    Program,
+}
+
+impl Arguments {
+    fn repeat(&self) -> usize {
+        self.repeat.unwrap_or(if self.quick { 1 } else { 3 }).max(1)
+    }
+
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+}
+
+/// Everything that was measured; what was not is left out and never 0.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Results {
+    machine: machine::Machine,
+    loss: Vec<loss::Row>,
+    way: Vec<way::Row>,
+    stream: Vec<stream::Row>,
+    program: Vec<program::Row>,
+    goals: Vec<goals::Goal>,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    if !rustix::process::geteuid().is_root() {
+        bail!("measuring needs root: network namespaces and eBPF");
+    }
+    // What else runs on the machine is not what is to be measured; the recorders inherit this.
+    rustix::process::setpriority_process(None, -20).context("raising the own priority")?;
+    let mut results = Results {
+        machine: machine::Machine::describe(&arguments.directory)?,
+        ..Results::default()
+    };
+    println!("{}", report::machine(&results.machine));
+    if arguments.wants(Part::Loss) {
+        results.loss = loss::measure(&arguments)?;
+        println!("{}", report::loss(&results.loss));
+    }
+    if arguments.wants(Part::Way) {
+        results.way = way::measure(&arguments)?;
+        println!("{}", report::way(&results.way));
+    }
+    if arguments.wants(Part::Stream) {
+        results.stream = stream::measure(&arguments)?;
+        println!("{}", report::stream(&results.stream));
+    }
+    if arguments.wants(Part::Program) {
+        results.program = program::measure(&arguments)?;
+        println!("{}", report::program(&results.program));
+    }
+    results.goals = goals::judge(&results);
+    println!("{}", report::goals(&results.goals));
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string_pretty(&results)?;
+        fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The value in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(values[middle]),
+        _ => Some((values[middle - 1] + values[middle]) / 2.0),
+    }
+}

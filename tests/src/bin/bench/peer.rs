@@ -1,0 +1,315 @@
+//! The recorders that are compared, started and stopped in one way.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use capture_tests::{
+    generator::pin,
+    netns::Namespace,
+    process::Process,
+    recorder::{Recorder, program, standard_arguments},
+    usage::{cpu_time, peak_memory_beside_rings},
+};
+use rustix::process::Signal;
+use serde::Serialize;
+use tempfile::TempDir;
+
+/// The generator has one core, the recorder another.
+pub(crate) const GENERATOR_CORE: usize = 0;
+const RECORDER_CORE: usize = 1;
+
+/// The buffer between kernel and recorder, the same for all, in MiB.
+pub(crate) const BUFFER: u32 = 64;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Peer {
+    /// Nothing records.
+    Bare,
+    /// `captured`, plain files, no digest: as the others do.
+    Captured,
+    /// As it is by default: with the SHA-256 of each file.
+    CapturedSha256,
+    /// With gzip.
+    CapturedGzip,
+    /// With zstd.
+    CapturedZstd,
+    /// tcpdump.
+    Tcpdump,
+    /// Wireshark's recorder.
+    Dumpcap,
+}
+
+impl Peer {
+    /// Its name in tables.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "nothing",
+            Self::Captured => "captured",
+            Self::CapturedSha256 => "captured sha256",
+            Self::CapturedGzip => "captured gzip",
+            Self::CapturedZstd => "captured zstd",
+            Self::Tcpdump => "tcpdump",
+            Self::Dumpcap => "dumpcap",
+        }
+    }
+}
+
+/// How to record.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options<'a> {
+    /// What to record, all without.
+    pub(crate) expression: Option<&'a str>,
+    /// Nothing is kept: peers write to /dev/null, the recorder to a file system in memory.
+    pub(crate) discard: bool,
+    /// Not kept to one core.
+    pub(crate) any_core: bool,
+}
+
+/// A recorder at work.
+pub(crate) struct Running {
+    kind: Kind,
+    /// CPU time it had taken when it was ready.
+    before: Duration,
+    directory: TempDir,
+}
+
+enum Kind {
+    Bare,
+    Captured(Recorder),
+    Peer(Peer, Process),
+}
+
+/// What a recorder took and what it kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Outcome {
+    /// Packets in its files, as it says itself.
+    pub(crate) packets: u64,
+    /// CPU time since it was ready, until it had ended, without the digest.
+    pub(crate) cpu: Duration,
+    /// CPU time of the thread that computes digests.
+    pub(crate) digest: Duration,
+    /// Peak of its memory beside the buffer, in bytes.
+    pub(crate) memory: u64,
+}
+
+/// Starts a recorder on an interface, writing below a directory, and waits until it records.
+pub(crate) fn start(
+    peer: Peer,
+    namespace: &Namespace,
+    interface: &str,
+    below: &Path,
+    options: &Options<'_>,
+) -> Result<Running> {
+    let directory = TempDir::new_in(below)?;
+    let command = |program: &Path| {
+        // A thread of its own starts the recorder and cannot pin itself without pinning the recorder,
+        // so taskset does.
+        if options.any_core {
+            return Command::new(program);
+        }
+        let mut command = Command::new("taskset");
+        command
+            .args(["-c", &RECORDER_CORE.to_string()])
+            .arg(program);
+        command
+    };
+    let kind = match peer {
+        Peer::Bare => Kind::Bare,
+        Peer::Tcpdump => Kind::Peer(
+            peer,
+            start_tcpdump(
+                command(Path::new("tcpdump")),
+                namespace,
+                interface,
+                directory.path(),
+                options,
+            )?,
+        ),
+        Peer::Dumpcap => Kind::Peer(
+            peer,
+            start_dumpcap(
+                command(Path::new("dumpcap")),
+                namespace,
+                interface,
+                directory.path(),
+                options,
+            )?,
+        ),
+        Peer::Captured | Peer::CapturedSha256 | Peer::CapturedGzip | Peer::CapturedZstd => {
+            let mut command = command(program()?);
+            command.args(standard_arguments(directory.path())?).args([
+                "-i",
+                interface,
+                "-B",
+                &format!("{BUFFER}MiB"),
+            ]);
+            match peer {
+                Peer::CapturedGzip => command.args(["--compress", "gzip", "--digest", "none"]),
+                Peer::CapturedZstd => command.args(["--compress", "zstd", "--digest", "none"]),
+                Peer::CapturedSha256 => command.args(["--compress", "none", "--digest", "sha256"]),
+                _ => command.args(["--compress", "none", "--digest", "none"]),
+            };
+            command.args(options.expression);
+            Kind::Captured(Recorder::start_command(
+                namespace,
+                directory.path(),
+                command,
+            )?)
+        }
+    };
+    let mut running = Running {
+        kind,
+        before: Duration::ZERO,
+        directory,
+    };
+    if let Some(process) = running.process() {
+        running.before = cpu_time(process, None)?;
+    }
+    Ok(running)
+}
+
+fn start_tcpdump(
+    mut command: Command,
+    namespace: &Namespace,
+    interface: &str,
+    directory: &Path,
+    options: &Options<'_>,
+) -> Result<Process> {
+    command
+        .args(["-i", interface, "-n", "-p", "-s", "0", "-Z", "root"])
+        .args(["-B", &(BUFFER * 1024).to_string(), "-w"])
+        .arg(target(directory, options))
+        .args(options.expression);
+    let mut process = Process::start(namespace, command)?;
+    process.wait_for_stderr("listening on")?;
+    Ok(process)
+}
+
+fn start_dumpcap(
+    mut command: Command,
+    namespace: &Namespace,
+    interface: &str,
+    directory: &Path,
+    options: &Options<'_>,
+) -> Result<Process> {
+    // Classic pcap, as tcpdump writes it.
+    command
+        .args(["-i", interface, "-q", "-p", "-P"])
+        .args(["-B", &BUFFER.to_string(), "-w"])
+        .arg(target(directory, options));
+    if let Some(expression) = options.expression {
+        command.args(["-f", expression]);
+    }
+    let mut process = Process::start(namespace, command)?;
+    process.wait_for_stderr("File:")?;
+    Ok(process)
+}
+
+fn target(directory: &Path, options: &Options<'_>) -> PathBuf {
+    if options.discard {
+        PathBuf::from("/dev/null")
+    } else {
+        directory.join("peer.pcap")
+    }
+}
+
+impl Running {
+    /// Its process id, if there is a process.
+    pub(crate) fn process(&mut self) -> Option<u32> {
+        match &mut self.kind {
+            Kind::Bare => None,
+            Kind::Captured(recorder) => Some(recorder.process().id()),
+            Kind::Peer(_, process) => Some(process.id()),
+        }
+    }
+
+    /// Waits until it has taken in what was sent, stops it, and says what it took and kept.
+    pub(crate) fn finish(mut self) -> Result<Outcome> {
+        let Some(process) = self.process() else {
+            return Ok(Outcome::default());
+        };
+        rest(process)?;
+        let memory = peak_memory_beside_rings(process)?;
+        let digest = cpu_time(process, Some("digest"))?;
+        let (packets, cpu) = match self.kind {
+            Kind::Bare => bail!("nothing that runs"),
+            Kind::Captured(recorder) => {
+                let (recorded, cpu) = recorder.stop_with_cpu_time()?;
+                (recorded.summary.total.written, cpu)
+            }
+            Kind::Peer(peer, process) => {
+                process.signal(Signal::INT)?;
+                let (ended, cpu) = process.wait_with_cpu_time()?;
+                (captured_packets(peer, &ended.stderr)?, cpu)
+            }
+        };
+        self.directory.close()?;
+        Ok(Outcome {
+            packets,
+            cpu: cpu.saturating_sub(self.before + digest),
+            digest,
+            memory,
+        })
+    }
+}
+
+/// Waits until a recorder does nothing any more: tcpdump drops what is still in its buffer when it is
+/// told to stop.
+fn rest(process: u32) -> Result<()> {
+    // Longer than the second after which the peers look at a buffer that is not full.
+    const REST: Duration = Duration::from_millis(2500);
+    const LONGEST: Duration = Duration::from_secs(300);
+    let start = Instant::now();
+    let mut last = cpu_time(process, None)?;
+    let mut since = Instant::now();
+    while since.elapsed() < REST {
+        ensure!(
+            start.elapsed() < LONGEST,
+            "a recorder does not come to rest"
+        );
+        thread::sleep(Duration::from_millis(50));
+        let now = cpu_time(process, None)?;
+        // A few wake-ups that find nothing are rest, too.
+        if now > last + Duration::from_millis(2) {
+            (last, since) = (now, Instant::now());
+        }
+    }
+    Ok(())
+}
+
+/// How many packets a peer says it has written.
+fn captured_packets(peer: Peer, stderr: &str) -> Result<u64> {
+    let number = if peer == Peer::Dumpcap {
+        // "Packets captured: 123"
+        stderr
+            .lines()
+            .find_map(|line| line.strip_prefix("Packets captured: "))
+    } else {
+        // "123 packets captured"
+        stderr
+            .lines()
+            .find_map(|line| line.strip_suffix(" packets captured"))
+    };
+    number
+        .context("no count of packets")
+        .and_then(|number| Ok(number.trim().parse()?))
+        .with_context(|| format!("{} said: {stderr}", peer.name()))
+}
+
+/// Runs a function on a thread that is in the namespace and on the generator's core.
+pub(crate) fn on_generator_core<T: Send>(
+    namespace: &Namespace,
+    function: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
+    namespace.run(|| {
+        pin(GENERATOR_CORE)?;
+        function()
+    })
+}

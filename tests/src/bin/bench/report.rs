@@ -1,0 +1,165 @@
+//! The results as tables for people, in Markdown.
+
+use crate::{goals::Goal, loss, machine::Machine, program, stream, way};
+
+/// Lines the columns up; the first column to the left, the others to the right.
+fn table(title: &str, header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<_> = header.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let mut line = String::from("|");
+        for (column, (cell, width)) in cells.zip(&widths).enumerate() {
+            line += &if column == 0 {
+                format!(" {cell:<width$} |")
+            } else {
+                format!(" {cell:>width$} |")
+            };
+        }
+        line + "\n"
+    };
+    let rule: Vec<_> = widths
+        .iter()
+        .enumerate()
+        .map(|(column, width)| {
+            let end = if column == 0 { "-" } else { ":" };
+            format!("{}{end}", "-".repeat(width - 1))
+        })
+        .collect();
+    let mut text = format!("\n## {title}\n\n");
+    text += &line(&mut header.iter().copied());
+    text += &line(&mut rule.iter().map(String::as_str));
+    for row in rows {
+        text += &line(&mut row.iter().map(String::as_str));
+    }
+    text
+}
+
+fn or_dash(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+}
+
+/// What it was measured on.
+pub(crate) fn machine(machine: &Machine) -> String {
+    format!(
+        "# captured against its peers\n\n- {}\n- {}, {} cores, {} MiB of memory, Linux {}\n- files in {}\n- {}\n- `{}`",
+        machine.date,
+        machine.processor,
+        machine.cores,
+        machine.memory,
+        machine.kernel,
+        machine.disk,
+        machine.programs.join("; "),
+        machine.command
+    )
+}
+
+/// Packets lost, CPU, memory.
+pub(crate) fn loss(rows: &[loss::Row]) -> String {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            vec![
+                row.recorder.name().to_owned(),
+                row.length.to_string(),
+                format!("{:.3}", row.offered / 1e6),
+                format!("{:.2}", row.offered * f64::from(row.length) * 8.0 / 1e9),
+                format!("{:.3}", row.lost * 100.0),
+                or_dash(row.cpu_per_million, 4),
+                or_dash(row.cpu_per_gigabyte, 3),
+                or_dash(row.digest_per_gigabyte, 3),
+                format!("{:.1}", row.memory as f64 / f64::from(1 << 20)),
+            ]
+        })
+        .collect();
+    table(
+        "To a disk: packets lost, the recorder's own CPU, memory beside the 64 MiB buffer",
+        &[
+            "recorder",
+            "bytes",
+            "Mpps",
+            "Gbit/s",
+            "lost %",
+            "CPU s/10^6",
+            "CPU s/GB",
+            "digest s/GB",
+            "MiB",
+        ],
+        &rows,
+    )
+}
+
+/// What is added to a packet's way.
+pub(crate) fn way(rows: &[way::Row]) -> String {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            vec![
+                row.recorder.name().to_owned(),
+                if row.matching { "yes" } else { "no" }.to_owned(),
+                row.length.to_string(),
+                format!("{:.0}", row.bare),
+                format!("{:.0}", row.added),
+                or_dash(row.lost.map(|lost| lost * 100.0), 2),
+            ]
+        })
+        .collect();
+    table(
+        "Added to each packet's way through the stack",
+        &[
+            "recorder", "matching", "bytes", "bare ns", "added ns", "lost %",
+        ],
+        &rows,
+    )
+}
+
+/// What a TCP stream keeps.
+pub(crate) fn stream(rows: &[stream::Row]) -> String {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            vec![
+                row.recorder.name().to_owned(),
+                format!("{:.1}", row.gigabits),
+                format!("{:.0}", row.kept * 100.0),
+                or_dash(row.lost.map(|lost| lost * 100.0), 2),
+            ]
+        })
+        .collect();
+    table(
+        "A TCP stream with segmentation offload, recorded to a disk",
+        &["recorder", "Gbit/s", "kept %", "lost %"],
+        &rows,
+    )
+}
+
+/// The kernel program.
+pub(crate) fn program(rows: &[program::Row]) -> String {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| vec![row.length.to_string(), format!("{:.0}", row.nanoseconds)])
+        .collect();
+    table(
+        "The kernel program alone",
+        &["bytes", "ns per packet"],
+        &rows,
+    )
+}
+
+/// What was to be reached.
+pub(crate) fn goals(goals: &[Goal]) -> String {
+    let rows: Vec<_> = goals
+        .iter()
+        .map(|goal| {
+            vec![
+                goal.goal.clone(),
+                goal.measured.clone(),
+                if goal.reached { "yes" } else { "NO" }.to_owned(),
+            ]
+        })
+        .collect();
+    table("Goals", &["goal", "measured", "reached"], &rows)
+}
