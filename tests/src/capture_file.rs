@@ -88,9 +88,25 @@ pub fn read(path: &Path) -> Result<Contents> {
 fn read_file(path: &Path) -> Result<Contents> {
     let mut bytes = Vec::new();
     plain(path)?.read_to_end(&mut bytes)?;
+    let mut contents = Contents::default();
+    parse(&bytes, &mut contents)?;
+    Ok(contents)
+}
+
+/// Reads a file that is being written, or whose writer was killed: as far as it makes sense.
+pub fn read_unfinished(path: &Path) -> Result<Contents> {
+    let mut bytes = Vec::new();
+    let mut contents = Contents::default();
+    // What was decompressed before the end came stays in the vector; so do packets in the contents.
+    let _cut_short = plain(path)?.read_to_end(&mut bytes);
+    let _cut_short = parse(&bytes, &mut contents);
+    Ok(contents)
+}
+
+fn parse(bytes: &[u8], contents: &mut Contents) -> Result<()> {
     match bytes.first_chunk::<4>() {
-        Some([0x0a, 0x0d, 0x0d, 0x0a]) => read_pcapng(&bytes[..]),
-        Some(_) => read_pcap(&bytes[..]),
+        Some([0x0a, 0x0d, 0x0d, 0x0a]) => read_pcapng(bytes, contents),
+        Some(_) => read_pcap(bytes, contents),
         None => bail!("a file of {} bytes is no capture", bytes.len()),
     }
 }
@@ -107,22 +123,19 @@ fn plain(path: &Path) -> Result<Box<dyn Read>> {
     })
 }
 
-fn read_pcap(bytes: &[u8]) -> Result<Contents> {
+fn read_pcap(bytes: &[u8], contents: &mut Contents) -> Result<()> {
     let mut reader = PcapReader::new(bytes)?;
     let header = reader.header();
     let fraction = match header.ts_resolution {
         TsResolution::NanoSecond => 1,
         TsResolution::MicroSecond => 1000,
     };
-    let mut contents = Contents {
-        interfaces: vec![Interface {
-            name: None,
-            description: None,
-            link_type: u32::from(header.datalink),
-            snaplen: header.snaplen,
-        }],
-        ..Contents::default()
-    };
+    contents.interfaces.push(Interface {
+        name: None,
+        description: None,
+        link_type: u32::from(header.datalink),
+        snaplen: header.snaplen,
+    });
     while let Some(packet) = reader.next_raw_packet() {
         let packet = packet.with_context(|| format!("packet {}", contents.packets.len()))?;
         contents.packets.push(Packet {
@@ -134,12 +147,11 @@ fn read_pcap(bytes: &[u8]) -> Result<Contents> {
             bytes: packet.data.into_owned(),
         });
     }
-    Ok(contents)
+    Ok(())
 }
 
-fn read_pcapng(bytes: &[u8]) -> Result<Contents> {
+fn read_pcapng(bytes: &[u8], contents: &mut Contents) -> Result<()> {
     let mut reader = PcapNgReader::new(bytes)?;
-    let mut contents = Contents::default();
     while let Some(block) = reader.next_block() {
         match block.with_context(|| format!("block after packet {}", contents.packets.len()))? {
             Block::InterfaceDescription(block) => contents.interfaces.push(interface(&block)?),
@@ -188,7 +200,7 @@ fn read_pcapng(bytes: &[u8]) -> Result<Contents> {
             _ => {}
         }
     }
-    Ok(contents)
+    Ok(())
 }
 
 fn interface(block: &InterfaceDescriptionBlock<'_>) -> Result<Interface> {

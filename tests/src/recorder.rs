@@ -96,6 +96,11 @@ impl Recorder {
         Ok((recorded, cpu))
     }
 
+    /// Waits until the process ends, which it may do without a summary.
+    pub fn end(self) -> Result<Ended> {
+        self.process.wait()
+    }
+
     /// Kills it with SIGKILL.
     pub fn kill(self) -> Result<()> {
         self.process.signal(Signal::KILL)?;
@@ -160,7 +165,11 @@ impl Recorded {
         for entry in std::fs::read_dir(&self.directory)? {
             let name = entry?.file_name();
             let name = name.to_string_lossy();
-            ensure!(!name.ends_with(".part"), "{name} is left unfinished");
+            let own = name.starts_with(&format!("{}-", self.summary.name));
+            ensure!(
+                !(own && name.ends_with(".part")),
+                "{name} is left unfinished"
+            );
         }
         let packets: usize = files.iter().map(|file| file.packets.len()).sum();
         ensure!(

@@ -171,7 +171,7 @@ fn an_interface_that_is_not_there_is_refused_and_the_nearest_is_named() -> Resul
     let pair = Pair::new()?;
     let directory = TempDir::new()?;
     let path = directory.path().to_string_lossy().into_owned();
-    for name in ["eth1", "eht0", "ETH0"] {
+    for name in ["eth1", "eht0", "eth00"] {
         let ended = recorder::run(&pair.b, &["record", "-w", &path, "-i", name])?;
         assert!(!ended.status.success());
         assert!(

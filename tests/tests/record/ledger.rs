@@ -68,7 +68,7 @@ fn what_a_full_ring_loses_is_counted_and_the_rest_is_in_the_files() -> Result<()
     let recorded = record_load(
         &directory,
         // Too small for what comes, and too much work with it.
-        &["-B", "64KiB", "--compress", "zstd:19"],
+        &["-B", "128KiB", "--compress", "zstd:19"],
         Load {
             frame: frame::numbered(0, 300),
             count: SENT,
@@ -99,7 +99,7 @@ fn a_pcapng_file_says_what_was_lost() -> Result<()> {
     let directory = TempDir::new()?;
     let recorded = record_load(
         &directory,
-        &["-B", "64KiB", "--compress", "none"],
+        &["-B", "128KiB", "--compress", "none"],
         Load {
             frame: frame::numbered(0, 64),
             count: 1_000_000,

@@ -65,7 +65,7 @@ fn a_tcp_stream_arrives_complete_while_the_ring_overflows() -> Result<()> {
     };
     let pair = Pair::new()?;
     let directory = TempDir::new()?;
-    let arguments = ["-i", "eth0", "-B", "64KiB", "--compress", "zstd:19"];
+    let arguments = ["-i", "eth0", "-B", "128KiB", "--compress", "zstd:19"];
     let recorder = Recorder::start(&pair.b, directory.path(), &arguments)?;
     transfer(&pair.a, &pair.b, "10.0.0.2:5001", 64 << 20)?;
     let recorded = recorder.stop()?;

@@ -183,3 +183,41 @@ fn files_and_directories_are_for_their_owner_alone() -> Result<()> {
     assert!(check()? >= 1);
     Ok(())
 }
+
+#[test]
+fn a_file_can_be_read_while_it_grows_and_when_its_recorder_was_killed() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    for format in ["pcap", "pcapng"] {
+        for compression in ["none", "gzip", "zstd"] {
+            let pair = Pair::new()?;
+            let directory = TempDir::new()?;
+            let arguments = ["-i", "eth0", "--format", format, "--compress", compression];
+            let recorder = Recorder::start(&pair.b, directory.path(), &arguments)?;
+            let frames = numbered_frames(0..300);
+            send_through(&pair, &frames)?;
+            let read = || -> Result<Option<Vec<capture_file::Packet>>> {
+                for entry in fs::read_dir(directory.path())? {
+                    let path = entry?.path();
+                    if path.to_string_lossy().ends_with(".part")
+                        && path.to_string_lossy().contains(".pcap")
+                    {
+                        let packets = capture_file::read_unfinished(&path)?.packets;
+                        return Ok((packets.len() >= frames.len()).then_some(packets));
+                    }
+                }
+                Ok(None)
+            };
+            let case = || format!("{format} {compression}");
+            // No packet comes any more: the recorder lets go of them by itself.
+            let packets =
+                wait::until("the packets in the unfinished file", read).with_context(case)?;
+            compare::same_frames(&packets, &frames).with_context(case)?;
+            recorder.kill()?;
+            let packets = read()?.with_context(case)?;
+            compare::same_frames(&packets, &frames).with_context(case)?;
+        }
+    }
+    Ok(())
+}
