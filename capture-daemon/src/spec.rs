@@ -3,6 +3,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::filter::FilterSpec;
+
 mod name;
 
 pub use name::{CaptureName, NameError};
@@ -14,6 +16,8 @@ pub struct CaptureSpec {
     pub name: CaptureName,
     /// Which interfaces, by name or pattern; never empty.
     pub interfaces: Vec<InterfacePattern>,
+    /// Which packets.
+    pub filter: FilterSpec,
     /// Which of an interface's two ways.
     pub direction: Direction,
     /// Most bytes kept of a packet, a VLAN tag included.

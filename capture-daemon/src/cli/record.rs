@@ -2,12 +2,13 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
 use super::{live, signals, summary, values};
 use crate::{
     attach::Method,
+    filter::FilterSpec,
     session::{EndReason, Session, SessionOptions},
     spec::{
         CaptureName, CaptureSpec, CompressWhen, Compression, Direction, Format, InterfacePattern,
@@ -111,7 +112,7 @@ pub(super) struct RecordArgs {
     #[arg(long)]
     log_programs: bool,
 
-    /// Which packets to record, as for tcpdump.
+    /// Which packets to record, decided in the kernel: a pcap-filter(7) expression as for tcpdump.
     #[arg(value_name = "EXPRESSION")]
     expression: Vec<String>,
 }
@@ -119,6 +120,7 @@ pub(super) struct RecordArgs {
 const EXAMPLES: &str = "\
 Examples:
   captured record -i eth0
+  captured record -i eth0 'tcp port 443 and host 10.0.0.7'
   captured record -i 'veth*' -w /var/tmp/pods --compress zstd --rotate-size 100MiB --max-files 20
   captured record --name incident --duration 60s --format pcap --summary json
 
@@ -162,6 +164,10 @@ impl From<&RecordArgs> for CaptureSpec {
         Self {
             name: arguments.name.clone(),
             interfaces: arguments.interfaces.clone(),
+            filter: FilterSpec {
+                expression: (!arguments.expression.is_empty())
+                    .then(|| arguments.expression.join(" ")),
+            },
             direction: match arguments.direction {
                 DirectionArg::In => Direction::In,
                 DirectionArg::Out => Direction::Out,
@@ -201,13 +207,6 @@ impl From<&RecordArgs> for CaptureSpec {
 }
 
 pub(super) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
-    if !arguments.expression.is_empty() {
-        bail!(
-            "EXPRESSION {:?}: filter expressions are not supported yet; leave it out to record \
-             every packet",
-            arguments.expression.join(" ")
-        );
-    }
     let options = SessionOptions {
         method: match arguments.attach {
             AttachArg::Auto => None,

@@ -48,6 +48,12 @@ pub struct FilterSpec {
 }
 
 impl FilterSpec {
+    /// Whether there is nothing to decide.
+    #[must_use]
+    pub fn takes_everything(&self) -> bool {
+        self.expression.is_none()
+    }
+
     /// An expression and nothing else.
     #[must_use]
     pub fn expression(expression: &str) -> Self {

@@ -1,10 +1,10 @@
 //! The eBPF object: loaded once per capture, with maps of its own.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
-    maps::{MapError, ProgramArray, RingBuf},
+    maps::{Map, MapError, ProgramArray, RingBuf},
     programs::{ProgramError, SchedClassifier},
 };
 use aya_log::EbpfLogger;
@@ -62,8 +62,9 @@ pub struct ObjectConfig {
 /// The loaded programs and their maps. They are gone when this is dropped and nothing is attached.
 pub struct CaptureObject {
     ebpf: Ebpf,
-    // Programs reach their targets through this map only while it is held.
-    _programs: ProgramArray<aya::maps::MapData>,
+    /// Programs reach their targets through this map only while it is held.
+    programs: OwnedFd,
+    counters: OwnedFd,
 }
 
 /// The maps that the capture's threads take over, each to its owner.
@@ -109,13 +110,17 @@ impl CaptureObject {
         }
         let mut ebpf = loader.load(OBJECT)?;
 
-        let ring = take(&mut ebpf, "RING")?;
-        let counters = KernelCounters::new(take(&mut ebpf, "COUNTERS")?)?;
+        let programs = descriptor(&ebpf, "PROGRAMS")?;
+        let counters = descriptor(&ebpf, "COUNTERS")?;
+        let maps = CaptureMaps {
+            ring: take(&mut ebpf, "RING")?,
+            counters: KernelCounters::new(take(&mut ebpf, "COUNTERS")?)?,
+            logger: config
+                .log
+                .then(|| EbpfLogger::init(&mut ebpf).ok())
+                .flatten(),
+        };
         let mut targets: ProgramArray<_> = take(&mut ebpf, "PROGRAMS")?;
-        let logger = config
-            .log
-            .then(|| EbpfLogger::init(&mut ebpf).ok())
-            .flatten();
         for (name, direction, link) in PROGRAMS {
             let program = classifier(&mut ebpf, name)?;
             let refused = |source| ObjectError::Program {
@@ -134,22 +139,28 @@ impl CaptureObject {
                     source,
                 })?;
         }
-        Ok((
-            Self {
-                ebpf,
-                _programs: targets,
-            },
-            CaptureMaps {
-                ring,
-                counters,
-                logger,
-            },
-        ))
+        let object = Self {
+            ebpf,
+            programs,
+            counters,
+        };
+        Ok((object, maps))
+    }
+
+    /// The map of the capture programs, by [`program_index`].
+    #[must_use]
+    pub fn programs(&self) -> BorrowedFd<'_> {
+        self.programs.as_fd()
+    }
+
+    /// The map of the counters.
+    #[must_use]
+    pub fn counters(&self) -> BorrowedFd<'_> {
+        self.counters.as_fd()
     }
 
     /// The program that captures packets of this way and link type.
     pub fn program(&self, way: Way, link_type: LinkType) -> Result<BorrowedFd<'_>, ObjectError> {
-        use std::os::fd::AsFd as _;
         let (program, ..) = PROGRAMS[program_index(direction(way), link(link_type)) as usize];
         let refused = |source| ObjectError::Program {
             program,
@@ -174,7 +185,9 @@ pub const fn direction(way: Way) -> u8 {
     }
 }
 
-const fn link(link_type: LinkType) -> u8 {
+/// The kernel's number of a link type.
+#[must_use]
+pub const fn link(link_type: LinkType) -> u8 {
     match link_type {
         LinkType::Ethernet => LINK_ETHERNET,
         LinkType::Raw => LINK_RAW,
@@ -203,6 +216,22 @@ fn classifier<'a>(
         .ok_or_else(|| refused(ProgramError::NotLoaded))?
         .try_into()
         .map_err(refused)
+}
+
+/// A descriptor of a map beside the one that its owner will hold.
+fn descriptor(ebpf: &Ebpf, map: &'static str) -> Result<OwnedFd, ObjectError> {
+    let failed = |source| ObjectError::Map { map, source };
+    let missing = || MapError::InvalidName {
+        name: map.to_owned(),
+    };
+    let data = match ebpf.map(map) {
+        Some(Map::PerCpuHashMap(data) | Map::ProgramArray(data)) => data,
+        _ => return Err(failed(missing())),
+    };
+    data.fd()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|error| failed(MapError::IoError(error)))
 }
 
 fn take<T>(ebpf: &mut Ebpf, map: &'static str) -> Result<T, ObjectError>

@@ -24,7 +24,7 @@ pub struct Packet<'a> {
 }
 
 /// Which way a packet went through its interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Way {
     /// Received.
     In,

@@ -7,12 +7,13 @@ use std::{
 
 use rtnetlink::Handle;
 
-use super::{Book, Session, SessionError};
+use super::{Book, Session, SessionError, hooks::Hooks};
 use crate::{
     attach::{AttachError, Attachment, Method, Owner, programs_before_ours},
+    filter::FilterSpec,
     interfaces::{Change, Interface},
-    kernel::{object::CaptureObject, syscall::wait_for_grace_period},
-    pipeline::packet::{InterfaceId, Way},
+    kernel::syscall::wait_for_grace_period,
+    pipeline::packet::{InterfaceId, LinkType, Way},
     spec::{CaptureSpec, Direction},
 };
 
@@ -23,7 +24,7 @@ const GRACE_PERIOD: Duration = Duration::from_millis(200);
 pub(super) struct Followed {
     method: Method,
     owner: Owner,
-    object: CaptureObject,
+    pub(super) hooks: Hooks,
     capture: String,
     direction: Direction,
     /// By ifindex.
@@ -34,6 +35,7 @@ pub(super) struct Followed {
 
 struct Member {
     id: InterfaceId,
+    link_type: LinkType,
     name: String,
     attachments: Vec<(Way, Attachment)>,
     /// The programs of others before ours that have been told of.
@@ -74,7 +76,7 @@ impl Session {
         let followed = &mut self.followed;
         let mut attachments = Vec::new();
         for way in ways(followed.direction, &interface) {
-            let program = followed.object.program(way, link_type)?;
+            let program = followed.hooks.program(way, link_type)?;
             let attached = Attachment::new(
                 followed.method,
                 self.watch.netlink(),
@@ -107,6 +109,7 @@ impl Session {
         }
         let member = Member {
             id,
+            link_type,
             name: interface.name,
             attachments,
             before: Vec::new(),
@@ -153,21 +156,41 @@ impl Session {
 }
 
 impl Followed {
-    pub(super) fn new(
-        method: Method,
-        owner: Owner,
-        object: CaptureObject,
-        spec: &CaptureSpec,
-    ) -> Self {
+    pub(super) fn new(method: Method, owner: Owner, hooks: Hooks, spec: &CaptureSpec) -> Self {
         Self {
             method,
             owner,
-            object,
+            hooks,
             capture: spec.name.to_string(),
             direction: spec.direction,
             members: BTreeMap::new(),
             refused: BTreeSet::new(),
         }
+    }
+
+    /// Exchanges the filter on every interface. Each packet meets the old filter or the new one, so
+    /// one that both match is captured once.
+    pub(super) async fn set_filter(
+        &mut self,
+        filter: FilterSpec,
+        netlink: &Handle,
+    ) -> Result<(), SessionError> {
+        let Self { hooks, members, .. } = self;
+        let needed = members.values().flat_map(|member| {
+            let ways = member.attachments.iter().map(|(way, _)| *way);
+            ways.map(|way| (member.link_type, way))
+        });
+        hooks.set_filter(filter, needed)?;
+        for member in members.values_mut() {
+            for (way, attachment) in &mut member.attachments {
+                let program = hooks.program(*way, member.link_type)?;
+                match attachment.replace(netlink, program).await {
+                    Err(error) if !error.is_interface_gone() => return Err(error.into()),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Warns of programs that have come before ours since the last look.

@@ -2,26 +2,32 @@
 
 mod book;
 mod follow;
+mod hooks;
 mod report;
 
 use std::{future::Future, io, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use rtnetlink::Handle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
 
-use self::follow::Followed;
 pub use self::{
     book::Book,
     report::{EndReason, InterfaceReport, Monitor, Report},
 };
+use self::{follow::Followed, hooks::Hooks};
 use crate::{
     attach::{self, AttachError, Method, Owner},
     clock::PacketClock,
+    filter::{FilterError, FilterSpec},
     interfaces::{InterfaceError, Selection, Watch},
     kernel::{
         counters::CountersError,
         features::{Features, FeaturesError},
         object::{CaptureObject, ObjectConfig, ObjectError},
+        prog_load::LoadError,
     },
     pipeline::{
         drain::{Drain, DrainGone, Shared},
@@ -60,6 +66,15 @@ pub enum SessionError {
     /// The counters in the kernel.
     #[error(transparent)]
     Counters(#[from] CountersError),
+    /// The filter cannot be compiled.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// The kernel refused the filter's program.
+    #[error("the filter cannot be used: {0}")]
+    FilterProgram(#[from] LoadError),
+    /// The capture has ended.
+    #[error("the capture has ended")]
+    Ended,
     /// Attaching.
     #[error(transparent)]
     Attach(#[from] AttachError),
@@ -82,6 +97,26 @@ pub enum SessionError {
     Drain(#[from] DrainGone),
 }
 
+/// What a running capture can be told.
+enum Order {
+    SetFilter(FilterSpec, oneshot::Sender<Result<(), SessionError>>),
+}
+
+/// Tells a running capture what to change; from any task.
+#[derive(Debug, Clone)]
+pub struct Control(mpsc::UnboundedSender<Order>);
+
+impl Control {
+    /// Replaces the filter without losing or doubling a packet that both filters match. When this
+    /// fails the old filter is in force, unless the kernel refused half-way, which the error says.
+    pub async fn set_filter(&self, filter: FilterSpec) -> Result<(), SessionError> {
+        let (reply, done) = oneshot::channel();
+        let order = Order::SetFilter(filter, reply);
+        self.0.send(order).map_err(|_| SessionError::Ended)?;
+        done.await.map_err(|_| SessionError::Ended)?
+    }
+}
+
 /// A running capture.
 pub struct Session {
     spec: CaptureSpec,
@@ -92,6 +127,8 @@ pub struct Session {
     book: Arc<Book>,
     monitor: Arc<Monitor>,
     deadline: Option<Instant>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    control: Control,
     program_log: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -115,6 +152,7 @@ impl Session {
             log: options.log_programs,
         };
         let (object, maps) = CaptureObject::load(&config, &features)?;
+        let hooks = Hooks::new(object, spec.filter.clone())?;
         let book = Arc::new(Book::new(maps.counters));
         let statistics = Arc::clone(&book);
         let recorder = Recorder::start(
@@ -127,13 +165,15 @@ impl Session {
             .map_err(system("starting the drain thread"))?;
         let owner = Owner::new().map_err(system("marking this process as the owner"))?;
 
+        let (orders, orders_received) = mpsc::unbounded_channel();
         let monitor = Arc::new(Monitor::new(Arc::clone(&book), progress));
         let deadline = spec
             .limits
             .duration
             .map(|duration| Instant::now() + duration);
         let mut session = Self {
-            followed: Followed::new(method, owner, object, &spec),
+            followed: Followed::new(method, owner, hooks, &spec),
+            orders: orders_received,
             spec,
             watch,
             selection,
@@ -141,6 +181,7 @@ impl Session {
             book,
             monitor,
             deadline,
+            control: Control(orders),
             program_log: maps
                 .logger
                 .map(|logger| tokio::spawn(follow_program_log(logger))),
@@ -159,6 +200,12 @@ impl Session {
     #[must_use]
     pub fn monitor(&self) -> Arc<Monitor> {
         Arc::clone(&self.monitor)
+    }
+
+    /// What the capture can be told while it runs.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
     }
 
     /// What the drain thread shows, and the flag that cuts the capture's end short.
@@ -190,6 +237,7 @@ impl Session {
                 () = shared.ended.notified() => break EndReason::Packets,
                 () = until(deadline) => break EndReason::Duration,
                 _ = position.tick() => self.followed.check_position(),
+                Some(order) = self.orders.recv() => self.obey(order).await,
                 change = self.watch.next() => match change {
                     Some(change) => self.follow(change).await,
                     None => {
@@ -203,6 +251,16 @@ impl Session {
             }
         };
         self.end(reason).await
+    }
+
+    async fn obey(&mut self, order: Order) {
+        match order {
+            Order::SetFilter(filter, reply) => {
+                let done = self.followed.set_filter(filter, self.watch.netlink()).await;
+                // Whoever asked may have gone away.
+                let _ = reply.send(done);
+            }
+        }
     }
 
     async fn end(mut self, reason: EndReason) -> Result<Report, SessionError> {
@@ -221,7 +279,7 @@ fn recorder_spec(spec: &CaptureSpec) -> RecorderSpec {
         name: spec.name.clone(),
         output: spec.output.clone(),
         snaplen: spec.snaplen,
-        filter: None,
+        filter: spec.filter.expression.clone(),
         packet_limit: spec.limits.packets,
     }
 }
