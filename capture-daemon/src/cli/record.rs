@@ -167,6 +167,7 @@ impl From<&RecordArgs> for CaptureSpec {
             filter: FilterSpec {
                 expression: (!arguments.expression.is_empty())
                     .then(|| arguments.expression.join(" ")),
+                ..FilterSpec::default()
             },
             direction: match arguments.direction {
                 DirectionArg::In => Direction::In,

@@ -41,7 +41,6 @@ pub(super) enum Verdict {
 
 /// One operation. Jump targets are indices into the same fragment, always ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(dead_code, reason = "targets and tunnels come with what follows")]
 pub(super) enum Op {
     /// A = packet\[offset\]
     Load {

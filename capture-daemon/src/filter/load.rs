@@ -2,7 +2,10 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use super::program::{MapRef, Program};
+use super::{
+    program::{MapRef, Program},
+    targets::TargetMaps,
+};
 use crate::kernel::prog_load::{LoadError, load_classifier};
 
 /// The name of every filter program; it begins as all of our programs' names do.
@@ -15,6 +18,8 @@ pub struct FilterMaps<'a> {
     pub counters: BorrowedFd<'a>,
     /// `PROGRAMS`: where a match continues.
     pub programs: BorrowedFd<'a>,
+    /// Those of the filter's targets, if it has any.
+    pub targets: Option<&'a TargetMaps>,
 }
 
 impl<'a> FilterMaps<'a> {
@@ -22,7 +27,7 @@ impl<'a> FilterMaps<'a> {
         match map {
             MapRef::Counters => Some(self.counters),
             MapRef::Programs => Some(self.programs),
-            _ => None,
+            map => self.targets?.descriptor(map),
         }
     }
 }

@@ -167,9 +167,9 @@ mod tests {
         for expression in ["arp", "ether host 1:2:3:4:5:6", "vlan 5", "stp"] {
             let spec = FilterSpec::expression(expression);
             let filter = Filter::compile(&spec, LinkType::Raw).unwrap();
-            assert!(filter.classic()[0].matches_nothing(), "{expression}");
+            assert!(filter.classic()[0].1.matches_nothing(), "{expression}");
             let filter = Filter::compile(&spec, LinkType::Ethernet).unwrap();
-            assert!(!filter.classic()[0].matches_nothing(), "{expression}");
+            assert!(!filter.classic()[0].1.matches_nothing(), "{expression}");
         }
     }
 }

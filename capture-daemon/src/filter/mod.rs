@@ -10,6 +10,7 @@
 //! such a tag or not; `vlan` finds the tag in either place, and what follows looks behind it.
 
 mod assemble;
+mod build;
 pub mod classic;
 mod compile;
 mod insn;
@@ -20,8 +21,10 @@ mod locate;
 mod program;
 #[cfg(test)]
 mod samples;
+mod targets;
 mod translate;
 mod trial;
+mod tunnel;
 mod vlan;
 mod words;
 
@@ -33,8 +36,10 @@ pub use compile::{
 pub use insn::BpfInsn;
 pub use load::{FilterMaps, load};
 pub use program::{Counting, Epilogue, MapRef, Origin, Part, Program};
+pub use targets::{MAX_TARGETS, TargetError, TargetKinds, TargetMaps, TargetSet};
 pub use translate::NEXT;
-pub use trial::{Decision, Trial, TrialError};
+pub use trial::{Decision, Runner, Trial, TrialError};
+pub use tunnel::{Tunnel, TunnelError, TunnelProtocol};
 
 use crate::pipeline::packet::LinkType;
 use ir::Fragment;
@@ -45,6 +50,19 @@ use translate::Stages;
 pub struct FilterSpec {
     /// A pcap-filter(7) expression; every packet without one.
     pub expression: Option<String>,
+    /// Which kinds of targets it has beside the expression; their values are in [`TargetMaps`].
+    pub targets: TargetKinds,
+    /// What must hold of the packet inside a tunnel.
+    pub inner: Option<InnerSpec>,
+}
+
+/// What must hold of the packet inside a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InnerSpec {
+    /// A pcap-filter(7) expression about the Ethernet frame inside.
+    pub expression: String,
+    /// The tunnels to look into, the first that fits; [`Tunnel::ANY`] if empty.
+    pub tunnels: Vec<Tunnel>,
 }
 
 impl FilterSpec {
@@ -59,6 +77,7 @@ impl FilterSpec {
     pub fn expression(expression: &str) -> Self {
         Self {
             expression: Some(expression.to_owned()),
+            ..Self::default()
         }
     }
 }
@@ -66,8 +85,8 @@ impl FilterSpec {
 /// A filter for one link type, ready to be translated for each direction.
 #[derive(Debug, Clone)]
 pub struct Filter {
-    classic: Vec<ClassicProgram>,
-    tagged: Option<Vec<ClassicProgram>>,
+    classic: Vec<(usize, ClassicProgram)>,
+    tagged: Option<ClassicProgram>,
     stages: Stages,
 }
 
@@ -79,43 +98,67 @@ impl Filter {
     ///
     /// What is wrong with the expression, and where.
     pub fn compile(spec: &FilterSpec, link_type: LinkType) -> Result<Self, FilterError> {
-        let mut classic = Vec::new();
-        let mut tagged = None;
+        let mut filter = Self {
+            stages: Stages::default(),
+            classic: Vec::new(),
+            tagged: None,
+        };
         if let Some(expression) = &spec.expression {
-            let program = compile::compile_or_nothing(expression, link_type)?;
+            filter.push(compile::compile_or_nothing(expression, link_type)?)?;
             if link_type == LinkType::Ethernet
                 && let Some(beside) = vlan::beside(expression)
             {
-                tagged = Some(vec![compile::compile_or_nothing(&beside, link_type)?]);
+                let program = match compile::compile_or_nothing(&beside, link_type) {
+                    Err(FilterError::Never) => ClassicProgram::nothing(),
+                    program => program?,
+                };
+                filter.stages.tagged = Some(vec![Fragment::decode(&program)?]);
+                filter.tagged = Some(program);
             }
-            classic.push(program);
         }
-        let decode = |programs: &[ClassicProgram]| {
-            programs
-                .iter()
-                .map(Fragment::decode)
-                .collect::<Result<Vec<_>, _>>()
-        };
-        Ok(Self {
-            stages: Stages {
-                plain: decode(&classic)?,
-                tagged: tagged.as_deref().map(decode).transpose()?,
-            },
-            classic,
-            tagged,
-        })
+        if spec.targets != TargetKinds::default() {
+            filter.append(targets::look(spec.targets, link_type));
+        }
+        if let Some(inner) = &spec.inner {
+            let tunnels = if inner.tunnels.is_empty() {
+                &Tunnel::ANY
+            } else {
+                &inner.tunnels[..]
+            };
+            filter.append(tunnel::enter(tunnels, link_type));
+            filter.push(compile::compile_or_nothing(
+                &inner.expression,
+                LinkType::Ethernet,
+            )?)?;
+        }
+        Ok(filter)
     }
 
-    /// The classic programs that a packet passes, one after the other.
+    fn push(&mut self, program: ClassicProgram) -> Result<(), FilterError> {
+        let fragment = Fragment::decode(&program)?;
+        self.append(fragment);
+        self.classic.push((self.stages.plain.len() - 1, program));
+        Ok(())
+    }
+
+    fn append(&mut self, fragment: Fragment) {
+        if let Some(tagged) = &mut self.stages.tagged {
+            tagged.push(fragment.clone());
+        }
+        self.stages.plain.push(fragment);
+    }
+
+    /// The classic programs, each with the number of the stage that it is.
     #[must_use]
-    pub fn classic(&self) -> &[ClassicProgram] {
+    pub fn classic(&self) -> &[(usize, ClassicProgram)] {
         &self.classic
     }
 
-    /// Those for packets whose VLAN tag is beside their bytes, where that makes a difference.
+    /// The first stage's classic program for packets whose VLAN tag is beside their bytes, where that
+    /// makes a difference.
     #[must_use]
-    pub fn tagged(&self) -> Option<&[ClassicProgram]> {
-        self.tagged.as_deref()
+    pub const fn tagged(&self) -> Option<&ClassicProgram> {
+        self.tagged.as_ref()
     }
 
     /// Translates the filter.

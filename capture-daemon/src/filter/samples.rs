@@ -350,3 +350,17 @@ pub(super) fn many(seed: u64, count: usize, make: impl Fn(&mut Random) -> Vec<u8
         })
         .collect()
 }
+
+/// An IP packet in an Ethernet frame, with up to two tags.
+pub(super) fn framed(random: &mut Random, packet: &[u8]) -> Vec<u8> {
+    let mut bytes = random.pick(&MACS).to_vec();
+    bytes.extend(random.pick(&MACS));
+    for _ in 0..random.below(3) {
+        bytes.extend(random.pick(&[0x8100_u16, 0x88a8, 0x9100]).to_be_bytes());
+        bytes.extend([0, 5]);
+    }
+    let kind: u16 = if packet[0] >> 4 == 4 { 0x0800 } else { 0x86dd };
+    bytes.extend(kind.to_be_bytes());
+    bytes.extend(packet);
+    bytes
+}

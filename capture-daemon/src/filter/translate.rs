@@ -200,6 +200,13 @@ impl Generator {
         asm.emit(BpfInsn::exit());
     }
 
+    /// A tunnel's header may say that it is longer than the packet.
+    fn within_packet(&mut self, shift: Reg, exits: Exits) {
+        let asm = &mut self.asm;
+        asm.emit(BpfInsn::load(Size::Word, R2, R6, context::LEN));
+        asm.branch(BpfInsn::branch64_reg(Cond::Gt, shift, R2), exits.no_match);
+    }
+
     /// r0 = the counters under the key on the stack.
     fn counters(&mut self) {
         let asm = &mut self.asm;

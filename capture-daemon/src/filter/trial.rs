@@ -1,7 +1,10 @@
 //! Tries a filter on packets given as bytes, without an interface: the program that would be attached,
 //! run by the kernel.
 
-use std::{io, os::fd::AsFd as _, os::fd::AsRawFd as _, os::fd::OwnedFd};
+use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+};
 
 use aya_obj::generated::bpf_map_type::{BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PROG_ARRAY};
 use capture_common::{Counters, PROGRAMS_LENGTH, UNKNOWN_INTERFACE};
@@ -11,6 +14,7 @@ use super::{
     insn::{Alu, BpfInsn, R0},
     interpret::{Fault, NoMaps, Outcome, Skb, interpret},
     program::Program,
+    targets::TargetMaps,
     translate::NEXT,
 };
 use crate::kernel::{
@@ -29,7 +33,12 @@ pub struct Trial {
     descriptor: OwnedFd,
     counters: RawMap,
     _programs: RawMap,
+    targets: Option<TargetMaps>,
 }
+
+/// Runs a filter from another thread than the one that changes its targets.
+#[derive(Debug)]
+pub struct Runner(OwnedFd);
 
 /// What a filter said of a packet, and who ran it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,12 +82,12 @@ pub enum TrialError {
 }
 
 impl Trial {
-    /// Loads a program with maps made for it. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON.
+    /// Loads a program with maps made for it, and with `targets` if it looks for any. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON.
     ///
     /// # Errors
     ///
     /// What the kernel says.
-    pub fn load(program: Program) -> Result<Self, TrialError> {
+    pub fn load(program: Program, targets: Option<TargetMaps>) -> Result<Self, TrialError> {
         let failed = |name| move |source| TrialError::Map { name, source };
         let counters = RawMap::create(MapSpec {
             name: "COUNTERS",
@@ -116,12 +125,14 @@ impl Trial {
         let maps = FilterMaps {
             counters: counters.as_fd(),
             programs: programs.as_fd(),
+            targets: targets.as_ref(),
         };
         Ok(Self {
             descriptor: super::load(&program, &maps)?,
             program,
             counters,
             _programs: programs,
+            targets,
         })
     }
 
@@ -153,8 +164,12 @@ impl Trial {
             length: u32::try_from(length).ok(),
             ..Skb::default()
         };
+        let outcome = match &self.targets {
+            Some(targets) => interpret(&self.program, &skb, targets)?,
+            None => interpret(&self.program, &skb, &NoMaps)?,
+        };
         Ok(Decision {
-            matched: interpret(&self.program, &skb, &NoMaps)? != Outcome::Filtered,
+            matched: outcome != Outcome::Filtered,
             by_kernel: false,
         })
     }
@@ -165,16 +180,21 @@ impl Trial {
     ///
     /// What the kernel says.
     pub fn run(&self, packet: TestPacket<'_>) -> Result<bool, TrialError> {
-        let run =
-            test_run(self.descriptor.as_fd(), packet, 1).map_err(|source| TrialError::Run {
-                length: packet.bytes.len(),
-                source,
-            })?;
-        match run.result {
-            MATCHED => Ok(true),
-            NEXT => Ok(false),
-            other => Err(TrialError::Result(other)),
-        }
+        run(self.descriptor.as_fd(), packet)
+    }
+
+    /// Something to run the filter with while its targets change.
+    ///
+    /// # Errors
+    ///
+    /// No more file descriptors.
+    pub fn runner(&self) -> io::Result<Runner> {
+        self.descriptor.try_clone().map(Runner)
+    }
+
+    /// The filter's targets.
+    pub const fn targets_mut(&mut self) -> Option<&mut TargetMaps> {
+        self.targets.as_mut()
     }
 
     /// Mean nanoseconds that the kernel takes for the packet.
@@ -214,6 +234,33 @@ impl Trial {
             .filter_map(|cpu| cpu[filtered..].first_chunk::<8>())
             .map(|count| u64::from_ne_bytes(*count))
             .sum())
+    }
+}
+
+impl Runner {
+    /// Whether the packet matches; it must be one that the kernel's test run takes.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn matches(&self, bytes: &[u8]) -> Result<bool, TrialError> {
+        let packet = TestPacket {
+            bytes,
+            ..TestPacket::default()
+        };
+        run(self.0.as_fd(), packet)
+    }
+}
+
+fn run(program: BorrowedFd<'_>, packet: TestPacket<'_>) -> Result<bool, TrialError> {
+    let run = test_run(program, packet, 1).map_err(|source| TrialError::Run {
+        length: packet.bytes.len(),
+        source,
+    })?;
+    match run.result {
+        MATCHED => Ok(true),
+        NEXT => Ok(false),
+        other => Err(TrialError::Result(other)),
     }
 }
 

@@ -76,6 +76,12 @@ impl RawMap {
         })
     }
 
+    /// Bytes of a key.
+    #[must_use]
+    pub const fn key_size(&self) -> usize {
+        self.key_size
+    }
+
     /// Bytes of a value as they pass to and from the kernel: those of every CPU one after the other,
     /// each a multiple of 8, where the map has one per CPU.
     #[must_use]

@@ -60,6 +60,7 @@ impl Hooks {
         let maps = FilterMaps {
             counters: self.object.counters(),
             programs: self.object.programs(),
+            targets: None,
         };
         Ok(load(&program, &maps)?)
     }

@@ -295,6 +295,7 @@ impl<'a> Fast<'a> {
         asm.emit(BpfInsn::load(Size::Word, R1, R10, frame::SHIFT));
         asm.emit(BpfInsn::alu64_reg(Alu::Add, R1, R8));
         asm.emit(BpfInsn::store(Size::Word, R10, frame::SHIFT, R1));
+        self.generator.within_packet(R1, self.exits);
         self.facts.known = 0;
         self.facts.known_past_x = None;
     }

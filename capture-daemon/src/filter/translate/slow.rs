@@ -103,6 +103,7 @@ impl<'a> Slow<'a> {
                 );
                 asm.emit(BpfInsn::alu64_reg(Alu::Add, R9, R8));
                 asm.emit(BpfInsn::store(Size::Word, R10, frame::SHIFT, R9));
+                self.generator.within_packet(R9, self.exits);
             }
             op => {
                 self.generator

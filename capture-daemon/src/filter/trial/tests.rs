@@ -6,7 +6,8 @@ use pcap::{Capture, Linktype};
 use super::{Trial, TrialError};
 use crate::{
     filter::{
-        Counting, Epilogue, Filter, FilterError, FilterSpec, Program,
+        Counting, Epilogue, Filter, FilterError, FilterSpec, InnerSpec, Program, TargetMaps,
+        TargetSet,
         classic::{ClassicInsn, ClassicProgram, MAX_CLASSIC_INSTRUCTIONS},
         ir::Fragment,
         samples,
@@ -41,7 +42,7 @@ fn expressions() -> impl Iterator<Item = &'static str> {
 }
 
 fn load(program: Program, what: &str) -> Trial {
-    match Trial::load(program) {
+    match Trial::load(program, None) {
         Ok(trial) => trial,
         Err(error) => panic!("{what}: {error}"),
     }
@@ -183,6 +184,71 @@ fn the_verifier_takes_programs_as_long_as_classic_bpf_can_be() {
 }
 
 #[test]
+fn expression_targets_and_tunnel_work_together() {
+    if !kernel("expression_targets_and_tunnel_work_together") {
+        return;
+    }
+    let set = TargetSet {
+        hosts: Some(vec!["10.0.0.0/8".parse().unwrap()]),
+        ports: Some(vec![4789, 6081]),
+    };
+    let spec = FilterSpec {
+        expression: Some("udp and not vlan 7".to_owned()),
+        targets: set.kinds(),
+        inner: Some(InnerSpec {
+            expression: "tcp port 80 or udp".to_owned(),
+            tunnels: Vec::new(),
+        }),
+    };
+    let inner = |text: &str| InnerSpec {
+        expression: text.to_owned(),
+        tunnels: Vec::new(),
+    };
+    for link_type in LinkType::ALL {
+        let together = Filter::compile(&spec, link_type);
+        if link_type == LinkType::Raw {
+            // Without a link layer there is no `vlan`, and the whole matches nothing.
+            assert!(together.unwrap().classic()[0].1.matches_nothing());
+            continue;
+        }
+        let targets = TargetMaps::create(&set).unwrap();
+        let together = Trial::load(together.unwrap().program(EPILOGUE), Some(targets)).unwrap();
+        let alone = |spec: &FilterSpec, set: Option<&TargetSet>| {
+            let program = Filter::compile(spec, link_type).unwrap().program(EPILOGUE);
+            Trial::load(program, set.map(|set| TargetMaps::create(set).unwrap())).unwrap()
+        };
+        let parts = [
+            alone(&FilterSpec::expression("udp and not vlan 7"), None),
+            alone(
+                &FilterSpec {
+                    targets: set.kinds(),
+                    ..FilterSpec::default()
+                },
+                Some(&set),
+            ),
+            alone(
+                &FilterSpec {
+                    inner: Some(inner("tcp port 80 or udp")),
+                    ..FilterSpec::default()
+                },
+                None,
+            ),
+        ];
+        let mut matches = 0;
+        for packet in samples::many(9, 4000, |random| {
+            let packet = samples::tunnelled(random, 0);
+            samples::framed(random, &packet)
+        }) {
+            let matched = |trial: &Trial| trial.decide(&packet, packet.len()).unwrap().matched;
+            let expected = parts.iter().all(matched);
+            assert_eq!(matched(&together), expected, "{packet:02x?}");
+            matches += usize::from(expected);
+        }
+        assert!(matches > 50, "only {matches} matches");
+    }
+}
+
+#[test]
 fn a_long_expression_is_taken() {
     if !kernel("a_long_expression_is_taken") {
         return;
@@ -195,7 +261,7 @@ fn a_long_expression_is_taken() {
         LinkType::Ethernet,
     )
     .unwrap();
-    eprintln!("{} classic", filter.classic()[0].instructions().len());
+    eprintln!("{} classic", filter.classic()[0].1.instructions().len());
     load(filter.program(EPILOGUE), "150 terms");
 }
 
@@ -209,7 +275,7 @@ fn a_program_that_the_verifier_refuses_is_reported_with_its_last_lines() {
         .program(EPILOGUE);
     // Without its first instruction the program reads a register that nothing has written.
     program.insns[0] = program.insns[1];
-    let error = Trial::load(program).unwrap_err().to_string();
+    let error = Trial::load(program, None).unwrap_err().to_string();
     assert!(error.contains("captured_filter"), "{error}");
     assert!(error.contains("R6 !read_ok"), "{error}");
 }

@@ -1,0 +1,403 @@
+//! Targets: sets of addresses and ports beside the expression, in maps that change while the capture
+//! runs.
+//!
+//! A host target means what `host` and `net` mean in an expression, a port target what `port` means
+//! (TCP, UDP and SCTP; not fragments past the first; IPv6 without extension headers), also behind up
+//! to two VLAN tags in the bytes or one beside them. A packet matches if it has one of the hosts and
+//! one of the ports.
+
+use std::{collections::BTreeSet, io, os::fd::AsFd as _, os::fd::BorrowedFd};
+
+use aya_obj::generated::bpf_map_type::{
+    self, BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_LPM_TRIE,
+};
+use ipnet::IpNet;
+
+use super::{
+    build::{Builder, Mark},
+    insn::{Cond, Size},
+    interpret::{Fault, Maps},
+    ir::{Fragment, Op, Verdict},
+    program::MapRef,
+};
+use crate::{
+    kernel::map::{MapSpec, RawMap},
+    pipeline::packet::LinkType,
+};
+
+/// Most addresses, and most prefixes, of each IP version.
+pub const MAX_TARGETS: u32 = 65_536;
+
+/// Bits of the shape: which tries are worth a look.
+const HAS_NETWORKS4: u32 = 1;
+const HAS_NETWORKS6: u32 = 2;
+const BPF_F_NO_PREALLOC: u32 = 1;
+
+/// Hosts and ports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TargetSet {
+    /// Addresses and prefixes. `None` leaves hosts free; an empty set matches nothing.
+    pub hosts: Option<Vec<IpNet>>,
+    /// Ports. `None` leaves ports free; an empty set matches nothing.
+    pub ports: Option<Vec<u16>>,
+}
+
+/// Which targets a filter has; this much is in its program and stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TargetKinds {
+    /// Hosts.
+    pub hosts: bool,
+    /// Ports.
+    pub ports: bool,
+}
+
+impl TargetSet {
+    /// Which kinds it has.
+    #[must_use]
+    pub const fn kinds(&self) -> TargetKinds {
+        TargetKinds {
+            hosts: self.hosts.is_some(),
+            ports: self.ports.is_some(),
+        }
+    }
+}
+
+/// The targets' maps.
+#[derive(Debug)]
+pub struct TargetMaps {
+    kinds: TargetKinds,
+    hosts: BTreeSet<IpNet>,
+    ports: BTreeSet<u16>,
+    hosts4: RawMap,
+    hosts6: RawMap,
+    networks4: RawMap,
+    networks6: RawMap,
+    bitmap: RawMap,
+    shape: RawMap,
+}
+
+/// Targets could not be put into their maps.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The kernel refused.
+    #[error("the targets' map {} could not be {doing}: {source}", .map.name())]
+    Map {
+        /// Which map.
+        map: MapRef,
+        /// What was tried.
+        doing: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Too many.
+    #[error("host {0}: there are {MAX_TARGETS} targets of its kind already, the most there can be")]
+    Full(IpNet),
+    /// Hosts or ports where the filter has none, or the reverse.
+    #[error(
+        "the running filter {} targets for {what}, the new set {}; start a new capture",
+        has(*.running), has(!*.running)
+    )]
+    Kinds {
+        /// Hosts or ports.
+        what: &'static str,
+        /// Whether the filter has them.
+        running: bool,
+    },
+}
+
+const fn has(has: bool) -> &'static str {
+    if has { "has" } else { "has no" }
+}
+
+impl TargetMaps {
+    /// Makes the maps. Which kinds of targets there are cannot change afterwards. Needs CAP_BPF.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, or a set too large.
+    pub fn create(set: &TargetSet) -> Result<Self, TargetError> {
+        let mut maps = Self {
+            kinds: set.kinds(),
+            hosts: BTreeSet::new(),
+            ports: BTreeSet::new(),
+            hosts4: create(MapRef::Hosts4, BPF_MAP_TYPE_HASH, 4, 1, MAX_TARGETS)?,
+            hosts6: create(MapRef::Hosts6, BPF_MAP_TYPE_HASH, 16, 1, MAX_TARGETS)?,
+            networks4: create(MapRef::Networks4, BPF_MAP_TYPE_LPM_TRIE, 8, 1, MAX_TARGETS)?,
+            networks6: create(MapRef::Networks6, BPF_MAP_TYPE_LPM_TRIE, 20, 1, MAX_TARGETS)?,
+            bitmap: create(MapRef::Ports, BPF_MAP_TYPE_ARRAY, 4, 8, 1024)?,
+            shape: create(MapRef::Shape, BPF_MAP_TYPE_ARRAY, 4, 4, 1)?,
+        };
+        maps.update(set)?;
+        Ok(maps)
+    }
+
+    /// Which kinds of targets the filter has to look for.
+    #[must_use]
+    pub const fn kinds(&self) -> TargetKinds {
+        self.kinds
+    }
+
+    /// Replaces the targets. The new ones are there before the old ones go, so that a packet of a
+    /// target that stays is never missed.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, or a set too large or of other kinds. After an error some of the new
+    /// targets may be there beside all of the old ones.
+    pub fn update(&mut self, set: &TargetSet) -> Result<(), TargetError> {
+        for (what, running, new) in [
+            ("hosts", self.kinds.hosts, set.hosts.is_some()),
+            ("ports", self.kinds.ports, set.ports.is_some()),
+        ] {
+            if running != new {
+                return Err(TargetError::Kinds { what, running });
+            }
+        }
+        let hosts: BTreeSet<IpNet> = set.hosts.iter().flatten().map(IpNet::trunc).collect();
+        self.set_shape(shape(&hosts) | shape(&self.hosts))?;
+        for host in hosts.difference(&self.hosts) {
+            let (map, key) = key(host);
+            self.map(map)
+                .set(&key, &[1])
+                .map_err(|source| match source.raw_os_error() {
+                    Some(libc::E2BIG | libc::ENOSPC) => TargetError::Full(*host),
+                    _ => failed(map, "filled", source),
+                })?;
+        }
+        for host in self.hosts.difference(&hosts) {
+            let (map, key) = key(host);
+            match self.map(map).remove(&key) {
+                Err(error) if error.raw_os_error() != Some(libc::ENOENT) => {
+                    return Err(failed(map, "emptied", error));
+                }
+                _ => {}
+            }
+        }
+        self.set_shape(shape(&hosts))?;
+        self.hosts = hosts;
+
+        let ports: BTreeSet<u16> = set.ports.iter().flatten().copied().collect();
+        let changed: BTreeSet<u16> = ports
+            .symmetric_difference(&self.ports)
+            .map(|port| port / 64)
+            .collect();
+        for word in changed {
+            let bits = ports
+                .range(word * 64..=word * 64 + 63)
+                .fold(0_u64, |bits, port| bits | 1 << (port % 64));
+            self.bitmap
+                .set(&u32::from(word).to_ne_bytes(), &bits.to_ne_bytes())
+                .map_err(|source| failed(MapRef::Ports, "filled", source))?;
+        }
+        self.ports = ports;
+        Ok(())
+    }
+
+    fn set_shape(&self, shape: u32) -> Result<(), TargetError> {
+        self.shape
+            .set(&0_u32.to_ne_bytes(), &shape.to_ne_bytes())
+            .map_err(|source| failed(MapRef::Shape, "filled", source))
+    }
+
+    const fn map(&self, map: MapRef) -> &RawMap {
+        match map {
+            MapRef::Hosts4 => &self.hosts4,
+            MapRef::Hosts6 => &self.hosts6,
+            MapRef::Networks4 => &self.networks4,
+            MapRef::Networks6 => &self.networks6,
+            MapRef::Ports => &self.bitmap,
+            MapRef::Shape | MapRef::Counters | MapRef::Programs => &self.shape,
+        }
+    }
+
+    /// The map's descriptor; `None` for one that is not the targets'.
+    pub(super) fn descriptor(&self, map: MapRef) -> Option<BorrowedFd<'_>> {
+        match map {
+            MapRef::Counters | MapRef::Programs => None,
+            map => Some(self.map(map).as_fd()),
+        }
+    }
+}
+
+impl Maps for TargetMaps {
+    fn lookup(&self, map: MapRef, key: &[u8; 20]) -> Result<Option<u64>, Fault> {
+        if self.descriptor(map).is_none() {
+            return Err(Fault::Map(map));
+        }
+        let map_of = self.map(map);
+        match map_of.get(&key[..map_of.key_size()]) {
+            Ok(value) => {
+                let mut bytes = [0; 8];
+                bytes[..value.len()].copy_from_slice(&value);
+                Ok(Some(u64::from_le_bytes(bytes)))
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+            Err(_) => Err(Fault::Map(map)),
+        }
+    }
+}
+
+fn create(
+    map: MapRef,
+    kind: bpf_map_type,
+    key_size: usize,
+    value_size: usize,
+    max_entries: u32,
+) -> Result<RawMap, TargetError> {
+    let flags = if matches!(kind, BPF_MAP_TYPE_ARRAY) {
+        0
+    } else {
+        BPF_F_NO_PREALLOC
+    };
+    RawMap::create(MapSpec {
+        name: map.name(),
+        kind,
+        key_size,
+        value_size,
+        max_entries,
+        flags,
+    })
+    .map_err(|source| failed(map, "made", source))
+}
+
+const fn failed(map: MapRef, doing: &'static str, source: io::Error) -> TargetError {
+    TargetError::Map { map, doing, source }
+}
+
+/// Single addresses go into hash maps, whose lookup takes as long in a large one as in a small one.
+fn key(host: &IpNet) -> (MapRef, Vec<u8>) {
+    let prefix = u32::from(host.prefix_len()).to_ne_bytes();
+    let with_prefix = |address: &[u8]| [&prefix[..], address].concat();
+    match host {
+        IpNet::V4(net) if net.prefix_len() == 32 => (MapRef::Hosts4, net.addr().octets().into()),
+        IpNet::V6(net) if net.prefix_len() == 128 => (MapRef::Hosts6, net.addr().octets().into()),
+        IpNet::V4(net) => (MapRef::Networks4, with_prefix(&net.addr().octets())),
+        IpNet::V6(net) => (MapRef::Networks6, with_prefix(&net.addr().octets())),
+    }
+}
+
+fn shape(hosts: &BTreeSet<IpNet>) -> u32 {
+    hosts.iter().fold(0, |shape, host| match key(host).0 {
+        MapRef::Networks4 => shape | HAS_NETWORKS4,
+        MapRef::Networks6 => shape | HAS_NETWORKS6,
+        _ => shape,
+    })
+}
+
+/// The fragment that looks for targets.
+pub(super) fn look(kinds: TargetKinds, link_type: LinkType) -> Fragment {
+    let mut builder = Builder::default();
+    let (none, matched) = (builder.mark(), builder.mark());
+    let carried = builder.link_layer(link_type);
+
+    builder.bind(carried.ipv4);
+    if kinds.hosts {
+        addresses(&mut builder, &IPV4, none);
+    }
+    if kinds.ports {
+        let transport = transport(&mut builder, 9);
+        builder.verdict(Verdict::NoMatch);
+        builder.bind(transport);
+        builder.load(Size::Half, 6);
+        builder.branch(Cond::Set, 0x1fff, none);
+        builder.past_ipv4_header();
+        ports(&mut builder, 0, matched);
+        builder.verdict(Verdict::NoMatch);
+    } else {
+        builder.verdict(Verdict::Match);
+    }
+
+    builder.bind(carried.ipv6);
+    if kinds.hosts {
+        addresses(&mut builder, &IPV6, none);
+    }
+    if kinds.ports {
+        let transport = transport(&mut builder, 6);
+        builder.verdict(Verdict::NoMatch);
+        builder.bind(transport);
+        ports(&mut builder, 40, matched);
+        builder.verdict(Verdict::NoMatch);
+    } else {
+        builder.verdict(Verdict::Match);
+    }
+
+    builder.bind(carried.arp);
+    if kinds.hosts && !kinds.ports {
+        addresses(&mut builder, &ARP, none);
+        builder.verdict(Verdict::Match);
+    }
+    builder.bind(none);
+    builder.verdict(Verdict::NoMatch);
+    builder.bind(matched);
+    builder.verdict(Verdict::Match);
+    builder.finish()
+}
+
+/// Where a protocol has its addresses, and which maps have them.
+struct Layout {
+    addresses: [u32; 2],
+    words: u8,
+    hosts: MapRef,
+    networks: MapRef,
+    has_networks: u32,
+}
+
+const IPV4: Layout = Layout {
+    addresses: [12, 16],
+    words: 1,
+    hosts: MapRef::Hosts4,
+    networks: MapRef::Networks4,
+    has_networks: HAS_NETWORKS4,
+};
+const IPV6: Layout = Layout {
+    addresses: [8, 24],
+    words: 4,
+    hosts: MapRef::Hosts6,
+    networks: MapRef::Networks6,
+    has_networks: HAS_NETWORKS6,
+};
+const ARP: Layout = Layout {
+    addresses: [14, 24],
+    ..IPV4
+};
+
+/// Goes on if either address is a target.
+fn addresses(builder: &mut Builder, layout: &Layout, none: Mark) {
+    let found = builder.mark();
+    for map in [layout.hosts, layout.networks] {
+        if map == layout.networks {
+            builder.push(Op::LoadCell(MapRef::Shape));
+            builder.require(Cond::Set, layout.has_networks, none);
+        }
+        for address in layout.addresses {
+            for word in 0..layout.words {
+                builder.load(Size::Word, address + 4 * u32::from(word));
+                builder.push(Op::Key(word));
+            }
+            builder.lookup(map, layout.words, found);
+        }
+    }
+    builder.push(Op::Jump(none.index()));
+    builder.bind(found);
+}
+
+/// Jumps to the mark it gives if the protocol at `offset` has ports.
+fn transport(builder: &mut Builder, offset: u32) -> Mark {
+    let has_ports = builder.mark();
+    builder.load(Size::Byte, offset);
+    for protocol in [6, 17, 132] {
+        builder.branch(Cond::Eq, protocol, has_ports);
+    }
+    has_ports
+}
+
+/// Jumps to `matched` if either port at `offset` is a target.
+fn ports(builder: &mut Builder, offset: u32, matched: Mark) {
+    for port in [offset, offset + 2] {
+        builder.load(Size::Half, port);
+        builder.bit(MapRef::Ports, matched);
+    }
+}
+
+#[cfg(test)]
+mod tests;
