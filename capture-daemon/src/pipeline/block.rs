@@ -1,9 +1,13 @@
 //! Blocks: what goes from the drain thread to the writer, and the pool that bounds how many there
 //! are.
 
-use std::fs::File;
-
-use crossbeam_channel::{Receiver, Sender, bounded};
+use std::{
+    fs::File,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use super::{
     buffer::AlignedBuffer,
@@ -75,7 +79,7 @@ impl Block {
     }
 
     /// Makes it fit for the next use.
-    pub(crate) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.buffer.clear();
         self.start = 0;
         self.overlap = 0;
@@ -96,12 +100,46 @@ impl Block {
     }
 }
 
-/// All blocks of a capture, free.
-pub(crate) fn pool(count: usize, size: usize) -> (Sender<Box<Block>>, Receiver<Box<Block>>) {
-    let (give, take) = bounded(count);
-    for _ in 0..count {
-        // There is room for each of them.
-        let _ = give.try_send(Box::new(Block::new(size)));
+type Boxes = Vec<Box<Block>>;
+
+/// The blocks of a capture that are free. The one given back last is taken first: its memory is
+/// most likely still in a cache, and memory that was never needed is never touched.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    blocks: Mutex<Boxes>,
+    /// How many there are at least; asked for each packet, so without the lock.
+    count: AtomicUsize,
+}
+
+impl Pool {
+    pub(crate) fn new(count: usize, size: usize) -> Self {
+        let blocks = (0..count).map(|_| Box::new(Block::new(size))).collect();
+        Self {
+            blocks: Mutex::new(blocks),
+            count: AtomicUsize::new(count),
+        }
     }
-    (give, take)
+
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn take(&self) -> Option<Box<Block>> {
+        let mut blocks = self.lock();
+        let block = blocks.pop();
+        self.count.store(blocks.len(), Ordering::Release);
+        block
+    }
+
+    pub(crate) fn give(&self, mut block: Box<Block>) {
+        block.clear();
+        let mut blocks = self.lock();
+        blocks.push(block);
+        self.count.store(blocks.len(), Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Boxes> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

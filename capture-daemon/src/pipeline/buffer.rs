@@ -1,10 +1,15 @@
 //! Memory that a file can be written from without a copy.
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
+
+use super::system;
 
 /// What `O_DIRECT` asks of addresses, offsets and lengths: the page size, which no file system on
 /// the supported machines exceeds (open(2), "NOTES, `O_DIRECT`").
 pub(crate) const ALIGNMENT: usize = 4096;
+
+/// A block that begins where a huge page can is handed to the disk in few large pieces.
+const HUGE_PAGE: usize = 2 << 20;
 
 /// Bytes at an address that is a multiple of [`ALIGNMENT`], of a size fixed when made: it never
 /// moves and never grows.
@@ -19,10 +24,16 @@ impl AlignedBuffer {
     /// from the system as it is first written.
     pub(crate) fn new(size: usize) -> Self {
         let size = size.next_multiple_of(ALIGNMENT);
-        let mut bytes = BytesMut::with_capacity(size + ALIGNMENT);
-        let skip = bytes.as_ptr().align_offset(ALIGNMENT);
-        bytes.resize(skip, 0);
-        bytes.advance(skip);
+        let alignment = if size < HUGE_PAGE {
+            ALIGNMENT
+        } else {
+            HUGE_PAGE
+        };
+        let mut bytes = BytesMut::with_capacity(size + alignment);
+        let skip = bytes.as_ptr().align_offset(alignment);
+        // What is in front is given up without being touched.
+        let mut bytes = bytes.split_off(skip);
+        system::use_huge_pages(&mut bytes.spare_capacity_mut()[..size]);
         Self { bytes, size }
     }
 

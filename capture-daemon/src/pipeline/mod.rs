@@ -8,7 +8,7 @@ mod compress;
 mod digest;
 mod directory;
 pub mod drain;
-mod encode;
+pub mod encode;
 mod file;
 mod lane;
 pub mod manifest;

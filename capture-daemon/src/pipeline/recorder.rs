@@ -179,7 +179,7 @@ impl Recorder {
     /// Every block is on its way to the disk: the next packet that needs one is discarded.
     #[must_use]
     pub fn is_backlogged(&self) -> bool {
-        self.threads.free.is_empty()
+        self.threads.pool.count() == 0 && !self.tally.failed()
     }
 
     /// To be called at least every 100 ms, with the time in UTC nanoseconds: passes on what has
@@ -216,7 +216,7 @@ impl Recorder {
             let lane = &self.lanes[index];
             if lane.fresh() > 0
                 && lane.sealed.elapsed() >= FLUSH_AFTER
-                && !self.threads.free.is_empty()
+                && self.threads.pool.count() > 0
             {
                 self.seal(index, true);
             }

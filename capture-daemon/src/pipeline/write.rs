@@ -12,7 +12,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{
-    block::{Block, FileHead},
+    block::{Block, FileHead, Pool},
     buffer::{ALIGNMENT, AlignedBuffer},
     catalog::{Closed, Task},
     digest::{Follow, Growth},
@@ -56,7 +56,7 @@ impl FileSize {
 pub(crate) struct Writer {
     pub(crate) directory: Arc<Directory>,
     pub(crate) inbox: Receiver<Box<Block>>,
-    pub(crate) free: Sender<Box<Block>>,
+    pub(crate) pool: Arc<Pool>,
     pub(crate) catalog: Sender<Task>,
     /// Where files are named whose digest is wanted.
     pub(crate) digester: Option<Sender<Follow>>,
@@ -80,10 +80,8 @@ impl Writer {
             while let Some(mut block) = early.remove(&next) {
                 next += 1;
                 self.take(&mut lanes, &mut block);
-                block.clear();
                 self.progress.dequeue();
-                // The pool has room for all blocks; when nobody takes from it, the capture is over.
-                let _ = self.free.try_send(block);
+                self.pool.give(block);
             }
         }
         if self.tally.failed() {

@@ -10,11 +10,12 @@ use super::{buffer::AlignedBuffer, packet::Packet};
 use crate::spec::Format;
 
 /// Takes the bytes of a file in order.
-pub(crate) trait Sink {
+pub trait Sink {
+    /// Appends them.
     fn put(&mut self, bytes: &[u8]);
 }
 
-/// For callers that made sure of the room.
+/// For callers that made sure of the room: what does not fit is left out.
 impl Sink for AlignedBuffer {
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
@@ -41,7 +42,7 @@ fn words<const WORDS: usize, const BYTES: usize>(words: [u32; WORDS]) -> [u8; BY
 
 /// Bytes that [`packet`] puts for so many captured bytes.
 #[inline]
-pub(crate) const fn packet_length(format: Format, captured: usize) -> usize {
+pub const fn packet_length(format: Format, captured: usize) -> usize {
     match format {
         Format::Pcapng => pcapng::packet_length(captured),
         Format::Pcap => pcap::packet_length(captured),
@@ -50,7 +51,7 @@ pub(crate) const fn packet_length(format: Format, captured: usize) -> usize {
 
 /// Puts one packet.
 #[inline]
-pub(crate) fn packet(format: Format, packet: &Packet<'_>, sink: &mut impl Sink) {
+pub fn packet(format: Format, packet: &Packet<'_>, sink: &mut impl Sink) {
     match format {
         Format::Pcapng => pcapng::packet(packet, sink),
         Format::Pcap => pcap::packet(packet, sink),

@@ -91,7 +91,7 @@ impl Recorder {
         opened: u64,
         file: Option<std::fs::File>,
     ) -> bool {
-        if self.threads.free.is_empty() {
+        if self.threads.pool.count() == 0 {
             return false;
         }
         let sequence = self.next_file;
@@ -227,7 +227,7 @@ impl Recorder {
     /// Makes sure of a block, and of as many more as `length` bytes take beyond it.
     pub(super) fn ensure_blocks(&mut self, index: usize, length: usize) -> bool {
         if self.lanes[index].block.is_none() {
-            if self.threads.free.is_empty() {
+            if self.threads.pool.count() == 0 {
                 return false;
             }
             self.take_block(index);
@@ -238,14 +238,14 @@ impl Recorder {
         }
         // Compressed blocks end with a packet: each is a checkpoint.
         if self.streaming != Compression::None && self.lanes[index].fresh() > 0 {
-            if self.threads.free.len() < 1 + length.saturating_sub(1) / self.capacity {
+            if self.threads.pool.count() < 1 + length.saturating_sub(1) / self.capacity {
                 return false;
             }
             self.seal(index, false);
             self.take_block(index);
             return true;
         }
-        self.threads.free.len() >= (length - room).div_ceil(self.capacity)
+        self.threads.pool.count() >= (length - room).div_ceil(self.capacity)
     }
 
     fn block_room(&self, index: usize) -> usize {
@@ -257,7 +257,7 @@ impl Recorder {
 
     /// Begins the lane's next block; callers made sure that one is free.
     fn take_block(&mut self, index: usize) {
-        let Ok(mut block) = self.threads.free.try_recv() else {
+        let Some(mut block) = self.threads.pool.take() else {
             return;
         };
         let lane = &mut self.lanes[index];

@@ -10,11 +10,11 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 
 use super::{
     super::{
-        block::{self, Block},
+        block::{Block, Pool},
         book::Book,
         buffer::{ALIGNMENT, AlignedBuffer},
         catalog::{Catalog, Task},
@@ -78,7 +78,7 @@ impl Layout {
 /// The threads and what leads to them.
 pub(super) struct Threads {
     /// Blocks that can be filled.
-    pub(super) free: Receiver<Box<Block>>,
+    pub(super) pool: Arc<Pool>,
     filled: Option<Sender<Box<Block>>>,
     to_catalog: Sender<Task>,
     workers: Vec<JoinHandle<()>>,
@@ -105,7 +105,7 @@ impl Threads {
         shared: &Shared,
         book: Book,
     ) -> Result<Self, RecorderError> {
-        let (give_back, free) = block::pool(layout.blocks, layout.size);
+        let pool = Arc::new(Pool::new(layout.blocks, layout.size));
         let (to_writer, writer_inbox) = bounded(layout.blocks);
         let (to_workers, workers_inbox) = bounded(layout.blocks);
         /// Files that wait to be finished; each holds a descriptor.
@@ -163,7 +163,7 @@ impl Threads {
         let writer = Writer {
             directory: Arc::clone(&shared.directory),
             inbox: writer_inbox,
-            free: give_back,
+            pool: Arc::clone(&pool),
             catalog: to_catalog.clone(),
             digester,
             tally: Arc::clone(&shared.tally),
@@ -190,7 +190,7 @@ impl Threads {
             to_workers
         };
         Ok(Self {
-            free,
+            pool,
             filled: Some(filled),
             to_catalog,
             workers,

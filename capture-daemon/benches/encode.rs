@@ -1,0 +1,121 @@
+//! What it costs to encode a packet: own code against `pcap-file`, both into memory that is used
+//! again. `cargo bench -p capture-daemon --bench encode`
+
+use std::{borrow::Cow, hint::black_box, time::Duration, time::Instant};
+
+use capture_daemon::{
+    pipeline::{
+        encode,
+        packet::{InterfaceId, Packet, Way},
+    },
+    spec::Format,
+};
+use pcap_file::{
+    DataLink, Endianness, TsResolution,
+    pcap::{PcapHeader, PcapPacket, PcapWriter},
+    pcapng::{
+        PcapNgWriter,
+        blocks::{
+            enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption},
+            interface_description::InterfaceDescriptionBlock,
+        },
+    },
+};
+
+/// As much as a block of the recorder holds: it stays out of the nearest caches.
+const MEMORY: usize = 4 << 20;
+const TIMESTAMP: u64 = 1_767_225_600_123_456_789;
+
+fn main() {
+    println!("ns per packet          own   pcap-file");
+    for format in [Format::Pcapng, Format::Pcap] {
+        for length in [64, 512, 1514] {
+            let bytes = vec![0x5a; length];
+            let own = own(format, &bytes);
+            let library = match format {
+                Format::Pcapng => library_pcapng(&bytes),
+                Format::Pcap => library_pcap(&bytes),
+            };
+            println!("{format:?} {length:>5} bytes {own:>10.1} {library:>10.1}");
+        }
+    }
+}
+
+/// The best of several runs, in nanoseconds for each packet.
+fn measure(packets: usize, mut run: impl FnMut()) -> f64 {
+    const RUNS: u32 = 60;
+    (0..RUNS)
+        .map(|_| {
+            let begun = Instant::now();
+            run();
+            begun.elapsed()
+        })
+        .min()
+        .unwrap_or(Duration::ZERO)
+        .as_nanos() as f64
+        / packets as f64
+}
+
+fn own(format: Format, bytes: &[u8]) -> f64 {
+    let packets = MEMORY / encode::packet_length(format, bytes.len());
+    let mut memory = Vec::with_capacity(MEMORY);
+    measure(packets, || {
+        memory.clear();
+        for number in 0..packets {
+            let packet = Packet {
+                timestamp: TIMESTAMP + number as u64,
+                interface: InterfaceId(0),
+                way: Way::In,
+                packet_type: 0,
+                original_length: bytes.len() as u32,
+                bytes: black_box(bytes),
+            };
+            encode::packet(format, &packet, &mut memory);
+        }
+        black_box(&memory);
+    })
+}
+
+fn library_pcapng(bytes: &[u8]) -> f64 {
+    let packets = MEMORY / encode::packet_length(Format::Pcapng, bytes.len());
+    let memory = Vec::with_capacity(MEMORY + 4096);
+    let mut writer = PcapNgWriter::with_endianness(memory, Endianness::native()).expect("memory");
+    let interface = InterfaceDescriptionBlock::new(DataLink::ETHERNET, 0);
+    writer.write_pcapng_block(interface).expect("memory");
+    measure(packets, || {
+        writer.get_mut().clear();
+        for number in 0..packets {
+            let packet = EnhancedPacketBlock {
+                interface_id: 0,
+                timestamp: Duration::from_nanos(TIMESTAMP + number as u64),
+                original_len: bytes.len() as u32,
+                data: Cow::Borrowed(black_box(bytes)),
+                options: vec![EnhancedPacketOption::Flags(0b101)],
+            };
+            writer.write_pcapng_block(packet).expect("memory");
+        }
+        black_box(writer.get_ref());
+    })
+}
+
+fn library_pcap(bytes: &[u8]) -> f64 {
+    let packets = MEMORY / encode::packet_length(Format::Pcap, bytes.len());
+    let header = PcapHeader {
+        ts_resolution: TsResolution::NanoSecond,
+        endianness: Endianness::native(),
+        ..PcapHeader::default()
+    };
+    measure(packets, || {
+        let memory = Vec::with_capacity(MEMORY + 4096);
+        let mut writer = PcapWriter::with_header(memory, header).expect("memory");
+        for number in 0..packets {
+            let packet = PcapPacket {
+                timestamp: Duration::from_nanos(TIMESTAMP + number as u64),
+                orig_len: bytes.len() as u32,
+                data: Cow::Borrowed(black_box(bytes)),
+            };
+            writer.write_packet(&packet).expect("memory");
+        }
+        black_box(writer.into_writer());
+    })
+}
