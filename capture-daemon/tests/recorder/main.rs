@@ -1,6 +1,9 @@
 //! The recorder from its packets to its files, without a kernel program: what goes in must be what
 //! `pcap-file`, tcpdump and tshark read.
 
+mod bad_days;
+mod keeping;
+mod mounts;
 mod readers;
 mod rotation;
 mod support;
