@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
+mod filter;
 mod live;
 mod record;
 mod signals;
@@ -31,6 +32,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Record(Box<record::RecordArgs>),
+    Filter(filter::FilterCommand),
 }
 
 impl Cli {
@@ -39,6 +41,7 @@ impl Cli {
         start_log(&self.log)?;
         match self.command {
             Command::Record(arguments) => record::run(*arguments),
+            Command::Filter(command) => filter::run(&command),
         }
     }
 }

@@ -98,6 +98,16 @@ pub(super) fn dlt(link_type: LinkType) -> Result<Linktype, FilterError> {
     }
 }
 
+/// The link type that captures have, if it is one of those.
+pub(super) fn link_type(wanted: Linktype) -> Result<Option<LinkType>, FilterError> {
+    for link_type in LinkType::ALL {
+        if dlt(link_type)? == wanted {
+            return Ok(Some(link_type));
+        }
+    }
+    Ok(None)
+}
+
 /// A link type by libpcap's name.
 pub(super) fn named(name: &str) -> Result<Linktype, FilterError> {
     Linktype::from_name(name).map_err(|_| FilterError::LinkType(name.to_owned()))
@@ -144,17 +154,15 @@ pub(super) fn compile_for(
 /// [`compile`]; an expression that only other link types have matches nothing.
 pub(super) fn compile_or_nothing(
     expression: &str,
-    link_type: LinkType,
+    link_type: Linktype,
 ) -> Result<ClassicProgram, FilterError> {
-    let error = match compile(expression, link_type) {
+    let error = match compile_for(expression, link_type) {
         Err(error @ (FilterError::Never | FilterError::Invalid { .. })) => error,
         other => return other,
     };
-    for other in LinkType::ALL
-        .into_iter()
-        .filter(|other| *other != link_type)
-    {
-        if compile(expression, other).is_ok() {
+    for other in LinkType::ALL {
+        let other = dlt(other)?;
+        if other != link_type && compile_for(expression, other).is_ok() {
             return Ok(ClassicProgram::nothing());
         }
     }

@@ -13,6 +13,8 @@ mod assemble;
 mod build;
 pub mod classic;
 mod compile;
+mod explain;
+mod file;
 mod insn;
 pub mod interpret;
 mod ir;
@@ -33,6 +35,8 @@ pub use compile::{
     FilterError, MAX_EXPRESSION_BYTES, MAX_EXPRESSION_DEPTH, MAX_EXPRESSION_WORDS,
     MAX_UNOPTIMIZED_INSTRUCTIONS, Place, compile,
 };
+pub use explain::explain;
+pub use file::{FileError, Tally, try_on_file};
 pub use insn::BpfInsn;
 pub use load::{FilterMaps, load};
 pub use program::{Counting, Epilogue, MapRef, Origin, Part, Program};
@@ -43,6 +47,7 @@ pub use tunnel::{Tunnel, TunnelError, TunnelProtocol};
 
 use crate::pipeline::packet::LinkType;
 use ir::Fragment;
+use pcap::Linktype;
 use translate::Stages;
 
 /// Which packets a capture takes.
@@ -98,17 +103,31 @@ impl Filter {
     ///
     /// What is wrong with the expression, and where.
     pub fn compile(spec: &FilterSpec, link_type: LinkType) -> Result<Self, FilterError> {
+        Self::compile_for(spec, compile::dlt(link_type)?)
+    }
+
+    /// [`Filter::compile`] for a link type by libpcap's name: `EN10MB`, `RAW`, `LINUX_SLL2`, ...
+    /// Targets and tunnels are found on Ethernet and raw IP only.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the expression, and where.
+    pub fn compile_named(spec: &FilterSpec, name: &str) -> Result<Self, FilterError> {
+        Self::compile_for(spec, compile::named(name)?)
+    }
+
+    fn compile_for(spec: &FilterSpec, dlt: Linktype) -> Result<Self, FilterError> {
         let mut filter = Self {
             stages: Stages::default(),
             classic: Vec::new(),
             tagged: None,
         };
         if let Some(expression) = &spec.expression {
-            filter.push(compile::compile_or_nothing(expression, link_type)?)?;
-            if link_type == LinkType::Ethernet
+            filter.push(compile::compile_or_nothing(expression, dlt)?)?;
+            if dlt == Linktype::ETHERNET
                 && let Some(beside) = vlan::beside(expression)
             {
-                let program = match compile::compile_or_nothing(&beside, link_type) {
+                let program = match compile::compile_or_nothing(&beside, dlt) {
                     Err(FilterError::Never) => ClassicProgram::nothing(),
                     program => program?,
                 };
@@ -116,6 +135,13 @@ impl Filter {
                 filter.tagged = Some(program);
             }
         }
+        if spec.targets == TargetKinds::default() && spec.inner.is_none() {
+            return Ok(filter);
+        }
+        let Some(link_type) = compile::link_type(dlt)? else {
+            filter.push(ClassicProgram::nothing())?;
+            return Ok(filter);
+        };
         if spec.targets != TargetKinds::default() {
             filter.append(targets::look(spec.targets, link_type));
         }
@@ -128,7 +154,7 @@ impl Filter {
             filter.append(tunnel::enter(tunnels, link_type));
             filter.push(compile::compile_or_nothing(
                 &inner.expression,
-                LinkType::Ethernet,
+                Linktype::ETHERNET,
             )?)?;
         }
         Ok(filter)

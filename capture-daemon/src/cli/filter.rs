@@ -1,0 +1,177 @@
+//! `captured filter`: what a filter is, and what it would do.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use ipnet::IpNet;
+
+use super::summary::Style;
+use crate::{
+    filter::{
+        Counting, Epilogue, Filter, FilterSpec, InnerSpec, TargetSet, Tunnel, explain, try_on_file,
+    },
+    pipeline::packet::Way,
+};
+
+/// Looks at a filter without recording.
+#[derive(Debug, Args)]
+pub(super) struct FilterCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Says whether a filter is valid, or where it is wrong, and how long its programs are.
+    Check(Look),
+    /// Shows the classic BPF and the eBPF that a filter becomes, side by side.
+    Explain(Look),
+    /// Counts the packets of a capture file that match: decided by the program that would be attached,
+    /// run by the kernel.
+    Test(Test),
+}
+
+/// A filter's parts. A packet has to pass all that are given.
+#[derive(Debug, Args)]
+pub(super) struct FilterArgs {
+    /// A pcap-filter(7) expression as for tcpdump.
+    #[arg(value_name = "EXPRESSION")]
+    expression: Vec<String>,
+
+    /// Only packets from or to this address or prefix; may be given up to 65,536 times.
+    #[arg(long, value_name = "ADDRESS|CIDR", value_parser = host)]
+    host: Vec<IpNet>,
+
+    /// Only TCP, UDP and SCTP packets from or to this port; may be given more than once.
+    #[arg(long, value_name = "N")]
+    port: Vec<u16>,
+
+    /// A pcap-filter(7) expression about the Ethernet frame inside a tunnel.
+    #[arg(long, value_name = "EXPRESSION")]
+    inner: Option<String>,
+
+    /// The tunnel that --inner looks into: vxlan or geneve, on any port or on the one given; may be
+    /// given more than once [default: both, on any port].
+    #[arg(long, value_name = "PROTOCOL[:PORT]", requires = "inner")]
+    tunnel: Vec<Tunnel>,
+}
+
+#[derive(Debug, Args)]
+struct Look {
+    #[command(flatten)]
+    filter: FilterArgs,
+
+    /// Link type to compile for, by libpcap's name [default: EN10MB and RAW to check, EN10MB to
+    /// explain].
+    #[arg(long, value_name = "NAME")]
+    linktype: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Test {
+    #[command(flatten)]
+    filter: FilterArgs,
+
+    /// A pcap or pcapng file, plain or compressed with gzip or zstd.
+    #[arg(long, value_name = "FILE")]
+    read: PathBuf,
+
+    /// Form of the result.
+    #[arg(long, value_enum, default_value_t = Style::Text)]
+    summary: Style,
+}
+
+impl FilterArgs {
+    /// The filter, and the targets that it begins with.
+    pub(super) fn filter(&self) -> (FilterSpec, TargetSet) {
+        let targets = TargetSet {
+            hosts: Some(self.host.clone()).filter(|hosts| !hosts.is_empty()),
+            ports: Some(self.port.clone()).filter(|ports| !ports.is_empty()),
+        };
+        let spec = FilterSpec {
+            expression: Some(self.expression.join(" ")).filter(|_| !self.expression.is_empty()),
+            targets: targets.kinds(),
+            inner: self.inner.clone().map(|expression| InnerSpec {
+                expression,
+                tunnels: self.tunnel.clone(),
+            }),
+        };
+        (spec, targets)
+    }
+}
+
+fn host(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
+        .map_err(|_| "give an IPv4 or IPv6 address, or one with a prefix length".to_owned())
+}
+
+pub(super) fn run(command: &FilterCommand) -> anyhow::Result<ExitCode> {
+    match &command.action {
+        Action::Check(look) => check(look),
+        Action::Explain(look) => {
+            let link_type = look.linktype.as_deref().unwrap_or("EN10MB");
+            let filter = Filter::compile_named(&look.filter.filter().0, link_type)?;
+            print!("{}", explain(&filter, &filter.program(EPILOGUE)));
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Test(test) => {
+            let (spec, targets) = test.filter.filter();
+            let tally = try_on_file(&spec, &targets, &test.read)
+                .with_context(|| test.read.display().to_string())?;
+            match test.summary {
+                Style::Json => println!("{}", serde_json::to_string(&tally)?),
+                Style::Text => {
+                    println!("{} of {} packets match", tally.matched, tally.packets);
+                    if tally.interpreted > 0 {
+                        println!(
+                            "{} of them the kernel's test run could not take; the same program was \
+                             interpreted for them",
+                            tally.interpreted
+                        );
+                    }
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// For counting instructions, any will do.
+const EPILOGUE: Epilogue = Epilogue {
+    counting: Counting::ByInterface,
+    index: 0,
+    way: Way::In,
+};
+
+fn check(look: &Look) -> anyhow::Result<ExitCode> {
+    let (spec, _) = look.filter.filter();
+    let link_types = match &look.linktype {
+        Some(name) => vec![name.as_str()],
+        None => vec!["EN10MB", "RAW"],
+    };
+    let filters = link_types
+        .into_iter()
+        .map(|name| Ok((name, Filter::compile_named(&spec, name)?)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    println!("valid");
+    for (name, filter) in filters {
+        if filter
+            .classic()
+            .iter()
+            .any(|(_, program)| program.matches_nothing())
+        {
+            println!("{name}: matches nothing, this link type does not have what it asks for");
+            continue;
+        }
+        let classic: usize = filter
+            .classic()
+            .iter()
+            .map(|(_, program)| program.instructions().len())
+            .sum();
+        let ebpf = filter.program(EPILOGUE).instructions().len();
+        println!("{name}: {classic} instructions of classic BPF, {ebpf} of eBPF");
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,103 @@
+//! A filter made readable: the classic BPF and the eBPF that it becomes, side by side.
+
+use std::fmt::Write as _;
+
+use super::{
+    Filter,
+    classic::{ClassicProgram, Listed},
+    program::{Origin, Part, Program},
+};
+
+/// Width of the left column.
+const LEFT: usize = 46;
+
+/// Explains a filter and one of its programs. Of the two ways to read a packet only the fast one is
+/// shown; the slow one does the same with a call of `bpf_skb_load_bytes` for each load.
+#[must_use]
+pub fn explain(filter: &Filter, program: &Program) -> String {
+    let mut text = String::new();
+    for tagged in [false, true] {
+        if tagged && filter.tagged().is_none() {
+            continue;
+        }
+        let title = match (tagged, filter.tagged().is_some()) {
+            (false, true) => "packets without a VLAN tag beside their bytes",
+            (true, _) => "packets with a VLAN tag beside their bytes",
+            (false, false) => "every packet",
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{title}");
+        side_by_side(&mut text, filter, program, tagged);
+    }
+    let slow = program.origins.iter().filter(|origin| origin.slow).count();
+    let _ = writeln!(
+        text,
+        "and {slow} instructions that do the same with bpf_skb_load_bytes, for packets with bytes \
+         outside their linear part"
+    );
+    text
+}
+
+fn side_by_side(text: &mut String, filter: &Filter, program: &Program, tagged: bool) {
+    let mut at = 0;
+    while at < program.insns.len() {
+        let origin = program.origins[at];
+        let end = at
+            + program.origins[at..]
+                .iter()
+                .take_while(|other| **other == origin)
+                .count();
+        if origin.tagged == tagged && !origin.slow {
+            let left = left(filter, origin);
+            for (line, index) in (at..end).enumerate() {
+                let left = if line == 0 { &left[..] } else { "" };
+                // The second slot of a 64-bit constant has nothing of its own to show.
+                if program.insns[index].code == 0 {
+                    continue;
+                }
+                let _ = write!(text, "  {left:LEFT$}| {index:5}: ");
+                let _ = match program.map_at(index) {
+                    Some(map) => {
+                        let dst = program.insns[index].dst().0;
+                        writeln!(text, "r{dst} = map {}", map.name())
+                    }
+                    None => writeln!(text, "{}", program.insns[index]),
+                };
+            }
+        }
+        at = end;
+    }
+}
+
+fn left(filter: &Filter, origin: Origin) -> String {
+    match origin.part {
+        Part::Start => "set-up".to_owned(),
+        Part::Short => "a load outside the linear part".to_owned(),
+        Part::NoMatch => "no match: count it, let it pass".to_owned(),
+        Part::Match => "match: on to the capture program".to_owned(),
+        Part::Island => "(stepping stone of a long jump)".to_owned(),
+        Part::Stage(stage, op) => {
+            let classic = |program: &ClassicProgram| {
+                let index = op as usize;
+                program
+                    .instructions()
+                    .get(index)
+                    .map(|insn| Listed(index, *insn).to_string())
+            };
+            let stage = usize::from(stage);
+            let program = filter
+                .tagged()
+                .filter(|_| origin.tagged && stage == 0)
+                .or_else(|| {
+                    let stages = filter.classic().iter();
+                    stages
+                        .filter(|(number, _)| *number == stage)
+                        .map(|(_, program)| program)
+                        .next()
+                });
+            program
+                .and_then(classic)
+                .unwrap_or_else(|| format!("({op:03}) targets or tunnel"))
+        }
+    }
+}

@@ -1,0 +1,121 @@
+use std::{borrow::Cow, io::Write as _, time::Duration};
+
+use pcap::{Capture, Linktype};
+use pcap_file::{
+    DataLink,
+    pcapng::{
+        PcapNgWriter,
+        blocks::{
+            enhanced_packet::EnhancedPacketBlock, interface_description::InterfaceDescriptionBlock,
+        },
+    },
+};
+
+use super::{Tally, try_on_file};
+use crate::{
+    filter::{FilterSpec, TargetSet, samples},
+    kernel::features::Features,
+};
+
+#[test]
+fn a_file_is_counted_as_libpcap_counts_it() {
+    match Features::probe() {
+        Ok(_) => {}
+        Err(error) if std::env::var_os("CI").is_none() => {
+            eprintln!("SKIPPED a_file_is_counted_as_libpcap_counts_it: {error}");
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    }
+    let raw = Linktype::from_name("RAW").unwrap();
+    let kinds = [
+        (DataLink::ETHERNET, Linktype::ETHERNET),
+        (DataLink::RAW, raw),
+    ];
+    // Some too short and some too long for the kernel's test run.
+    let packets: Vec<(usize, Vec<u8>)> = [
+        samples::many(10, 300, |random| samples::ethernet(random, 0)),
+        samples::many(11, 300, samples::raw),
+    ]
+    .into_iter()
+    .enumerate()
+    .flat_map(|(kind, packets)| packets.into_iter().map(move |packet| (kind, packet)))
+    .enumerate()
+    .map(|(number, (kind, mut packet))| {
+        match number % 10 {
+            0 => packet.truncate(12),
+            1 => packet.resize(9000, 7),
+            _ => {}
+        }
+        (kind, packet)
+    })
+    .collect();
+
+    let mut writer = PcapNgWriter::new(Vec::new()).unwrap();
+    for (linktype, _) in kinds {
+        writer
+            .write_pcapng_block(InterfaceDescriptionBlock {
+                linktype,
+                snaplen: 0,
+                options: Vec::new(),
+            })
+            .unwrap();
+    }
+    for (kind, packet) in &packets {
+        writer
+            .write_pcapng_block(EnhancedPacketBlock {
+                interface_id: *kind as u32,
+                timestamp: Duration::ZERO,
+                original_len: packet.len() as u32,
+                data: Cow::Borrowed(packet),
+                options: Vec::new(),
+            })
+            .unwrap();
+    }
+    let plain = writer.into_inner();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&plain).unwrap();
+    let files = [
+        plain.clone(),
+        gzip.finish().unwrap(),
+        zstd::encode_all(&plain[..], 1).unwrap(),
+    ];
+
+    for expression in ["tcp port 80", "host 10.0.0.1", "len > 1000", "arp", "vlan"] {
+        let matched = packets
+            .iter()
+            .filter(|(kind, packet)| {
+                Capture::dead(kinds[*kind].1)
+                    .unwrap()
+                    .compile(expression, true)
+                    .is_ok_and(|program| program.filter(packet))
+            })
+            .count();
+        for bytes in &files {
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(bytes).unwrap();
+            let spec = FilterSpec::expression(expression);
+            let tally = try_on_file(&spec, &TargetSet::default(), file.path()).unwrap();
+            assert_eq!(
+                (tally.packets, tally.matched),
+                (packets.len() as u64, matched as u64),
+                "{expression}"
+            );
+            assert!(tally.interpreted >= 120, "{tally:?}");
+            assert!(tally.interpreted < tally.packets / 2, "{tally:?}");
+        }
+    }
+}
+
+#[test]
+fn a_tally_as_json_has_the_two_counts() {
+    let tally = Tally {
+        packets: 7,
+        matched: 3,
+        interpreted: 1,
+    };
+    assert_eq!(
+        serde_json::to_string(&tally).unwrap(),
+        r#"{"packets":7,"matched":3}"#
+    );
+}
