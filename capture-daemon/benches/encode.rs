@@ -70,7 +70,7 @@ fn own(format: Format, bytes: &[u8]) -> f64 {
                 original_length: bytes.len() as u32,
                 bytes: black_box(bytes),
             };
-            encode::packet(format, &packet, &mut memory);
+            encode::packet(format, 0, &packet, &mut memory);
         }
         black_box(&memory);
     })

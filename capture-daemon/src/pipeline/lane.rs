@@ -21,6 +21,8 @@ pub(crate) struct Lane {
     pub(crate) boundary: u64,
     /// Packets that the file may still take.
     pub(crate) quota: u64,
+    /// The number in the file of each of the capture's interfaces, or [`UNDESCRIBED`].
+    pub(crate) numbers: Vec<u32>,
     /// The file, unless the next packet begins one.
     pub(crate) file: Option<LaneFile>,
     /// When a block last left.
@@ -28,6 +30,9 @@ pub(crate) struct Lane {
     /// Bytes on disk for each byte before compression, as files turned out so far.
     ratio: f64,
 }
+
+/// Stands for the number of an interface that the file does not describe.
+pub(crate) const UNDESCRIBED: u32 = u32::MAX;
 
 /// The file of a lane as the drain thread sees it.
 pub(crate) struct LaneFile {
@@ -40,8 +45,12 @@ pub(crate) struct LaneFile {
     pub(crate) tail: Vec<u8>,
     /// Bytes in blocks that have left, before compression.
     pub(crate) sent: u64,
-    /// How many of the capture's interfaces it describes.
-    pub(crate) interfaces: usize,
+    /// The link type of its first packet, whose interfaces it describes all.
+    pub(crate) main: Option<LinkType>,
+    /// How many of the capture's interfaces were looked at for that.
+    pub(crate) known: usize,
+    /// How many it describes.
+    pub(crate) described: u32,
     /// Where its interval ends, UTC nanoseconds.
     pub(crate) boundary: u64,
     /// It shall end as soon as a block is free to end it with.
@@ -56,6 +65,7 @@ impl Lane {
             room: 0,
             boundary: u64::MAX,
             quota: u64::MAX,
+            numbers: Vec::new(),
             file: None,
             sealed: Instant::now(),
             ratio: 1.0,
@@ -104,7 +114,9 @@ impl LaneFile {
             position: 0,
             tail: Vec::with_capacity(ALIGNMENT),
             sent: 0,
-            interfaces: 0,
+            main: None,
+            known: 0,
+            described: 0,
             boundary: boundary(opened, rotation),
             closing: None,
         }

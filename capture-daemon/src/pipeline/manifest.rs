@@ -72,7 +72,7 @@ pub struct LedgerSoFar {
 /// The ledger of one interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceLedger {
-    /// Its number in the capture, which is its number in each pcapng file.
+    /// Its number in the capture, counted from 0 in the order in which interfaces joined.
     pub interface: u32,
     /// Its name when it joined the capture.
     pub name: String,
@@ -177,7 +177,7 @@ pub struct FileEntry {
     pub file: String,
     /// Its number; goes on from capture to capture of one name in one directory.
     pub sequence: u64,
-    /// Link types of the interfaces in it (<https://www.tcpdump.org/linktypes.html>).
+    /// Link types of the interfaces that it describes (<https://www.tcpdump.org/linktypes.html>).
     pub link_types: Vec<u16>,
     /// Packets in it; `None` of a file that no manifest knew.
     pub packets: Option<u64>,

@@ -1,7 +1,7 @@
 //! A packet on its way from the ring buffer to a file.
 
 /// Numbers the capture's interfaces from 0 in the order in which they joined. A number is never used
-/// again within a capture, so that it can be the interface number of every pcapng file of it.
+/// again within a capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InterfaceId(pub u32);
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     encode::{self, pcapng},
-    lane::{self, Lane},
+    lane::{self, Lane, UNDESCRIBED},
     manifest::{EndReason, FileEntry},
     packet::{InterfaceDescription, InterfaceId, Packet},
     progress::Progress,
@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod files;
+mod interfaces;
 mod start;
 mod threads;
 
@@ -147,6 +148,10 @@ impl Recorder {
             }
             // Its description comes before its first packet, which the slow way sees to.
             lane.room = 0;
+            lane.numbers.push(match self.format {
+                Format::Pcapng => UNDESCRIBED,
+                Format::Pcap => 0,
+            });
         }
         InterfaceId(u32::try_from(id).unwrap_or(u32::MAX))
     }
@@ -160,11 +165,16 @@ impl Recorder {
             return;
         };
         let lane = &mut self.lanes[interface.lane];
-        if length > lane.room || packet.timestamp >= lane.boundary || self.left == 0 {
+        let number = lane.numbers[id];
+        if length > lane.room
+            || packet.timestamp >= lane.boundary
+            || self.left == 0
+            || number == UNDESCRIBED
+        {
             return self.packet_slowly(packet, length);
         }
         if let Some(block) = &mut lane.block {
-            encode::packet(self.format, packet, &mut block.buffer);
+            encode::packet(self.format, number, packet, &mut block.buffer);
             block.count(id, packet.timestamp);
             lane.room -= length;
             lane.quota -= 1;
@@ -212,7 +222,7 @@ impl Recorder {
         if let Some(reason) = file.closing {
             self.close(index, reason);
         } else {
-            self.describe_interfaces(index);
+            self.describe_main(index);
             let lane = &self.lanes[index];
             if lane.fresh() > 0
                 && lane.sealed.elapsed() >= FLUSH_AFTER
@@ -318,14 +328,15 @@ impl Recorder {
             return false;
         }
         if !self.ensure_file(index, packet.timestamp)
-            || !self.describe_interfaces(index)
+            || !self.describe_for(index, id)
             || !self.ensure_blocks(index, length)
         {
             return false;
         }
+        let number = self.lanes[index].numbers[id];
         let mut encoded = std::mem::take(&mut self.scratch);
         encoded.clear();
-        encode::packet(self.format, packet, &mut encoded);
+        encode::packet(self.format, number, packet, &mut encoded);
         self.append(index, &encoded);
         self.scratch = encoded;
         let lane = &mut self.lanes[index];

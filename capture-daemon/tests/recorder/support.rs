@@ -18,7 +18,13 @@ use capture_daemon::{
 };
 use pcap_file::{
     pcap::PcapReader,
-    pcapng::{Block, PcapNgReader, blocks::enhanced_packet::EnhancedPacketOption},
+    pcapng::{
+        Block, PcapNgReader,
+        blocks::{
+            enhanced_packet::EnhancedPacketOption,
+            interface_description::InterfaceDescriptionOption,
+        },
+    },
 };
 
 /// 2026-01-01T00:00:00Z.
@@ -215,6 +221,8 @@ pub(crate) fn read(path: &Path) -> (Vec<Sent>, bool) {
     let mut packets = Vec::new();
     if path.to_string_lossy().contains(".pcapng") {
         let mut reader = PcapNgReader::new(open(path)).expect("section header");
+        // The numbers in the capture of the file's interfaces.
+        let mut interfaces: Vec<u32> = Vec::new();
         loop {
             match reader.next_block() {
                 None => return (packets, false),
@@ -226,11 +234,18 @@ pub(crate) fn read(path: &Path) -> (Vec<Sent>, bool) {
                     });
                     packets.push(Sent {
                         timestamp: block.timestamp.as_nanos() as u64,
-                        interface: block.interface_id,
+                        interface: interfaces[block.interface_id as usize],
                         out: flags.expect("flags") & 0b11 == 0b10,
                         original_length: block.original_len,
                         bytes: block.data.into_owned(),
                     });
+                }
+                Some(Ok(Block::InterfaceDescription(block))) => {
+                    let name = block.options.iter().find_map(|option| match option {
+                        InterfaceDescriptionOption::IfName(name) => name.strip_prefix("eth"),
+                        _ => None,
+                    });
+                    interfaces.push(name.expect("a name").parse().expect("a number"));
                 }
                 Some(Ok(_)) => {}
             }

@@ -49,11 +49,11 @@ pub const fn packet_length(format: Format, captured: usize) -> usize {
     }
 }
 
-/// Puts one packet.
+/// Puts one packet. `number` is that of its interface in the file; a pcap file knows none.
 #[inline]
-pub fn packet(format: Format, packet: &Packet<'_>, sink: &mut impl Sink) {
+pub fn packet(format: Format, number: u32, packet: &Packet<'_>, sink: &mut impl Sink) {
     match format {
-        Format::Pcapng => pcapng::packet(packet, sink),
+        Format::Pcapng => pcapng::packet(number, packet, sink),
         Format::Pcap => pcap::packet(packet, sink),
     }
 }

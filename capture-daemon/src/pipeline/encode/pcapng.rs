@@ -18,7 +18,7 @@ use pcap_file::{
 use super::{Sink, words};
 use crate::{
     pipeline::{
-        manifest::InterfaceLedger,
+        manifest::LedgerSoFar,
         packet::{InterfaceDescription, Packet, Way},
     },
     spec::CaptureName,
@@ -45,13 +45,13 @@ pub(super) const fn packet_length(captured: usize) -> usize {
 
 /// An Enhanced Packet Block with the packet's direction and the way it was addressed.
 #[inline]
-pub(super) fn packet(packet: &Packet<'_>, sink: &mut impl Sink) {
+pub(super) fn packet(number: u32, packet: &Packet<'_>, sink: &mut impl Sink) {
     let captured = packet.bytes.len();
     let length = packet_length(captured) as u32;
     let head: [u8; PACKET_HEAD] = words([
         ENHANCED_PACKET_BLOCK,
         length,
-        packet.interface.0,
+        number,
         (packet.timestamp >> 32) as u32,
         packet.timestamp as u32,
         captured as u32,
@@ -149,17 +149,15 @@ impl Blocks {
         Ok(self.take())
     }
 
-    /// An interface's counters, from the start of the capture to `end`.
+    /// The counters of the file's interface of this number, from the start of the capture to `end`.
     pub(crate) fn statistics(
         &mut self,
-        ledger: &InterfaceLedger,
+        number: u32,
+        ledger: &LedgerSoFar,
         start: u64,
         end: u64,
     ) -> PcapResult<Vec<u8>> {
         use InterfaceStatisticsOption as Opt;
-        let InterfaceLedger {
-            interface, ledger, ..
-        } = ledger;
         let mut options = vec![
             Opt::Comment(ledger.to_string().into()),
             Opt::IsbStartTime(halves(start)),
@@ -177,7 +175,7 @@ impl Blocks {
             Opt::IsbUsrDeliv(ledger.written),
         ]);
         let block = InterfaceStatisticsBlock {
-            interface_id: *interface,
+            interface_id: number,
             timestamp: halves(end),
             options,
         };

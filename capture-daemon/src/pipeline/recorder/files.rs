@@ -9,10 +9,10 @@ use super::{
     super::{
         block::{Block, FileEnd, FileHead},
         encode::{pcap, pcapng},
-        lane::{self, LaneFile},
-        manifest::{EndReason, InterfaceLedger, LedgerSoFar},
+        lane::{self, LaneFile, UNDESCRIBED},
+        manifest::EndReason,
         name,
-        packet::{InterfaceId, LinkType},
+        packet::LinkType,
         tally::FailureKind,
     },
     Recorder,
@@ -110,6 +110,9 @@ impl Recorder {
         let opening = LaneFile::new(sequence, opened, &self.rotation);
         lane.boundary = opening.boundary;
         lane.quota = self.rotation.packets.unwrap_or(u64::MAX).max(1);
+        if self.format == Format::Pcapng {
+            lane.numbers.fill(UNDESCRIBED);
+        }
         lane.file = Some(opening);
         self.take_block(index);
         if let Some(block) = &mut self.lanes[index].block {
@@ -123,32 +126,6 @@ impl Recorder {
         true
     }
 
-    /// Writes the descriptions that a pcapng file does not have yet.
-    pub(super) fn describe_interfaces(&mut self, index: usize) -> bool {
-        if self.format == Format::Pcap {
-            return true;
-        }
-        while let Some(file) = &self.lanes[index].file
-            && file.interfaces < self.interfaces.len()
-        {
-            let next = file.interfaces;
-            // An option has at most 64 KiB, a description three that are long.
-            const LONGEST: usize = 3 << 16;
-            if !self.ensure_blocks(index, LONGEST) {
-                return false;
-            }
-            let description = self.blocks.interface(&self.interfaces[next].description);
-            let Some(description) = self.encoded(description) else {
-                return false;
-            };
-            self.append(index, &description);
-            if let Some(file) = &mut self.lanes[index].file {
-                file.interfaces += 1;
-            }
-        }
-        true
-    }
-
     /// Ends the lane's file. Without a free block it stays marked, and is ended later.
     pub(super) fn close(&mut self, index: usize, reason: EndReason) -> bool {
         let Some(file) = &mut self.lanes[index].file else {
@@ -156,23 +133,14 @@ impl Recorder {
         };
         file.closing = Some(reason);
         self.lanes[index].room = 0;
-        if !self.describe_interfaces(index) || !self.ensure_blocks(index, self.ending()) {
+        if !self.describe_for_nobody(index) || !self.ensure_blocks(index, self.ending()) {
             return false;
         }
         let ledger = self.ledger();
-        if self.format == Format::Pcapng {
-            for interface in &ledger {
-                let statistics = self.blocks.statistics(interface, self.started, self.now);
-                let Some(statistics) = self.encoded(statistics) else {
-                    return false;
-                };
-                self.append(index, &statistics);
-            }
+        if self.format == Format::Pcapng && !self.append_statistics(index, &ledger) {
+            return false;
         }
-        let link_types = match self.lanes[index].link_type {
-            Some(link_type) => vec![link_type.number()],
-            None => self.link_types(),
-        };
+        let link_types = self.link_types(index);
         if let Some(block) = &mut self.lanes[index].block {
             block.close = Some(Box::new(FileEnd {
                 reason,
@@ -186,42 +154,6 @@ impl Recorder {
         lane.boundary = u64::MAX;
         lane.quota = u64::MAX;
         true
-    }
-
-    fn link_types(&self) -> Vec<u16> {
-        let mut numbers: Vec<u16> = self
-            .interfaces
-            .iter()
-            .map(|interface| interface.description.link_type.number())
-            .collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers
-    }
-
-    /// The ledger of each interface, as it is when all that was put into blocks is written.
-    fn ledger(&mut self) -> Vec<InterfaceLedger> {
-        (0..self.interfaces.len())
-            .map(|index| {
-                let id = InterfaceId(index as u32);
-                let (_, discarded) = self.written(id);
-                let waiting: u64 = self
-                    .lanes
-                    .iter()
-                    .filter_map(|lane| lane.block.as_ref()?.counts.get(index))
-                    .sum();
-                let interface = &self.interfaces[index];
-                InterfaceLedger {
-                    interface: id.0,
-                    name: interface.description.name.clone(),
-                    ledger: LedgerSoFar {
-                        kernel: (self.statistics)(id).map(Into::into),
-                        written: interface.sealed + waiting,
-                        discarded,
-                    },
-                }
-            })
-            .collect()
     }
 
     /// Makes sure of a block, and of as many more as `length` bytes take beyond it.
@@ -336,7 +268,7 @@ impl Recorder {
         lane.room = match &lane.file {
             Some(file)
                 if file.closing.is_none()
-                    && (file.interfaces == known || self.format == Format::Pcap) =>
+                    && (file.known == known || self.format == Format::Pcap) =>
             {
                 room
             }
@@ -345,7 +277,7 @@ impl Recorder {
     }
 
     /// `pcap-file` writes into memory here; if it fails, the capture cannot go on.
-    fn encoded(&self, encoded: Result<Vec<u8>, PcapError>) -> Option<Vec<u8>> {
+    pub(super) fn encoded(&self, encoded: Result<Vec<u8>, PcapError>) -> Option<Vec<u8>> {
         encoded
             .map_err(|error| {
                 let message = format!("cannot encode a file's head or statistics: {error}");

@@ -1,0 +1,150 @@
+//! What files say of interfaces: their descriptions and their statistics.
+//!
+//! A pcapng file describes, before its first packet, every interface of that packet's link type, in
+//! the order of their numbers; an interface of another link type only when a packet of it comes. For
+//! libpcap, and with it tcpdump, reads no further in a file than to the first interface of a second
+//! link type: an idle tunnel device shall not make a file unreadable.
+
+use super::{
+    super::{
+        lane::UNDESCRIBED,
+        manifest::{InterfaceLedger, LedgerSoFar},
+        packet::{InterfaceId, LinkType},
+    },
+    Recorder,
+};
+use crate::spec::Format;
+
+impl Recorder {
+    /// Makes sure that the lane's file describes what has to stand before a packet of this
+    /// interface; `false` without a block to do it with.
+    pub(super) fn describe_for(&mut self, index: usize, id: usize) -> bool {
+        if self.format == Format::Pcap {
+            return true;
+        }
+        let link_type = self.interfaces[id].description.link_type;
+        if let Some(file) = &mut self.lanes[index].file {
+            file.main.get_or_insert(link_type);
+        }
+        self.describe_main(index)
+            && (self.lanes[index].numbers[id] != UNDESCRIBED || self.describe(index, id))
+    }
+
+    /// The same for the end of a file, which may have no packet.
+    pub(super) fn describe_for_nobody(&mut self, index: usize) -> bool {
+        if self.format == Format::Pcap {
+            return true;
+        }
+        let mut link_types = self
+            .interfaces
+            .iter()
+            .map(|interface| interface.description.link_type);
+        let usual = if link_types.clone().any(|own| own == LinkType::Ethernet) {
+            Some(LinkType::Ethernet)
+        } else {
+            link_types.next()
+        };
+        if let Some(file) = &mut self.lanes[index].file {
+            file.main = file.main.or(usual);
+        }
+        self.describe_main(index)
+    }
+
+    /// Describes the interfaces of the file's first link type that it does not describe yet.
+    pub(super) fn describe_main(&mut self, index: usize) -> bool {
+        while let Some(file) = &mut self.lanes[index].file
+            && let Some(main) = file.main
+            && let Some(interface) = self.interfaces.get(file.known)
+        {
+            let id = file.known;
+            if interface.description.link_type == main && !self.describe(index, id) {
+                return false;
+            }
+            if let Some(file) = &mut self.lanes[index].file {
+                file.known = id + 1;
+            }
+        }
+        true
+    }
+
+    fn describe(&mut self, index: usize, id: usize) -> bool {
+        // An option has at most 64 KiB, a description three that are long.
+        const LONGEST: usize = 3 << 16;
+        if !self.ensure_blocks(index, LONGEST) {
+            return false;
+        }
+        let description = self.blocks.interface(&self.interfaces[id].description);
+        let Some(description) = self.encoded(description) else {
+            return false;
+        };
+        self.append(index, &description);
+        let lane = &mut self.lanes[index];
+        if let Some(file) = &mut lane.file {
+            lane.numbers[id] = file.described;
+            file.described += 1;
+        }
+        true
+    }
+
+    /// Appends the statistics of each interface that the file describes; callers made sure of the
+    /// blocks.
+    pub(super) fn append_statistics(&mut self, index: usize, ledger: &[InterfaceLedger]) -> bool {
+        for (id, interface) in ledger.iter().enumerate() {
+            let number = self.lanes[index].numbers[id];
+            if number == UNDESCRIBED {
+                continue;
+            }
+            let statistics =
+                self.blocks
+                    .statistics(number, &interface.ledger, self.started, self.now);
+            let Some(statistics) = self.encoded(statistics) else {
+                return false;
+            };
+            self.append(index, &statistics);
+        }
+        true
+    }
+
+    /// The link types of the interfaces that the lane's file describes.
+    pub(super) fn link_types(&self, index: usize) -> Vec<u16> {
+        let lane = &self.lanes[index];
+        if let Some(link_type) = lane.link_type {
+            return vec![link_type.number()];
+        }
+        let mut numbers: Vec<u16> = self
+            .interfaces
+            .iter()
+            .zip(&lane.numbers)
+            .filter(|(_, number)| **number != UNDESCRIBED)
+            .map(|(interface, _)| interface.description.link_type.number())
+            .collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
+    /// The ledger of each interface, as it is when all that was put into blocks is written.
+    pub(super) fn ledger(&mut self) -> Vec<InterfaceLedger> {
+        (0..self.interfaces.len())
+            .map(|index| {
+                let id = InterfaceId(index as u32);
+                let (_, discarded) = self.written(id);
+                let waiting: u64 = self
+                    .lanes
+                    .iter()
+                    .filter_map(|lane| lane.block.as_ref()?.counts.get(index))
+                    .sum();
+                let interface = &self.interfaces[index];
+                InterfaceLedger {
+                    interface: id.0,
+                    name: interface.description.name.clone(),
+                    ledger: LedgerSoFar {
+                        kernel: (self.statistics)(id).map(Into::into),
+                        written: interface.sealed + waiting,
+                        discarded,
+                    },
+                }
+            })
+            .collect()
+    }
+}
