@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::filter::FilterSpec;
+use crate::filter::{FilterSpec, TargetSet};
 
 mod name;
 
@@ -18,6 +18,8 @@ pub struct CaptureSpec {
     pub interfaces: Vec<InterfacePattern>,
     /// Which packets.
     pub filter: FilterSpec,
+    /// The hosts and ports beside the filter's expression; they can change while the capture runs.
+    pub targets: TargetSet,
     /// Which of an interface's two ways.
     pub direction: Direction,
     /// Most bytes kept of a packet, a VLAN tag included.

@@ -4,11 +4,12 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 
 use super::{live, signals, summary, values};
 use crate::{
     attach::Method,
-    filter::FilterSpec,
+    filter::{FilterSpec, InnerSpec, TargetSet, Tunnel},
     session::{EndReason, Session, SessionOptions},
     spec::{
         CaptureName, CaptureSpec, CompressWhen, Compression, Direction, Format, InterfacePattern,
@@ -44,6 +45,23 @@ pub(super) struct RecordArgs {
     /// Keep at most this much of each packet; 0 keeps all of it.
     #[arg(short, long, value_name = "BYTES", default_value = "0", value_parser = values::snaplen)]
     snaplen: u32,
+
+    /// Only packets from or to this address or network, and-ed with EXPRESSION. Repeatable.
+    #[arg(long = "host", value_name = "ADDRESS|CIDR", value_parser = values::network)]
+    hosts: Vec<IpNet>,
+
+    /// Only packets from or to this TCP, UDP or SCTP port, and-ed with EXPRESSION. Repeatable.
+    #[arg(long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    ports: Vec<u16>,
+
+    /// What must hold of the frame inside a tunnel, and-ed with EXPRESSION about the outer packet.
+    #[arg(long, value_name = "EXPRESSION")]
+    inner: Option<String>,
+
+    /// The tunnels that --inner looks into: vxlan[:PORT] or geneve[:PORT], on any port without one.
+    /// Repeatable; both by default.
+    #[arg(long = "tunnel", value_name = "TUNNEL[:PORT]", requires = "inner")]
+    tunnels: Vec<Tunnel>,
 
     /// Packets received, sent, or both.
     #[arg(short = 'Q', long, value_enum, default_value_t = DirectionArg::Inout)]
@@ -121,6 +139,8 @@ const EXAMPLES: &str = "\
 Examples:
   captured record -i eth0
   captured record -i eth0 'tcp port 443 and host 10.0.0.7'
+  captured record --host 10.0.0.0/8 --port 53 --port 853
+  captured record -i eth0 --inner 'tcp port 80' --tunnel vxlan:4789
   captured record -i 'veth*' -w /var/tmp/pods --compress zstd --rotate-size 100MiB --max-files 20
   captured record --name incident --duration 60s --format pcap --summary json
 
@@ -167,7 +187,15 @@ impl From<&RecordArgs> for CaptureSpec {
             filter: FilterSpec {
                 expression: (!arguments.expression.is_empty())
                     .then(|| arguments.expression.join(" ")),
+                inner: arguments.inner.clone().map(|expression| InnerSpec {
+                    expression,
+                    tunnels: arguments.tunnels.clone(),
+                }),
                 ..FilterSpec::default()
+            },
+            targets: TargetSet {
+                hosts: (!arguments.hosts.is_empty()).then(|| arguments.hosts.clone()),
+                ports: (!arguments.ports.is_empty()).then(|| arguments.ports.clone()),
             },
             direction: match arguments.direction {
                 DirectionArg::In => Direction::In,

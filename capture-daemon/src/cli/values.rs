@@ -1,9 +1,10 @@
 //! Values of options: sizes, durations, codecs, patterns. Each message says what would be right;
 //! clap puts the option's name and the value before it.
 
-use std::{str::FromStr as _, time::Duration};
+use std::{net::IpAddr, str::FromStr as _, time::Duration};
 
 use bytesize::ByteSize;
+use ipnet::IpNet;
 
 use crate::spec::{Compression, InterfacePattern, MinFree};
 
@@ -96,6 +97,13 @@ pub(super) fn min_free(text: &str) -> Result<MinFree, String> {
     }
 }
 
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpAddr>()
+        .map(IpNet::from)
+        .or_else(|_| text.parse())
+        .map_err(|_| "give an IPv4 or IPv6 address, or a network like 10.0.0.0/8".to_owned())
+}
+
 pub(super) fn at_least_one(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("give a number of at least 1".to_owned()),
@@ -141,6 +149,9 @@ mod tests {
         }
         for bad in ["100%", "-1%", "x%", "x"] {
             assert!(min_free(bad).is_err(), "min-free {bad:?}");
+        }
+        for bad in ["", "10.0.0", "10.0.0.0/33", "::/129", "example.org"] {
+            assert!(network(bad).is_err(), "host {bad:?}");
         }
         assert!(at_least_one("0").is_err());
         assert!(interface("").is_err());

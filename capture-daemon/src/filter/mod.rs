@@ -74,7 +74,7 @@ impl FilterSpec {
     /// Whether there is nothing to decide.
     #[must_use]
     pub fn takes_everything(&self) -> bool {
-        self.expression.is_none()
+        *self == Self::default()
     }
 
     /// An expression and nothing else.

@@ -10,7 +10,7 @@ use rtnetlink::Handle;
 use super::{Book, Session, SessionError, hooks::Hooks};
 use crate::{
     attach::{AttachError, Attachment, Method, Owner, programs_before_ours},
-    filter::FilterSpec,
+    filter::{FilterSpec, TargetSet},
     interfaces::{Change, Interface},
     kernel::syscall::wait_for_grace_period,
     pipeline::packet::{InterfaceId, LinkType, Way},
@@ -175,12 +175,39 @@ impl Followed {
         filter: FilterSpec,
         netlink: &Handle,
     ) -> Result<(), SessionError> {
+        let needed = self.needed();
+        self.hooks.set_filter(filter, &needed)?;
+        self.exchange(netlink).await
+    }
+
+    /// Replaces the targets: those that stay are never missed.
+    pub(super) async fn set_targets(
+        &mut self,
+        targets: &TargetSet,
+        netlink: &Handle,
+    ) -> Result<(), SessionError> {
+        let needed = self.needed();
+        if self.hooks.set_targets(targets, &needed)? {
+            self.exchange(netlink).await?;
+        }
+        Ok(())
+    }
+
+    /// What is attached now, each kind once.
+    fn needed(&self) -> Vec<(LinkType, Way)> {
+        let mut needed = Vec::new();
+        for member in self.members.values() {
+            for (way, _) in &member.attachments {
+                if !needed.contains(&(member.link_type, *way)) {
+                    needed.push((member.link_type, *way));
+                }
+            }
+        }
+        needed
+    }
+
+    async fn exchange(&mut self, netlink: &Handle) -> Result<(), SessionError> {
         let Self { hooks, members, .. } = self;
-        let needed = members.values().flat_map(|member| {
-            let ways = member.attachments.iter().map(|(way, _)| *way);
-            ways.map(|way| (member.link_type, way))
-        });
-        hooks.set_filter(filter, needed)?;
         for member in members.values_mut() {
             for (way, attachment) in &mut member.attachments {
                 let program = hooks.program(*way, member.link_type)?;

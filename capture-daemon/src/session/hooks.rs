@@ -9,7 +9,7 @@ use capture_common::program_index;
 
 use super::SessionError;
 use crate::{
-    filter::{Counting, Epilogue, Filter, FilterMaps, FilterSpec, load},
+    filter::{Counting, Epilogue, Filter, FilterMaps, FilterSpec, TargetMaps, TargetSet, load},
     kernel::object::{CaptureObject, direction, link},
     pipeline::packet::{LinkType, Way},
 };
@@ -19,16 +19,28 @@ use crate::{
 pub(super) struct Hooks {
     object: CaptureObject,
     filter: FilterSpec,
+    targets: TargetMaps,
     loaded: HashMap<(LinkType, Way), OwnedFd>,
 }
 
 impl Hooks {
-    /// Checks that the filter can be compiled, for whatever link type.
-    pub(super) fn new(object: CaptureObject, filter: FilterSpec) -> Result<Self, SessionError> {
+    /// Checks that the filter can be compiled, for whatever link type. Which kinds of targets it
+    /// looks for is taken from `targets`.
+    pub(super) fn new(
+        object: CaptureObject,
+        filter: &FilterSpec,
+        targets: &TargetSet,
+    ) -> Result<Self, SessionError> {
+        let targets = TargetMaps::create(targets)?;
+        let filter = FilterSpec {
+            targets: targets.kinds(),
+            ..filter.clone()
+        };
         check(&filter)?;
         Ok(Self {
             object,
             filter,
+            targets,
             loaded: HashMap::new(),
         })
     }
@@ -60,28 +72,52 @@ impl Hooks {
         let maps = FilterMaps {
             counters: self.object.counters(),
             programs: self.object.programs(),
-            targets: None,
+            targets: Some(&self.targets),
         };
         Ok(load(&program, &maps)?)
     }
 
-    /// Takes another filter. What is attached stays as it is until it is exchanged for what
-    /// [`Hooks::program`] gives from now on. If the filter cannot be loaded for any of `needed`,
-    /// nothing changes.
+    /// Takes another filter, the targets beside it as they are. What is attached stays until it is
+    /// exchanged for what [`Hooks::program`] gives from now on. If the filter cannot be loaded for
+    /// any of `needed`, nothing changes.
     pub(super) fn set_filter(
         &mut self,
         filter: FilterSpec,
-        needed: impl Iterator<Item = (LinkType, Way)>,
+        needed: &[(LinkType, Way)],
     ) -> Result<(), SessionError> {
+        let filter = FilterSpec {
+            targets: self.targets.kinds(),
+            ..filter
+        };
         check(&filter)?;
-        let filter_before = std::mem::replace(&mut self.filter, filter);
-        let loaded_before = std::mem::take(&mut self.loaded);
+        let before = std::mem::replace(&mut self.filter, filter);
+        let loaded = std::mem::take(&mut self.loaded);
+        self.load_all(needed).inspect_err(|_| {
+            self.filter = before;
+            self.loaded = loaded;
+        })
+    }
+
+    /// Takes other targets. `true` if what is attached has to be exchanged, because there are other
+    /// kinds of targets than before; else the running programs see them at once.
+    pub(super) fn set_targets(
+        &mut self,
+        targets: &TargetSet,
+        needed: &[(LinkType, Way)],
+    ) -> Result<bool, SessionError> {
+        if targets.kinds() == self.targets.kinds() {
+            self.targets.update(targets)?;
+            return Ok(false);
+        }
+        let maps_before = std::mem::replace(&mut self.targets, TargetMaps::create(targets)?);
+        self.set_filter(self.filter.clone(), needed)
+            .inspect_err(|_| self.targets = maps_before)?;
+        Ok(true)
+    }
+
+    fn load_all(&mut self, needed: &[(LinkType, Way)]) -> Result<(), SessionError> {
         for (link_type, way) in needed {
-            if let Err(error) = self.program(way, link_type).map(drop) {
-                self.filter = filter_before;
-                self.loaded = loaded_before;
-                return Err(error);
-            }
+            self.program(*way, *link_type)?;
         }
         Ok(())
     }

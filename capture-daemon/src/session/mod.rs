@@ -21,7 +21,7 @@ use self::{follow::Followed, hooks::Hooks};
 use crate::{
     attach::{self, AttachError, Method, Owner},
     clock::PacketClock,
-    filter::{FilterError, FilterSpec},
+    filter::{FilterError, FilterSpec, TargetError, TargetSet},
     interfaces::{InterfaceError, Selection, Watch},
     kernel::{
         counters::CountersError,
@@ -69,6 +69,9 @@ pub enum SessionError {
     /// The filter cannot be compiled.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// The targets cannot be put into their maps.
+    #[error(transparent)]
+    Targets(#[from] TargetError),
     /// The kernel refused the filter's program.
     #[error("the filter cannot be used: {0}")]
     FilterProgram(#[from] LoadError),
@@ -97,9 +100,12 @@ pub enum SessionError {
     Drain(#[from] DrainGone),
 }
 
+type Done = oneshot::Sender<Result<(), SessionError>>;
+
 /// What a running capture can be told.
 enum Order {
-    SetFilter(FilterSpec, oneshot::Sender<Result<(), SessionError>>),
+    SetFilter(FilterSpec, Done),
+    SetTargets(TargetSet, Done),
 }
 
 /// Tells a running capture what to change; from any task.
@@ -110,9 +116,18 @@ impl Control {
     /// Replaces the filter without losing or doubling a packet that both filters match. When this
     /// fails the old filter is in force, unless the kernel refused half-way, which the error says.
     pub async fn set_filter(&self, filter: FilterSpec) -> Result<(), SessionError> {
+        self.tell(|done| Order::SetFilter(filter, done)).await
+    }
+
+    /// Replaces the targets. Those that stay are never missed, and unless hosts or ports are given
+    /// where there were none before, or the reverse, no program is exchanged for it.
+    pub async fn set_targets(&self, targets: TargetSet) -> Result<(), SessionError> {
+        self.tell(|done| Order::SetTargets(targets, done)).await
+    }
+
+    async fn tell(&self, order: impl FnOnce(Done) -> Order) -> Result<(), SessionError> {
         let (reply, done) = oneshot::channel();
-        let order = Order::SetFilter(filter, reply);
-        self.0.send(order).map_err(|_| SessionError::Ended)?;
+        self.0.send(order(reply)).map_err(|_| SessionError::Ended)?;
         done.await.map_err(|_| SessionError::Ended)?
     }
 }
@@ -152,7 +167,7 @@ impl Session {
             log: options.log_programs,
         };
         let (object, maps) = CaptureObject::load(&config, &features)?;
-        let hooks = Hooks::new(object, spec.filter.clone())?;
+        let hooks = Hooks::new(object, &spec.filter, &spec.targets)?;
         let book = Arc::new(Book::new(maps.counters));
         let statistics = Arc::clone(&book);
         let recorder = Recorder::start(
@@ -254,13 +269,17 @@ impl Session {
     }
 
     async fn obey(&mut self, order: Order) {
-        match order {
+        let netlink = self.watch.netlink();
+        let (result, reply) = match order {
             Order::SetFilter(filter, reply) => {
-                let done = self.followed.set_filter(filter, self.watch.netlink()).await;
-                // Whoever asked may have gone away.
-                let _ = reply.send(done);
+                (self.followed.set_filter(filter, netlink).await, reply)
             }
-        }
+            Order::SetTargets(targets, reply) => {
+                (self.followed.set_targets(&targets, netlink).await, reply)
+            }
+        };
+        // Whoever asked may have gone away.
+        let _ = reply.send(result);
     }
 
     async fn end(mut self, reason: EndReason) -> Result<Report, SessionError> {
