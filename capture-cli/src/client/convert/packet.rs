@@ -1,0 +1,41 @@
+use capture_proto::v1;
+
+use super::capture::capture;
+use crate::model::{Direction, Packet, StreamEvent, StreamInterface};
+
+/// `None`: a kind of event that this client does not know.
+pub(in crate::client) fn stream_event(response: v1::StreamPacketsResponse) -> Option<StreamEvent> {
+    use v1::stream_packets_response::Event;
+    Some(match response.event? {
+        Event::Interface(interface) => StreamEvent::Interface(StreamInterface {
+            id: interface.id,
+            name: interface.name,
+            link_type: interface.link_type,
+            snaplen: interface.snaplen,
+            hardware_address: interface.hardware_address.as_slice().try_into().ok(),
+        }),
+        Event::Packets(batch) => {
+            StreamEvent::Packets(batch.packets.into_iter().map(packet).collect())
+        }
+        Event::Missed(missed) => StreamEvent::Missed {
+            packets: missed.packets,
+            total: missed.total_packets,
+        },
+        Event::Ended(ended) => StreamEvent::Ended(Box::new(capture(ended))),
+    })
+}
+
+fn packet(packet: v1::Packet) -> Packet {
+    Packet {
+        timestamp: packet.timestamp_ns,
+        interface: packet.interface_id,
+        direction: match packet.direction() {
+            v1::Direction::In => Direction::In,
+            v1::Direction::Out => Direction::Out,
+            v1::Direction::Inout => Direction::Inout,
+            v1::Direction::Unspecified => Direction::Unknown,
+        },
+        original_length: packet.original_length,
+        data: packet.data,
+    }
+}

@@ -1,0 +1,189 @@
+use capture_proto::v1;
+
+use super::time::{duration, span, time, timestamp};
+use crate::model::{
+    Codec, CompressWhen, Compression, Direction, FileFormat, FileOutput, InnerFilter, Limits,
+    Output, Retention, Rotation, Spec,
+};
+
+pub(super) fn spec(spec: v1::CaptureSpec) -> Spec {
+    Spec {
+        direction: match spec.direction() {
+            v1::Direction::Unspecified => None,
+            v1::Direction::In => Some(Direction::In),
+            v1::Direction::Out => Some(Direction::Out),
+            v1::Direction::Inout => Some(Direction::Inout),
+        },
+        interfaces: spec.interfaces,
+        snaplen: spec.snaplen,
+        ring_size: spec.ring_size,
+        filter: spec.filter,
+        inner_filter: spec.inner_filter.map(|inner| InnerFilter {
+            expression: inner.expression,
+            tunnels: inner.tunnels,
+        }),
+        targets: spec.targets,
+        ports: spec.ports,
+        output: spec.output.and_then(|output| output.kind).map(output),
+        limits: limits(spec.limits.unwrap_or_default()),
+    }
+}
+
+fn output(kind: v1::output::Kind) -> Output {
+    match kind {
+        v1::output::Kind::Files(files) => Output::Files(FileOutput {
+            format: format(files.format()),
+            compression: files.compression.map(compression),
+            rotation: rotation(files.rotation.unwrap_or_default()),
+            retention: retention(files.retention.unwrap_or_default()),
+            without_digest: files.without_digest,
+        }),
+        v1::output::Kind::Text(text) => Output::Text(FileOutput {
+            format: Some(FileFormat::Text),
+            compression: text.compression.map(compression),
+            rotation: rotation(text.rotation.unwrap_or_default()),
+            retention: retention(text.retention.unwrap_or_default()),
+            without_digest: false,
+        }),
+        v1::output::Kind::Stdout(v1::StdoutOutput {}) => Output::Stdout {},
+    }
+}
+
+pub(super) fn format(format: v1::FileFormat) -> Option<FileFormat> {
+    match format {
+        v1::FileFormat::Unspecified => None,
+        v1::FileFormat::Pcapng => Some(FileFormat::Pcapng),
+        v1::FileFormat::Pcap => Some(FileFormat::Pcap),
+        v1::FileFormat::Text => Some(FileFormat::Text),
+    }
+}
+
+pub(super) fn codec(codec: v1::Codec) -> Option<Codec> {
+    match codec {
+        v1::Codec::Unspecified => None,
+        v1::Codec::None => Some(Codec::None),
+        v1::Codec::Gzip => Some(Codec::Gzip),
+        v1::Codec::Zstd => Some(Codec::Zstd),
+    }
+}
+
+fn compression(compression: v1::Compression) -> Compression {
+    Compression {
+        codec: codec(compression.codec()).unwrap_or(Codec::Unknown),
+        level: compression.level,
+        when: match compression.when() {
+            v1::CompressWhen::Unspecified | v1::CompressWhen::Streaming => CompressWhen::Streaming,
+            v1::CompressWhen::Rotated => CompressWhen::Rotated,
+        },
+    }
+}
+
+fn rotation(rotation: v1::Rotation) -> Rotation {
+    Rotation {
+        max_file_bytes: rotation.max_file_bytes,
+        interval: span(rotation.interval),
+        max_packets: rotation.max_packets,
+    }
+}
+
+fn retention(retention: v1::Retention) -> Retention {
+    Retention {
+        max_files: retention.max_files,
+        max_bytes: retention.max_bytes,
+        max_age: span(retention.max_age),
+    }
+}
+
+fn limits(limits: v1::Limits) -> Limits {
+    Limits {
+        duration: span(limits.duration),
+        packets: limits.packets,
+        bytes: limits.bytes,
+        deadline: time(limits.deadline),
+    }
+}
+
+pub(in crate::client) fn spec_to_proto(spec: Spec) -> v1::CaptureSpec {
+    v1::CaptureSpec {
+        interfaces: spec.interfaces,
+        direction: spec
+            .direction
+            .map_or(v1::Direction::Unspecified, |direction| match direction {
+                Direction::In => v1::Direction::In,
+                Direction::Out => v1::Direction::Out,
+                Direction::Inout => v1::Direction::Inout,
+                Direction::Unknown => v1::Direction::Unspecified,
+            })
+            .into(),
+        snaplen: spec.snaplen,
+        ring_size: spec.ring_size,
+        filter: spec.filter,
+        inner_filter: spec.inner_filter.map(|inner| v1::InnerFilter {
+            expression: inner.expression,
+            tunnels: inner.tunnels,
+        }),
+        targets: spec.targets,
+        ports: spec.ports,
+        output: spec.output.map(|output| v1::Output {
+            kind: Some(output_to_proto(output)),
+        }),
+        limits: Some(v1::Limits {
+            duration: spec.limits.duration.map(duration),
+            packets: spec.limits.packets,
+            bytes: spec.limits.bytes,
+            deadline: spec.limits.deadline.map(timestamp),
+        }),
+    }
+}
+
+fn output_to_proto(output: Output) -> v1::output::Kind {
+    let rotation = |rotation: Rotation| v1::Rotation {
+        max_file_bytes: rotation.max_file_bytes,
+        interval: rotation.interval.map(duration),
+        max_packets: rotation.max_packets,
+    };
+    let retention = |retention: Retention| v1::Retention {
+        max_files: retention.max_files,
+        max_bytes: retention.max_bytes,
+        max_age: retention.max_age.map(duration),
+    };
+    match output {
+        Output::Files(files) => v1::output::Kind::Files(v1::FileOutput {
+            format: match files.format {
+                Some(FileFormat::Pcapng) => v1::FileFormat::Pcapng,
+                Some(FileFormat::Pcap) => v1::FileFormat::Pcap,
+                Some(FileFormat::Text) => v1::FileFormat::Text,
+                Some(FileFormat::Unknown) | None => v1::FileFormat::Unspecified,
+            }
+            .into(),
+            compression: files.compression.map(compression_to_proto),
+            rotation: Some(rotation(files.rotation)),
+            retention: Some(retention(files.retention)),
+            without_digest: files.without_digest,
+        }),
+        Output::Text(text) => v1::output::Kind::Text(v1::TextOutput {
+            compression: text.compression.map(compression_to_proto),
+            rotation: Some(rotation(text.rotation)),
+            retention: Some(retention(text.retention)),
+        }),
+        Output::Stdout {} => v1::output::Kind::Stdout(v1::StdoutOutput {}),
+    }
+}
+
+fn compression_to_proto(compression: Compression) -> v1::Compression {
+    v1::Compression {
+        codec: match compression.codec {
+            Codec::None => v1::Codec::None,
+            Codec::Gzip => v1::Codec::Gzip,
+            Codec::Zstd => v1::Codec::Zstd,
+            Codec::Unknown => v1::Codec::Unspecified,
+        }
+        .into(),
+        level: compression.level,
+        when: match compression.when {
+            CompressWhen::Streaming | CompressWhen::Unknown => v1::CompressWhen::Streaming,
+            CompressWhen::Rotated => v1::CompressWhen::Rotated,
+        }
+        .into(),
+    }
+}

@@ -1,0 +1,149 @@
+//! What can go wrong between client and node, in the words of a person who has to do something.
+
+use std::{error::Error as _, path::PathBuf, time::Duration};
+
+use thiserror::Error;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// A request that failed.
+#[derive(Debug, Clone, Error)]
+pub enum ClientError {
+    /// Nothing listens at the socket.
+    #[error(
+        "no daemon answers at {}: start one with `captured serve --socket {}` as root, or name \
+         nodes with --node HOST:PORT", socket.display(), socket.display()
+    )]
+    NoDaemon {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// The socket is another user's.
+    #[error(
+        "the socket {} may not be opened by this user: run capturectl as the user that the daemon \
+         runs as, which is usually root", socket.display()
+    )]
+    SocketDenied {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// No connection.
+    #[error("{node} cannot be reached: {problem}")]
+    Unreachable {
+        /// The node, as it was named.
+        node: String,
+        /// Why.
+        problem: String,
+    },
+    /// Certificates that cannot be used.
+    #[error("{0}")]
+    Tls(String),
+    /// The answer took too long.
+    #[error("no answer within {}: give it longer with --timeout", humantime::format_duration(*timeout))]
+    Timeout {
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// There is none of that name.
+    #[error("{0}")]
+    NotFound(String),
+    /// The role does not allow it.
+    #[error("{0}: the client's certificate gives it a role that may not do this")]
+    Denied(String),
+    /// The node said no.
+    #[error("{0}")]
+    Refused(String),
+    /// What came is damaged.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+impl ClientError {
+    /// Whether the same request may well succeed a little later.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::NoDaemon { .. }
+            | Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::Broken(_) => true,
+            Self::SocketDenied { .. }
+            | Self::Tls(_)
+            | Self::NotFound(_)
+            | Self::Denied(_)
+            | Self::Refused(_)
+            | Self::Damaged(_) => false,
+        }
+    }
+}
+
+/// What a status means; the only place that looks into one.
+pub(super) fn from_status(status: &Status, timeout: Option<Duration>) -> ClientError {
+    let message = message(status);
+    match status.code() {
+        Code::NotFound => ClientError::NotFound(message),
+        Code::PermissionDenied | Code::Unauthenticated => ClientError::Denied(message),
+        Code::DeadlineExceeded => ClientError::Timeout {
+            timeout: timeout.unwrap_or_default(),
+        },
+        // A deadline that this side notices first.
+        Code::Cancelled if timeout.is_some() && message.contains("Timeout") => {
+            ClientError::Timeout {
+                timeout: timeout.unwrap_or_default(),
+            }
+        }
+        Code::DataLoss => ClientError::Damaged(message),
+        Code::Unavailable | Code::Cancelled => ClientError::Broken(message),
+        // A transport that breaks in mid-stream is not always told apart from a node that errs.
+        Code::Unknown | Code::Internal if status.source().is_some() => ClientError::Broken(message),
+        _ => ClientError::Refused(message),
+    }
+}
+
+/// The message, and what is wrong with each field.
+fn message(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    if text.is_empty() {
+        text = status.code().description().to_owned();
+    }
+    if let Some(details) = status.get_details_bad_request() {
+        for violation in details.field_violations {
+            if !text.contains(&violation.description) {
+                text.push_str(&format!("\n  {}: {}", violation.field, violation.description));
+            }
+        }
+    }
+    let mut source = status.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(&format!(": {cause_text}"));
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The innermost cause, which says most: "connection refused" and not "transport error".
+pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// The error of the operating system in it, if there is one.
+pub(super) fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return Some(error.kind());
+        }
+        next = error.source();
+    }
+    None
+}

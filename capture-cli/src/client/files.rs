@@ -1,0 +1,119 @@
+//! Calls on files.
+
+use bytes::Bytes;
+use capture_proto::v1::{self, file_service_client::FileServiceClient};
+use futures_util::{Stream, StreamExt as _};
+use tonic::{Request, transport::Channel};
+
+use super::{Client, ClientError, LARGEST_MESSAGE, convert, error};
+use crate::model::File;
+
+/// What the reading of a file yields.
+#[derive(Debug, Clone)]
+pub enum Piece {
+    /// The file as it is; comes first.
+    Header(Box<File>),
+    /// Bytes, already compared with their checksum.
+    Chunk {
+        /// Where the first one stands in the file.
+        offset: u64,
+        /// The bytes.
+        data: Bytes,
+    },
+    /// Comes last.
+    End {
+        /// The file's size.
+        file_bytes: u64,
+    },
+}
+
+/// Most files that one answer is asked to hold.
+const PAGE: u32 = 500;
+
+impl Client {
+    fn file_service(&self) -> FileServiceClient<Channel> {
+        FileServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    /// All files of a capture, the oldest first.
+    pub async fn files(
+        &self,
+        capture: &str,
+        include_removed: bool,
+    ) -> Result<Vec<File>, ClientError> {
+        let mut files = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListFilesRequest {
+                capture: capture.to_owned(),
+                page_size: PAGE,
+                page_token,
+                include_removed,
+            };
+            let answer = self.file_service().list_files(self.request(request)).await;
+            let answer = answer.map_err(|status| self.error(&status))?.into_inner();
+            files.extend(answer.files.into_iter().map(convert::file));
+            page_token = answer.next_page_token;
+            if page_token.is_empty() {
+                return Ok(files);
+            }
+        }
+    }
+
+    /// A file's bytes from an offset on, each chunk compared with its checksum. Has no deadline.
+    pub async fn read_file(
+        &self,
+        capture: &str,
+        file: &str,
+        offset: u64,
+    ) -> Result<impl Stream<Item = Result<Piece, ClientError>> + Send + use<>, ClientError> {
+        let request = v1::ReadFileRequest {
+            capture: capture.to_owned(),
+            file: file.to_owned(),
+            offset,
+            length: None,
+            reason: self.reason(),
+        };
+        let answer = self.file_service().read_file(Request::new(request)).await;
+        let stream = answer.map_err(|status| self.error(&status))?.into_inner();
+        Ok(stream.filter_map(async |piece| match piece {
+            Ok(response) => response.piece.map(read_piece),
+            Err(status) => Some(Err(error::from_status(&status, None))),
+        }))
+    }
+
+    /// Removes a finished file.
+    pub async fn delete_file(&self, capture: &str, file: &str) -> Result<File, ClientError> {
+        let request = v1::DeleteFileRequest {
+            capture: capture.to_owned(),
+            file: file.to_owned(),
+            reason: self.reason(),
+        };
+        let answer = self.file_service().delete_file(self.request(request)).await;
+        let answer = answer.map_err(|status| self.error(&status))?.into_inner();
+        Ok(convert::file(answer.file.unwrap_or_default()))
+    }
+}
+
+fn read_piece(piece: v1::read_file_response::Piece) -> Result<Piece, ClientError> {
+    use v1::read_file_response::Piece as Proto;
+    match piece {
+        Proto::Header(file) => Ok(Piece::Header(Box::new(convert::file(file)))),
+        Proto::Chunk(chunk) => {
+            // As good as a broken connection: asked for again, it may arrive whole.
+            if crc32c::crc32c(&chunk.data) != chunk.crc32c {
+                return Err(ClientError::Broken(format!(
+                    "bytes from {} on arrived damaged",
+                    chunk.offset
+                )));
+            }
+            Ok(Piece::Chunk {
+                offset: chunk.offset,
+                data: chunk.data,
+            })
+        }
+        Proto::End(end) => Ok(Piece::End {
+            file_bytes: end.file_bytes,
+        }),
+    }
+}

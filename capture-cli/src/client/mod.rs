@@ -1,0 +1,145 @@
+//! A node's API as calls on the client's own types. Generated types do not leave this module.
+
+mod captures;
+mod convert;
+mod error;
+mod files;
+mod node;
+
+use std::{path::PathBuf, time::Duration};
+
+use tonic::{
+    Request, Status,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+};
+
+pub use self::{captures::Update, error::ClientError, files::Piece};
+use crate::target::{Address, Target};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A chunk of a file has 256 KiB: so much may be on its way that the line is never idle.
+const STREAM_WINDOW: u32 = 2 << 20;
+/// Larger than any message of the API, and not large.
+const LARGEST_MESSAGE: usize = 16 << 20;
+
+/// How requests are made.
+#[derive(Debug, Clone, Default)]
+pub struct Manner {
+    /// How long an answer may take; `None`: as long as it takes.
+    pub timeout: Option<Duration>,
+    /// Why, for the audit log.
+    pub reason: String,
+}
+
+/// A connection to a node. It comes about again by itself when it breaks between requests.
+#[derive(Debug, Clone)]
+pub struct Client {
+    channel: Channel,
+    manner: Manner,
+}
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Errors
+    /// The node cannot be reached, or its or the client's certificate is not accepted.
+    pub async fn connect(target: &Target, manner: &Manner) -> Result<Self, ClientError> {
+        let endpoint = endpoint(target)?;
+        let limit = manner.timeout.map_or(CONNECT_TIMEOUT, |t| t.min(CONNECT_TIMEOUT));
+        let channel = endpoint
+            .connect_timeout(limit)
+            .connect()
+            .await
+            .map_err(|error| unreachable(target, &error))?;
+        Ok(Self {
+            channel,
+            manner: manner.clone(),
+        })
+    }
+
+    /// A request with the deadline that requests have.
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(timeout) = self.manner.timeout {
+            request.set_timeout(timeout);
+        }
+        request
+    }
+
+    fn reason(&self) -> String {
+        self.manner.reason.clone()
+    }
+
+    /// What a status means for a request that has a deadline.
+    fn error(&self, status: &Status) -> ClientError {
+        error::from_status(status, self.manner.timeout)
+    }
+}
+
+fn endpoint(target: &Target) -> Result<Endpoint, ClientError> {
+    let misnamed = |error: &tonic::transport::Error| ClientError::Unreachable {
+        node: target.label(),
+        problem: error::innermost(error),
+    };
+    let uri = match &target.address {
+        Address::Unix(path) => format!("unix://{}", path.display()),
+        Address::Tcp(host) if target.tls.is_some() => format!("https://{host}"),
+        Address::Tcp(host) => format!("http://{host}"),
+    };
+    let mut endpoint = Endpoint::from_shared(uri)
+        .map_err(|error| misnamed(&error))?
+        .user_agent(concat!("capturectl/", env!("CARGO_PKG_VERSION")))
+        .map_err(|error| misnamed(&error))?
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(2 * STREAM_WINDOW)
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .tcp_nodelay(true);
+    if let (Address::Tcp(_), Some(tls)) = (&target.address, &target.tls) {
+        let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(
+            "--cacert",
+            &tls.cacert,
+        )?));
+        config = config.identity(Identity::from_pem(
+            read("--cert", &tls.cert)?,
+            read("--key", &tls.key)?,
+        ));
+        if let Some(name) = &tls.server_name {
+            config = config.domain_name(name);
+        }
+        endpoint = endpoint.tls_config(config).map_err(|error| {
+            ClientError::Tls(format!(
+                "--cacert {}, --cert {}, --key {}: {}",
+                tls.cacert.display(),
+                tls.cert.display(),
+                tls.key.display(),
+                error::innermost(&error)
+            ))
+        })?;
+    }
+    Ok(endpoint)
+}
+
+fn read(option: &str, path: &PathBuf) -> Result<Vec<u8>, ClientError> {
+    std::fs::read(path)
+        .map_err(|error| ClientError::Tls(format!("{option} {}: {error}", path.display())))
+}
+
+fn unreachable(target: &Target, error: &tonic::transport::Error) -> ClientError {
+    use std::io::ErrorKind;
+    match (&target.address, error::io_kind(error)) {
+        (Address::Unix(socket), Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused)) => {
+            ClientError::NoDaemon {
+                socket: socket.clone(),
+            }
+        }
+        (Address::Unix(socket), Some(ErrorKind::PermissionDenied)) => ClientError::SocketDenied {
+            socket: socket.clone(),
+        },
+        _ => ClientError::Unreachable {
+            node: target.label(),
+            problem: error::innermost(error),
+        },
+    }
+}

@@ -1,0 +1,5 @@
+//! The client of captured: starts, follows, pulls and merges captures on one node or many.
+
+pub mod client;
+pub mod model;
+pub mod target;

@@ -1,0 +1,59 @@
+//! What nodes tell, as plain types with stable field names: what `-o json` and `-o yaml` print.
+//! Nothing here knows of gRPC.
+
+mod capture;
+mod file;
+mod ledger;
+mod node;
+mod packet;
+mod spec;
+mod time;
+
+pub use capture::{Capture, Event, EventKind, State, StateReason};
+pub use file::{File, FileEndReason, FileState};
+pub use ledger::{Discarded, InterfaceLedger, Ledger};
+pub use node::{Clock, Features, NetworkInterface, Node, NodeLimits, Usage};
+pub use packet::{Packet, StreamEvent, StreamInterface};
+pub use spec::{
+    Codec, CompressWhen, Compression, Direction, FileFormat, FileOutput, InnerFilter, Limits,
+    Output, Retention, Rotation, Spec,
+};
+pub use time::{Span, Time};
+
+/// An enum whose values have one name each, in tables and in JSON alike. A value that a newer node
+/// has and this client does not know is `Unknown`.
+macro_rules! named {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $value:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$doc])* $value,)+
+            /// One that this client does not know.
+            Unknown,
+        }
+
+        impl $name {
+            /// Its name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$value => $text,)+
+                    Self::Unknown => "unknown",
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+    };
+}
+use named;

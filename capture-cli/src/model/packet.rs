@@ -1,0 +1,53 @@
+//! Packets as they come.
+
+use bytes::Bytes;
+
+use super::{Capture, Direction};
+
+/// What a stream of packets tells.
+#[derive(Debug, Clone)]
+pub enum StreamEvent {
+    /// An interface, before its first packet.
+    Interface(StreamInterface),
+    /// Packets.
+    Packets(Vec<Packet>),
+    /// This reader was too slow for some.
+    Missed {
+        /// Since the last time.
+        packets: u64,
+        /// Since the beginning.
+        total: u64,
+    },
+    /// The capture has ended.
+    Ended(Box<Capture>),
+}
+
+/// An interface of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamInterface {
+    /// Its number in the stream.
+    pub id: u32,
+    /// Its name when it joined.
+    pub name: String,
+    /// The number of its link type.
+    pub link_type: u32,
+    /// Most bytes of each packet.
+    pub snaplen: u32,
+    /// Its hardware address.
+    pub hardware_address: Option<[u8; 6]>,
+}
+
+/// A packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// Nanoseconds since 1970-01-01 UTC.
+    pub timestamp: u64,
+    /// The number of its interface.
+    pub interface: u32,
+    /// Received or sent.
+    pub direction: Direction,
+    /// Its length on the wire.
+    pub original_length: u32,
+    /// Its first bytes.
+    pub data: Bytes,
+}

@@ -1,0 +1,158 @@
+//! What a capture is to do.
+
+use serde::Serialize;
+
+use super::{Span, Time, named};
+
+/// What a capture is to do; what is not set is the node's default.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Spec {
+    /// Names, globs or "any".
+    pub interfaces: Vec<String>,
+    /// Which way.
+    pub direction: Option<Direction>,
+    /// Most bytes kept of a packet.
+    pub snaplen: Option<u32>,
+    /// Bytes of the ring buffer.
+    pub ring_size: Option<u32>,
+    /// A pcap-filter expression.
+    pub filter: String,
+    /// A filter on packets in tunnels.
+    pub inner_filter: Option<InnerFilter>,
+    /// Addresses and networks.
+    pub targets: Vec<String>,
+    /// TCP and UDP ports.
+    pub ports: Vec<u32>,
+    /// Where packets go.
+    pub output: Option<Output>,
+    /// When it stops by itself.
+    pub limits: Limits,
+}
+
+named! {
+    /// Which of an interface's two ways.
+    pub enum Direction {
+        /// Received.
+        In = "in",
+        /// Sent.
+        Out = "out",
+        /// Both.
+        Inout = "inout",
+    }
+}
+
+/// A filter on the packet inside a tunnel.
+#[derive(Debug, Clone, Serialize)]
+pub struct InnerFilter {
+    /// The expression.
+    pub expression: String,
+    /// The tunnels.
+    pub tunnels: Vec<String>,
+}
+
+/// Where packets go.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Capture files.
+    Files(FileOutput),
+    /// Files of lines: `format` and `without_digest` are not used.
+    Text(FileOutput),
+    /// Lines in the daemon's own output.
+    Stdout {},
+}
+
+/// Files of a capture.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct FileOutput {
+    /// Their format.
+    pub format: Option<FileFormat>,
+    /// Their compression.
+    pub compression: Option<Compression>,
+    /// When the next one begins.
+    pub rotation: Rotation,
+    /// Which ones are removed.
+    pub retention: Retention,
+    /// Whether their SHA-256 is left out.
+    pub without_digest: bool,
+}
+
+named! {
+    /// A file format.
+    pub enum FileFormat {
+        /// pcapng.
+        Pcapng = "pcapng",
+        /// Classic pcap with nanoseconds.
+        Pcap = "pcap",
+        /// Lines.
+        Text = "text",
+    }
+}
+
+named! {
+    /// A codec.
+    pub enum Codec {
+        /// Plain.
+        None = "none",
+        /// RFC 1952.
+        Gzip = "gzip",
+        /// RFC 8878.
+        Zstd = "zstd",
+    }
+}
+
+named! {
+    /// When files are compressed.
+    pub enum CompressWhen {
+        /// While they are written.
+        Streaming = "streaming",
+        /// After rotation.
+        Rotated = "rotated",
+    }
+}
+
+/// How files are compressed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Compression {
+    /// The codec.
+    pub codec: Codec,
+    /// Its level.
+    pub level: Option<u32>,
+    /// When.
+    pub when: CompressWhen,
+}
+
+/// When a file is finished and the next one begun.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Rotation {
+    /// Before it would grow past so many bytes.
+    pub max_file_bytes: Option<u64>,
+    /// On multiples of this.
+    pub interval: Option<Span>,
+    /// After so many packets.
+    pub max_packets: Option<u64>,
+}
+
+/// Which finished files are removed.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Retention {
+    /// While there are more.
+    pub max_files: Option<u32>,
+    /// While they hold more bytes.
+    pub max_bytes: Option<u64>,
+    /// Those that are older.
+    pub max_age: Option<Span>,
+}
+
+/// When a capture stops by itself.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Limits {
+    /// So long after its start.
+    pub duration: Option<Span>,
+    /// After so many packets.
+    pub packets: Option<u64>,
+    /// After about so many bytes.
+    pub bytes: Option<u64>,
+    /// At this time.
+    pub deadline: Option<Time>,
+}

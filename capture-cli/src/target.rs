@@ -1,0 +1,51 @@
+//! Which nodes a command goes to.
+
+use std::{fmt, path::PathBuf};
+
+/// A node, and how to reach it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Where it listens.
+    pub address: Address,
+    /// Certificates; `None` on a socket, or where somebody asked for none.
+    pub tls: Option<Tls>,
+}
+
+/// Where a daemon listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A unix socket on this machine.
+    Unix(PathBuf),
+    /// `HOST:PORT`.
+    Tcp(String),
+}
+
+/// Files with certificates, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Of the authority that signed the nodes' certificates.
+    pub cacert: PathBuf,
+    /// The client's own.
+    pub cert: PathBuf,
+    /// The key of it.
+    pub key: PathBuf,
+    /// The name in the nodes' certificates, if it is not the host's.
+    pub server_name: Option<String>,
+}
+
+impl Target {
+    /// What it is called in tables and messages: `HOST:PORT`, or "local" for a socket.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match &self.address {
+            Address::Unix(_) => "local".to_owned(),
+            Address::Tcp(host) => host.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.label())
+    }
+}
