@@ -2,4 +2,7 @@
 
 pub mod client;
 pub mod model;
+pub mod pcap;
+pub mod pull;
+pub mod settings;
 pub mod target;

@@ -6,7 +6,7 @@ use futures_util::{Stream, StreamExt as _};
 use tonic::{Request, transport::Channel};
 
 use super::{Client, ClientError, LARGEST_MESSAGE, convert, error};
-use crate::model::File;
+use crate::model::{File, Listing, Removed};
 
 /// What the reading of a file yields.
 #[derive(Debug, Clone)]
@@ -36,11 +36,7 @@ impl Client {
     }
 
     /// All files of a capture, the oldest first.
-    pub async fn files(
-        &self,
-        capture: &str,
-        include_removed: bool,
-    ) -> Result<Vec<File>, ClientError> {
+    pub async fn files(&self, capture: &str) -> Result<Listing, ClientError> {
         let mut files = Vec::new();
         let mut page_token = String::new();
         loop {
@@ -48,14 +44,18 @@ impl Client {
                 capture: capture.to_owned(),
                 page_size: PAGE,
                 page_token,
-                include_removed,
             };
             let answer = self.file_service().list_files(self.request(request)).await;
             let answer = answer.map_err(|status| self.error(&status))?.into_inner();
             files.extend(answer.files.into_iter().map(convert::file));
             page_token = answer.next_page_token;
             if page_token.is_empty() {
-                return Ok(files);
+                let removed = Removed {
+                    files: answer.removed_files,
+                    packets: answer.removed_packets,
+                    bytes: answer.removed_bytes,
+                };
+                return Ok(Listing { files, removed });
             }
         }
     }

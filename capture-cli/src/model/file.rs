@@ -37,8 +37,26 @@ pub struct File {
     pub end_reason: Option<FileEndReason>,
     /// The capture's ledger when it ended.
     pub ledger: Option<Ledger>,
-    /// Why it was removed.
-    pub removed_reason: Option<String>,
+}
+
+/// The files of a capture on one node.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// Those that are there, the oldest first.
+    pub files: Vec<File>,
+    /// Those that retention has removed.
+    pub removed: Removed,
+}
+
+/// Files that retention has removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    /// How many.
+    pub files: u64,
+    /// Packets in them, as far as that was known.
+    pub packets: u64,
+    /// Bytes of them.
+    pub bytes: u64,
 }
 
 impl File {

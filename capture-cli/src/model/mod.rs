@@ -10,7 +10,7 @@ mod spec;
 mod time;
 
 pub use capture::{Capture, Event, EventKind, State, StateReason};
-pub use file::{File, FileEndReason, FileState};
+pub use file::{File, FileEndReason, FileState, Listing, Removed};
 pub use ledger::{Discarded, InterfaceLedger, Ledger};
 pub use node::{Clock, Features, NetworkInterface, Node, NodeLimits, Usage};
 pub use packet::{Packet, StreamEvent, StreamInterface};

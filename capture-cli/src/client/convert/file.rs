@@ -31,7 +31,6 @@ pub(in crate::client) fn file(file: v1::File) -> File {
         sha256: known(file.sha256),
         link_types: file.link_types,
         ledger: file.ledger.map(ledger),
-        removed_reason: known(file.removed_reason),
     }
 }
 

@@ -1,0 +1,326 @@
+//! Many capture files into one, in the order of time. Files are opened when their first packet is due
+//! and hold one block each, so that memory is bounded by how many files overlap in time.
+
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    fs::File,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use pcap_file::pcapng::blocks::{
+    interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
+    interface_statistics::InterfaceStatisticsBlock,
+};
+use thiserror::Error;
+
+use super::{CaptureReader, Item, Packet, ReadError, WriteError, Writer};
+
+/// A file to merge.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Which of the nodes it comes from.
+    pub node: usize,
+    /// The earliest timestamp in it, in nanoseconds, if it is known: the file is opened when it is due.
+    pub first: Option<u64>,
+    /// It was still being written: its end may be cut off.
+    pub growing: bool,
+}
+
+/// What came out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// Packets written.
+    pub packets: u64,
+    /// Packets that stand behind a later one: more out of order than [`REORDERED`] packets can mend.
+    pub out_of_order: u64,
+}
+
+/// Why there is no merged file.
+#[derive(Debug, Error)]
+pub enum MergeError {
+    /// A file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ReadError,
+    },
+    /// The result cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// One CPU's packet can overtake another's on its way into the ring buffer. So many packets are held
+/// back to put them in order,
+const REORDERED: usize = 1024;
+/// but not more bytes than this.
+const REORDERED_BYTES: usize = 8 << 20;
+
+/// Merges. With more than one name in `nodes`, interfaces are called `node:interface`. `progress` is
+/// told of each packet.
+///
+/// # Errors
+/// A file cannot be read, or the result cannot be written.
+pub fn merge<W: Write>(
+    inputs: Vec<Input>,
+    nodes: &[String],
+    writer: Writer<W>,
+    progress: impl FnMut(),
+) -> Result<(Merged, W), MergeError> {
+    let mut merge = Merge {
+        files: Vec::new(),
+        due: BinaryHeap::new(),
+        interfaces: Vec::new(),
+        nodes,
+        held: BinaryHeap::new(),
+        held_bytes: 0,
+        next: 0,
+        last: 0,
+        merged: Merged::default(),
+        writer,
+        progress,
+    };
+    let mut waiting = inputs;
+    // The one that is due first stands at the end.
+    waiting.sort_by_key(|input| Reverse(input.first));
+    loop {
+        while let Some(input) = waiting.pop_if(|input| merge.is_due(input)) {
+            merge.open(input)?;
+        }
+        let Some(Reverse((_, number))) = merge.due.pop() else {
+            if waiting.is_empty() {
+                break;
+            }
+            continue;
+        };
+        merge.advance(number)?;
+    }
+    merge.finish()
+}
+
+struct Merge<'a, W: Write, P> {
+    files: Vec<Option<Open>>,
+    /// Open files by the timestamp of the packet that they hold.
+    due: BinaryHeap<Reverse<(u64, usize)>>,
+    interfaces: Vec<Interface>,
+    nodes: &'a [String],
+    held: BinaryHeap<Reverse<Held>>,
+    held_bytes: usize,
+    /// Packets taken from the files so far; keeps those of equal time in order.
+    next: u64,
+    last: u64,
+    merged: Merged,
+    writer: Writer<W>,
+    progress: P,
+}
+
+struct Open {
+    reader: CaptureReader<'static>,
+    input: Input,
+    /// Numbers of its interfaces in the merged file.
+    interfaces: Vec<u32>,
+    packet: Option<Packet>,
+}
+
+/// An interface of a node, the same in all of its files.
+struct Interface {
+    node: usize,
+    block: InterfaceDescriptionBlock<'static>,
+    statistics: Option<InterfaceStatisticsBlock<'static>>,
+}
+
+struct Held {
+    timestamp: u64,
+    number: u64,
+    packet: Packet,
+}
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+impl Eq for Held {}
+impl PartialOrd for Held {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Held {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.timestamp, self.number).cmp(&(other.timestamp, other.number))
+    }
+}
+
+impl<W: Write, P: FnMut()> Merge<'_, W, P> {
+    /// A file is due when the next packet of the open ones is not earlier; one whose times are not
+    /// known is due at once.
+    fn is_due(&self, input: &Input) -> bool {
+        match (input.first, self.due.peek()) {
+            (Some(first), Some(Reverse((next, _)))) => first <= *next,
+            _ => true,
+        }
+    }
+
+    fn open(&mut self, input: Input) -> Result<(), MergeError> {
+        let reader = File::open(&input.path)
+            .map_err(ReadError::from)
+            .and_then(CaptureReader::new)
+            .map_err(|source| unreadable(&input, source))?;
+        self.files.push(Some(Open {
+            reader,
+            input,
+            interfaces: Vec::new(),
+            packet: None,
+        }));
+        self.refill(self.files.len() - 1)
+    }
+
+    /// Takes the packet that a file holds, and has it hold the next one.
+    fn advance(&mut self, number: usize) -> Result<(), MergeError> {
+        let packet = self.files[number].as_mut().and_then(|file| file.packet.take());
+        if let Some(packet) = packet {
+            self.hold(packet)?;
+        }
+        self.refill(number)
+    }
+
+    fn refill(&mut self, number: usize) -> Result<(), MergeError> {
+        let Some(mut file) = self.files[number].take() else {
+            return Ok(());
+        };
+        loop {
+            match file.reader.next_item() {
+                Ok(Some(Item::Packet(mut packet))) => {
+                    // The reader lets no packet pass whose interface it has not told.
+                    packet.interface = file.interfaces[packet.interface as usize];
+                    self.due.push(Reverse((packet.timestamp, number)));
+                    file.packet = Some(packet);
+                    self.files[number] = Some(file);
+                    return Ok(());
+                }
+                Ok(Some(Item::Interface(block))) => {
+                    let interface = self.interface(file.input.node, block)?;
+                    file.interfaces.push(interface);
+                }
+                Ok(Some(Item::Statistics(mut statistics))) => {
+                    let interface = file.interfaces[statistics.interface_id as usize];
+                    statistics.interface_id = interface;
+                    let known = &mut self.interfaces[interface as usize].statistics;
+                    // They count from the start of the capture: the last ones say all.
+                    if known.as_ref().is_none_or(|known| {
+                        in_order(known.timestamp) <= in_order(statistics.timestamp)
+                    }) {
+                        *known = Some(statistics);
+                    }
+                }
+                Ok(None) => return Ok(()),
+                Err(ReadError::Cut { .. }) if file.input.growing => return Ok(()),
+                Err(source) => return Err(unreadable(&file.input, source)),
+            }
+        }
+    }
+
+    /// The number in the merged file of a node's interface.
+    fn interface(
+        &mut self,
+        node: usize,
+        block: InterfaceDescriptionBlock<'static>,
+    ) -> Result<u32, MergeError> {
+        let known = self.interfaces.iter();
+        let mut known = known.enumerate();
+        if let Some((number, _)) = known.find(|(_, i)| i.node == node && i.block == block) {
+            return Ok(number as u32);
+        }
+        let number = u32::try_from(self.interfaces.len())
+            .map_err(|_| WriteError::Io(io::Error::other("too many interfaces")))?;
+        let mut written = block.clone();
+        if let [_, _, ..] = self.nodes {
+            name_after(&self.nodes[node], &mut written);
+        }
+        self.writer.interface(written)?;
+        self.interfaces.push(Interface {
+            node,
+            block,
+            statistics: None,
+        });
+        Ok(number)
+    }
+
+    fn hold(&mut self, packet: Packet) -> Result<(), MergeError> {
+        self.held_bytes += packet.data.len();
+        self.held.push(Reverse(Held {
+            timestamp: packet.timestamp,
+            number: self.next,
+            packet,
+        }));
+        self.next += 1;
+        while self.held.len() > REORDERED || self.held_bytes > REORDERED_BYTES {
+            self.let_go()?;
+        }
+        Ok(())
+    }
+
+    fn let_go(&mut self) -> Result<(), MergeError> {
+        let Some(Reverse(Held { packet, .. })) = self.held.pop() else {
+            return Ok(());
+        };
+        self.held_bytes -= packet.data.len();
+        if packet.timestamp < self.last {
+            self.merged.out_of_order += 1;
+        }
+        self.last = self.last.max(packet.timestamp);
+        self.writer.packet(packet)?;
+        self.merged.packets += 1;
+        (self.progress)();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(Merged, W), MergeError> {
+        while !self.held.is_empty() {
+            self.let_go()?;
+        }
+        for interface in self.interfaces {
+            if let Some(statistics) = interface.statistics {
+                self.writer.statistics(statistics)?;
+            }
+        }
+        Ok((self.merged, self.writer.finish()?))
+    }
+}
+
+fn unreadable(input: &Input, source: ReadError) -> MergeError {
+    MergeError::Read {
+        path: input.path.clone(),
+        source,
+    }
+}
+
+fn name_after(node: &str, block: &mut InterfaceDescriptionBlock<'static>) {
+    use InterfaceDescriptionOption as Opt;
+    for option in &mut block.options {
+        if let Opt::IfName(name) = option {
+            *option = Opt::IfName(format!("{node}:{name}").into());
+            return;
+        }
+    }
+    block.options.push(Opt::IfName(node.to_owned().into()));
+}
+
+/// A timestamp of statistics is two words, the upper one first; `pcap-file` reads them as one word of
+/// 64 bits, in the file's byte order.
+const fn in_order(timestamp: u64) -> u64 {
+    if cfg!(target_endian = "little") {
+        timestamp.rotate_left(32)
+    } else {
+        timestamp
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,332 @@
+//! One file from one node, whatever breaks in between.
+
+use std::{
+    fs::{self, File},
+    future::Future,
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
+    pin::pin,
+};
+
+use futures_util::{Stream, StreamExt as _};
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use super::{
+    Retry,
+    workspace::{private, sync_directory_of},
+};
+use crate::client::{Client, ClientError, Piece};
+
+/// Where a file's bytes come from.
+pub trait Fetch {
+    /// Reads a file from an offset on; each call over a new connection, if need be.
+    fn read(
+        &self,
+        file: &str,
+        offset: u64,
+    ) -> impl Future<
+        Output = Result<impl Stream<Item = Result<Piece, ClientError>> + Send, ClientError>,
+    >;
+}
+
+/// A capture on a node.
+impl Fetch for (&Client, &str) {
+    async fn read(
+        &self,
+        file: &str,
+        offset: u64,
+    ) -> Result<impl Stream<Item = Result<Piece, ClientError>> + Send, ClientError> {
+        let (client, capture) = self;
+        client.read_file(capture, file, offset).await
+    }
+}
+
+/// A file as the node lists it.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Its name.
+    pub name: String,
+    /// Its size. Of a growing file: at least.
+    pub bytes: u64,
+    /// Its SHA-256 in lower-case hexadecimal, if the node knows it.
+    pub sha256: Option<String>,
+    /// It is still being written.
+    pub growing: bool,
+}
+
+/// Why a file is not here.
+#[derive(Debug, Error)]
+pub enum DownloadError {
+    /// The node does not give it.
+    #[error("{file}: {source}")]
+    Node {
+        /// The file.
+        file: String,
+        /// Why.
+        source: ClientError,
+    },
+    /// It came, twice, other than the node says it is.
+    #[error(
+        "{file}: its SHA-256 is {found} and should be {expected}: the file is damaged on the node"
+    )]
+    Digest {
+        /// The file.
+        file: String,
+        /// What the node's manifest says.
+        expected: String,
+        /// What came.
+        found: String,
+    },
+    /// It cannot be stored.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its name is no file name.
+    #[error("the node has a file named {0:?}, which is no name for a file")]
+    Name(String),
+}
+
+/// Told while it goes on.
+pub trait Report {
+    /// So many bytes are here; fewer than before if the file is begun again.
+    fn bytes(&mut self, here: u64);
+    /// The connection broke, and is tried again.
+    fn broke(&mut self, error: &ClientError);
+}
+
+/// Downloads a file into a directory, where it has its name only when it is whole and its digest is
+/// right. A part that an earlier attempt left is taken up. Returns where it is.
+///
+/// # Errors
+/// See [`DownloadError`]. What has come so far stays.
+pub async fn download(
+    source: &impl Fetch,
+    file: &Wanted,
+    directory: &Path,
+    retry: Retry,
+    report: &mut impl Report,
+) -> Result<PathBuf, DownloadError> {
+    let name = &file.name;
+    if name.is_empty() || name.contains('/') || matches!(name.as_str(), "." | "..") {
+        return Err(DownloadError::Name(name.clone()));
+    }
+    let path = directory.join(name);
+    if !file.growing && is_here(&path, file).map_err(at(&path))? {
+        report.bytes(file.bytes);
+        return Ok(path);
+    }
+    let part = Part::open(directory.join(format!("{name}.part")))?;
+    let mut part = fill(source, file, part, retry, report).await?;
+    if let Some(expected) = &file.sha256
+        && part.digest() != *expected
+    {
+        // What stood there from before may be of another file of this name: once more, all of it.
+        part.restart()?;
+        report.bytes(0);
+        part = fill(source, file, part, retry, report).await?;
+        let found = part.digest();
+        if found != *expected {
+            part.restart()?;
+            return Err(DownloadError::Digest {
+                file: name.clone(),
+                expected: expected.clone(),
+                found,
+            });
+        }
+    }
+    part.finish(&path)?;
+    Ok(path)
+}
+
+/// Reads until all is there.
+async fn fill(
+    source: &impl Fetch,
+    file: &Wanted,
+    mut part: Part,
+    retry: Retry,
+    report: &mut impl Report,
+) -> Result<Part, DownloadError> {
+    if part.length > file.bytes && !file.growing {
+        part.restart()?;
+    }
+    report.bytes(part.length);
+    let mut failed = 0;
+    while file.growing || part.length < file.bytes {
+        let before = part.length;
+        match read_on(source, file, &mut part, report).await {
+            Ok(()) => break,
+            Err(DownloadError::Node { source: error, .. }) if error.is_passing() => {
+                failed = if part.length > before { 1 } else { failed + 1 };
+                let Some(wait) = retry.wait(failed) else {
+                    return Err(DownloadError::Node {
+                        file: file.name.clone(),
+                        source: error,
+                    });
+                };
+                report.broke(&error);
+                tokio::time::sleep(wait).await;
+            }
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(part)
+}
+
+/// One attempt.
+async fn read_on(
+    source: &impl Fetch,
+    file: &Wanted,
+    part: &mut Part,
+    report: &mut impl Report,
+) -> Result<(), DownloadError> {
+    let failed = |source| DownloadError::Node {
+        file: file.name.clone(),
+        source,
+    };
+    let stream = source.read(&file.name, part.length).await.map_err(failed)?;
+    let mut stream = pin!(stream);
+    while let Some(piece) = stream.next().await {
+        match piece.map_err(failed)? {
+            Piece::Header(_) => {}
+            Piece::Chunk { offset, data } => {
+                if offset != part.length {
+                    return Err(failed(ClientError::Broken(format!(
+                        "bytes from {offset} on came where {} was due",
+                        part.length
+                    ))));
+                }
+                part.append(&data)?;
+                report.bytes(part.length);
+            }
+            Piece::End { file_bytes } if file_bytes == part.length || file.growing => {
+                return Ok(());
+            }
+            Piece::End { file_bytes } => {
+                return Err(failed(ClientError::Broken(format!(
+                    "{} of {file_bytes} bytes came",
+                    part.length
+                ))));
+            }
+        }
+    }
+    Err(failed(ClientError::Broken(
+        "the node stopped sending in the middle of a file".to_owned(),
+    )))
+}
+
+/// Whether an earlier pull has brought it already. Without a digest its length has to do.
+fn is_here(path: &Path, file: &Wanted) -> io::Result<bool> {
+    let opened = match File::open(path) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if opened.metadata()?.len() != file.bytes {
+        return Ok(false);
+    }
+    let Some(expected) = &file.sha256 else {
+        return Ok(true);
+    };
+    let mut hasher = Sha256::new();
+    feed(&opened, &mut hasher)?;
+    Ok(hexadecimal(&hasher) == *expected)
+}
+
+/// What of a file is here, and the digest of it so far.
+struct Part {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    hasher: Sha256,
+}
+
+impl Part {
+    fn open(path: PathBuf) -> Result<Self, DownloadError> {
+        let opened = private()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path);
+        let mut hasher = Sha256::new();
+        let (file, length) = opened
+            .and_then(|file| {
+                let length = feed(&file, &mut hasher)?;
+                Ok((file, length))
+            })
+            .map_err(at(&path))?;
+        Ok(Self {
+            path,
+            file,
+            length,
+            hasher,
+        })
+    }
+
+    fn append(&mut self, data: &[u8]) -> Result<(), DownloadError> {
+        self.file.write_all(data).map_err(at(&self.path))?;
+        self.hasher.update(data);
+        self.length += data.len() as u64;
+        Ok(())
+    }
+
+    fn restart(&mut self) -> Result<(), DownloadError> {
+        let restarted = self
+            .file
+            .set_len(0)
+            .and_then(|()| self.file.seek(SeekFrom::Start(0)));
+        restarted.map_err(at(&self.path))?;
+        self.length = 0;
+        self.hasher = Sha256::new();
+        Ok(())
+    }
+
+    fn digest(&self) -> String {
+        hexadecimal(&self.hasher)
+    }
+
+    fn finish(self, path: &Path) -> Result<(), DownloadError> {
+        self.file.sync_all().map_err(at(&self.path))?;
+        fs::rename(&self.path, path).map_err(at(path))?;
+        sync_directory_of(path).map_err(|error| DownloadError::Io {
+            path: path.to_owned(),
+            source: io::Error::other(error),
+        })
+    }
+}
+
+/// Hashes a file from where it stands; returns how many bytes there were.
+fn feed(mut file: &File, hasher: &mut Sha256) -> io::Result<u64> {
+    let mut buffer = vec![0; 256 << 10];
+    let mut length = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(length),
+            read => {
+                hasher.update(&buffer[..read]);
+                length += read as u64;
+            }
+        }
+    }
+}
+
+/// The digest of what was hashed so far, in lower-case hexadecimal.
+pub(crate) fn hexadecimal(hasher: &Sha256) -> String {
+    let digest = hasher.clone().finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> DownloadError {
+    move |source| DownloadError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests;
