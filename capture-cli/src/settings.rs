@@ -155,7 +155,9 @@ pub fn settle(
         cacert: first(|layer| layer.cacert.clone()),
         cert: first(|layer| layer.cert.clone()),
         key: first(|layer| layer.key.clone()),
-        server_name: layers.iter().find_map(|layer| layer.tls_server_name.clone()),
+        server_name: layers
+            .iter()
+            .find_map(|layer| layer.tls_server_name.clone()),
         insecure: layers.iter().find_map(|layer| layer.insecure) == Some(true),
     };
     let mut targets = Vec::new();
@@ -163,7 +165,9 @@ pub fn settle(
         for node in &place.nodes {
             let target = tls.target(node)?;
             if targets.contains(&target) {
-                return Err(SettingsError::Senseless(format!("node {node} is named twice")));
+                return Err(SettingsError::Senseless(format!(
+                    "node {node} is named twice"
+                )));
             }
             targets.push(target);
         }
@@ -195,9 +199,9 @@ struct Trust {
 
 impl Trust {
     fn target(&self, node: &str) -> Result<Target, SettingsError> {
-        let valid = node
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0));
+        let valid = node.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0)
+        });
         if !valid || node.contains('/') {
             return Err(SettingsError::Senseless(format!(
                 "node {node:?}: write HOST:PORT, as in node7:9443 or [2001:db8::7]:9443"
@@ -250,7 +254,10 @@ pub fn from_environment(
         let path = || Some(PathBuf::from(&value));
         match setting {
             "NODES" => {
-                let nodes = value.split(',').map(str::trim).filter(|node| !node.is_empty());
+                let nodes = value
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|node| !node.is_empty());
                 layer.nodes = nodes.map(str::to_owned).collect();
             }
             "SOCKET" => layer.socket = path(),
@@ -329,7 +336,11 @@ mod tests {
         socket = "/tmp/captured.sock"
     "#;
 
-    fn settled(flags: Layer, environment: Layer, context: Option<&str>) -> Result<Settings, String> {
+    fn settled(
+        flags: Layer,
+        environment: Layer,
+        context: Option<&str>,
+    ) -> Result<Settings, String> {
         let file: File = toml::from_str(FILE).unwrap();
         settle(flags, environment, context, &file, Path::new("config.toml"))
             .map_err(|error| error.to_string())
@@ -352,7 +363,11 @@ mod tests {
         let environment = settled(Layer::default(), nodes(&["c:1"]), None).unwrap();
         assert_eq!(labels(&environment), ["c:1"]);
         let tls = environment.targets[0].tls.as_ref().unwrap();
-        assert_eq!(tls.key, Path::new("me.key"), "certificates still come from the context");
+        assert_eq!(
+            tls.key,
+            Path::new("me.key"),
+            "certificates still come from the context"
+        );
 
         let flag = settled(nodes(&["d:1"]), nodes(&["c:1"]), None).unwrap();
         assert_eq!(labels(&flag), ["d:1"]);
@@ -362,7 +377,11 @@ mod tests {
             ..Layer::default()
         };
         let flag = settled(socket, nodes(&["c:1"]), None).unwrap();
-        assert_eq!(labels(&flag), ["local"], "a socket by flag beats nodes by environment");
+        assert_eq!(
+            labels(&flag),
+            ["local"],
+            "a socket by flag beats nodes by environment"
+        );
 
         let here = settled(Layer::default(), Layer::default(), Some("here")).unwrap();
         assert_eq!(
@@ -381,10 +400,7 @@ mod tests {
             Path::new("none"),
         )
         .unwrap();
-        assert_eq!(
-            settings.targets,
-            [at_socket(PathBuf::from(DEFAULT_SOCKET))]
-        );
+        assert_eq!(settings.targets, [at_socket(PathBuf::from(DEFAULT_SOCKET))]);
     }
 
     #[test]

@@ -112,7 +112,10 @@ fn message(status: &Status) -> String {
     if let Some(details) = status.get_details_bad_request() {
         for violation in details.field_violations {
             if !text.contains(&violation.description) {
-                text.push_str(&format!("\n  {}: {}", violation.field, violation.description));
+                text.push_str(&format!(
+                    "\n  {}: {}",
+                    violation.field, violation.description
+                ));
             }
         }
     }

@@ -46,7 +46,9 @@ impl Client {
     /// The node cannot be reached, or its or the client's certificate is not accepted.
     pub async fn connect(target: &Target, manner: &Manner) -> Result<Self, ClientError> {
         let endpoint = endpoint(target)?;
-        let limit = manner.timeout.map_or(CONNECT_TIMEOUT, |t| t.min(CONNECT_TIMEOUT));
+        let limit = manner
+            .timeout
+            .map_or(CONNECT_TIMEOUT, |t| t.min(CONNECT_TIMEOUT));
         let channel = endpoint
             .connect_timeout(limit)
             .connect()
@@ -97,10 +99,8 @@ fn endpoint(target: &Target) -> Result<Endpoint, ClientError> {
         .keep_alive_timeout(Duration::from_secs(20))
         .tcp_nodelay(true);
     if let (Address::Tcp(_), Some(tls)) = (&target.address, &target.tls) {
-        let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(
-            "--cacert",
-            &tls.cacert,
-        )?));
+        let mut config = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(read("--cacert", &tls.cacert)?));
         config = config.identity(Identity::from_pem(
             read("--cert", &tls.cert)?,
             read("--key", &tls.key)?,

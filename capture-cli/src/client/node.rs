@@ -24,7 +24,11 @@ impl Client {
         let request = self.request(v1::ListInterfacesRequest {});
         let answer = self.node_service().list_interfaces(request).await;
         let answer = answer.map_err(|status| self.error(&status))?.into_inner();
-        Ok(answer.interfaces.into_iter().map(convert::interface).collect())
+        Ok(answer
+            .interfaces
+            .into_iter()
+            .map(convert::interface)
+            .collect())
     }
 
     /// Changes what the daemon logs until it ends; returns what it logged before.

@@ -183,7 +183,9 @@ impl<W: Write, P: FnMut()> Merge<'_, W, P> {
 
     /// Takes the packet that a file holds, and has it hold the next one.
     fn advance(&mut self, number: usize) -> Result<(), MergeError> {
-        let packet = self.files[number].as_mut().and_then(|file| file.packet.take());
+        let packet = self.files[number]
+            .as_mut()
+            .and_then(|file| file.packet.take());
         if let Some(packet) = packet {
             self.hold(packet)?;
         }

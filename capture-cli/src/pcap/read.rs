@@ -287,9 +287,9 @@ fn in_nanoseconds(
             Opt::IfTsResol(resolution) => {
                 let exponent = u32::from(resolution & 0x7f);
                 let base: u64 = if resolution & 0x80 == 0 { 10 } else { 2 };
-                units.per_second = base
-                    .checked_pow(exponent)
-                    .ok_or(PcapError::InvalidField("if_tsresol finer than can be counted"))?;
+                units.per_second = base.checked_pow(exponent).ok_or(PcapError::InvalidField(
+                    "if_tsresol finer than can be counted",
+                ))?;
             }
             Opt::IfTsOffset(offset) => units.offset_seconds = *offset,
             _ => {}

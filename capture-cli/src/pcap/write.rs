@@ -207,8 +207,7 @@ impl<W: Write> Writer<W> {
                 })?;
             }
             Format::Pcap(writer, _) => {
-                let packet =
-                    PcapPacket::new_owned(timestamp, packet.original_length, packet.data);
+                let packet = PcapPacket::new_owned(timestamp, packet.original_length, packet.data);
                 writer.write_packet(&packet)?;
             }
             Format::PcapBegun(_) | Format::Spent => {

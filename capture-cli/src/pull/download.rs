@@ -25,9 +25,7 @@ pub trait Fetch {
         &self,
         file: &str,
         offset: u64,
-    ) -> impl Future<
-        Output = Result<impl Stream<Item = Result<Piece, ClientError>> + Send, ClientError>,
-    >;
+    ) -> impl Future<Output = Result<impl Stream<Item = Result<Piece, ClientError>> + Send, ClientError>>;
 }
 
 /// A capture on a node.

@@ -29,7 +29,9 @@ impl Retry {
     pub fn wait(&self, failed: u32) -> Option<Duration> {
         (failed < self.attempts).then(|| {
             let doubled = 2_u32.saturating_pow(failed.saturating_sub(1));
-            self.first_wait.saturating_mul(doubled).min(self.longest_wait)
+            self.first_wait
+                .saturating_mul(doubled)
+                .min(self.longest_wait)
         })
     }
 }

@@ -139,10 +139,16 @@ pub(super) fn private() -> OpenOptions {
 }
 
 /// As a file's name: a node may be called anything.
-pub(super) fn file_name(label: &str) -> String {
+pub(crate) fn file_name(label: &str) -> String {
     let name: String = label
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
         .collect();
     if name.trim_matches('.').is_empty() {
         return format!("_{name}");
@@ -195,7 +201,10 @@ mod tests {
             Err(WorkspaceError::Busy { .. })
         ));
         drop(first);
-        assert!(Workspace::open(&output).is_ok(), "a pull that ended is taken up");
+        assert!(
+            Workspace::open(&output).is_ok(),
+            "a pull that ended is taken up"
+        );
     }
 
     #[test]

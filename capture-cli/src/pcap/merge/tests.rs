@@ -81,9 +81,17 @@ fn merged(inputs: Vec<Input>, nodes: &[&str]) -> (Vec<(String, u64, String)>, Me
 fn files_of_several_nodes_become_one_in_the_order_of_time_and_lose_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    write(&path("a1.pcapng"), &["eth0", "eth1"], &[(0, 10), (1, 30), (0, 50)]);
+    write(
+        &path("a1.pcapng"),
+        &["eth0", "eth1"],
+        &[(0, 10), (1, 30), (0, 50)],
+    );
     // The next file of the same node names its interfaces in another order, and is compressed.
-    write(&path("a2.pcapng.gz"), &["eth1", "eth0"], &[(0, 60), (1, 70)]);
+    write(
+        &path("a2.pcapng.gz"),
+        &["eth1", "eth0"],
+        &[(0, 60), (1, 70)],
+    );
     write(&path("b1.pcap.zst"), &["lo"], &[(0, 5), (0, 20), (0, 65)]);
     write(&path("b2.pcapng"), &["eth0"], &[(0, 40)]);
     let inputs = vec![
@@ -93,15 +101,27 @@ fn files_of_several_nodes_become_one_in_the_order_of_time_and_lose_nothing() {
         input(&path("b1.pcap.zst"), 1, None),
     ];
     let (packets, outcome) = merged(inputs, &["a", "b"]);
-    assert_eq!(outcome, Merged { packets: 9, out_of_order: 0 });
+    assert_eq!(
+        outcome,
+        Merged {
+            packets: 9,
+            out_of_order: 0
+        }
+    );
     let times: Vec<_> = packets.iter().map(|(_, time, _)| *time).collect();
     assert_eq!(times, [5, 10, 20, 30, 40, 50, 60, 65, 70]);
-    let at: BTreeMap<_, _> = packets.iter().map(|(name, time, _)| (*time, name.as_str())).collect();
+    let at: BTreeMap<_, _> = packets
+        .iter()
+        .map(|(name, time, _)| (*time, name.as_str()))
+        .collect();
     assert_eq!(at[&10], "a:eth0");
     assert_eq!(at[&30], "a:eth1");
     assert_eq!(at[&60], "a:eth1", "renumbered");
     assert_eq!(at[&70], "a:eth0");
-    assert_eq!(at[&40], "b:eth0", "not the other node's interface of this name");
+    assert_eq!(
+        at[&40], "b:eth0",
+        "not the other node's interface of this name"
+    );
     assert_eq!(at[&5], "b", "a pcap file has no interface names");
     for (_, time, bytes) in &packets {
         assert!(bytes.ends_with(&format!(" {time}")), "{bytes} at {time}");
@@ -119,7 +139,13 @@ fn one_nodes_interfaces_keep_their_names_and_stand_once() {
     }
     inputs.reverse();
     let (packets, outcome) = merged(inputs, &["only"]);
-    assert_eq!(outcome, Merged { packets: 400, out_of_order: 0 });
+    assert_eq!(
+        outcome,
+        Merged {
+            packets: 400,
+            out_of_order: 0
+        }
+    );
     assert!(packets.iter().all(|(name, _, _)| name == "eth0"));
     assert!(packets.is_sorted_by_key(|(_, time, _)| *time));
 }
@@ -133,7 +159,13 @@ fn packets_that_overtook_each_other_are_put_in_order_and_a_clock_step_is_told() 
     write(&path, &["eth0"], &packets);
     let (sorted, outcome) = merged(vec![input(&path, 0, None)], &["a"]);
     assert!(sorted.is_sorted_by_key(|(_, time, _)| *time));
-    assert_eq!(outcome, Merged { packets: 5000, out_of_order: 0 });
+    assert_eq!(
+        outcome,
+        Merged {
+            packets: 5000,
+            out_of_order: 0
+        }
+    );
 
     packets.extend((0..5000_u64).map(|n| (0, n)));
     write(&path, &["eth0"], &packets);

@@ -1,6 +1,9 @@
 use std::io::Write as _;
 
-use super::{super::{Container, Kind, Writer}, *};
+use super::{
+    super::{Container, Kind, Writer},
+    *,
+};
 
 fn packet(timestamp: u64, data: &[u8]) -> Packet {
     Packet {
@@ -94,7 +97,10 @@ fn a_file_cut_at_any_byte_gives_its_whole_packets_and_says_that_it_is_cut() {
 
 #[test]
 fn damage_is_told_apart_from_an_end() {
-    let bytes = file("a.pcapng.gz", &[packet(1, &[1; 5000]), packet(2, &[2; 5000])]);
+    let bytes = file(
+        "a.pcapng.gz",
+        &[packet(1, &[1; 5000]), packet(2, &[2; 5000])],
+    );
     let mut damaged = bytes.clone();
     let middle = damaged.len() / 2;
     damaged[middle] ^= 0xff;
@@ -124,8 +130,7 @@ fn members_and_frames_one_after_the_other_are_one_file() {
     let (front, back) = plain.split_at(plain.len() - 30);
     let mut gzip = Vec::new();
     for part in [front, back] {
-        let mut encoder =
-            flate2::write::GzEncoder::new(&mut gzip, flate2::Compression::default());
+        let mut encoder = flate2::write::GzEncoder::new(&mut gzip, flate2::Compression::default());
         encoder.write_all(part).unwrap();
         encoder.finish().unwrap();
     }
@@ -146,6 +151,9 @@ fn timestamps_in_other_units_become_nanoseconds() {
         in_nanoseconds(block).map(|(units, _)| units)
     };
     assert_eq!(units(6, 0).unwrap().nanoseconds(5), Some(5_000));
-    assert_eq!(units(0x80 | 1, 10).unwrap().nanoseconds(3), Some(11_500_000_000));
+    assert_eq!(
+        units(0x80 | 1, 10).unwrap().nanoseconds(3),
+        Some(11_500_000_000)
+    );
     assert!(units(127, 0).is_err());
 }

@@ -117,8 +117,15 @@ async fn a_connection_that_breaks_five_times_gives_the_same_bytes_and_sends_none
     assert_eq!(fs::read(path.unwrap()).unwrap(), contents);
     assert_eq!(told.broke, 5);
     assert_eq!(told.bytes, contents.len() as u64);
-    assert_eq!(*source.offsets.borrow(), [0, 1000, 1000, 3500, 10_500, 13_800]);
-    assert_eq!(names(directory.path()).len(), 1, "the part has become the file");
+    assert_eq!(
+        *source.offsets.borrow(),
+        [0, 1000, 1000, 3500, 10_500, 13_800]
+    );
+    assert_eq!(
+        names(directory.path()).len(),
+        1,
+        "the part has become the file"
+    );
 }
 
 #[tokio::test]
@@ -128,7 +135,10 @@ async fn a_later_call_takes_up_the_part_that_an_earlier_one_left() {
     let source = Breaking::new(&contents, &[4000, 0, 0, 0]);
     let (failed, _) = run(&source, &wanted(&contents), directory.path()).await;
     assert!(matches!(failed, Err(DownloadError::Node { .. })));
-    assert_eq!(names(directory.path()), ["a-20260101-000000-000001.pcapng.part"]);
+    assert_eq!(
+        names(directory.path()),
+        ["a-20260101-000000-000001.pcapng.part"]
+    );
 
     let source = Breaking::new(&contents, &[]);
     let (path, _) = run(&source, &wanted(&contents), directory.path()).await;
@@ -138,14 +148,19 @@ async fn a_later_call_takes_up_the_part_that_an_earlier_one_left() {
     let source = Breaking::new(&contents, &[]);
     let (path, _) = run(&source, &wanted(&contents), directory.path()).await;
     assert!(path.is_ok());
-    assert!(source.offsets.borrow().is_empty(), "a file that is here is not sent again");
+    assert!(
+        source.offsets.borrow().is_empty(),
+        "a file that is here is not sent again"
+    );
 }
 
 #[tokio::test]
 async fn a_part_of_another_file_is_not_made_into_this_one() {
     let directory = tempfile::tempdir().unwrap();
     let contents = contents();
-    let part = directory.path().join("a-20260101-000000-000001.pcapng.part");
+    let part = directory
+        .path()
+        .join("a-20260101-000000-000001.pcapng.part");
     fs::write(&part, [0xff; 3000]).unwrap();
     let source = Breaking::new(&contents, &[]);
     let (path, _) = run(&source, &wanted(&contents), directory.path()).await;
@@ -153,7 +168,11 @@ async fn a_part_of_another_file_is_not_made_into_this_one() {
     assert_eq!(*source.offsets.borrow(), [3000, 0]);
 
     fs::write(&part, vec![0xff; contents.len() + 5]).unwrap();
-    fs::write(directory.path().join("a-20260101-000000-000001.pcapng"), "x").unwrap();
+    fs::write(
+        directory.path().join("a-20260101-000000-000001.pcapng"),
+        "x",
+    )
+    .unwrap();
     let source = Breaking::new(&contents, &[]);
     let (path, _) = run(&source, &wanted(&contents), directory.path()).await;
     assert_eq!(fs::read(path.unwrap()).unwrap(), contents);

@@ -1,0 +1,81 @@
+//! `capturectl filter`.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::{
+    Context,
+    answers::{Answers, OnNode, ask},
+    exit::{Error, Exit},
+    output,
+};
+use crate::{client::ClientError, model::Spec};
+
+/// Work with filter expressions.
+#[derive(Debug, Args)]
+pub(super) struct FilterArgs {
+    #[command(subcommand)]
+    command: FilterCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum FilterCommand {
+    /// Ask the nodes whether they take an expression; starts nothing.
+    Check {
+        /// The expression, as for tcpdump.
+        #[arg(required = true)]
+        expression: Vec<String>,
+        /// For this interface. Repeatable. Default: any.
+        #[arg(short, long = "interface")]
+        interfaces: Vec<String>,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct Verdict {
+    valid: bool,
+    message: Option<String>,
+}
+
+pub(super) async fn run(context: &Context, arguments: &FilterArgs) -> Result<Exit, Error> {
+    let FilterCommand::Check {
+        expression,
+        interfaces,
+    } = &arguments.command;
+    let spec = Spec {
+        filter: expression.join(" "),
+        interfaces: interfaces.clone(),
+        ..Spec::default()
+    };
+    let manner = context.settings.manner(&context.reason);
+    let asked = ask(context, &manner, async |client, _| {
+        let started = client.start("", spec.clone(), BTreeMap::new(), "", true);
+        match started.await {
+            Ok(_) => Ok(Verdict {
+                valid: true,
+                message: None,
+            }),
+            Err(ClientError::Refused(message)) => Ok(Verdict {
+                valid: false,
+                message: Some(message),
+            }),
+            Err(other) => Err(other),
+        }
+    });
+    let Answers { answers, mut exit } = asked.await;
+    if answers.iter().any(|answer| !answer.value.valid) {
+        exit = exit.and(Exit::Failed);
+    }
+    output::print(context.format, &answers, || {
+        answers
+            .iter()
+            .map(|OnNode { node, value }| match &value.message {
+                None => format!("{node}: valid\n"),
+                Some(message) => format!("{node}: not valid: {message}\n"),
+            })
+            .collect()
+    })?;
+    Ok(exit)
+}

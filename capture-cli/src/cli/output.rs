@@ -1,0 +1,108 @@
+//! Tables for people, JSON and YAML for programs, all to stdout.
+
+use std::{
+    env,
+    io::{self, IsTerminal as _, Write as _},
+};
+
+use clap::ValueEnum;
+use comfy_table::{Cell, CellAlignment, Color, Table, presets::NOTHING};
+use serde::Serialize;
+
+use super::exit::Error;
+use crate::model::State;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Table,
+    Json,
+    Yaml,
+}
+
+/// Prints a value, or for people what `table` makes.
+pub(super) fn print<T: Serialize + ?Sized>(
+    format: Format,
+    value: &T,
+    table: impl FnOnce() -> String,
+) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match format {
+        Format::Table => {
+            let text = table();
+            out.write_all(text.as_bytes())?;
+            if !text.is_empty() && !text.ends_with('\n') {
+                writeln!(out)?;
+            }
+        }
+        Format::Json => {
+            serde_json::to_writer_pretty(&mut out, value)?;
+            writeln!(out)?;
+        }
+        Format::Yaml => write!(out, "{}", yaml(value)?)?,
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Prints one of many values that come one after the other: a line of JSON, a YAML document.
+pub(super) fn print_next<T: Serialize + ?Sized>(
+    format: Format,
+    value: &T,
+    line: impl FnOnce() -> String,
+) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match format {
+        Format::Table => writeln!(out, "{}", line())?,
+        Format::Json => {
+            serde_json::to_writer(&mut out, value)?;
+            writeln!(out)?;
+        }
+        Format::Yaml => write!(out, "---\n{}", yaml(value)?)?,
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn yaml<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
+    serde_yaml_ng::to_string(value).map_err(|error| Error::Failed(error.to_string()))
+}
+
+/// A table without lines; columns named in `right` are aligned to the right.
+pub(super) fn table(header: &[&str], right: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(header.to_vec());
+    if has_colours() {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    for (number, name) in header.iter().enumerate() {
+        if let Some(column) = table.column_mut(number)
+            && right.contains(name)
+        {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// A state in its colour, where there are colours.
+pub(super) fn state_cell(state: State) -> Cell {
+    let cell = Cell::new(state);
+    match state {
+        State::Running => cell.fg(Color::Green),
+        State::Pending | State::Stopping => cell.fg(Color::Yellow),
+        State::Failed | State::Interrupted => cell.fg(Color::Red),
+        State::Completed | State::Unknown => cell,
+    }
+}
+
+/// Only on a terminal, and not where NO_COLOR (<https://no-color.org>) is set.
+fn has_colours() -> bool {
+    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A table as text, without the blanks at the ends of lines.
+pub(super) fn text(table: &Table) -> String {
+    table.trim_fmt()
+}

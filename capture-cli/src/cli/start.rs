@@ -1,0 +1,120 @@
+//! `capturectl start`.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+
+use super::{
+    Context,
+    answers::{Answers, ask},
+    exit::{Error, Exit},
+    output,
+    spec::SpecArgs,
+    values,
+};
+use crate::{
+    client::ClientError,
+    model::{Capture, Spec},
+};
+
+/// Start a capture, on every node.
+///
+/// When it returns, the capture is attached to the interfaces. It goes on until it is stopped, its
+/// limit is reached, or the machine ends.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct StartArgs {
+    /// Name of the capture, with which its files begin.
+    name: String,
+
+    #[command(flatten)]
+    spec: SpecArgs,
+
+    /// A label to tell captures apart by. Repeatable.
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = values::label)]
+    labels: Vec<(String, String)>,
+
+    /// Check everything that can be checked, and start nothing.
+    #[arg(long)]
+    check: bool,
+
+    /// Which packets to record, as for tcpdump.
+    #[arg(value_name = "EXPRESSION")]
+    expression: Vec<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  capturectl start web -i eth0 'tcp port 443'
+  capturectl start pods -i 'veth*' --compress zstd --rotate-size 100MiB --max-files 20
+  capturectl --node a:9443 --node b:9443 start web --host 10.0.0.7 --duration 10m --reason INC-123";
+
+pub(super) async fn run(context: &Context, arguments: StartArgs) -> Result<Exit, Error> {
+    let spec = arguments.spec.spec(&arguments.expression);
+    let spec = spec.map_err(Error::Usage)?;
+    let labels = arguments.labels.into_iter().collect();
+    let started = start(context, &arguments.name, &spec, &labels, arguments.check).await?;
+    let Answers { answers, exit } = started;
+    let done = if arguments.check {
+        "would be recorded"
+    } else {
+        "is recorded"
+    };
+    output::print(context.format, &answers, || {
+        let mut text = String::new();
+        for answer in &answers {
+            let capture = &answer.value;
+            text.push_str(&format!(
+                "{} {done} on {}: {}\n",
+                capture.name,
+                answer.node,
+                interfaces(capture)
+            ));
+            for warning in &capture.warnings {
+                text.push_str(&format!("  warning: {warning}\n"));
+            }
+        }
+        text
+    })?;
+    Ok(exit)
+}
+
+/// Starts a capture everywhere. The request has an id, so that one whose answer was lost is made again
+/// and starts nothing twice.
+pub(super) async fn start(
+    context: &Context,
+    name: &str,
+    spec: &Spec,
+    labels: &BTreeMap<String, String>,
+    check: bool,
+) -> Result<Answers<Capture>, Error> {
+    let manner = context.settings.manner(&context.reason);
+    let id = request_id()?;
+    let asked = ask(context, &manner, async |client, _| {
+        let begin = || client.start(name, spec.clone(), labels.clone(), &id, check);
+        match begin().await {
+            Err(ClientError::Broken(_)) => begin().await,
+            answer => answer,
+        }
+    });
+    Ok(asked.await)
+}
+
+/// 128 random bits in hexadecimal.
+pub(super) fn request_id() -> Result<String, Error> {
+    let mut bytes = [0_u8; 16];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(std::io::Error::from)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What a capture is on, in a few words.
+pub(super) fn interfaces(capture: &Capture) -> String {
+    let interfaces = capture.interfaces.iter();
+    let names: Vec<_> = interfaces.map(|one| one.interface.as_str()).collect();
+    match names.as_slice() {
+        [] => capture.spec.interfaces.join(", "),
+        few if few.len() <= 8 => few.join(", "),
+        many => format!("{} interfaces", many.len()),
+    }
+}

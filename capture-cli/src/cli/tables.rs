@@ -1,0 +1,208 @@
+//! What people see of captures, files and nodes.
+
+use bytesize::ByteSize;
+use comfy_table::{Cell, Table};
+
+use super::{
+    answers::OnNode,
+    output::{state_cell, table, text},
+};
+use crate::model::{Capture, File, InterfaceLedger, Ledger, Output, Time};
+
+/// A size for a person.
+pub(super) fn size(bytes: u64) -> String {
+    ByteSize(bytes).display().iec().to_string()
+}
+
+/// A count for a person; what is not known is never 0.
+pub(super) fn count(number: Option<u64>) -> String {
+    number.map_or_else(|| "unknown".to_owned(), |number| number.to_string())
+}
+
+fn time(time: Option<Time>) -> String {
+    time.map_or_else(|| "-".to_owned(), Time::seconds)
+}
+
+/// Why a capture is in its state, as far as that is more than the state says.
+pub(super) fn state_text(capture: &Capture) -> String {
+    match capture.state_reason {
+        Some(reason) => format!("{} ({reason})", capture.state),
+        None => capture.state.to_string(),
+    }
+}
+
+/// Captures in a table, one line for each.
+pub(super) fn captures(captures: &[OnNode<Capture>], several_nodes: bool) -> String {
+    if captures.is_empty() {
+        return "no captures\n".to_owned();
+    }
+    let mut table = begin(
+        several_nodes,
+        &[
+            "name",
+            "state",
+            "packets",
+            "lost",
+            "bytes",
+            "files",
+            "started",
+            "interfaces",
+        ],
+        &["packets", "lost", "bytes", "files"],
+    );
+    for OnNode { node, value } in captures {
+        let mut cells = node_cell(several_nodes, node);
+        cells.extend([
+            Cell::new(&value.name),
+            state_cell(value.state),
+            Cell::new(count(value.ledger.written)),
+            Cell::new(count(value.ledger.lost())),
+            Cell::new(size(value.bytes_written)),
+            Cell::new(value.files_finished),
+            Cell::new(time(value.start_time.or(value.create_time))),
+            Cell::new(value.spec.interfaces.join(",")),
+        ]);
+        table.add_row(cells);
+    }
+    text(&table)
+}
+
+/// All there is to say about one capture.
+pub(super) fn capture(capture: &OnNode<Capture>, several_nodes: bool) -> String {
+    let OnNode { node, value } = capture;
+    let mut lines = Vec::new();
+    let mut line = |name: &str, text: String| {
+        if !text.is_empty() {
+            lines.push(format!("{:<12}{text}", format!("{name}:")));
+        }
+    };
+    line("capture", value.name.clone());
+    if several_nodes {
+        line("node", node.clone());
+    }
+    line("state", state_text(value));
+    line("message", value.message.clone());
+    line("uid", value.uid.clone());
+    line("interfaces", value.spec.interfaces.join(", "));
+    line("filter", value.spec.filter.clone());
+    if let Some(inner) = &value.spec.inner_filter {
+        line("inner", inner.expression.clone());
+    }
+    line("hosts", value.spec.targets.join(", "));
+    let ports: Vec<_> = value.spec.ports.iter().map(u32::to_string).collect();
+    line("ports", ports.join(", "));
+    line("output", output(value));
+    let labels: Vec<_> = value
+        .labels
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
+    line("labels", labels.join(", "));
+    line("started", time(value.start_time));
+    if value.end_time.is_some() {
+        line("ended", time(value.end_time));
+    }
+    line("by", value.created_by.clone());
+    line("reason", value.reason.clone());
+    if value.resumed > 0 {
+        line(
+            "resumed",
+            format!("{} times by a new daemon", value.resumed),
+        );
+    }
+    line(
+        "written",
+        format!(
+            "{} in {} finished files",
+            size(value.bytes_written),
+            value.files_finished
+        ),
+    );
+    line("file", value.current_file.clone().unwrap_or_default());
+    for warning in &value.warnings {
+        line("warning", warning.clone());
+    }
+    lines.push(String::new());
+    lines.push(ledgers(&value.interfaces, &value.ledger));
+    lines.join("\n")
+}
+
+fn output(capture: &Capture) -> String {
+    match &capture.spec.output {
+        None => String::new(),
+        Some(Output::Stdout {}) => "lines in the daemon's own output".to_owned(),
+        Some(Output::Text(files) | Output::Files(files)) => {
+            let format = files.format.map_or("files", |format| format.name());
+            match &files.compression {
+                Some(compression) => format!("{format}, {}", compression.codec),
+                None => format.to_owned(),
+            }
+        }
+    }
+}
+
+/// The ledger, by interface and in total.
+pub(super) fn ledgers(interfaces: &[InterfaceLedger], total: &Ledger) -> String {
+    let columns = [
+        "interface",
+        "seen",
+        "filtered",
+        "matched",
+        "written",
+        "lost",
+        "truncated",
+    ];
+    let mut table = table(&columns, &columns[1..]);
+    let rows = interfaces
+        .iter()
+        .map(|interface| (interface.interface.as_str(), &interface.ledger));
+    for (name, ledger) in rows.chain([("total", total)]) {
+        table.add_row([
+            name.to_owned(),
+            count(ledger.seen),
+            count(ledger.filtered),
+            count(ledger.matched),
+            count(ledger.written),
+            ledger.lost_text(),
+            count(ledger.truncated),
+        ]);
+    }
+    text(&table)
+}
+
+/// Files in a table, one line for each.
+pub(super) fn files(files: &[OnNode<File>], several_nodes: bool) -> String {
+    if files.is_empty() {
+        return "no files\n".to_owned();
+    }
+    let mut table = begin(
+        several_nodes,
+        &["file", "state", "packets", "size", "first packet", "sha256"],
+        &["packets", "size"],
+    );
+    for OnNode { node, value } in files {
+        let mut cells = node_cell(several_nodes, node);
+        let digest = value.sha256.as_deref().unwrap_or("-");
+        cells.extend([
+            Cell::new(&value.name),
+            Cell::new(value.state),
+            Cell::new(count(value.packets)),
+            Cell::new(size(value.bytes)),
+            Cell::new(time(value.first_time)),
+            Cell::new(digest.get(..12).unwrap_or(digest)),
+        ]);
+        table.add_row(cells);
+    }
+    text(&table)
+}
+
+/// A table that has a column for the node if there are several.
+pub(super) fn begin(several_nodes: bool, columns: &[&str], right: &[&str]) -> Table {
+    let mut header = Vec::from(if several_nodes { &["node"][..] } else { &[] });
+    header.extend(columns);
+    table(&header, right)
+}
+
+pub(super) fn node_cell(several_nodes: bool, node: &str) -> Vec<Cell> {
+    Vec::from_iter(several_nodes.then(|| Cell::new(node)))
+}

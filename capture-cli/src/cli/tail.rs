@@ -1,0 +1,218 @@
+//! `capturectl tail`.
+
+use std::{
+    io::{self, IsTerminal as _, Write, stdout},
+    os::fd::AsFd as _,
+    pin::pin,
+    time::Duration,
+};
+
+use clap::Args;
+use futures_util::{StreamExt as _, future::join_all};
+use tokio::{sync::mpsc, time::interval};
+
+use super::{
+    Context,
+    answers::complain,
+    exit::{Error, Exit},
+    tables, values,
+};
+use crate::{
+    client::{Client, ClientError},
+    live::{self, Live},
+    model::StreamEvent,
+    target::Target,
+};
+
+/// Show a running capture's packets as they come, from every node, until it ends or Ctrl-C.
+///
+/// To a pipe or file they are pcapng, to a terminal lines. Looking on never slows the capture: what
+/// this reader is too slow for is told on stderr, and the capture has it.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct TailArgs {
+    /// Name of the capture.
+    pub(super) name: String,
+
+    /// Lines in the manner of tcpdump, times in UTC.
+    #[arg(long)]
+    text: bool,
+
+    /// Only packets that match this expression, too.
+    #[arg(
+        long,
+        value_name = "EXPRESSION",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) filter: String,
+
+    /// At most this much of each packet; 0 is all of it.
+    #[arg(short, long, value_name = "BYTES", value_parser = values::snaplen)]
+    pub(super) snaplen: Option<u32>,
+
+    /// End after so many packets.
+    #[arg(short = 'c', long, value_name = "N", value_parser = values::at_least_one)]
+    max_packets: Option<u64>,
+
+    /// How much the node may hold for this reader.
+    #[arg(long, value_name = "SIZE", value_parser = values::small_size)]
+    buffer: Option<u32>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  capturectl tail web | wireshark -k -i -
+  capturectl tail web --text --filter 'tcp[tcpflags] & tcp-syn != 0'
+  capturectl --node a:9443 --node b:9443 tail web | tshark -r -";
+
+pub(super) async fn run(context: &Context, arguments: &TailArgs) -> Result<Exit, Error> {
+    let nodes = context.labels();
+    let out = io::BufWriter::with_capacity(64 << 10, stdout());
+    let mut live = if arguments.text || stdout().is_terminal() {
+        Live::text(out, nodes)
+    } else {
+        let comment = format!("capture {} of {}", arguments.name, nodes.join(", "));
+        Live::pcapng(out, nodes, &comment)?
+    };
+    let look_on = look_on(context, arguments, &mut live, || {
+        live::is_closed(stdout().as_fd())
+    });
+    tokio::select! {
+        exit = look_on => exit,
+        interrupt = tokio::signal::ctrl_c() => interrupt.map(|()| Exit::Done).map_err(Error::from),
+    }
+}
+
+/// Has packets of every node written as they come, until the capture has ended everywhere, there are
+/// as many as were asked for, or nobody reads them any more.
+pub(super) async fn look_on<W: Write>(
+    context: &Context,
+    arguments: &TailArgs,
+    live: &mut Live<W>,
+    is_closed: impl Fn() -> bool,
+) -> Result<Exit, Error> {
+    let (sender, mut events) = mpsc::channel(16);
+    let targets = &context.settings.targets;
+    let readers = targets.iter().enumerate().map(|(number, target)| {
+        let sender = sender.clone();
+        async move {
+            let read = read(context, target, arguments, number, &sender).await;
+            read.map_or_else(|error| complain(context, target, error), |()| Exit::Done)
+        }
+    });
+    let mut readers = pin!(join_all(readers));
+    drop(sender);
+    let mut exit = None;
+    let mut looks = interval(Duration::from_secs(1));
+    let most = arguments.max_packets.unwrap_or(u64::MAX);
+    loop {
+        tokio::select! {
+            biased;
+            event = events.recv() => match event {
+                None if exit.is_some() => return Ok(exit.unwrap_or(Exit::Done)),
+                None => {
+                    let exits = (&mut readers).await;
+                    return Ok(exits.into_iter().fold(Exit::Done, Exit::and));
+                }
+                Some((node, event)) => {
+                    show(context, node, event, live, most)?;
+                    if live.packets() >= most {
+                        live.flush()?;
+                        return Ok(Exit::Done);
+                    }
+                    if events.is_empty() {
+                        live.flush()?;
+                    }
+                }
+            },
+            exits = &mut readers, if exit.is_none() => {
+                exit = Some(exits.into_iter().fold(Exit::Done, Exit::and));
+            }
+            _ = looks.tick() => if is_closed() {
+                return Err(Error::OutputClosed);
+            },
+        }
+    }
+}
+
+async fn read(
+    context: &Context,
+    target: &Target,
+    arguments: &TailArgs,
+    number: usize,
+    sender: &mpsc::Sender<(usize, StreamEvent)>,
+) -> Result<(), ClientError> {
+    let client = Client::connect(target, &context.settings.manner(&context.reason)).await?;
+    let packets = client
+        .stream_packets(
+            &arguments.name,
+            &arguments.filter,
+            arguments.snaplen.filter(|bytes| *bytes > 0),
+            arguments.buffer,
+        )
+        .await?;
+    let mut packets = pin!(packets);
+    while let Some(event) = packets.next().await {
+        let event = event?;
+        let is_last = matches!(event, StreamEvent::Ended(_));
+        if sender.send((number, event)).await.is_err() || is_last {
+            return Ok(());
+        }
+    }
+    Err(ClientError::Broken(
+        "the node stopped sending before the capture ended".to_owned(),
+    ))
+}
+
+fn show<W: Write>(
+    context: &Context,
+    node: usize,
+    event: StreamEvent,
+    live: &mut Live<W>,
+    most: u64,
+) -> Result<(), Error> {
+    let label = || context.settings.targets[node].label();
+    match event {
+        StreamEvent::Interface(interface) => live.interface(node, interface)?,
+        StreamEvent::Packets(packets) => {
+            for packet in packets {
+                if live.packets() < most {
+                    live.packet(node, &packet)?;
+                }
+            }
+        }
+        StreamEvent::Missed { packets, total } => eprintln!(
+            "{}: too slow for {packets} packets, {total} so far; the capture has them",
+            label()
+        ),
+        StreamEvent::Ended(capture) => eprintln!(
+            "{}: capture {} has ended: {}",
+            label(),
+            capture.name,
+            tables::state_text(&capture)
+        ),
+    }
+    Ok(())
+}
+
+impl Context {
+    /// What the nodes are called.
+    pub(super) fn labels(&self) -> Vec<String> {
+        self.settings.targets.iter().map(Target::label).collect()
+    }
+}
+
+impl TailArgs {
+    /// To look on at a capture with a filter and all else as usual.
+    pub(super) const fn of(name: String, filter: String) -> Self {
+        Self {
+            name,
+            text: false,
+            filter,
+            snaplen: None,
+            max_packets: None,
+            buffer: None,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! `capturectl update`.
+
+use clap::Args;
+
+use super::{
+    Context,
+    answers::{Answers, ask},
+    captures::print_captures,
+    exit::{Error, Exit},
+    spec::{LimitArgs, TargetArgs},
+    values,
+};
+use crate::{client::Update, model::Spec};
+
+/// Change a running capture: filter, hosts, ports, limits, labels.
+///
+/// Only what is given changes. Packets that the old and the new filter both match are neither lost nor
+/// doubled. Limits count from the start of the capture.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct UpdateArgs {
+    /// Name of the capture.
+    name: String,
+
+    /// The new expression.
+    #[arg(long, value_name = "EXPRESSION")]
+    filter: Option<String>,
+
+    /// From now on without an expression.
+    #[arg(long, conflicts_with = "filter")]
+    no_filter: bool,
+
+    #[command(flatten)]
+    targets: TargetArgs,
+
+    /// From now on any address.
+    #[arg(long, conflicts_with = "hosts")]
+    no_hosts: bool,
+
+    /// From now on any port.
+    #[arg(long, conflicts_with = "ports")]
+    no_ports: bool,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+
+    /// From now on without limits, but for those given here.
+    #[arg(long)]
+    no_limits: bool,
+
+    /// The new labels, all of them. Repeatable.
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = values::label)]
+    labels: Vec<(String, String)>,
+
+    /// From now on without labels.
+    #[arg(long, conflicts_with = "labels")]
+    no_labels: bool,
+
+    /// Only if nobody changed it since it was of this generation.
+    #[arg(long, value_name = "N")]
+    generation: Option<u64>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  capturectl update web --filter 'tcp port 443 or udp port 443'
+  capturectl update web --host 10.0.0.7 --host 10.0.0.9
+  capturectl update web --no-limits --duration 2h";
+
+impl UpdateArgs {
+    /// The fields that change, as the API names them.
+    fn paths(&self) -> Vec<String> {
+        let one_limit = |given: bool| given && !self.no_limits;
+        let limits = &self.limits;
+        let changed = [
+            ("filter", self.filter.is_some() || self.no_filter),
+            ("targets", !self.targets.hosts.is_empty() || self.no_hosts),
+            ("ports", !self.targets.ports.is_empty() || self.no_ports),
+            ("limits", self.no_limits),
+            ("limits.duration", one_limit(limits.duration.is_some())),
+            ("limits.packets", one_limit(limits.max_packets.is_some())),
+            ("limits.bytes", one_limit(limits.stop_bytes.is_some())),
+            ("limits.deadline", one_limit(limits.deadline.is_some())),
+            ("labels", !self.labels.is_empty() || self.no_labels),
+        ];
+        changed
+            .into_iter()
+            .filter(|(_, is_changed)| *is_changed)
+            .map(|(path, _)| path.to_owned())
+            .collect()
+    }
+}
+
+pub(super) async fn run(context: &Context, arguments: UpdateArgs) -> Result<Exit, Error> {
+    let paths = arguments.paths();
+    if paths.is_empty() {
+        return Err(Error::Usage(
+            "nothing to change: give --filter, --host, --port, a limit or --label".to_owned(),
+        ));
+    }
+    let ports = arguments.targets.ports.iter().copied();
+    let update = Update {
+        spec: Spec {
+            filter: arguments.filter.unwrap_or_default(),
+            ports: ports.map(u32::from).collect(),
+            targets: arguments.targets.hosts,
+            limits: arguments.limits.limits(),
+            ..Spec::default()
+        },
+        labels: arguments.labels.into_iter().collect(),
+        paths,
+        generation: arguments.generation,
+    };
+    let manner = context.settings.manner(&context.reason);
+    let asked = ask(context, &manner, async |client, _| {
+        client.update(&arguments.name, update.clone()).await
+    });
+    let Answers { answers, exit } = asked.await;
+    print_captures(context, &answers)?;
+    Ok(exit)
+}

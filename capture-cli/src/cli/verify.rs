@@ -1,0 +1,294 @@
+//! `capturectl verify`.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    pin::pin,
+    thread,
+};
+
+use bytes::{Buf as _, Bytes};
+use clap::Args;
+use futures_util::StreamExt as _;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+
+use super::{
+    Context,
+    answers::{Answers, OnNode, ask},
+    exit::{Error, Exit},
+    output, tables,
+};
+use crate::{
+    client::{Client, ClientError, Piece},
+    model,
+    pcap::{CaptureReader, Item, ReadError},
+    pull::hexadecimal,
+};
+
+/// Check that files are what their manifest says, and that they can be read to the end.
+///
+/// The files of a capture are read on every node and travel to here, but are not stored.
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// Name of a capture on the nodes.
+    #[arg(required_unless_present = "files", value_name = "NAME")]
+    name: Option<String>,
+
+    /// A capture file on this machine. Repeatable.
+    #[arg(long = "file", value_name = "PATH", conflicts_with = "name")]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct Verdict {
+    file: String,
+    good: bool,
+    problem: Option<String>,
+    packets: Option<u64>,
+    sha256: String,
+}
+
+pub(super) async fn run(context: &Context, arguments: &VerifyArgs) -> Result<Exit, Error> {
+    let Answers { answers, mut exit } = match &arguments.name {
+        None => local(&arguments.files)?,
+        Some(name) => {
+            let manner = context.settings.manner(&context.reason);
+            let asked = ask(context, &manner, async |client, _| {
+                let mut verdicts = Vec::new();
+                for file in client.files(name).await?.files {
+                    if file.is_whole() {
+                        verdicts.push(remote(client, &file).await?);
+                    }
+                }
+                Ok(verdicts)
+            });
+            asked.await.flat()
+        }
+    };
+    if answers.iter().any(|answer| !answer.value.good) {
+        exit = exit.and(Exit::Damaged);
+    }
+    let several = context.several_nodes();
+    output::print(context.format, &answers, || table(&answers, several))?;
+    Ok(exit)
+}
+
+fn table(verdicts: &[OnNode<Verdict>], several: bool) -> String {
+    if verdicts.is_empty() {
+        return "no files\n".to_owned();
+    }
+    let mut table = tables::begin(several, &["file", "packets", "verdict"], &["packets"]);
+    for OnNode { node, value } in verdicts {
+        let mut cells = tables::node_cell(several, node);
+        cells.extend([
+            value.file.as_str().into(),
+            tables::count(value.packets).into(),
+            value.problem.as_deref().unwrap_or("good").into(),
+        ]);
+        table.add_row(cells);
+    }
+    output::text(&table)
+}
+
+/// Reads a node's file once: hashed and parsed as it comes.
+async fn remote(client: &Client, file: &model::File) -> Result<Verdict, ClientError> {
+    let (sender, receiver) = mpsc::channel(16);
+    let parser = thread::spawn(move || count(Channel::new(receiver)));
+    let mut hasher = Sha256::new();
+    let stream = client.read_file(&file.capture, &file.name, 0).await?;
+    let mut stream = pin!(stream);
+    let mut ended = false;
+    while let Some(piece) = stream.next().await {
+        match piece? {
+            Piece::Header(_) => {}
+            Piece::Chunk { data, .. } => {
+                hasher.update(&data);
+                // A parser that has given up reads no more; its verdict says why.
+                let _ = sender.send(data).await;
+            }
+            Piece::End { .. } => ended = true,
+        }
+    }
+    drop(sender);
+    let counted = match parser.join() {
+        Ok(counted) => counted,
+        Err(panic) => std::panic::resume_unwind(panic),
+    };
+    if !ended {
+        return Err(ClientError::Broken(format!(
+            "the node stopped sending in the middle of {}",
+            file.name
+        )));
+    }
+    let is_text = file.format == model::FileFormat::Text;
+    Ok(verdict(
+        file.name.clone(),
+        hexadecimal(&hasher),
+        (!is_text).then_some(counted),
+        file.sha256.as_deref(),
+        file.packets,
+    ))
+}
+
+fn local(paths: &[PathBuf]) -> Result<Answers<Verdict>, Error> {
+    let mut answers = Vec::new();
+    for path in paths {
+        let digest =
+            digest(path).map_err(|error| Error::Failed(format!("{}: {error}", path.display())))?;
+        let counted = File::open(path).map_err(ReadError::from).and_then(count);
+        let (sha256, packets) = known(path).unwrap_or_default();
+        answers.push(OnNode {
+            node: "here".to_owned(),
+            value: verdict(
+                path.display().to_string(),
+                digest,
+                Some(counted),
+                sha256.as_deref(),
+                packets,
+            ),
+        });
+    }
+    Ok(Answers {
+        answers,
+        exit: Exit::Done,
+    })
+}
+
+fn verdict(
+    file: String,
+    sha256: String,
+    counted: Option<Result<u64, ReadError>>,
+    expected_sha256: Option<&str>,
+    expected_packets: Option<u64>,
+) -> Verdict {
+    let mut problem = None;
+    let mut packets = None;
+    match counted {
+        Some(Ok(counted)) => {
+            packets = Some(counted);
+            if let Some(expected) = expected_packets.filter(|expected| *expected != counted) {
+                problem = Some(format!("has {counted} packets and should have {expected}"));
+            }
+        }
+        Some(Err(error)) => problem = Some(error.to_string()),
+        None => {}
+    }
+    // Comes last: it explains the others.
+    if let Some(expected) = expected_sha256.filter(|expected| *expected != sha256) {
+        problem = Some(format!("its SHA-256 is {sha256} and should be {expected}"));
+    }
+    Verdict {
+        file,
+        good: problem.is_none(),
+        problem,
+        packets,
+        sha256,
+    }
+}
+
+fn count<'a>(input: impl Read + Send + 'a) -> Result<u64, ReadError> {
+    let mut reader = CaptureReader::new(input)?;
+    let mut packets = 0;
+    while let Some(item) = reader.next_item()? {
+        packets += u64::from(matches!(item, Item::Packet(_)));
+    }
+    Ok(packets)
+}
+
+fn digest(path: &Path) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hexadecimal(&hasher)),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}
+
+/// What the manifest beside a file says of it: SHA-256 and packets.
+fn known(path: &Path) -> Option<(Option<String>, Option<u64>)> {
+    let name = path.file_name()?.to_str()?;
+    let entries = path.parent()?.read_dir().ok()?;
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|beside| beside.to_string_lossy().ends_with(".manifest.jsonl"))
+        .find_map(|manifest| {
+            let text = std::fs::read_to_string(manifest).ok()?;
+            let lines = text
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok());
+            let mut lines = lines.filter(|line: &serde_json::Value| line["file"] == name);
+            let line = lines.next()?;
+            Some((
+                line["sha256"].as_str().map(str::to_owned),
+                line["packets"].as_u64(),
+            ))
+        })
+}
+
+/// Chunks as they come, as something to read.
+struct Channel {
+    receiver: mpsc::Receiver<Bytes>,
+    chunk: Bytes,
+}
+
+impl Channel {
+    const fn new(receiver: mpsc::Receiver<Bytes>) -> Self {
+        Self {
+            receiver,
+            chunk: Bytes::new(),
+        }
+    }
+}
+
+impl Read for Channel {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.chunk.is_empty() {
+            match self.receiver.blocking_recv() {
+                Some(chunk) => self.chunk = chunk,
+                None => return Ok(0),
+            }
+        }
+        let read = self.chunk.len().min(buffer.len());
+        self.chunk.copy_to_slice(&mut buffer[..read]);
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pcap::{Kind, Writer};
+
+    #[test]
+    fn a_local_file_is_compared_with_the_manifest_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("web-1.pcapng");
+        let whole = Writer::new(Vec::new(), Kind::PCAPNG, "x").unwrap();
+        std::fs::write(&path, whole.finish().unwrap()).unwrap();
+        let paths = [path.clone()];
+        let judge = || local(&paths).unwrap().answers.remove(0).value;
+        let alone = judge();
+        assert!(alone.good, "{alone:?}");
+        let manifest = directory.path().join("web.manifest.jsonl");
+        let line = |sha256: &str, packets: u64| serde_json::json!({"file": "web-1.pcapng", "sha256": sha256, "packets": packets});
+        for (sha256, packets, good) in [
+            (alone.sha256.as_str(), 0, true),
+            (alone.sha256.as_str(), 1, false),
+            ("00", 0, false),
+        ] {
+            let text = format!("{{\"capture\":\"web\"}}\n{}\n", line(sha256, packets));
+            std::fs::write(&manifest, text).unwrap();
+            assert_eq!(judge().good, good, "{sha256} {packets}");
+        }
+        std::fs::remove_file(&manifest).unwrap();
+        std::fs::write(&path, b"this is not a capture file at all").unwrap();
+        assert!(!judge().good);
+    }
+}

@@ -1,0 +1,235 @@
+//! Packets of several nodes as they come, as one pcapng stream or as lines.
+
+use std::{collections::BTreeMap, io::Write, os::fd::BorrowedFd};
+
+use pcap_file::{
+    DataLink,
+    pcapng::blocks::{
+        enhanced_packet::EnhancedPacketOption,
+        interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
+    },
+};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
+
+use crate::{
+    model::{Direction, Packet, StreamInterface},
+    pcap::{self, Kind, WriteError, Writer},
+    text,
+};
+
+/// Bits 0 and 1 of epb_flags (draft-ietf-opsawg-pcapng, 4.3.1): 01 inbound, 10 outbound.
+const INBOUND: u32 = 1;
+const OUTBOUND: u32 = 2;
+
+/// Where packets go as they come.
+pub struct Live<W: Write> {
+    output: Output<W>,
+    /// By node and by the number in its stream.
+    interfaces: BTreeMap<(usize, u32), Known>,
+    nodes: Vec<String>,
+    /// Packets shown so far.
+    packets: u64,
+}
+
+enum Output<W: Write> {
+    Pcapng(Box<Writer<W>>),
+    Text(W),
+}
+
+struct Known {
+    /// Its number in our stream.
+    number: u32,
+    link_type: u32,
+    name: String,
+}
+
+impl<W: Write> Live<W> {
+    /// As pcapng; the head is written at once, so that Wireshark begins.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub fn pcapng(output: W, nodes: Vec<String>, comment: &str) -> Result<Self, WriteError> {
+        let mut writer = Writer::new(output, Kind::PCAPNG, comment)?;
+        writer.flush()?;
+        Ok(Self::new(Output::Pcapng(Box::new(writer)), nodes))
+    }
+
+    /// As lines.
+    pub fn text(output: W, nodes: Vec<String>) -> Self {
+        Self::new(Output::Text(output), nodes)
+    }
+
+    const fn new(output: Output<W>, nodes: Vec<String>) -> Self {
+        Self {
+            output,
+            interfaces: BTreeMap::new(),
+            nodes,
+            packets: 0,
+        }
+    }
+
+    /// Packets shown so far.
+    #[must_use]
+    pub const fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// A node told of an interface. With several nodes it is called `node:interface`.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub fn interface(&mut self, node: usize, told: StreamInterface) -> Result<(), WriteError> {
+        let name = if self.nodes.len() > 1 {
+            format!("{}:{}", self.nodes[node], told.name)
+        } else {
+            told.name
+        };
+        if let Output::Pcapng(writer) = &mut self.output {
+            use InterfaceDescriptionOption as Opt;
+            let mut options = vec![Opt::IfName(name.clone().into())];
+            if let Some(address) = told.hardware_address {
+                options.push(Opt::IfMacAddr(address.to_vec().into()));
+            }
+            options.push(Opt::IfTsResol(9));
+            writer.interface(InterfaceDescriptionBlock {
+                linktype: DataLink::from(told.link_type),
+                snaplen: told.snaplen,
+                options,
+            })?;
+        }
+        let number = u32::try_from(self.interfaces.len()).unwrap_or(u32::MAX);
+        let known = Known {
+            number,
+            link_type: told.link_type,
+            name,
+        };
+        self.interfaces.insert((node, told.id), known);
+        Ok(())
+    }
+
+    /// A node sent a packet. One of an interface that was not told before is left out.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub fn packet(&mut self, node: usize, packet: &Packet) -> Result<(), WriteError> {
+        let Some(interface) = self.interfaces.get(&(node, packet.interface)) else {
+            return Ok(());
+        };
+        match &mut self.output {
+            Output::Text(output) => {
+                let line = text::line(packet, &interface.name, interface.link_type);
+                writeln!(output, "{line}")?;
+            }
+            Output::Pcapng(writer) => {
+                let flags = match packet.direction {
+                    Direction::In => Some(INBOUND),
+                    Direction::Out => Some(OUTBOUND),
+                    Direction::Inout | Direction::Unknown => None,
+                };
+                writer.packet(pcap::Packet {
+                    timestamp: packet.timestamp,
+                    interface: interface.number,
+                    original_length: packet.original_length,
+                    data: packet.data.to_vec(),
+                    options: Vec::from_iter(flags.map(EnhancedPacketOption::Flags)),
+                })?;
+            }
+        }
+        self.packets += 1;
+        Ok(())
+    }
+
+    /// Sends on what stands in buffers.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub fn flush(&mut self) -> Result<(), WriteError> {
+        match &mut self.output {
+            Output::Text(output) => output.flush()?,
+            Output::Pcapng(writer) => writer.flush()?,
+        }
+        Ok(())
+    }
+}
+
+/// Whether nobody reads any more what is written to a pipe.
+#[must_use]
+pub fn is_closed(pipe: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(pipe, PollFlags::empty())];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    match poll(&mut polled, Some(&at_once)) {
+        Ok(_) => polled[0].revents().contains(PollFlags::ERR),
+        Err(Errno::INTR) => false,
+        Err(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+    use crate::pcap::{CaptureReader, Item};
+
+    fn packet(interface: u32, direction: Direction) -> Packet {
+        Packet {
+            timestamp: 7,
+            interface,
+            direction,
+            original_length: 100,
+            data: vec![1, 2, 3].into(),
+        }
+    }
+
+    fn interface(id: u32, name: &str) -> StreamInterface {
+        StreamInterface {
+            id,
+            name: name.to_owned(),
+            link_type: 1,
+            snaplen: 0,
+            hardware_address: None,
+        }
+    }
+
+    #[test]
+    fn interfaces_of_several_nodes_are_told_apart() {
+        let nodes = vec!["a".to_owned(), "b".to_owned()];
+        let mut bytes = Vec::new();
+        let mut live = Live::pcapng(&mut bytes, nodes, "x").unwrap();
+        live.interface(0, interface(5, "eth0")).unwrap();
+        live.interface(1, interface(5, "eth0")).unwrap();
+        live.packet(1, &packet(5, Direction::Out)).unwrap();
+        live.packet(0, &packet(5, Direction::In)).unwrap();
+        live.packet(0, &packet(6, Direction::In)).unwrap();
+        live.flush().unwrap();
+        assert_eq!(live.packets(), 2, "nobody told of interface 6");
+        drop(live);
+        let mut reader = CaptureReader::new(&bytes[..]).unwrap();
+        let mut names = Vec::new();
+        let mut flags = Vec::new();
+        while let Some(item) = reader.next_item().unwrap() {
+            match item {
+                Item::Interface(block) => names.push(format!("{:?}", block.options[0])),
+                Item::Packet(packet) => flags.push((packet.interface, packet.options)),
+                Item::Statistics(_) => {}
+            }
+        }
+        assert_eq!(names, ["IfName(\"a:eth0\")", "IfName(\"b:eth0\")"]);
+        assert_eq!(flags[0], (1, vec![EnhancedPacketOption::Flags(OUTBOUND)]));
+        assert_eq!(flags[1], (0, vec![EnhancedPacketOption::Flags(INBOUND)]));
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_noticed_without_writing() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        assert!(!is_closed(writer.as_fd()));
+        drop(reader);
+        assert!(is_closed(writer.as_fd()));
+    }
+}
