@@ -20,5 +20,7 @@ pub(crate) fn compile() -> Result<()> {
         "--locked",
         "--package",
         "capture-daemon",
+        "--package",
+        "capture-cli",
     ]))
 }
