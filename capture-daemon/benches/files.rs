@@ -1,5 +1,6 @@
 //! What the recorder costs from a packet to its file, without a kernel program: CPU of each thread,
-//! by codec. `cargo bench -p capture-daemon --bench files -- [DIRECTORY [BYTES [MEBIBYTES]]]`
+//! by codec, uncompressed also at given rates.
+//! `cargo bench -p capture-daemon --bench files -- [DIRECTORY [BYTES [MEBIBYTES]]]`
 //!
 //! The packets' content repeats as little as encrypted traffic does for half of each packet, and as
 //! much as headers and text do for the other half.
@@ -37,11 +38,23 @@ fn main() {
         (Compression::Gzip(6), 16),
     ] {
         let root = tempfile::tempdir_in(directory).expect("a directory");
-        run(root.path(), compression, length, mebibytes / share);
+        run(
+            root.path(),
+            compression,
+            length,
+            mebibytes / share,
+            f64::INFINITY,
+        );
+    }
+    for rate in [0.5, 1.0, 2.0] {
+        let root = tempfile::tempdir_in(directory).expect("a directory");
+        print!("at {rate} GB/s, ");
+        run(root.path(), Compression::None, length, mebibytes / 2, rate);
     }
 }
 
-fn run(directory: &Path, compression: Compression, length: usize, mebibytes: u64) {
+/// Records so many mebibytes, at no more than `rate` GB/s.
+fn run(directory: &Path, compression: Compression, length: usize, mebibytes: u64, rate: f64) {
     let spec = RecorderSpec {
         name: CaptureName::new("bench").expect("valid"),
         output: OutputSpec {
@@ -75,9 +88,15 @@ fn run(directory: &Path, compression: Compression, length: usize, mebibytes: u64
     for number in 0..packets {
         let at = number as usize % (content.len() / length) * length;
         let timestamp = TIMESTAMP + number * 1_000;
-        while recorder.is_backlogged() {
-            recorder.tick(timestamp);
+        // As the drain thread does: packets come in batches, and wait while the writer is behind.
+        while recorder.is_backlogged()
+            || number % 256 == 0
+                && begun.elapsed().as_secs_f64() * rate * 1e9 < (number * length as u64) as f64
+        {
             std::thread::sleep(std::time::Duration::from_micros(200));
+        }
+        if number % 4096 == 0 {
+            recorder.tick(timestamp);
         }
         recorder.packet(&Packet {
             timestamp,

@@ -56,6 +56,7 @@ impl Book {
         }
         let mut files = Vec::new();
         let mut unknown: BTreeSet<String> = directory.list()?.into_iter().collect();
+        tidy(directory, name, &mut unknown)?;
         for entry in before.files {
             if unknown.remove(&entry.file) {
                 files.push(Kept { entry, own: false });
@@ -65,11 +66,10 @@ impl Book {
             let Some(parsed) = name::parse(name, &file) else {
                 continue;
             };
-            capture.last_sequence = capture.last_sequence.max(parsed.sequence);
-            if !parsed.part {
-                let entry = found(directory, file, parsed.sequence);
-                files.push(Kept { entry, own: false });
-            }
+            // One in `.part` was left by a capture that was killed: it is kept, and goes when it is
+            // the oldest, as every other.
+            let entry = found(directory, file, parsed.sequence);
+            files.push(Kept { entry, own: false });
         }
         files.sort_by_key(|kept| kept.entry.sequence);
         let last = files.last().map_or(0, |kept| kept.entry.sequence);
@@ -225,6 +225,29 @@ impl Book {
     }
 }
 
+/// Of a file that was being compressed when the capture was killed, one form is enough: the plain one
+/// until the compressed one is complete.
+fn tidy(directory: &Directory, name: &CaptureName, files: &mut BTreeSet<String>) -> io::Result<()> {
+    let plain: Vec<String> = files
+        .iter()
+        .filter(|file| name::parse(name, file).is_some())
+        .cloned()
+        .collect();
+    for plain in plain {
+        for suffix in [".gz", ".zst"] {
+            let compressed = format!("{plain}{suffix}");
+            let part = format!("{compressed}{PART}");
+            if files.remove(&part) {
+                directory.remove(&part)?;
+            }
+            if files.contains(&compressed) && files.remove(&plain) {
+                directory.remove(&plain)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What the manifest of the captures before says; nothing when there is none.
 fn read(directory: &Directory, manifest: &str) -> io::Result<Manifest> {
     let mut text = String::new();
@@ -250,5 +273,48 @@ fn found(directory: &Directory, file: String, sequence: u64) -> FileEntry {
         sha256: None,
         ended: None,
         ledger: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Book;
+    use crate::{pipeline::directory::Directory, spec::CaptureName};
+
+    #[test]
+    fn what_a_killed_capture_left_is_in_the_book_once() {
+        let root = tempfile::tempdir().expect("tempdir");
+        let name = CaptureName::new("a").expect("valid");
+        let directory = Directory::open(root.path(), &name).expect("open");
+        for file in [
+            "a-20260101-000000-000001.pcapng",
+            "a-20260101-000000-000001.pcapng.gz",
+            "a-20260101-000000-000002.pcapng",
+            "a-20260101-000000-000002.pcapng.zst.part",
+            "a-20260101-000000-000003.pcap.gz.part",
+            "a-b-20260101-000000-000009.pcap",
+            "a.manifest.jsonl.part",
+        ] {
+            directory.create(file).expect("create");
+        }
+        let mut book = Book::open(&directory, &name).expect("book");
+        assert_eq!(book.last_sequence(), 3);
+        let files: Vec<&str> = book
+            .files
+            .iter()
+            .map(|kept| kept.entry.file.as_str())
+            .collect();
+        let left = [
+            "a-20260101-000000-000001.pcapng.gz",
+            "a-20260101-000000-000002.pcapng",
+            "a-20260101-000000-000003.pcap.gz.part",
+        ];
+        assert_eq!(files, left);
+        book.save(&directory).expect("save");
+        let mut names = directory.list().expect("list");
+        names.retain(|name| !name.starts_with('.'));
+        names.sort();
+        let others = ["a-b-20260101-000000-000009.pcap", "a.manifest.jsonl"];
+        assert_eq!(names, [&left[..], &others].concat());
     }
 }

@@ -170,10 +170,11 @@ pub enum EndReason {
     WriteError,
 }
 
-/// A finished file.
+/// A finished file, or what a killed capture has left of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Its name in the directory.
+    /// Its name in the directory. It ends in `.part` when a capture was killed while it wrote the
+    /// file, which then may be cut short.
     pub file: String,
     /// Its number; goes on from capture to capture of one name in one directory.
     pub sequence: u64,
