@@ -64,6 +64,21 @@ pub(crate) const fn bound(length: usize) -> usize {
     length + length / 8 + 4096
 }
 
+/// Bytes of working memory that a codec takes at most for blocks of 1 MiB: `zlib-rs` about 300 KiB,
+/// zstd what its context says of itself.
+pub(crate) const fn working_memory(compression: Compression) -> usize {
+    let mebibytes = match compression {
+        Compression::None => 0,
+        Compression::Gzip(_) => 1,
+        Compression::Zstd(..=3) => 2,
+        Compression::Zstd(..=6) => 4,
+        Compression::Zstd(..=8) => 6,
+        Compression::Zstd(..=12) => 11,
+        Compression::Zstd(_) => 18,
+    };
+    mebibytes << 20
+}
+
 /// One of the threads that compress.
 pub(crate) struct Worker {
     pub(crate) codec: Codec,
@@ -106,7 +121,7 @@ impl Worker {
 mod tests {
     use std::io::Read as _;
 
-    use super::{Codec, bound};
+    use super::{Codec, bound, working_memory};
     use crate::spec::Compression;
 
     #[test]
@@ -144,6 +159,24 @@ mod tests {
                 read == [&text[..], &noise[..], &[0], &text[..]].concat(),
                 "{compression:?}"
             );
+        }
+    }
+
+    #[test]
+    fn no_level_of_zstd_takes_more_memory_than_is_planned_for() {
+        let noise: Vec<u8> = (0..1_u32 << 20)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        let mut output = vec![0; bound(noise.len())];
+        for level in 1..=22 {
+            let compression = Compression::Zstd(level);
+            let mut codec = Codec::new(compression).expect("codec").expect("not none");
+            codec.compress(&noise, &mut output).expect("compress");
+            let Codec::Zstd(codec) = &mut codec else {
+                panic!("it was asked for");
+            };
+            let taken = codec.context_mut().sizeof();
+            assert!(taken <= working_memory(compression), "{level}: {taken}");
         }
     }
 }

@@ -33,7 +33,8 @@ use super::{
 use crate::spec::{CompressWhen, Compression, OutputSpec};
 
 /// How memory is laid out: 40 MiB of blocks for plain files, which are written in the largest pieces
-/// that still pay; 24 MiB for compressed ones, where more and smaller blocks keep the threads busy.
+/// that still pay; at most 27 MiB for compressed ones, where smaller blocks keep the threads busy, and
+/// at most 36 MiB for the codecs, never both at their most.
 pub(super) struct Layout {
     codec: Compression,
     workers: usize,
@@ -58,11 +59,15 @@ impl Layout {
             };
         }
         const MOST_WORKERS: usize = 4;
+        const CODECS: usize = 36 * MEBIBYTE;
         let cores = thread::available_parallelism().map_or(1, usize::from);
+        let each = compress::working_memory(codec);
+        let workers = cores.min(MOST_WORKERS).min(CODECS / each).max(1);
         Self {
             codec,
-            workers: cores.min(MOST_WORKERS),
-            blocks: 24,
+            workers,
+            // The high levels of zstd leave less for blocks, and need fewer of them.
+            blocks: if workers * each > CODECS / 2 { 12 } else { 24 },
             size: compress::bound(MEBIBYTE).next_multiple_of(ALIGNMENT),
             capacity: MEBIBYTE,
         }
