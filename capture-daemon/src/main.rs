@@ -9,8 +9,39 @@ fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("captured: {error:#}");
+            eprintln!("captured: {}", told(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// An error and its causes, each said once: many messages end with their cause already.
+fn told(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .reduce(|said, cause| {
+            if said.contains(&cause) {
+                said
+            } else {
+                format!("{said}: {cause}")
+            }
+        })
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let error = anyhow::anyhow!("read-only file system")
+            .context("cannot make directory: read-only file system; write elsewhere")
+            .context("capture web");
+        let said = "capture web: cannot make directory: read-only file system; write elsewhere";
+        assert_eq!(told(&error), said);
+        let error = anyhow::anyhow!("no space").context("capture web");
+        assert_eq!(told(&error), "capture web: no space");
     }
 }
