@@ -67,7 +67,17 @@ impl Filter {
             )
             .await
             {
-                Ok(()) => return Ok(filter),
+                Ok(()) => {
+                    if filter.priority > FIRST_PRIORITY {
+                        tracing::warn!(
+                            "interface index {ifindex} {}: filters of priority below {} run \
+                             before the recorder; packets that they drop or redirect are not seen",
+                            hook_name(way),
+                            filter.priority,
+                        );
+                    }
+                    return Ok(filter);
+                }
                 // The handle is taken: by another capture of ours, or by somebody else's filter of
                 // the same priority, which ours is put before.
                 Err(error) if is(&error, libc::EEXIST) && filter.handle < MOST_HANDLES => {

@@ -165,24 +165,50 @@ impl Attachment {
     }
 }
 
-/// Names of the programs of others that come before ours at an interface's TCX hook, first one
-/// first. While there are any, what they drop or redirect is not seen.
-pub fn programs_before_ours(interface: &str, way: Way) -> Vec<String> {
-    let hook = match way {
-        Way::In => TcAttachType::Ingress,
-        Way::Out => TcAttachType::Egress,
-    };
-    let Ok((_revision, programs)) = SchedClassifier::query_tcx(interface, hook) else {
-        return Vec::new();
-    };
-    programs
-        .iter()
-        .map(|program| match program.name_as_str() {
+/// Where our program stands among those at an interface's hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Position {
+    /// Before every program of others, as far as the kernel tells.
+    First,
+    /// Behind these, by name, the first one first. What they drop or redirect is not seen.
+    Behind(Vec<String>),
+    /// Not there: somebody has taken it away.
+    Missing,
+}
+
+impl Position {
+    /// Asks the kernel. It tells of TCX programs only; they come before every clsact filter.
+    #[must_use]
+    pub fn ask(method: Method, interface: &str, way: Way) -> Self {
+        let hook = match way {
+            Way::In => TcAttachType::Ingress,
+            Way::Out => TcAttachType::Egress,
+        };
+        let Ok((_revision, programs)) = SchedClassifier::query_tcx(interface, hook) else {
+            return Self::First;
+        };
+        let names = programs.iter().map(|program| match program.name_as_str() {
             Some(name) if !name.is_empty() => name.to_owned(),
             _ => format!("program {}", program.id()),
-        })
-        .take_while(|name| !name.starts_with(PROGRAM_PREFIX))
-        .collect()
+        });
+        Self::among(method, names)
+    }
+
+    fn among(method: Method, mut programs: impl Iterator<Item = String>) -> Self {
+        let mut before = Vec::new();
+        let found = programs.any(|name| {
+            let ours = name.starts_with(PROGRAM_PREFIX);
+            if !ours {
+                before.push(name);
+            }
+            ours
+        });
+        match method {
+            Method::Tcx if !found => Self::Missing,
+            _ if before.is_empty() => Self::First,
+            _ => Self::Behind(before),
+        }
+    }
 }
 
 const fn hook(way: Way) -> bpf_attach_type {
@@ -196,5 +222,33 @@ const fn hook_name(way: Way) -> &'static str {
     match way {
         Way::In => "ingress",
         Way::Out => "egress",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Method, Position};
+
+    #[test]
+    fn what_comes_before_ours_is_named_and_our_absence_is_noticed() {
+        let position = |method, names: &[&str]| {
+            Position::among(method, names.iter().map(|name| (*name).to_owned()))
+        };
+        let behind = Position::Behind(vec!["cil_from_netdev".to_owned()]);
+        assert_eq!(
+            position(Method::Tcx, &["captured_eth_in", "other"]),
+            Position::First
+        );
+        assert_eq!(
+            position(Method::Tcx, &["cil_from_netdev", "captured_filter"]),
+            behind
+        );
+        assert_eq!(
+            position(Method::Tcx, &["cil_from_netdev"]),
+            Position::Missing
+        );
+        assert_eq!(position(Method::Tcx, &[]), Position::Missing);
+        assert_eq!(position(Method::Clsact, &["cil_from_netdev"]), behind);
+        assert_eq!(position(Method::Clsact, &[]), Position::First);
     }
 }

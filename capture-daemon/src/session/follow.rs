@@ -9,7 +9,7 @@ use rtnetlink::Handle;
 
 use super::{Book, Session, SessionError, hooks::Hooks};
 use crate::{
-    attach::{AttachError, Attachment, Method, Owner, programs_before_ours},
+    attach::{AttachError, Attachment, Method, Owner, Position},
     filter::{FilterSpec, TargetSet},
     interfaces::{Change, Interface},
     kernel::syscall::wait_for_grace_period,
@@ -38,8 +38,8 @@ struct Member {
     link_type: LinkType,
     name: String,
     attachments: Vec<(Way, Attachment)>,
-    /// The programs of others before ours that have been told of.
-    before: Vec<(Way, Vec<String>)>,
+    /// Where our programs stood when that was told last; first, to begin with.
+    positions: Vec<(Way, Position)>,
 }
 
 impl Session {
@@ -112,7 +112,7 @@ impl Session {
             link_type,
             name: interface.name,
             attachments,
-            before: Vec::new(),
+            positions: Vec::new(),
         };
         followed.members.insert(interface.ifindex, member);
         Ok(())
@@ -220,28 +220,39 @@ impl Followed {
         Ok(())
     }
 
-    /// Warns of programs that have come before ours since the last look.
+    /// Warns of programs that have come before ours since the last look, and of ours that are gone.
     pub(super) fn check_position(&mut self) {
+        let method = self.method;
         for member in self.members.values_mut() {
-            let before: Vec<(Way, Vec<String>)> = member
+            let positions: Vec<(Way, Position)> = member
                 .attachments
                 .iter()
-                .map(|(way, _)| (*way, programs_before_ours(&member.name, *way)))
-                .filter(|(_, programs)| !programs.is_empty())
+                .map(|(way, _)| (*way, Position::ask(method, &member.name, *way)))
+                .filter(|(_, position)| *position != Position::First)
                 .collect();
-            if before == member.before {
+            if positions == member.positions {
                 continue;
             }
-            for (way, programs) in &before {
-                tracing::warn!(
-                    "interface {} {}: {} run before the recorder; packets that they drop or \
-                     redirect are not seen",
-                    member.name,
-                    if *way == Way::In { "ingress" } else { "egress" },
-                    programs.join(", "),
-                );
+            for (way, position) in &positions {
+                let hook = match way {
+                    Way::In => "ingress",
+                    Way::Out => "egress",
+                };
+                let name = &member.name;
+                match position {
+                    Position::First => {}
+                    Position::Behind(programs) => tracing::warn!(
+                        "interface {name} {hook}: {} run before the recorder; packets that they \
+                         drop or redirect are not seen",
+                        programs.join(", "),
+                    ),
+                    Position::Missing => tracing::error!(
+                        "interface {name} {hook}: somebody has detached the recorder; nothing is \
+                         captured there until the capture is started again"
+                    ),
+                }
             }
-            member.before = before;
+            member.positions = positions;
         }
     }
 
