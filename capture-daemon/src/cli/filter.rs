@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use super::summary::Style;
 use crate::{
     filter::{
-        Counting, Epilogue, Filter, FilterSpec, InnerSpec, TargetSet, Tunnel, explain, try_on_file,
+        Counting, Epilogue, Filter, FilterSpec, InnerSpec, TargetSet, Tunnel, bench, explain,
+        try_on_file,
     },
     pipeline::packet::Way,
 };
@@ -30,6 +31,15 @@ enum Action {
     /// Counts the packets of a capture file that match: decided by the program that would be attached,
     /// run by the kernel.
     Test(Test),
+    /// Measures what filters cost a packet on this machine, beside the kernel's classic socket filter.
+    Bench(Bench),
+}
+
+#[derive(Debug, Args)]
+struct Bench {
+    /// Form of the result.
+    #[arg(long, value_enum, default_value_t = Style::Text)]
+    summary: Style,
 }
 
 /// A filter's parts. A packet has to pass all that are given.
@@ -116,6 +126,14 @@ pub(super) fn run(command: &FilterCommand) -> anyhow::Result<ExitCode> {
             print!("{}", explain(&filter, &filter.program(EPILOGUE)));
             Ok(ExitCode::SUCCESS)
         }
+        Action::Bench(bench) => {
+            let costs = bench::measure()?;
+            match bench.summary {
+                Style::Json => println!("{}", serde_json::to_string(&costs)?),
+                Style::Text => print_costs(&costs),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Action::Test(test) => {
             let (spec, targets) = test.filter.filter();
             let tally = try_on_file(&spec, &targets, &test.read)
@@ -135,6 +153,29 @@ pub(super) fn run(command: &FilterCommand) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+fn print_costs(costs: &[bench::Cost]) {
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |ns| format!("{ns:.0}"));
+    let line = |cells: [&str; 5]| {
+        let [filter, rest @ ..] = cells;
+        print!("{filter:<40}");
+        for cell in rest {
+            print!("{cell:>17}");
+        }
+        println!();
+    };
+    println!("nanoseconds per packet");
+    line(["", "no match", "over empty", "classic no match", "match"]);
+    for cost in costs {
+        line([
+            &cost.filter,
+            &number(Some(cost.no_match)),
+            &number(Some(cost.over_empty)),
+            &number(cost.classic_no_match),
+            &number(cost.matching),
+        ]);
     }
 }
 

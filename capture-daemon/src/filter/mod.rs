@@ -10,6 +10,7 @@
 //! such a tag or not; `vlan` finds the tag in either place, and what follows looks behind it.
 
 mod assemble;
+pub mod bench;
 mod build;
 pub mod classic;
 mod compile;

@@ -98,6 +98,7 @@ pub struct Program {
     pub(super) insns: Vec<BpfInsn>,
     pub(super) origins: Vec<Origin>,
     pub(super) maps: Vec<(usize, MapRef)>,
+    pub(super) counting: Counting,
 }
 
 /// Source register of a 64-bit load whose constant is a map's file descriptor.

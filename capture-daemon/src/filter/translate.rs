@@ -94,7 +94,7 @@ pub(super) fn translate_with(asm: Assembler, stages: &Stages, epilogue: Epilogue
         generator.asm.bind(tagged);
         generator.variant(stages, true);
     }
-    generator.asm.finish()
+    generator.asm.finish(epilogue.counting)
 }
 
 struct Generator {

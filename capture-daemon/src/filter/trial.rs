@@ -6,11 +6,13 @@ use std::{
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
-use aya_obj::generated::bpf_map_type::{BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PROG_ARRAY};
+use aya_obj::generated::bpf_map_type::{
+    BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PROG_ARRAY,
+};
 use capture_common::{Counters, PROGRAMS_LENGTH, UNKNOWN_INTERFACE};
 
 use super::{
-    FilterMaps,
+    Counting, FilterMaps,
     insn::{Alu, BpfInsn, R0},
     interpret::{Fault, NoMaps, Outcome, Skb, interpret},
     program::Program,
@@ -23,6 +25,8 @@ use crate::kernel::{
     prog_test_run::{LONGEST, SHORTEST, TestPacket, test_run},
 };
 
+/// The interface index of every namespace's loopback device, which test runs are made on.
+const LOOPBACK: u32 = 1;
 /// What the stand-in for the capture programs returns. It is attached to nothing.
 const MATCHED: u32 = 1;
 
@@ -32,6 +36,7 @@ pub struct Trial {
     program: Program,
     descriptor: OwnedFd,
     counters: RawMap,
+    counter_keys: Vec<u32>,
     _programs: RawMap,
     targets: Option<TargetMaps>,
 }
@@ -89,21 +94,24 @@ impl Trial {
     /// What the kernel says.
     pub fn load(program: Program, targets: Option<TargetMaps>) -> Result<Self, TrialError> {
         let failed = |name| move |source| TrialError::Map { name, source };
+        let (kind, keys) = match program.counting {
+            Counting::ByInterface => (BPF_MAP_TYPE_PERCPU_HASH, vec![UNKNOWN_INTERFACE, LOOPBACK]),
+            Counting::Slot(slot) => (BPF_MAP_TYPE_PERCPU_ARRAY, vec![slot]),
+        };
         let counters = RawMap::create(MapSpec {
             name: "COUNTERS",
-            kind: BPF_MAP_TYPE_PERCPU_HASH,
+            kind,
             key_size: 4,
             value_size: size_of::<Counters>(),
-            max_entries: 1,
+            max_entries: keys.iter().max().unwrap_or(&0) + 1,
             flags: 0,
         })
         .map_err(failed("COUNTERS"))?;
-        counters
-            .set(
-                &UNKNOWN_INTERFACE.to_ne_bytes(),
-                &vec![0; counters.value_size()],
-            )
-            .map_err(failed("COUNTERS"))?;
+        for key in &keys {
+            counters
+                .set(&key.to_ne_bytes(), &vec![0; counters.value_size()])
+                .map_err(failed("COUNTERS"))?;
+        }
         let programs = RawMap::create(MapSpec {
             name: "PROGRAMS",
             kind: BPF_MAP_TYPE_PROG_ARRAY,
@@ -131,6 +139,7 @@ impl Trial {
             descriptor: super::load(&program, &maps)?,
             program,
             counters,
+            counter_keys: keys,
             _programs: programs,
             targets,
         })
@@ -221,19 +230,23 @@ impl Trial {
     ///
     /// What the kernel says.
     pub fn filtered(&self) -> Result<u64, TrialError> {
-        let values = self
-            .counters
-            .get(&UNKNOWN_INTERFACE.to_ne_bytes())
-            .map_err(|source| TrialError::Map {
-                name: "COUNTERS",
-                source,
-            })?;
         let filtered = core::mem::offset_of!(Counters, filtered);
-        Ok(values
-            .chunks_exact(size_of::<Counters>())
-            .filter_map(|cpu| cpu[filtered..].first_chunk::<8>())
-            .map(|count| u64::from_ne_bytes(*count))
-            .sum())
+        let mut sum = 0;
+        for key in &self.counter_keys {
+            let values =
+                self.counters
+                    .get(&key.to_ne_bytes())
+                    .map_err(|source| TrialError::Map {
+                        name: "COUNTERS",
+                        source,
+                    })?;
+            sum += values
+                .chunks_exact(size_of::<Counters>())
+                .filter_map(|cpu| cpu[filtered..].first_chunk::<8>())
+                .map(|count| u64::from_ne_bytes(*count))
+                .sum::<u64>();
+        }
+        Ok(sum)
     }
 }
 

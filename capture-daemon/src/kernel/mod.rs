@@ -7,4 +7,5 @@ pub mod map;
 pub mod object;
 pub mod prog_load;
 pub mod prog_test_run;
+pub mod socket_filter;
 pub mod syscall;

@@ -1,0 +1,218 @@
+//! What a filter costs a packet, measured by the kernel.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+    os::{fd::AsFd as _, unix::net::UnixDatagram},
+    time::Instant,
+};
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::{
+    ClassicProgram, Counting, Epilogue, Filter, FilterError, FilterSpec, TargetError, TargetMaps,
+    TargetSet, Trial, TrialError,
+    insn::{Alu, BpfInsn, R0},
+    translate::NEXT,
+};
+use crate::{
+    kernel::{
+        prog_load::load_classifier,
+        prog_test_run::{TestPacket, test_run},
+        socket_filter,
+    },
+    pipeline::packet::{LinkType, Way},
+};
+
+/// Runs of each program on each packet.
+const REPEAT: u32 = 1_000_000;
+/// The fastest of so many rounds counts: what is slower was disturbed.
+const ROUNDS: usize = 5;
+const DATAGRAMS: u32 = 100_000;
+
+/// One filter's cost in nanoseconds per packet.
+#[derive(Debug, Clone, Serialize)]
+pub struct Cost {
+    /// What was measured.
+    pub filter: String,
+    /// A TCP packet that does not match, the counting included. It is taken by the filter to its last
+    /// term.
+    pub no_match: f64,
+    /// A TCP packet that matches, the tail call included.
+    pub matching: Option<f64>,
+    /// The same packet that does not match through the same expression as a classic socket filter,
+    /// less what a socket filter that rejects at once takes.
+    pub classic_no_match: Option<f64>,
+    /// `no_match` less that of the empty program.
+    pub over_empty: f64,
+}
+
+/// A measurement failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// The filter is wrong.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// The filter could not be run.
+    #[error(transparent)]
+    Trial(#[from] TrialError),
+    /// The targets could not be set up.
+    #[error(transparent)]
+    Targets(#[from] TargetError),
+    /// The peer could not be measured.
+    #[error("the classic socket filter could not be measured: {0}")]
+    Socket(#[from] io::Error),
+}
+
+/// Measures an empty program, expressions of one and of twenty terms, and small and large target sets.
+/// Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn measure() -> Result<Vec<Cost>, BenchError> {
+    let empty = empty()?;
+    let mut costs = vec![Cost {
+        filter: "empty program".to_owned(),
+        no_match: empty,
+        matching: None,
+        classic_no_match: None,
+        over_empty: 0.0,
+    }];
+    let hit = tcp([10, 0, 0, 1], 443);
+    let miss = tcp([192, 0, 2, 1], 8080);
+    let terms: Vec<String> = (1..20)
+        .map(|host| format!("host 172.16.0.{host}"))
+        .chain(["port 443".to_owned()])
+        .collect();
+    for (name, expression) in [
+        ("tcp port 443", "tcp port 443"),
+        ("20 terms", &terms.join(" or ")),
+    ] {
+        let filter = Filter::compile(&FilterSpec::expression(expression), LinkType::Ethernet)?;
+        let classic = classic(&filter.classic()[0].1, &miss)?;
+        let trial = Trial::load(filter.program(EPILOGUE), None)?;
+        costs.push(cost(name, &trial, &hit, &miss, Some(classic), empty)?);
+        let in_array = Epilogue {
+            counting: Counting::Slot(0),
+            ..EPILOGUE
+        };
+        let trial = Trial::load(filter.program(in_array), None)?;
+        let name = format!("{name}, counted in an array");
+        costs.push(cost(&name, &trial, &hit, &miss, Some(classic), empty)?);
+    }
+    for (name, count, prefix) in [
+        ("10 addresses", 10, 32),
+        ("10,000 addresses", 10_000, 32),
+        ("10 prefixes", 10, 30),
+        ("10,000 prefixes", 10_000, 30),
+    ] {
+        let set = TargetSet {
+            hosts: Some(addresses(count, prefix)),
+            ports: None,
+        };
+        let spec = FilterSpec {
+            targets: set.kinds(),
+            ..FilterSpec::default()
+        };
+        let program = Filter::compile(&spec, LinkType::Ethernet)?.program(EPILOGUE);
+        let trial = Trial::load(program, Some(TargetMaps::create(&set)?))?;
+        costs.push(cost(name, &trial, &hit, &miss, None, empty)?);
+    }
+    Ok(costs)
+}
+
+const EPILOGUE: Epilogue = Epilogue {
+    counting: Counting::ByInterface,
+    index: 0,
+    way: Way::In,
+};
+
+fn cost(
+    name: &str,
+    trial: &Trial,
+    hit: &[u8],
+    miss: &[u8],
+    classic: Option<f64>,
+    empty: f64,
+) -> Result<Cost, BenchError> {
+    let no_match = fastest(|| Ok(trial.time(miss, REPEAT)?))?;
+    Ok(Cost {
+        filter: name.to_owned(),
+        no_match,
+        matching: Some(fastest(|| Ok(trial.time(hit, REPEAT)?))?),
+        classic_no_match: classic,
+        over_empty: no_match - empty,
+    })
+}
+
+fn fastest(mut run: impl FnMut() -> Result<u32, BenchError>) -> Result<f64, BenchError> {
+    let mut fastest = u32::MAX;
+    for _ in 0..ROUNDS {
+        fastest = fastest.min(run()?);
+    }
+    Ok(fastest.into())
+}
+
+fn empty() -> Result<f64, BenchError> {
+    let insns = [BpfInsn::alu32(Alu::Mov, R0, NEXT), BpfInsn::exit()];
+    let program = load_classifier(&insns, "captured_empty").map_err(TrialError::Load)?;
+    let packet = tcp([192, 0, 2, 1], 8080);
+    fastest(|| {
+        let packet = TestPacket {
+            bytes: &packet,
+            ..TestPacket::default()
+        };
+        let run = test_run(program.as_fd(), packet, REPEAT)?;
+        Ok(run.nanoseconds)
+    })
+}
+
+/// Datagrams that a socket filter drops: what it takes longer than one that drops at once is its own.
+fn classic(program: &ClassicProgram, packet: &[u8]) -> Result<f64, BenchError> {
+    let with_filter = |program: &ClassicProgram| -> io::Result<_> {
+        let (sender, receiver) = UnixDatagram::pair()?;
+        sender.set_nonblocking(true)?;
+        socket_filter::attach(receiver.as_fd(), program)?;
+        Ok((sender, receiver))
+    };
+    let at_once = with_filter(&ClassicProgram::nothing())?;
+    let filter = with_filter(program)?;
+    let time = |sender: &UnixDatagram| {
+        let start = Instant::now();
+        for _ in 0..DATAGRAMS {
+            // A datagram that the filter drops is an error to some kernels and none to others.
+            let _ = sender.send(packet);
+        }
+        start.elapsed().as_nanos() as f64 / f64::from(DATAGRAMS)
+    };
+    let (mut base, mut own) = (f64::MAX, f64::MAX);
+    for _ in 0..2 * ROUNDS {
+        base = base.min(time(&at_once.0));
+        own = own.min(time(&filter.0));
+    }
+    Ok((own - base).max(0.0))
+}
+
+fn addresses(count: u32, prefix: u8) -> Vec<IpNet> {
+    let first = u32::from(Ipv4Addr::new(10, 0, 0, 0));
+    (0..count)
+        .filter_map(|number| {
+            let address = first + (number << (32 - prefix)) + u32::from(prefix == 32);
+            IpNet::new(IpAddr::V4(Ipv4Addr::from(address)), prefix).ok()
+        })
+        .collect()
+}
+
+/// A TCP packet of 60 bytes.
+fn tcp(source: [u8; 4], port: u16) -> Vec<u8> {
+    let mut packet = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+    packet.extend([0x45, 0, 0, 46, 0, 0, 0, 0, 64, 6, 0, 0]);
+    packet.extend(source);
+    packet.extend([198, 51, 100, 1]);
+    packet.extend(50_000_u16.to_be_bytes());
+    packet.extend(port.to_be_bytes());
+    packet.resize(60, 0);
+    packet
+}
