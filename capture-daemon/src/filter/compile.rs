@@ -1,9 +1,10 @@
 //! From an expression to classic BPF, by libpcap.
 
-use pcap::{Capture, Linktype};
+use pcap::Linktype;
 
 use super::{
-    classic::{ClassicError, ClassicInsn, ClassicProgram, MAX_CLASSIC_INSTRUCTIONS},
+    classic::{ClassicError, ClassicProgram, MAX_CLASSIC_INSTRUCTIONS},
+    libpcap::{self, MAX_COMPILE_TIME},
     locate, words,
 };
 use crate::pipeline::packet::LinkType;
@@ -12,7 +13,7 @@ use crate::pipeline::packet::LinkType;
 pub const MAX_EXPRESSION_BYTES: usize = 64 * 1024;
 /// Most words and signs of an expression. libpcap's time grows with the square of the expression and
 /// worse; a set of addresses belongs into targets, where it costs nothing.
-pub const MAX_EXPRESSION_WORDS: usize = 3000;
+pub const MAX_EXPRESSION_WORDS: usize = 1500;
 /// Deepest nesting of parentheses and brackets.
 pub const MAX_EXPRESSION_DEPTH: usize = 100;
 /// Most instructions of an expression before libpcap has optimized it; its optimizer's time grows
@@ -64,6 +65,18 @@ pub enum FilterError {
         /// How many it may have.
         most: usize,
     },
+    /// libpcap took longer than [`MAX_COMPILE_TIME`].
+    #[error(
+        "filter expression: libpcap took longer than {} s, the most it may; give addresses instead of \
+         names, and sets of addresses and ports as targets (--host, --port)",
+        MAX_COMPILE_TIME.as_secs()
+    )]
+    TooSlow,
+    /// Expressions that took too long are still being compiled.
+    #[error(
+        "filter expression: {0} expressions before it are still being compiled; try again later"
+    )]
+    Busy(usize),
     /// libpcap made a program of it that cannot run in the kernel.
     #[error("filter expression: {0}")]
     Classic(#[from] ClassicError),
@@ -131,7 +144,8 @@ pub(super) fn compile_for(
     link_type: Linktype,
 ) -> Result<ClassicProgram, FilterError> {
     check_bounds(expression)?;
-    let rough = run(expression, link_type, false)?;
+    // Without its optimizer libpcap is quick to tell how much the optimizer would have to do.
+    let rough = libpcap::compile(expression, link_type, false)?;
     if rough.instructions().len() > MAX_UNOPTIMIZED_INSTRUCTIONS {
         return Err(FilterError::TooManyInstructions {
             count: rough.instructions().len(),
@@ -139,7 +153,7 @@ pub(super) fn compile_for(
             most: MAX_UNOPTIMIZED_INSTRUCTIONS,
         });
     }
-    let program = run(expression, link_type, true)?;
+    let program = libpcap::compile(expression, link_type, true)?;
     if program.instructions().len() > MAX_CLASSIC_INSTRUCTIONS {
         return Err(FilterError::TooManyInstructions {
             count: program.instructions().len(),
@@ -196,41 +210,4 @@ fn check_bounds(expression: &str) -> Result<(), FilterError> {
         return Err(FilterError::TooDeep(depth));
     }
     Ok(())
-}
-
-/// libpcap's message for an expression that the optimizer has found to match nothing.
-const REJECTS_ALL: &str = "expression rejects all packets";
-
-pub(super) fn run(
-    expression: &str,
-    link_type: Linktype,
-    optimize: bool,
-) -> Result<ClassicProgram, FilterError> {
-    let invalid = |message: String| FilterError::Invalid { message, at: None };
-    let handle = Capture::dead(link_type).map_err(|error| invalid(error.to_string()))?;
-    match handle.compile(expression, optimize) {
-        Ok(program) => program
-            .get_instructions()
-            .iter()
-            .map(parse)
-            .collect::<Option<_>>()
-            .map(ClassicProgram::new)
-            .ok_or_else(|| invalid("libpcap's program cannot be read".to_owned())),
-        Err(pcap::Error::PcapError(message)) if message == REJECTS_ALL => Err(FilterError::Never),
-        Err(pcap::Error::PcapError(message)) => Err(invalid(message)),
-        Err(error) => Err(invalid(error.to_string())),
-    }
-}
-
-/// The crate shows an instruction only as text: code, jt, jf and k in decimal.
-fn parse(insn: &pcap::BpfInstruction) -> Option<ClassicInsn> {
-    let text = insn.to_string();
-    let mut numbers = text.split(' ');
-    let mut next = || numbers.next()?.parse::<u32>().ok();
-    Some(ClassicInsn {
-        code: u16::try_from(next()?).ok()?,
-        jt: u8::try_from(next()?).ok()?,
-        jf: u8::try_from(next()?).ok()?,
-        k: next()?,
-    })
 }

@@ -3,7 +3,8 @@
 use pcap::Linktype;
 
 use super::{
-    compile::{FilterError, Place, run},
+    compile::{FilterError, Place},
+    libpcap,
     words::{self, Word},
 };
 
@@ -81,7 +82,7 @@ fn continues(expression: &str, words: &[Word<'_>], link_type: Linktype) -> bool 
     CONTINUATIONS.iter().any(|continuation| {
         ["", " = 1"].iter().any(|relation| {
             let whole = format!("{beginning} {continuation}{closers}{relation}");
-            match run(&whole, link_type, false) {
+            match libpcap::compile(&whole, link_type, false) {
                 Ok(_) => true,
                 Err(FilterError::Invalid { message, .. }) => !message.contains("syntax error"),
                 Err(_) => true,

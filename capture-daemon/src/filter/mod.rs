@@ -16,9 +16,12 @@ pub mod classic;
 mod compile;
 mod explain;
 mod file;
+#[cfg(test)]
+mod hostile;
 mod insn;
 pub mod interpret;
 mod ir;
+mod libpcap;
 mod load;
 mod locate;
 mod program;
@@ -39,6 +42,7 @@ pub use compile::{
 pub use explain::explain;
 pub use file::{FileError, Tally, try_on_file};
 pub use insn::BpfInsn;
+pub use libpcap::MAX_COMPILE_TIME;
 pub use load::{FilterMaps, load};
 pub use program::{Counting, Epilogue, MapRef, Origin, Part, Program};
 pub use targets::{MAX_TARGETS, TargetError, TargetKinds, TargetMaps, TargetSet};

@@ -1,0 +1,205 @@
+//! Expressions made from pcap-filter's own words, on any bytes as a packet: the translation decides as
+//! libpcap does.
+#![no_main]
+
+use std::fmt::Write as _;
+
+use arbitrary::Arbitrary;
+use capture_daemon::{
+    filter::{
+        ClassicProgram, Counting, Epilogue, Filter, FilterSpec,
+        interpret::{NoMaps, Outcome, Skb, interpret},
+    },
+    pipeline::packet::{LinkType, Way},
+};
+use libfuzzer_sys::fuzz_target;
+use pcap::{Capture, Linktype};
+
+#[derive(Arbitrary, Debug)]
+struct Case<'a> {
+    raw: bool,
+    expression: Expression,
+    linear: u8,
+    packet: &'a [u8],
+}
+
+#[derive(Arbitrary, Debug)]
+enum Expression {
+    And(Box<Expression>, Box<Expression>),
+    Or(Box<Expression>, Box<Expression>),
+    Not(Box<Expression>),
+    Primitive(u8),
+    Compare(Number, u8, Number),
+}
+
+#[derive(Arbitrary, Debug)]
+enum Number {
+    Length,
+    Constant(u32),
+    Load(u8, Box<Number>, u8),
+    Calculate(Box<Number>, u8, Box<Number>),
+}
+
+const PRIMITIVES: [&str; 40] = [
+    "ip",
+    "ip6",
+    "arp",
+    "rarp",
+    "tcp",
+    "udp",
+    "sctp",
+    "icmp",
+    "icmp6",
+    "host 10.0.0.1",
+    "src host 10.0.0.1",
+    "net 10.0.0.0/8",
+    "net fd00::/64",
+    "host fd00::1",
+    "port 80",
+    "tcp port 443",
+    "udp src port 53",
+    "portrange 20-90",
+    "tcp dst portrange 1-1023",
+    "greater 60",
+    "less 100",
+    "vlan",
+    "vlan 5",
+    "mpls",
+    "mpls 1000",
+    "pppoes",
+    "pppoes 7",
+    "geneve",
+    "ether broadcast",
+    "ether multicast",
+    "ip multicast",
+    "ip6 multicast",
+    "ip broadcast",
+    "ether host 02:00:00:00:00:01",
+    "ether proto 0x88cc",
+    "ip proto 47",
+    "ip6 proto 44",
+    "stp",
+    "iso",
+    "llc ui",
+];
+const LAYERS: [&str; 10] = [
+    "ether", "ip", "ip6", "tcp", "udp", "icmp", "arp", "icmp6", "sctp", "igmp",
+];
+const SIZES: [&str; 3] = ["1", "2", "4"];
+const OPERATIONS: [&str; 10] = ["+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>"];
+const RELATIONS: [&str; 6] = ["=", "!=", "<", "<=", ">", ">="];
+
+/// More terms than this only make libpcap slow.
+const MOST_BYTES: usize = 600;
+
+impl Expression {
+    fn write(&self, text: &mut String) {
+        if text.len() > MOST_BYTES {
+            text.push_str("ip");
+            return;
+        }
+        match self {
+            Self::And(one, two) | Self::Or(one, two) => {
+                text.push('(');
+                one.write(text);
+                text.push_str(if matches!(self, Self::And(..)) {
+                    " and "
+                } else {
+                    " or "
+                });
+                two.write(text);
+                text.push(')');
+            }
+            Self::Not(one) => {
+                text.push_str("not (");
+                one.write(text);
+                text.push(')');
+            }
+            Self::Primitive(number) => {
+                text.push_str(PRIMITIVES[usize::from(*number) % PRIMITIVES.len()]);
+            }
+            Self::Compare(one, relation, two) => {
+                one.write(text);
+                let relation = RELATIONS[usize::from(*relation) % RELATIONS.len()];
+                let _ = write!(text, " {relation} ");
+                two.write(text);
+            }
+        }
+    }
+}
+
+impl Number {
+    fn write(&self, text: &mut String) {
+        if text.len() > MOST_BYTES {
+            text.push('1');
+            return;
+        }
+        match self {
+            Self::Length => text.push_str("len"),
+            Self::Constant(number) => {
+                let _ = write!(text, "{number}");
+            }
+            Self::Load(layer, offset, size) => {
+                let _ = write!(text, "{}[", LAYERS[usize::from(*layer) % LAYERS.len()]);
+                offset.write(text);
+                let _ = write!(text, ":{}]", SIZES[usize::from(*size) % SIZES.len()]);
+            }
+            Self::Calculate(one, operation, two) => {
+                text.push('(');
+                one.write(text);
+                let operation = OPERATIONS[usize::from(*operation) % OPERATIONS.len()];
+                let _ = write!(text, " {operation} ");
+                two.write(text);
+                text.push(')');
+            }
+        }
+    }
+}
+
+/// Loads from the metadata are the kernel's: libpcap takes them for loads outside the packet.
+fn looks_at_metadata(program: &ClassicProgram) -> bool {
+    const LOAD_ABSOLUTE: u16 = 0x20;
+    program
+        .instructions()
+        .iter()
+        .any(|insn| insn.code & 0xe7 == LOAD_ABSOLUTE && insn.k >= 0xffff_f000)
+}
+
+fuzz_target!(|case: Case<'_>| {
+    let mut expression = String::new();
+    case.expression.write(&mut expression);
+    let (link_type, dlt) = if case.raw {
+        (LinkType::Raw, Linktype::from_name("RAW"))
+    } else {
+        (LinkType::Ethernet, Ok(Linktype::ETHERNET))
+    };
+    let Ok(dlt) = dlt else { return };
+    let Ok(filter) = Filter::compile(&FilterSpec::expression(&expression), link_type) else {
+        return;
+    };
+    if looks_at_metadata(&filter.classic()[0].1) {
+        return;
+    }
+    let peer = Capture::dead(dlt)
+        .and_then(|handle| handle.compile(&expression, true))
+        .ok();
+    let program = filter.program(Epilogue {
+        counting: Counting::ByInterface,
+        index: 1,
+        way: Way::In,
+    });
+    let expected = peer.is_some_and(|peer| peer.filter(case.packet));
+    for linear in [case.packet.len(), usize::from(case.linear)] {
+        let skb = Skb {
+            bytes: case.packet,
+            linear: Some(linear),
+            ..Skb::default()
+        };
+        let outcome = interpret(&program, &skb, &NoMaps);
+        let matched = outcome == Ok(Outcome::Matched(1));
+        assert!(
+            matched == expected && (matched || outcome == Ok(Outcome::Filtered)),
+            "{expression}: {outcome:?}, libpcap: {expected}"
+        );
+    }
+});
