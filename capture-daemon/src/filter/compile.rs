@@ -18,7 +18,7 @@ pub const MAX_EXPRESSION_WORDS: usize = 1500;
 pub const MAX_EXPRESSION_DEPTH: usize = 100;
 /// Most instructions of an expression before libpcap has optimized it; its optimizer's time grows
 /// with the square of this and worse.
-pub const MAX_UNOPTIMIZED_INSTRUCTIONS: usize = 24_000;
+pub const MAX_UNOPTIMIZED_INSTRUCTIONS: usize = 16_000;
 
 /// Why an expression is not a filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
