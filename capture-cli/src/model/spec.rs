@@ -52,7 +52,7 @@ pub struct InnerFilter {
 
 /// Where packets go.
 #[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Output {
     /// Capture files.
     Files(FileOutput),
