@@ -33,7 +33,7 @@ pub(super) async fn stop(context: &Context, arguments: &StopArgs) -> Result<Exit
             client.stop(name, arguments.no_wait).await
         })
         .await;
-    print_captures(context, &answers)?;
+    print_captures(context, &answers, exit)?;
     Ok(exit)
 }
 
@@ -84,7 +84,7 @@ pub(super) async fn list(context: &Context, arguments: &ListArgs) -> Result<Exit
         client.list(&arguments.glob, &states, &labels).await
     });
     let Answers { answers, exit } = listed.await.flat();
-    print_captures(context, &answers)?;
+    print_captures(context, &answers, exit)?;
     Ok(exit)
 }
 
@@ -182,8 +182,12 @@ async fn each<T>(
     all
 }
 
-pub(super) fn print_captures(context: &Context, captures: &[OnNode<Capture>]) -> Result<(), Error> {
-    output::print(context.format, captures, || {
+pub(super) fn print_captures(
+    context: &Context,
+    captures: &[OnNode<Capture>],
+    exit: Exit,
+) -> Result<(), Error> {
+    output::print_list(context.format, captures, exit, || {
         tables::captures(captures, context.several_nodes())
     })
 }

@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context, arguments: &FilesArgs) -> Result<Exit
     });
     let Answers { answers, exit } = asked.await.flat();
     let several = context.several_nodes();
-    output::print(context.format, &answers, || {
+    output::print_list(context.format, &answers, exit, || {
         tables::files(&answers, several)
     })?;
     for (node, removed) in removed.into_inner() {

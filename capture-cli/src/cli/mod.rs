@@ -4,6 +4,7 @@ mod answers;
 mod captures;
 mod completion;
 mod connection;
+mod daemon;
 mod exit;
 mod extcap;
 mod files;
@@ -92,6 +93,7 @@ enum Command {
 }
 
 /// What every command knows.
+#[derive(Clone)]
 struct Context {
     settings: Settings,
     format: Format,

@@ -22,7 +22,7 @@ pub(super) async fn interfaces(context: &Context, _: &InterfacesArgs) -> Result<
     });
     let Answers { answers, exit } = asked.await.flat();
     let several = context.several_nodes();
-    output::print(context.format, &answers, || {
+    output::print_list(context.format, &answers, exit, || {
         interface_table(&answers, several)
     })?;
     Ok(exit)

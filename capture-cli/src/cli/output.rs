@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use comfy_table::{Cell, CellAlignment, Color, Table, presets::NOTHING};
 use serde::Serialize;
 
-use super::exit::Error;
+use super::exit::{Error, Exit};
 use crate::model::State;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -42,6 +42,19 @@ pub(super) fn print<T: Serialize + ?Sized>(
     }
     out.flush()?;
     Ok(())
+}
+
+/// As [`print`], of a list. People are not told that it is empty when that is because nobody answered.
+pub(super) fn print_list<T: Serialize>(
+    format: Format,
+    values: &[T],
+    exit: Exit,
+    table: impl FnOnce() -> String,
+) -> Result<(), Error> {
+    if format == Format::Table && values.is_empty() && exit != Exit::Done {
+        return Ok(());
+    }
+    print(format, values, table)
 }
 
 /// Prints one of many values that come one after the other: a line of JSON, a YAML document.

@@ -65,7 +65,7 @@ pub(super) async fn run(context: &Context, arguments: &PruneArgs) -> Result<Exit
     });
     let Answers { answers, exit } = asked.await.flat();
     let several = context.several_nodes();
-    output::print(context.format, &answers, || {
+    output::print_list(context.format, &answers, exit, || {
         let bytes = answers.iter().map(|answer| answer.value.bytes).sum();
         let done = if arguments.dry_run {
             "would be removed"

@@ -2,6 +2,7 @@
 
 use std::{
     io::{IsTerminal as _, Write as _, stderr},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -12,6 +13,7 @@ use serde::Serialize;
 use super::{
     Context,
     answers::{Answers, OnNode, ask},
+    daemon::OwnDaemon,
     exit::{Error, Exit},
     output,
     spec::SpecArgs,
@@ -40,6 +42,19 @@ pub(super) struct RunArgs {
     #[arg(long)]
     replace: bool,
 
+    /// First start this `captured` on this machine, for this capture alone, and end it afterwards.
+    #[arg(long, value_name = "PROGRAM")]
+    daemon: Option<PathBuf>,
+
+    /// Where that one puts the files, in a directory named after the capture.
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "captures",
+        requires = "daemon"
+    )]
+    data_dir: PathBuf,
+
     /// Which packets to record, as for tcpdump.
     #[arg(value_name = "EXPRESSION")]
     expression: Vec<String>,
@@ -58,6 +73,18 @@ struct Summary {
 }
 
 pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, Error> {
+    let Some(program) = &arguments.daemon else {
+        return record(context, &arguments).await;
+    };
+    let daemon = OwnDaemon::start(program, &arguments.data_dir).await?;
+    let mut context = context.clone();
+    context.settings.targets = vec![daemon.target()];
+    let outcome = record(&context, &arguments).await;
+    daemon.end().await?;
+    outcome
+}
+
+async fn record(context: &Context, arguments: &RunArgs) -> Result<Exit, Error> {
     let spec = arguments.spec.spec(&arguments.expression);
     let spec = spec.map_err(Error::Usage)?;
     let name = arguments.name.as_str();

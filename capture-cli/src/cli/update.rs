@@ -116,6 +116,6 @@ pub(super) async fn run(context: &Context, arguments: UpdateArgs) -> Result<Exit
         client.update(&arguments.name, update.clone()).await
     });
     let Answers { answers, exit } = asked.await;
-    print_captures(context, &answers)?;
+    print_captures(context, &answers, exit)?;
     Ok(exit)
 }

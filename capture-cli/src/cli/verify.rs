@@ -72,7 +72,7 @@ pub(super) async fn run(context: &Context, arguments: &VerifyArgs) -> Result<Exi
         exit = exit.and(Exit::Damaged);
     }
     let several = context.several_nodes();
-    output::print(context.format, &answers, || table(&answers, several))?;
+    output::print_list(context.format, &answers, exit, || table(&answers, several))?;
     Ok(exit)
 }
 
