@@ -1,6 +1,8 @@
 //! Packets from a node to a pipe, to lines and to tshark. The node is a server in this test, because a
 //! reader that is too slow, and a node that breaks off, have to come at a known packet.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use std::{
     collections::HashMap,
     io::Write as _,
