@@ -29,6 +29,7 @@ enum Proof {
     Program(&'static str),
     Header(&'static str),
     Library(&'static str),
+    File(&'static str),
 }
 
 /// The file name of the LLVM that bpf-linker is linked with; rustc 1.95 uses LLVM 22.1.
@@ -47,6 +48,7 @@ const REQUIREMENTS: &[Requirement] = &[
     needs("libpcap-dev", Proof::Header("pcap/pcap.h"), "compiles pcap-filter expressions", EVERY),
     needs("protobuf-compiler", Proof::Program("protoc"), "compiles the gRPC API", EVERY),
     needs("libprotobuf-dev", Proof::Header("google/protobuf/timestamp.proto"), "the types that the gRPC API builds on", EVERY),
+    needs("netbase", Proof::File("/etc/services"), "names of ports and protocols in expressions", EVERY),
     needs(LLVM_PACKAGE, Proof::Library(LLVM_LIBRARY), "the LLVM that bpf-linker links with", EVERY),
     needs("g++", Proof::Program("c++"), "compiles the fuzzing engine", &[Fuzz]),
     needs("iproute2", Proof::Program("ip"), "network namespaces, links, qdiscs", &[Test, Bench]),
@@ -92,6 +94,7 @@ impl Requirement {
                 header_directories().any(|directory| directory.join(name).is_file())
             }
             Proof::Library(name) => library(name).is_some(),
+            Proof::File(path) => std::path::Path::new(path).is_file(),
         }
     }
 }
@@ -163,9 +166,10 @@ mod tests {
             "libpcap-dev",
             "protobuf-compiler",
             "libprotobuf-dev",
+            "netbase",
+            LLVM_PACKAGE,
         ];
-        assert_eq!(packages[..5], own);
-        assert_eq!(packages[5..], [LLVM_PACKAGE]);
+        assert_eq!(packages, own);
     }
 
     #[test]
