@@ -98,15 +98,18 @@ fn what_makes_no_sense_is_refused_by_its_name() -> Result<()> {
 }
 
 #[test]
-fn an_expression_is_refused_and_not_ignored() -> Result<()> {
+fn an_expression_that_libpcap_does_not_understand_is_refused_at_the_word() -> Result<()> {
     let Some(_permit) = gate::beside_others()? else {
         return Ok(());
     };
     let pair = Pair::new()?;
     let directory = TempDir::new()?;
     let path = directory.path().to_string_lossy().into_owned();
-    let arguments = ["record", "-w", &path, "-i", "eth0", "udp", "port", "53"];
-    refused(&recorder::run(&pair.b, &arguments)?, &["udp port 53"]);
+    let arguments = ["record", "-w", &path, "-i", "eth0", "udp", "prot", "53"];
+    refused(
+        &recorder::run(&pair.b, &arguments)?,
+        &["expression", "\"prot\""],
+    );
     Ok(())
 }
 
