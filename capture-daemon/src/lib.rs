@@ -1,12 +1,17 @@
 //! Records packets from network interfaces into rotating, compressed capture files.
 
 pub mod attach;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod filter;
+pub mod grpc;
 pub mod interfaces;
 pub mod kernel;
 pub mod ledger;
+pub mod log;
+pub mod manager;
 pub mod pipeline;
+pub mod serve;
 pub mod session;
 pub mod spec;

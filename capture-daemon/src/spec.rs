@@ -3,6 +3,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::filter::{FilterSpec, TargetSet};
 
 mod name;
@@ -10,7 +12,7 @@ mod name;
 pub use name::{CaptureName, NameError};
 
 /// A whole capture.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CaptureSpec {
     /// Names the capture, its files and its manifest.
     pub name: CaptureName,
@@ -33,7 +35,7 @@ pub struct CaptureSpec {
 }
 
 /// An interface by name, by glob (`*`, `?`, `[...]`), or every interface.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InterfacePattern {
     /// Every interface, also those that appear later.
     Any,
@@ -44,7 +46,7 @@ pub enum InterfacePattern {
 }
 
 /// Which packets of an interface are captured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Direction {
     /// Those received.
     In,
@@ -55,7 +57,7 @@ pub enum Direction {
 }
 
 /// When a capture stops by itself; whichever comes first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// After this long.
     pub duration: Option<Duration>,
@@ -64,7 +66,7 @@ pub struct Limits {
 }
 
 /// Where and how files are written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OutputSpec {
     /// The directory; made (0700) when it is missing.
     pub directory: PathBuf,
@@ -83,7 +85,7 @@ pub struct OutputSpec {
 }
 
 /// A capture file format; both with nanosecond timestamps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
     /// draft-ietf-opsawg-pcapng: interfaces, directions and statistics in the file.
     Pcapng,
@@ -92,7 +94,7 @@ pub enum Format {
 }
 
 /// A compression codec and its level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Compression {
     /// Plain files.
     None,
@@ -103,7 +105,7 @@ pub enum Compression {
 }
 
 /// When files are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CompressWhen {
     /// While they are written.
     Streaming,
@@ -112,7 +114,7 @@ pub enum CompressWhen {
 }
 
 /// When a file is finished and the next one begun; whichever comes first, never if all are `None`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotation {
     /// Before it would grow past so many bytes on disk.
     pub size: Option<u64>,
@@ -123,7 +125,7 @@ pub struct Rotation {
 }
 
 /// Which finished files of the capture are removed, the oldest first.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Retention {
     /// While there are more than so many.
     pub max_files: Option<u32>,
@@ -135,7 +137,7 @@ pub struct Retention {
 }
 
 /// Free space to keep on the file system of the capture's directory.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum MinFree {
     /// Bytes.
     Bytes(u64),

@@ -8,6 +8,7 @@ pub mod attached;
 pub mod capture_file;
 pub mod clock;
 pub mod compare;
+pub mod daemon;
 pub mod frame;
 pub mod gate;
 pub mod generator;

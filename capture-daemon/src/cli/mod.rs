@@ -3,28 +3,25 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+
+use crate::log;
 
 mod filter;
 mod live;
 mod record;
+mod serve;
 mod signals;
 mod summary;
-mod values;
+pub(crate) mod values;
 
 /// Records packets from network interfaces into rotating, compressed capture files.
 #[derive(Debug, Parser)]
 #[command(name = "captured", version, propagate_version = true)]
 pub struct Cli {
-    /// What to log on stderr: error, warn, info, debug, or a filter as for RUST_LOG.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILTER",
-        default_value = "info",
-        env = "CAPTURED_LOG"
-    )]
-    log: String,
+    /// What to log on stderr: error, warn, info (the default), debug, or a filter as for
+    /// RUST_LOG.
+    #[arg(long, global = true, value_name = "FILTER", env = "CAPTURED_LOG")]
+    log: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -33,27 +30,26 @@ pub struct Cli {
 enum Command {
     Record(Box<record::RecordArgs>),
     Filter(filter::FilterCommand),
+    Serve(Box<serve::ServeArgs>),
+    #[command(subcommand)]
+    Config(serve::ConfigCommand),
 }
 
 impl Cli {
     /// Does what the command line says.
     pub fn run(self) -> anyhow::Result<ExitCode> {
-        start_log(&self.log)?;
+        let log = self.log.as_deref();
         match self.command {
-            Command::Record(arguments) => record::run(*arguments),
-            Command::Filter(command) => filter::run(&command),
+            Command::Record(arguments) => {
+                log::start(log.unwrap_or("info"), log::Format::Text)?;
+                record::run(*arguments)
+            }
+            Command::Filter(command) => {
+                log::start(log.unwrap_or("info"), log::Format::Text)?;
+                filter::run(&command)
+            }
+            Command::Serve(arguments) => serve::run(&arguments, log),
+            Command::Config(command) => serve::config(&command),
         }
     }
-}
-
-fn start_log(filter: &str) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(filter).map_err(|error| anyhow::anyhow!("--log {filter:?}: {error}"))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_target(false)
-        .init();
-    Ok(())
 }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::spec::{Compression, InterfacePattern, MinFree};
 
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     match ByteSize::from_str(text) {
         Ok(ByteSize(0)) => Err("it must be more than 0".to_owned()),
         // No file system counts further.
@@ -20,7 +20,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     }
 }
 
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration.is_zero() => Err("it must be more than 0".to_owned()),
         Ok(duration) => Ok(duration),
@@ -30,7 +30,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Intervals of rotation lie on multiples of them, counted from 1970; below a second that would be
 /// a file per few packets.
-pub(super) fn interval(text: &str) -> Result<Duration, String> {
+pub(crate) fn interval(text: &str) -> Result<Duration, String> {
     let interval = duration(text)?;
     if interval < Duration::from_secs(1) {
         return Err("it must be at least 1s".to_owned());
@@ -43,7 +43,7 @@ const SMALLEST_RING: u64 = 128 << 10;
 /// The kernel counts a ring's bytes in 32 bits, and the size is a power of two.
 const LARGEST_RING: u64 = 1 << 31;
 
-pub(super) fn ring_size(text: &str) -> Result<u32, String> {
+pub(crate) fn ring_size(text: &str) -> Result<u32, String> {
     let asked = size(text)?;
     if !(SMALLEST_RING..=LARGEST_RING).contains(&asked) {
         return Err("it must be between 128KiB and 2GiB".to_owned());
@@ -51,7 +51,7 @@ pub(super) fn ring_size(text: &str) -> Result<u32, String> {
     u32::try_from(asked.next_power_of_two()).map_err(|error| error.to_string())
 }
 
-pub(super) fn snaplen(text: &str) -> Result<u32, String> {
+pub(crate) fn snaplen(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(0) => Ok(WHOLE_PACKETS),
         Ok(bytes) if bytes <= WHOLE_PACKETS => Ok(bytes),
@@ -62,9 +62,9 @@ pub(super) fn snaplen(text: &str) -> Result<u32, String> {
 }
 
 /// libpcap's snaplen for whole packets (`MAXIMUM_SNAPLEN`).
-pub(super) const WHOLE_PACKETS: u32 = 262_144;
+pub(crate) const WHOLE_PACKETS: u32 = 262_144;
 
-pub(super) fn compression(text: &str) -> Result<Compression, String> {
+pub(crate) fn compression(text: &str) -> Result<Compression, String> {
     let (codec, level) = match text.split_once(':') {
         Some((codec, level)) => (codec, Some(level)),
         None => (text, None),
@@ -84,7 +84,7 @@ pub(super) fn compression(text: &str) -> Result<Compression, String> {
     }
 }
 
-pub(super) fn min_free(text: &str) -> Result<MinFree, String> {
+pub(crate) fn min_free(text: &str) -> Result<MinFree, String> {
     if let Some(percent) = text.strip_suffix('%') {
         return match percent.trim().parse::<f64>() {
             Ok(percent) if (0.0..100.0).contains(&percent) => Ok(MinFree::Percent(percent)),
@@ -97,26 +97,26 @@ pub(super) fn min_free(text: &str) -> Result<MinFree, String> {
     }
 }
 
-pub(super) fn network(text: &str) -> Result<IpNet, String> {
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     text.parse::<IpAddr>()
         .map(IpNet::from)
         .or_else(|_| text.parse())
         .map_err(|_| "give an IPv4 or IPv6 address, or a network like 10.0.0.0/8".to_owned())
 }
 
-pub(super) fn at_least_one(text: &str) -> Result<u64, String> {
+pub(crate) fn at_least_one(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("give a number of at least 1".to_owned()),
         Ok(number) => Ok(number),
     }
 }
 
-pub(super) fn files(text: &str) -> Result<u32, String> {
+pub(crate) fn files(text: &str) -> Result<u32, String> {
     let number = at_least_one(text)?;
     u32::try_from(number).map_err(|_| format!("at most {} files can be kept", u32::MAX))
 }
 
-pub(super) fn interface(text: &str) -> Result<InterfacePattern, String> {
+pub(crate) fn interface(text: &str) -> Result<InterfacePattern, String> {
     match text {
         "" => Err("it is empty: give a name, a glob or any".to_owned()),
         "any" => Ok(InterfacePattern::Any),

@@ -56,7 +56,7 @@ use pcap::Linktype;
 use translate::Stages;
 
 /// Which packets a capture takes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FilterSpec {
     /// A pcap-filter(7) expression; every packet without one.
     pub expression: Option<String>,
@@ -67,7 +67,7 @@ pub struct FilterSpec {
 }
 
 /// What must hold of the packet inside a tunnel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct InnerSpec {
     /// A pcap-filter(7) expression about the Ethernet frame inside.
     pub expression: String,

@@ -34,7 +34,7 @@ const HAS_NETWORKS6: u32 = 2;
 const BPF_F_NO_PREALLOC: u32 = 1;
 
 /// Hosts and ports.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TargetSet {
     /// Addresses and prefixes. `None` leaves hosts free; an empty set matches nothing.
     pub hosts: Option<Vec<IpNet>>,
@@ -43,7 +43,7 @@ pub struct TargetSet {
 }
 
 /// Which targets a filter has; this much is in its program and stays.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TargetKinds {
     /// Hosts.
     pub hosts: bool,

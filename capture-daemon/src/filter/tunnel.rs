@@ -14,7 +14,7 @@ use super::{
 use crate::pipeline::packet::LinkType;
 
 /// A tunnel to look into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tunnel {
     /// Its protocol.
     pub protocol: TunnelProtocol,
@@ -24,7 +24,7 @@ pub struct Tunnel {
 }
 
 /// A tunnel's protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum TunnelProtocol {
     /// RFC 7348; usually on port 4789.
     Vxlan,

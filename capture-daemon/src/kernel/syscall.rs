@@ -35,6 +35,23 @@ pub fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<
     bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr).map(drop)
 }
 
+/// What the kernel says of its clock: whether it is synchronised, and its largest error
+/// (adjtimex(2)).
+pub fn clock_state() -> io::Result<(bool, std::time::Duration)> {
+    // SAFETY: all zeroes are a valid timex, which asks and sets nothing.
+    #[expect(unsafe_code, reason = "adjtimex(2) has no wrapper")]
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes to this timex only, within its size.
+    #[expect(unsafe_code, reason = "adjtimex(2) has no wrapper")]
+    let result = unsafe { libc::adjtimex(&raw mut state) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let synchronised = result != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0;
+    let microseconds = u64::try_from(state.maxerror).unwrap_or(0);
+    Ok((synchronised, std::time::Duration::from_micros(microseconds)))
+}
+
 /// Waits until every program that runs now has returned: an RCU grace period, which is what the
 /// global command of membarrier(2) waits for (kernel 4.3).
 pub fn wait_for_grace_period() -> io::Result<()> {

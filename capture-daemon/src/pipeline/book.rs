@@ -88,6 +88,12 @@ impl Book {
         self.capture.last_sequence
     }
 
+    /// Takes out a file that has got another name.
+    pub(crate) fn forget(&mut self, file: &str) {
+        self.files.retain(|kept| kept.entry.file != file);
+        self.changed = true;
+    }
+
     /// Adds a finished file.
     pub(crate) fn add(&mut self, entry: FileEntry, interfaces: Vec<InterfaceLedger>) {
         self.capture.last_sequence = self.capture.last_sequence.max(entry.sequence);

@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
@@ -20,7 +20,7 @@ use super::{
     recorder::{Finished, Recorder},
     ring::{Ring, Waker},
 };
-use crate::{clock::PacketClock, session::Book};
+use crate::{clock::PacketClock, ledger::Discarded, session::Book};
 
 /// So many records are taken before commands and clocks are looked at.
 const BATCH: usize = 4096;
@@ -60,6 +60,12 @@ pub struct Shared {
     pub ended: Notify,
     /// Records taken from the ring buffer.
     pub taken: AtomicU64,
+    /// Packets written and not written, by [`InterfaceId`]; set at each tick.
+    pub outcomes: Mutex<Vec<(u64, Discarded)>>,
+    /// Packets after which no more are taken; `u64::MAX` for no limit. Looked at each tick.
+    pub packet_limit: AtomicU64,
+    /// Ticks so far. A thread that is alive makes one at least every 200 ms.
+    pub ticks: AtomicU64,
     /// Set to cut short what a capture's end can do without: digests, compression after rotation.
     pub abort: AtomicBool,
 }
@@ -79,7 +85,10 @@ impl Drain {
     ) -> io::Result<Self> {
         let (ring, waker) = Ring::new(records)?;
         let (commands, received) = unbounded();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            packet_limit: AtomicU64::new(recorder.packet_limit()),
+            ..Shared::default()
+        });
         let state = State {
             ring,
             clock,
@@ -223,7 +232,16 @@ impl State {
         let Self {
             recorder, clock, ..
         } = self;
+        recorder.set_packet_limit(self.shared.packet_limit.load(Relaxed));
         recorder.tick(clock.now());
+        self.shared.ticks.fetch_add(1, Relaxed);
+        recorder.copy_outcomes(
+            &mut self
+                .shared
+                .outcomes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         if !self.ended && (recorder.limit_reached() || recorder.failure().is_some()) {
             self.ended = true;
             self.shared.ended.notify_one();

@@ -152,6 +152,26 @@ impl From<u64> for Timestamp {
     }
 }
 
+impl FileEntry {
+    /// A file of which no more is known.
+    #[must_use]
+    pub const fn unknown(file: String, sequence: u64, bytes: u64) -> Self {
+        Self {
+            file,
+            sequence,
+            link_types: Vec::new(),
+            packets: None,
+            bytes,
+            bytes_uncompressed: None,
+            first: None,
+            last: None,
+            sha256: None,
+            ended: None,
+            ledger: None,
+        }
+    }
+}
+
 /// Why a file ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -168,6 +188,16 @@ pub enum EndReason {
     DiskFull,
     /// Writing failed; the file was cut behind its last whole packet.
     WriteError,
+    /// The recorder died; what was whole of the file was recovered.
+    Interrupted,
+}
+
+impl EndReason {
+    /// The file is a part of what was to be.
+    #[must_use]
+    pub const fn is_recovered(self) -> bool {
+        matches!(self, Self::Interrupted)
+    }
 }
 
 /// A finished file, or what a killed capture has left of one.

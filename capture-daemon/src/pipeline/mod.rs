@@ -16,14 +16,16 @@ mod name;
 pub mod packet;
 mod progress;
 pub mod recorder;
+pub mod repair;
 mod retain;
 mod ring;
 mod squeeze;
 mod system;
 mod tally;
-mod utc;
+pub mod utc;
 mod write;
 
 pub use directory::DirectoryError;
+pub use name::FileName;
 pub use progress::Progress;
 pub use tally::{FailureKind, RecorderFailure};

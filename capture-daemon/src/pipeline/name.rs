@@ -78,6 +78,31 @@ pub(crate) fn parse(capture: &CaptureName, file: &str) -> Option<Parsed> {
     Some(Parsed { sequence, part })
 }
 
+/// The name of a capture file, for those that look at files of captures from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileName {
+    /// The file's number.
+    pub sequence: u64,
+    /// It is being written, or was when its recorder died.
+    pub part: bool,
+    /// The name that it has when it is finished.
+    pub finished: String,
+}
+
+impl FileName {
+    /// Takes a name apart if it is one that a capture of this name gives.
+    #[must_use]
+    pub fn parse(capture: &CaptureName, file: &str) -> Option<Self> {
+        let Parsed { sequence, part } = parse(capture, file)?;
+        let finished = file.strip_suffix(PART).unwrap_or(file).to_owned();
+        Some(Self {
+            sequence,
+            part,
+            finished,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Parsed, file_name, parse};

@@ -33,7 +33,7 @@ pub enum Way {
 }
 
 /// The link type of an interface (<https://www.tcpdump.org/linktypes.html>).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum LinkType {
     /// `LINKTYPE_ETHERNET`, 1.
     #[serde(rename = "EN10MB")]

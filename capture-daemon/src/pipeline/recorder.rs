@@ -77,7 +77,8 @@ pub struct Recorder {
     next_block: u64,
     first_file: u64,
     next_file: u64,
-    /// Packets that may still be taken.
+    /// Packets that may be taken, and how many of them still may.
+    limit: u64,
     left: u64,
     statistics: Statistics,
     /// When the recorder started and what time the drain thread gave last; UTC nanoseconds.
@@ -241,6 +242,20 @@ impl Recorder {
         self.left == 0
     }
 
+    /// Packets after which no more are taken.
+    #[must_use]
+    pub fn packet_limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Changes the limit. A recorder that has reached its limit takes no more whatever this says.
+    pub fn set_packet_limit(&mut self, limit: u64) {
+        if limit != self.limit && self.left > 0 {
+            self.left = limit.saturating_sub(self.limit - self.left);
+            self.limit = limit;
+        }
+    }
+
     /// From here on packets are counted as stopped.
     pub fn stop(&mut self) {
         self.left = 0;
@@ -268,6 +283,16 @@ impl Recorder {
             Some(interface) => interface.outcome(outcome),
             None => (0, Discarded::default()),
         }
+    }
+
+    /// Says of each interface, in the order of their numbers, what [`Recorder::written`] says.
+    pub fn copy_outcomes(&self, outcomes: &mut Vec<(u64, Discarded)>) {
+        outcomes.clear();
+        outcomes.extend(
+            (0..)
+                .zip(&self.interfaces)
+                .map(|(id, interface)| interface.outcome(self.tally.outcome(id))),
+        );
     }
 
     /// Ends the last files and waits until everything is on disk and accounted for. `abort` cuts

@@ -6,7 +6,8 @@ const SECOND: u64 = 1_000_000_000;
 const DAY: u64 = 86_400;
 
 /// The system's clock, nanoseconds since 1970-01-01 UTC; 0 before.
-pub(crate) fn now() -> u64 {
+#[must_use]
+pub fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| {
@@ -15,13 +16,15 @@ pub(crate) fn now() -> u64 {
 }
 
 /// `YYYYMMDD-HHMMSS`, as in the names of capture files.
-pub(crate) fn stamp(nanoseconds: u64) -> String {
+#[must_use]
+pub fn stamp(nanoseconds: u64) -> String {
     let (year, month, day, hour, minute, second) = split(nanoseconds);
     format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}")
 }
 
 /// RFC 3339 with nine digits of a second.
-pub(crate) fn rfc3339(nanoseconds: u64) -> String {
+#[must_use]
+pub fn rfc3339(nanoseconds: u64) -> String {
     let (year, month, day, hour, minute, second) = split(nanoseconds);
     let fraction = nanoseconds % SECOND;
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:09}Z")

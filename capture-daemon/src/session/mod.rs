@@ -181,7 +181,11 @@ impl Session {
         let owner = Owner::new().map_err(system("marking this process as the owner"))?;
 
         let (orders, orders_received) = mpsc::unbounded_channel();
-        let monitor = Arc::new(Monitor::new(Arc::clone(&book), progress));
+        let monitor = Arc::new(Monitor::new(
+            Arc::clone(&book),
+            progress,
+            Arc::clone(drain.shared()),
+        ));
         let deadline = spec
             .limits
             .duration

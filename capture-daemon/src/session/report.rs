@@ -5,14 +5,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Book;
 use crate::{
     interfaces::Interface,
-    ledger::Ledger,
+    ledger::{Discarded, Ledger},
     pipeline::{
-        Progress,
+        FailureKind, Progress,
+        drain::Shared,
         manifest::FileEntry,
         packet::{InterfaceId, LinkType},
         recorder::Finished,
@@ -38,6 +39,7 @@ pub enum EndReason {
 pub struct Monitor {
     book: Arc<Book>,
     progress: Arc<Progress>,
+    drain: Arc<Shared>,
     interfaces: Mutex<Vec<Member>>,
 }
 
@@ -50,10 +52,11 @@ struct Member {
 }
 
 impl Monitor {
-    pub(super) fn new(book: Arc<Book>, progress: Arc<Progress>) -> Self {
+    pub(super) fn new(book: Arc<Book>, progress: Arc<Progress>, drain: Arc<Shared>) -> Self {
         Self {
             book,
             progress,
+            drain,
             interfaces: Mutex::default(),
         }
     }
@@ -96,22 +99,59 @@ impl Monitor {
             .collect()
     }
 
-    /// The kernel's counters of all interfaces as they are now, and what has been written.
+    /// What became of the packets so far, all interfaces together.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
-        let mut total = Ledger::default();
-        for member in self.members().iter() {
-            if let Some(counters) = self.book.read(member.id) {
-                total += Ledger::from(counters);
-            }
-        }
-        total.written = self.progress.packets();
-        total
+        total(&self.report())
+    }
+
+    /// What became of the packets of each interface so far, in the order of their joining.
+    #[must_use]
+    pub fn report(&self) -> Vec<InterfaceReport> {
+        // Before the kernel's counters: then no packet is written that was not seen.
+        let outcomes = self
+            .drain
+            .outcomes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        self.with(&outcomes)
+    }
+
+    fn with(&self, outcomes: &[(u64, Discarded)]) -> Vec<InterfaceReport> {
+        let members = self.members();
+        (0..)
+            .map(InterfaceId)
+            .zip(outcomes)
+            .map(|(id, (written, discarded))| {
+                let counters = self.book.read(id).unwrap_or_default();
+                let ledger = Ledger {
+                    written: *written,
+                    discarded: *discarded,
+                    ..Ledger::from(counters)
+                };
+                let member = members.iter().find(|member| member.id == id);
+                InterfaceReport {
+                    name: member.map_or_else(|| "unknown".to_owned(), |m| m.name.clone()),
+                    ifindex: member.map_or(0, |m| m.ifindex),
+                    link_type: member.map_or(LinkType::Ethernet, |m| m.link_type),
+                    ledger,
+                }
+            })
+            .collect()
     }
 }
 
+fn total(interfaces: &[InterfaceReport]) -> Ledger {
+    let mut total = Ledger::default();
+    for interface in interfaces {
+        total += interface.ledger;
+    }
+    total
+}
+
 /// One interface in a report.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceReport {
     /// Its name when it joined.
     pub name: String,
@@ -133,6 +173,9 @@ pub struct Report {
     /// What failed, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// What kind of failure that was, if it was one of the disk.
+    #[serde(skip)]
+    pub failure_kind: Option<FailureKind>,
     /// All interfaces together.
     pub total: Ledger,
     /// In the order in which they joined.
@@ -150,34 +193,9 @@ impl Report {
         monitor: &Monitor,
         finished: Finished,
     ) -> Self {
-        let members = monitor.members();
-        let interfaces: Vec<InterfaceReport> = finished
-            .interfaces
-            .iter()
-            .enumerate()
-            .map(|(at, (written, discarded))| {
-                let id = InterfaceId(u32::try_from(at).unwrap_or(u32::MAX));
-                let counters = monitor.book.read(id).unwrap_or_default();
-                let ledger = Ledger {
-                    written: *written,
-                    discarded: *discarded,
-                    ..Ledger::from(counters)
-                };
-                let member = members.iter().find(|member| member.id == id);
-                InterfaceReport {
-                    name: member.map_or_else(|| "unknown".to_owned(), |m| m.name.clone()),
-                    ifindex: member.map_or(0, |m| m.ifindex),
-                    link_type: member.map_or(LinkType::Ethernet, |m| m.link_type),
-                    ledger,
-                }
-            })
-            .collect();
-        let total = interfaces
-            .iter()
-            .fold(Ledger::default(), |mut total, interface| {
-                total += interface.ledger;
-                total
-            });
+        let interfaces = monitor.with(&finished.interfaces);
+        let total = total(&interfaces);
+        let failure_kind = finished.failure.as_ref().map(|failure| failure.kind);
         let failure = finished
             .failure
             .map(|failure| failure.message)
@@ -190,6 +208,7 @@ impl Report {
                 reason
             },
             failure,
+            failure_kind,
             total,
             interfaces,
             directory: spec.output.directory.clone(),

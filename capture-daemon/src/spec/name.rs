@@ -1,8 +1,11 @@
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The name of a capture. It becomes part of file names, so it can hold nothing that means something
 /// to a path: 1 to 63 ASCII letters, digits, `-`, `_` and `.`, beginning with a letter or digit.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct CaptureName(String);
 
 /// Why a name cannot be used.
@@ -35,6 +38,20 @@ impl CaptureName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for CaptureName {
+    type Error = NameError;
+
+    fn try_from(name: String) -> Result<Self, NameError> {
+        Self::new(name)
+    }
+}
+
+impl From<CaptureName> for String {
+    fn from(name: CaptureName) -> Self {
+        name.0
     }
 }
 

@@ -103,6 +103,7 @@ impl Recorder {
             next_block: 0,
             first_file,
             next_file: first_file,
+            limit: spec.packet_limit.unwrap_or(u64::MAX),
             left: spec.packet_limit.unwrap_or(u64::MAX),
             statistics,
             started: now,

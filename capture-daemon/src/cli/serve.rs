@@ -1,0 +1,148 @@
+//! `captured serve` and `captured config print`.
+
+use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+use crate::{
+    log,
+    serve::{
+        self,
+        config::{Config, Layers, read},
+    },
+};
+
+/// Run as a service that records at the request of gRPC clients.
+///
+/// Settings come from a TOML file, then from the environment (CAPTURED_DATA_DIR for data_dir), then
+/// from these options; `captured config print` shows them all.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Show the configuration, or check it.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print each setting in force and where it came from, after checking all of them.
+    Print(Settings),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Settings {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE", env = "CAPTURED_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Unix socket for clients.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<String>,
+
+    /// Where the daemon remembers its captures.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<String>,
+
+    /// Where captures go.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+
+    /// TCP address for clients with certificates.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+
+    /// TCP address for anyone, without encryption: who reaches it can read this node's traffic.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    insecure_listen: Option<String>,
+
+    /// HTTP address for metrics and health; "" for none.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<String>,
+
+    /// Any setting, by its key. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    set: Vec<(String, String)>,
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("write KEY=VALUE, as in limits.captures=100")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+impl Settings {
+    fn read(&self) -> anyhow::Result<(Layers, Config)> {
+        let file = match &self.config {
+            Some(path) => {
+                let text = fs::read_to_string(path)
+                    .with_context(|| format!("reading configuration file {}", path.display()))?;
+                Some((path.display().to_string(), text))
+            }
+            None => None,
+        };
+        let named = [
+            ("socket", "--socket", &self.socket),
+            ("state_dir", "--state-dir", &self.state_dir),
+            ("data_dir", "--data-dir", &self.data_dir),
+            ("tcp.listen", "--listen", &self.listen),
+            (
+                "insecure_listen",
+                "--insecure-listen",
+                &self.insecure_listen,
+            ),
+            ("metrics.listen", "--metrics", &self.metrics),
+        ];
+        let mut flags = Vec::new();
+        for (key, flag, value) in named {
+            if let Some(value) = value {
+                // Directories may be given as they are seen from here.
+                let is_path = ["socket", "state_dir", "data_dir"].contains(&key);
+                let value = match std::path::absolute(value) {
+                    Ok(path) if is_path && !value.is_empty() => path.display().to_string(),
+                    _ => value.clone(),
+                };
+                flags.push((key, value, flag.to_owned()));
+            }
+        }
+        for (key, value) in &self.set {
+            flags.push((key, value.clone(), "--set".to_owned()));
+        }
+        let file = file
+            .as_ref()
+            .map(|(path, text)| (path.as_str(), text.as_str()));
+        let (layers, captures) = read(file, std::env::vars(), &flags)?;
+        let config = Config::check(&layers, &captures)?;
+        Ok((layers, config))
+    }
+}
+
+pub(super) fn run(arguments: &ServeArgs, log: Option<&str>) -> anyhow::Result<ExitCode> {
+    let (_, config) = arguments.settings.read()?;
+    let level = log::start(log.unwrap_or(&config.log), config.log_format)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("starting the control threads")?;
+    let served = runtime.block_on(serve::run(config, level));
+    // What still blocks holds nothing that a dead process would not give back.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    served?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
+    let ConfigCommand::Print(settings) = command;
+    let (layers, config) = settings.read()?;
+    let mut out = std::io::stdout().lock();
+    for (key, value, origin) in layers.all() {
+        writeln!(out, "{key} = {value}  # {origin}")?;
+    }
+    for order in &config.captures {
+        writeln!(out, "# capture {} starts with the daemon", order.spec.name)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

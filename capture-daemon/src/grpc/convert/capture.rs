@@ -1,0 +1,211 @@
+//! From what the manager knows to the API's resource.
+
+use std::collections::{BTreeMap, HashMap};
+
+use capture_proto::v1;
+
+use super::time::{timestamp, to_duration};
+use crate::{
+    ledger::Ledger,
+    manager::{Capture, MADE_UP_NAME, Order, Reason, Snapshot, State},
+    spec::{CompressWhen, Compression, Direction, Format, InterfacePattern, Retention, Rotation},
+};
+
+/// A capture as it is now.
+pub(in super::super) fn capture(
+    Snapshot {
+        record,
+        current_file,
+    }: Snapshot,
+) -> v1::Capture {
+    let mut labels: HashMap<String, String> = record.order.labels.clone().into_iter().collect();
+    labels.remove(MADE_UP_NAME);
+    v1::Capture {
+        name: record.name.to_string(),
+        uid: record.uid,
+        spec: Some(spec(&record.order)),
+        labels,
+        state: state(record.state).into(),
+        state_reason: record
+            .state_reason
+            .map_or(v1::StateReason::Unspecified, reason)
+            .into(),
+        message: record.message,
+        create_time: Some(timestamp(record.created)),
+        start_time: record.started.map(timestamp),
+        end_time: record.ended.map(timestamp),
+        created_by: record.order.created_by,
+        reason: record.order.reason,
+        request_id: record.order.request_id.unwrap_or_default(),
+        ledger: Some(ledger(&record.tally.total)),
+        interfaces: record
+            .tally
+            .interfaces
+            .iter()
+            .map(|interface| v1::InterfaceLedger {
+                interface: interface.name.clone(),
+                ifindex: interface.ifindex,
+                link_type: interface.link_type.number().into(),
+                ledger: Some(ledger(&interface.ledger)),
+            })
+            .collect(),
+        bytes_written: record.tally.bytes,
+        files_finished: record.tally.files,
+        current_file: current_file.unwrap_or_default(),
+        warnings: record.warnings,
+        resumed: record.resumed,
+        generation: record.generation,
+    }
+}
+
+/// Whether a capture has all of these labels.
+pub(in super::super) fn labels_match(capture: &Capture, labels: &HashMap<String, String>) -> bool {
+    let labels: BTreeMap<String, String> = labels
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    capture.has_labels(&labels)
+}
+
+fn ledger(ledger: &Ledger) -> v1::Ledger {
+    v1::Ledger {
+        seen: Some(ledger.seen),
+        filtered: Some(ledger.filtered),
+        matched: Some(ledger.matched),
+        submitted: Some(ledger.submitted),
+        ring_full: Some(ledger.ring_full),
+        unreadable: Some(ledger.unreadable),
+        written: Some(ledger.written),
+        discarded: Some(discarded(&ledger.discarded)),
+        truncated: Some(ledger.truncated),
+    }
+}
+
+pub(super) fn discarded(discarded: &crate::ledger::Discarded) -> v1::Discarded {
+    v1::Discarded {
+        queue_full: Some(discarded.queue_full),
+        disk_full: Some(discarded.disk_full),
+        write_error: Some(discarded.write_error),
+        stopped: Some(discarded.stopped),
+    }
+}
+
+const fn state(state: State) -> v1::CaptureState {
+    match state {
+        State::Pending => v1::CaptureState::Pending,
+        State::Running => v1::CaptureState::Running,
+        State::Stopping => v1::CaptureState::Stopping,
+        State::Completed => v1::CaptureState::Completed,
+        State::Failed => v1::CaptureState::Failed,
+        State::Interrupted => v1::CaptureState::Interrupted,
+    }
+}
+
+/// The state that a number stands for.
+pub(in super::super) fn state_from(number: i32) -> Option<State> {
+    let wanted = v1::CaptureState::try_from(number).ok()?;
+    State::ALL.into_iter().find(|one| state(*one) == wanted)
+}
+
+const fn reason(reason: Reason) -> v1::StateReason {
+    match reason {
+        Reason::Requested => v1::StateReason::Requested,
+        Reason::Duration => v1::StateReason::Duration,
+        Reason::Packets => v1::StateReason::Packets,
+        Reason::Bytes => v1::StateReason::Bytes,
+        Reason::Deadline => v1::StateReason::Deadline,
+        Reason::StartFailed => v1::StateReason::StartFailed,
+        Reason::DiskFull => v1::StateReason::DiskFull,
+        Reason::WriteError => v1::StateReason::WriteError,
+        Reason::Ledger => v1::StateReason::Ledger,
+        Reason::Shutdown => v1::StateReason::Shutdown,
+        Reason::Crash => v1::StateReason::Crash,
+        Reason::Internal => v1::StateReason::Internal,
+    }
+}
+
+fn spec(order: &Order) -> v1::CaptureSpec {
+    let spec = &order.spec;
+    let output = &spec.output;
+    v1::CaptureSpec {
+        interfaces: spec
+            .interfaces
+            .iter()
+            .map(|pattern| match pattern {
+                InterfacePattern::Any => "any".to_owned(),
+                InterfacePattern::Name(name) | InterfacePattern::Glob(name) => name.clone(),
+            })
+            .collect(),
+        direction: match spec.direction {
+            Direction::In => v1::Direction::In,
+            Direction::Out => v1::Direction::Out,
+            Direction::InOut => v1::Direction::Inout,
+        }
+        .into(),
+        snaplen: Some(spec.snaplen),
+        ring_size: Some(spec.ring_size),
+        filter: spec.filter.expression.clone().unwrap_or_default(),
+        inner_filter: spec.filter.inner.as_ref().map(|inner| v1::InnerFilter {
+            expression: inner.expression.clone(),
+            tunnels: inner.tunnels.iter().map(ToString::to_string).collect(),
+        }),
+        targets: list(spec.targets.hosts.as_deref(), ToString::to_string),
+        ports: list(spec.targets.ports.as_deref(), |port| u32::from(*port)),
+        output: Some(v1::Output {
+            kind: Some(v1::output::Kind::Files(v1::FileOutput {
+                format: match output.format {
+                    Format::Pcapng => v1::FileFormat::Pcapng,
+                    Format::Pcap => v1::FileFormat::Pcap,
+                }
+                .into(),
+                compression: Some(compression(output.compression, output.compress_when)),
+                rotation: Some(rotation(&output.rotation)),
+                retention: Some(retention(&output.retention, order.keep_for)),
+                without_digest: !output.digest,
+            })),
+        }),
+        limits: Some(v1::Limits {
+            duration: spec.limits.duration.map(to_duration),
+            packets: spec.limits.packets,
+            bytes: order.stop.bytes,
+            deadline: order.stop.deadline.map(timestamp),
+        }),
+    }
+}
+
+fn list<T, U>(values: Option<&[T]>, convert: impl Fn(&T) -> U) -> Vec<U> {
+    values.unwrap_or_default().iter().map(convert).collect()
+}
+
+fn compression(compression: Compression, when: CompressWhen) -> v1::Compression {
+    let (codec, level) = match compression {
+        Compression::None => (v1::Codec::None, None),
+        Compression::Gzip(level) => (v1::Codec::Gzip, Some(level)),
+        Compression::Zstd(level) => (v1::Codec::Zstd, u32::try_from(level).ok()),
+    };
+    let when = match when {
+        CompressWhen::Streaming => v1::CompressWhen::Streaming,
+        CompressWhen::Rotated => v1::CompressWhen::Rotated,
+    };
+    v1::Compression {
+        codec: codec.into(),
+        level,
+        when: when.into(),
+    }
+}
+
+fn rotation(rotation: &Rotation) -> v1::Rotation {
+    v1::Rotation {
+        max_file_bytes: rotation.size,
+        interval: rotation.interval.map(to_duration),
+        max_packets: rotation.packets,
+    }
+}
+
+fn retention(retention: &Retention, keep_for: Option<std::time::Duration>) -> v1::Retention {
+    v1::Retention {
+        max_files: retention.max_files,
+        max_bytes: retention.max_bytes,
+        max_age: keep_for.map(to_duration),
+    }
+}

@@ -1,0 +1,49 @@
+//! Times and durations.
+
+use std::time::Duration;
+
+use prost_types::Timestamp;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// UTC nanoseconds as the API has them.
+pub(in super::super) fn timestamp(nanoseconds: u64) -> Timestamp {
+    Timestamp {
+        seconds: i64::try_from(nanoseconds / SECOND).unwrap_or(i64::MAX),
+        nanos: i32::try_from(nanoseconds % SECOND).unwrap_or(0),
+    }
+}
+
+/// A time as UTC nanoseconds.
+pub(super) fn nanoseconds(timestamp: &Timestamp) -> Result<u64, &'static str> {
+    let seconds = u64::try_from(timestamp.seconds).map_err(|_| "it lies before 1970")?;
+    let nanos = u64::try_from(timestamp.nanos)
+        .ok()
+        .filter(|nanos| *nanos < SECOND)
+        .ok_or("its nanos are not between 0 and 999999999")?;
+    seconds
+        .checked_mul(SECOND)
+        .and_then(|seconds| seconds.checked_add(nanos))
+        .ok_or("it lies behind the year 2500")
+}
+
+/// A duration of at least this long.
+pub(in super::super) fn duration(
+    duration: &prost_types::Duration,
+    least: Duration,
+) -> Result<Duration, String> {
+    let too_short = || format!("it must be at least {}", humantime::format_duration(least));
+    let given = Duration::try_from(*duration).map_err(|_| too_short())?;
+    if given < least {
+        return Err(too_short());
+    }
+    Ok(given)
+}
+
+/// A duration as the API has it.
+pub(super) fn to_duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or(0),
+    }
+}

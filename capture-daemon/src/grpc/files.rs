@@ -1,0 +1,229 @@
+//! FileService.
+
+use std::{fs::File, os::unix::fs::FileExt as _, sync::Arc};
+
+use capture_proto::v1::{self, file_service_server::FileService, read_file_response::Piece};
+use sha2::{Digest as _, Sha256};
+use tonic::{Request, Response, Status};
+
+use super::{
+    Context,
+    captures::page_size,
+    convert, peer,
+    status::{Violations, invalid},
+    stream::{Answers, Gone, Sink, answer},
+};
+use crate::{
+    audit,
+    manager::{Capture, StoredFile},
+};
+
+/// Bytes of a chunk.
+const CHUNK: usize = 256 << 10;
+
+pub(super) struct Files(pub(super) Context);
+
+impl Files {
+    fn capture(&self, name: &str) -> Result<Arc<Capture>, Status> {
+        if name.is_empty() {
+            return Err(invalid(
+                "capture",
+                "it is empty: give the name of a capture",
+            ));
+        }
+        Ok(self.0.manager.get(name)?)
+    }
+
+    async fn file(&self, capture: &str, file: &str, reason: &str) -> Result<StoredFile, Status> {
+        let mut wrong = Violations::default();
+        wrong.at_most("reason", reason, 1024);
+        if file.is_empty() {
+            wrong.add(
+                "file",
+                "it is empty: give the name of a file of the capture",
+            );
+        }
+        wrong.check()?;
+        let capture = self.capture(capture)?;
+        Ok(self.0.manager.file(&capture, file).await?)
+    }
+}
+
+#[tonic::async_trait]
+impl FileService for Files {
+    type ReadFileStream = Answers<v1::ReadFileResponse>;
+
+    async fn list_files(
+        &self,
+        request: Request<v1::ListFilesRequest>,
+    ) -> Result<Response<v1::ListFilesResponse>, Status> {
+        let request = request.into_inner();
+        let capture = self.capture(&request.capture)?;
+        // A token is the number of the last file of the page before.
+        let after = match request.page_token.as_str() {
+            "" => 0,
+            token => token
+                .parse()
+                .map_err(|_| invalid("page_token", "it is not one that this service gave"))?,
+        };
+        let files = self.0.manager.files(&capture).await?;
+        let mut rest = files
+            .files
+            .iter()
+            .filter(|file| file.entry.sequence > after);
+        let page: Vec<&StoredFile> = rest.by_ref().take(page_size(request.page_size)).collect();
+        let next_page_token = match page.last() {
+            Some(last) if rest.next().is_some() => last.entry.sequence.to_string(),
+            _ => String::new(),
+        };
+        Ok(Response::new(v1::ListFilesResponse {
+            files: page
+                .into_iter()
+                .map(|file| convert::file(&request.capture, file))
+                .collect(),
+            next_page_token,
+            removed_files: files.removed.files,
+            removed_packets: files.removed.packets,
+            removed_bytes: files.removed.bytes,
+        }))
+    }
+
+    async fn read_file(
+        &self,
+        request: Request<v1::ReadFileRequest>,
+    ) -> Result<Response<Self::ReadFileStream>, Status> {
+        let who = peer::of(&request).identity;
+        let request = request.into_inner();
+        let object = format!("{}/{}", request.capture, request.file);
+        let result = async {
+            let stored = self
+                .file(&request.capture, &request.file, &request.reason)
+                .await?;
+            let opened = tokio::task::spawn_blocking(move || open(stored));
+            let (file, stored, size) = opened
+                .await
+                .map_err(|_| Status::internal("reading failed"))??;
+            if request.offset > size {
+                return Err(Status::out_of_range(format!(
+                    "offset {}: the file has {size} bytes",
+                    request.offset
+                )));
+            }
+            Ok((file, stored, size))
+        }
+        .await;
+        let outcome = result.as_ref().map(|_| ()).map_err(Status::message);
+        audit::done(&who, "ReadFile", &object, &request.reason, outcome);
+        let (file, mut stored, size) = result?;
+        stored.entry.bytes = size;
+        let header = convert::file(&request.capture, &stored);
+        let end = request
+            .length
+            .map_or(u64::MAX, |length| request.offset.saturating_add(length));
+        Ok(answer(&self.0.manager, |sink| {
+            read(file, header, request.offset..end, sink)
+        }))
+    }
+
+    async fn delete_file(
+        &self,
+        request: Request<v1::DeleteFileRequest>,
+    ) -> Result<Response<v1::DeleteFileResponse>, Status> {
+        let who = peer::of(&request).identity;
+        let request = request.into_inner();
+        let object = format!("{}/{}", request.capture, request.file);
+        let result = async {
+            self.file(&request.capture, &request.file, &request.reason)
+                .await?;
+            let capture = self.capture(&request.capture)?;
+            Ok(self.0.manager.delete_file(&capture, &request.file).await?)
+        }
+        .await;
+        let outcome = result
+            .as_ref()
+            .map(|_| ())
+            .map_err(|status: &Status| status.message());
+        audit::done(&who, "DeleteFile", &object, &request.reason, outcome);
+        let mut file = convert::file(&request.capture, &result?);
+        file.set_state(v1::FileState::Removed);
+        Ok(Response::new(v1::DeleteFileResponse { file: Some(file) }))
+    }
+}
+
+/// Opens a file; one that is finished in this very moment has another name now.
+fn open(mut stored: StoredFile) -> Result<(File, StoredFile, u64), Status> {
+    let opened = File::open(&stored.path).or_else(|_| {
+        stored.path.set_file_name(&stored.entry.file);
+        File::open(&stored.path)
+    });
+    let opened = opened.and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (size, file) = opened.map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Status::not_found(format!("file {:?} is no longer there", stored.entry.file))
+        }
+        _ => Status::data_loss(format!("file {:?}: {error}", stored.entry.file)),
+    })?;
+    Ok((file, stored, size))
+}
+
+async fn read(
+    file: File,
+    header: v1::File,
+    range: std::ops::Range<u64>,
+    sink: Sink<v1::ReadFileResponse>,
+) -> Result<(), Gone> {
+    let piece = |piece| Ok(v1::ReadFileResponse { piece: Some(piece) });
+    let name = header.name.clone();
+    sink.send(piece(Piece::Header(header))).await?;
+    let file = Arc::new(file);
+    let mut digest = Sha256::new();
+    let mut at = range.start;
+    while at < range.end {
+        let most = usize::try_from(range.end - at).unwrap_or(CHUNK).min(CHUNK);
+        let reader = Arc::clone(&file);
+        let read = tokio::task::spawn_blocking(move || chunk(&reader, at, most));
+        let data = match read.await {
+            Ok(Ok(data)) => data,
+            Ok(Err(error)) => {
+                let status = Status::data_loss(format!("file {name:?} at {at}: {error}"));
+                return Ok(sink.send(Err(status)).await?);
+            }
+            Err(_) => return Ok(sink.send(Err(Status::internal("reading failed"))).await?),
+        };
+        if data.is_empty() {
+            break;
+        }
+        digest.update(&data);
+        let (offset, crc32c) = (at, crc32c::crc32c(&data));
+        at += data.len() as u64;
+        let chunk = v1::FileChunk {
+            offset,
+            data: data.into(),
+            crc32c,
+        };
+        sink.send(piece(Piece::Chunk(chunk))).await?;
+    }
+    let end = v1::FileEnd {
+        file_bytes: file.metadata().map_or(at, |metadata| metadata.len()),
+        sent_bytes: at - range.start,
+        sent_sha256: digest
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+    };
+    Ok(sink.send(piece(Piece::End(end))).await?)
+}
+
+fn chunk(file: &File, at: u64, most: usize) -> std::io::Result<Vec<u8>> {
+    let mut data = vec![0; most];
+    let mut filled = 0;
+    while filled < most {
+        match file.read_at(&mut data[filled..], at + filled as u64)? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    data.truncate(filled);
+    Ok(data)
+}

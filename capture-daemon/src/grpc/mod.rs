@@ -1,0 +1,118 @@
+//! The gRPC API: between its types and the manager.
+
+use std::{sync::Arc, time::Duration};
+
+use capture_proto::v1::{
+    FILE_DESCRIPTOR_SET, capture_service_server::CaptureServiceServer,
+    file_service_server::FileServiceServer, node_service_server::NodeServiceServer,
+};
+use tonic::transport::Server;
+
+mod access;
+mod captures;
+mod convert;
+mod files;
+mod listen;
+mod node;
+mod packets;
+mod peer;
+mod status;
+mod stream;
+
+pub use self::{
+    convert::Defaults,
+    listen::{ListenError, Listener},
+    node::NodeInfo,
+    peer::{Peer, Role},
+};
+use crate::{log::LogLevel, manager::Manager};
+
+/// What the services work with.
+#[derive(Clone)]
+pub struct Context {
+    /// The captures.
+    pub manager: Manager,
+    /// What requests may leave out.
+    pub defaults: Arc<Defaults>,
+    /// What the node is.
+    pub node: Arc<NodeInfo>,
+    /// What is logged.
+    pub log: LogLevel,
+}
+
+/// Largest message that is taken from a client; a filter and its targets fit.
+const LARGEST_REQUEST: usize = 4 << 20;
+
+/// Requests of one connection that are worked on at a time, streams included.
+const REQUESTS_PER_CONNECTION: u32 = 64;
+
+/// What a client may send on one stream, and on one connection, before the daemon has read it.
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// What stands in requests beside their message.
+const LARGEST_HEADERS: u32 = 16 << 10;
+
+/// A client that has gone away without a word is noticed after this.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// Serves clients of one listener until the manager closes.
+pub async fn serve(context: Context, listener: Listener) -> Result<(), tonic::transport::Error> {
+    let captures = CaptureServiceServer::new(captures::Captures(context.clone()))
+        .max_decoding_message_size(LARGEST_REQUEST);
+    let files = FileServiceServer::new(files::Files(context.clone()))
+        .max_decoding_message_size(LARGEST_REQUEST);
+    let node = NodeServiceServer::new(node::Node(context.clone()))
+        .max_decoding_message_size(LARGEST_REQUEST);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter
+        .set_serving::<CaptureServiceServer<captures::Captures>>()
+        .await;
+    reporter
+        .set_serving::<FileServiceServer<files::Files>>()
+        .await;
+    reporter
+        .set_serving::<NodeServiceServer<node::Node>>()
+        .await;
+    let closing = context.manager.clone();
+    Server::builder()
+        .max_concurrent_streams(REQUESTS_PER_CONNECTION)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_max_header_list_size(LARGEST_HEADERS)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .layer(access::AccessLayer)
+        .add_service(captures)
+        .add_service(files)
+        .add_service(node)
+        .add_service(health)
+        .add_optional_service(reflection())
+        .add_optional_service(reflection_alpha())
+        .serve_with_incoming_shutdown(listener.incoming(), async move { closing.closing().await })
+        .await
+}
+
+fn descriptors() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// Without reflection the API still works.
+fn reflection() -> Option<
+    tonic_reflection::server::v1::ServerReflectionServer<
+        impl tonic_reflection::server::v1::ServerReflection,
+    >,
+> {
+    descriptors().build_v1().ok()
+}
+
+/// For clients that know nothing newer.
+fn reflection_alpha() -> Option<
+    tonic_reflection::server::v1alpha::ServerReflectionServer<
+        impl tonic_reflection::server::v1alpha::ServerReflection,
+    >,
+> {
+    descriptors().build_v1alpha().ok()
+}

@@ -1,0 +1,120 @@
+//! Who is at the other end of a connection.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::OwnedSemaphorePermit,
+};
+use tonic::{Request, transport::server::Connected};
+
+/// What a client may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Read states.
+    Viewer,
+    /// Everything.
+    Operator,
+}
+
+impl Role {
+    /// As in the API and in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// A client, as it has proved to be.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// As in the audit log: `uid:0`, `subject:CN=...`, `insecure:ADDRESS`.
+    pub identity: Arc<str>,
+    /// What it may do.
+    pub role: Role,
+}
+
+/// The peer of a request; nobody gets this far without one.
+pub(super) fn of<T>(request: &Request<T>) -> Peer {
+    request
+        .extensions()
+        .get::<Peer>()
+        .cloned()
+        .unwrap_or_else(|| Peer {
+            identity: "unknown".into(),
+            role: Role::Viewer,
+        })
+}
+
+/// A connection, whatever it is made of, that holds its place among those that there may be.
+pub(super) struct Connection<S> {
+    stream: S,
+    peer: Peer,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<S> Connection<S> {
+    pub(super) const fn new(stream: S, peer: Peer, place: OwnedSemaphorePermit) -> Self {
+        Self {
+            stream,
+            peer,
+            _place: place,
+        }
+    }
+}
+
+impl<S> Connected for Connection<S> {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

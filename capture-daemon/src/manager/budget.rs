@@ -1,0 +1,255 @@
+//! What captures share: how many there may be, ring memory, disk, readers.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+};
+
+/// How much there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BudgetLimits {
+    /// Captures that are pending, running or stopping.
+    pub active_captures: u32,
+    /// Captures that are known.
+    pub captures: u32,
+    /// Bytes of ring buffers.
+    pub ring_bytes: u64,
+    /// Bytes of capture files; 0 for no limit.
+    pub disk_bytes: u64,
+    /// Readers of packets.
+    pub packet_readers: u32,
+}
+
+/// How much is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Captures that are pending, running or stopping.
+    pub active_captures: u32,
+    /// Bytes of ring buffers.
+    pub ring_bytes: u64,
+    /// Bytes of capture files, as last measured.
+    pub disk_bytes: u64,
+    /// Readers of packets.
+    pub packet_readers: u32,
+}
+
+/// There is not enough left.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Exhausted {
+    /// Captures that are active.
+    #[error(
+        "{limit} captures are active, which is all there may be (limits.active_captures); stop one"
+    )]
+    Active {
+        /// The limit.
+        limit: u32,
+    },
+    /// Captures that are known.
+    #[error("{limit} captures are known, which is all there may be (limits.captures); delete one")]
+    Known {
+        /// The limit.
+        limit: u32,
+    },
+    /// Ring memory.
+    #[error(
+        "ring_size {asked}: {taken} of {limit} bytes of ring memory are taken \
+         (limits.ring_memory); ask for a smaller ring, or stop a capture"
+    )]
+    Ring {
+        /// Bytes asked for.
+        asked: u64,
+        /// Bytes taken.
+        taken: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Disk.
+    #[error("capture files take {taken} of {limit} bytes (limits.disk); delete captures or files")]
+    Disk {
+        /// Bytes taken.
+        taken: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Readers.
+    #[error(
+        "{limit} readers of packets are there, which is all there may be (limits.packet_readers)"
+    )]
+    Readers {
+        /// The limit.
+        limit: u32,
+    },
+}
+
+/// Keeps account of it.
+#[derive(Debug)]
+pub struct Budget {
+    limits: BudgetLimits,
+    active: Mutex<(u32, u64)>,
+    disk: AtomicU64,
+    readers: AtomicU32,
+}
+
+impl Budget {
+    /// Nothing is taken yet.
+    #[must_use]
+    pub fn new(limits: BudgetLimits) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            active: Mutex::default(),
+            disk: AtomicU64::new(0),
+            readers: AtomicU32::new(0),
+        })
+    }
+
+    /// The limits.
+    #[must_use]
+    pub const fn limits(&self) -> BudgetLimits {
+        self.limits
+    }
+
+    /// What is taken now.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let (active_captures, ring_bytes) = *self.active();
+        Usage {
+            active_captures,
+            ring_bytes,
+            disk_bytes: self.disk.load(Relaxed),
+            packet_readers: self.readers.load(Relaxed),
+        }
+    }
+
+    /// Takes what one capture needs, until the share is dropped.
+    pub fn take(self: &Arc<Self>, ring: u64) -> Result<Share, Exhausted> {
+        self.check_disk()?;
+        let mut active = self.active();
+        if active.0 >= self.limits.active_captures {
+            return Err(Exhausted::Active {
+                limit: self.limits.active_captures,
+            });
+        }
+        let after = active.1.saturating_add(ring);
+        if after > self.limits.ring_bytes {
+            return Err(Exhausted::Ring {
+                asked: ring,
+                taken: active.1,
+                limit: self.limits.ring_bytes,
+            });
+        }
+        *active = (active.0 + 1, after);
+        Ok(Share {
+            budget: Arc::clone(self),
+            ring,
+        })
+    }
+
+    /// Takes the place of a reader, until it is dropped.
+    pub fn take_reader(self: &Arc<Self>) -> Result<ReaderShare, Exhausted> {
+        let limit = self.limits.packet_readers;
+        self.readers
+            .fetch_update(Relaxed, Relaxed, |readers| {
+                (readers < limit).then_some(readers + 1)
+            })
+            .map(|_| ReaderShare(Arc::clone(self)))
+            .map_err(|_| Exhausted::Readers { limit })
+    }
+
+    /// Whether the files take more than they may.
+    pub fn check_disk(&self) -> Result<(), Exhausted> {
+        let (taken, limit) = (self.disk.load(Relaxed), self.limits.disk_bytes);
+        if limit != 0 && taken >= limit {
+            Err(Exhausted::Disk { taken, limit })
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn set_disk(&self, bytes: u64) {
+        self.disk.store(bytes, Relaxed);
+    }
+
+    fn active(&self) -> MutexGuard<'_, (u32, u64)> {
+        // Both numbers are set at once: a panic elsewhere leaves them right.
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a capture has taken.
+#[derive(Debug)]
+pub struct Share {
+    budget: Arc<Budget>,
+    ring: u64,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut active = self.budget.active();
+        *active = (active.0 - 1, active.1 - self.ring);
+    }
+}
+
+/// The place of a reader.
+#[derive(Debug)]
+pub struct ReaderShare(Arc<Budget>);
+
+impl Drop for ReaderShare {
+    fn drop(&mut self) {
+        self.0.readers.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Budget, BudgetLimits, Exhausted, Usage};
+
+    const LIMITS: BudgetLimits = BudgetLimits {
+        active_captures: 2,
+        captures: 10,
+        ring_bytes: 100,
+        disk_bytes: 50,
+        packet_readers: 1,
+    };
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again_and_no_more() {
+        let budget = Budget::new(LIMITS);
+        let first = budget.take(60).expect("fits");
+        assert!(matches!(
+            budget.take(41),
+            Err(Exhausted::Ring { taken: 60, .. })
+        ));
+        let second = budget.take(40).expect("fits");
+        assert!(matches!(
+            budget.take(0),
+            Err(Exhausted::Active { limit: 2 })
+        ));
+        drop(first);
+        budget.take(60).expect("fits again");
+        drop(second);
+        let reader = budget.take_reader().expect("the first");
+        assert!(budget.take_reader().is_err());
+        drop(reader);
+        budget.take_reader().expect("the next");
+        assert_eq!(budget.usage(), Usage::default());
+    }
+
+    #[test]
+    fn a_full_disk_budget_refuses_new_captures_and_0_means_no_limit() {
+        let budget = Budget::new(LIMITS);
+        budget.set_disk(50);
+        assert!(matches!(
+            budget.take(1),
+            Err(Exhausted::Disk {
+                taken: 50,
+                limit: 50
+            })
+        ));
+        let endless = Budget::new(BudgetLimits {
+            disk_bytes: 0,
+            ..LIMITS
+        });
+        endless.set_disk(u64::MAX);
+        endless.take(1).expect("no limit");
+    }
+}

@@ -1,0 +1,328 @@
+//! A capture as the manager knows it: its record, and what it does while it runs.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::{
+    order::Order,
+    state::{Reason, State},
+};
+use crate::{
+    ledger::Ledger,
+    pipeline::{drain::Shared, utc},
+    session::{Control, InterfaceReport, Monitor, Report},
+    spec::CaptureName,
+};
+
+/// Warnings that are kept; the oldest go first.
+const MOST_WARNINGS: usize = 16;
+
+/// What is known of a capture, and kept on disk. Times are UTC nanoseconds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// Its name.
+    pub name: CaptureName,
+    /// Another capture of the same name has another.
+    pub uid: String,
+    /// What it is to do.
+    pub order: Order,
+    /// Where it is in its life.
+    pub state: State,
+    /// Why.
+    pub state_reason: Option<Reason>,
+    /// A sentence for a person.
+    pub message: String,
+    /// When it was asked for.
+    pub created: u64,
+    /// When it was first attached.
+    pub started: Option<u64>,
+    /// When it ended and everything was on disk.
+    pub ended: Option<u64>,
+    /// What became of its packets.
+    pub tally: Tally,
+    /// What did not end it.
+    pub warnings: Vec<String>,
+    /// How often a new daemon has taken it up.
+    pub resumed: u32,
+    /// Changes with state, order and labels.
+    pub generation: u64,
+}
+
+/// The numbers of a capture, of all its sessions together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// All interfaces together.
+    pub total: Ledger,
+    /// Each interface, in the order of their joining.
+    pub interfaces: Vec<InterfaceReport>,
+    /// Bytes written to files.
+    pub bytes: u64,
+    /// Files finished.
+    pub files: u64,
+}
+
+impl Tally {
+    /// These numbers and those of a later session.
+    #[must_use]
+    pub fn and(&self, later: &Self) -> Self {
+        let mut sum = self.clone();
+        sum.total += later.total;
+        sum.interfaces.extend(later.interfaces.iter().cloned());
+        sum.bytes += later.bytes;
+        sum.files += later.files;
+        sum
+    }
+}
+
+/// A capture as it is at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// What is known of it, its numbers as they are now.
+    pub record: Record,
+    /// The file being written.
+    pub current_file: Option<String>,
+}
+
+/// What a running capture shows.
+#[derive(Clone)]
+pub(super) struct Live {
+    pub(super) monitor: Arc<Monitor>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) control: Control,
+}
+
+impl Live {
+    fn tally(&self) -> Tally {
+        let interfaces = self.monitor.report();
+        let mut total = Ledger::default();
+        for interface in &interfaces {
+            total += interface.ledger;
+        }
+        let progress = self.monitor.progress();
+        Tally {
+            total,
+            interfaces,
+            bytes: progress.bytes(),
+            files: progress.files(),
+        }
+    }
+}
+
+/// A capture.
+pub struct Capture {
+    inner: Mutex<Inner>,
+    /// Says that it has changed in any way but its numbers.
+    changed: watch::Sender<State>,
+    /// Tells a running capture to end.
+    stop: watch::Sender<Option<Reason>>,
+}
+
+struct Inner {
+    record: Record,
+    live: Option<Live>,
+}
+
+impl Capture {
+    pub(super) fn new(record: Record) -> Arc<Self> {
+        let changed = watch::Sender::new(record.state);
+        Arc::new(Self {
+            inner: Mutex::new(Inner { record, live: None }),
+            changed,
+            stop: watch::Sender::new(None),
+        })
+    }
+
+    /// The record of a capture that nobody has started yet.
+    pub(super) fn ordered(order: Order) -> Record {
+        Record {
+            name: order.spec.name.clone(),
+            uid: uid(),
+            order,
+            state: State::Pending,
+            state_reason: None,
+            message: String::new(),
+            created: utc::now(),
+            started: None,
+            ended: None,
+            tally: Tally::default(),
+            warnings: Vec::new(),
+            resumed: 0,
+            generation: 1,
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Every change under this lock leaves a record that makes sense.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A capture that would be, and is not.
+    #[must_use]
+    pub fn planned(order: Order) -> Snapshot {
+        Snapshot {
+            record: Self::ordered(order),
+            current_file: None,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> CaptureName {
+        self.inner().record.name.clone()
+    }
+
+    /// The capture as it is now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let inner = self.inner();
+        let mut record = inner.record.clone();
+        let live = inner.live.clone();
+        drop(inner);
+        let current_file = live
+            .as_ref()
+            .filter(|_| record.state == State::Running)
+            .and_then(|live| live.monitor.progress().file());
+        if let Some(live) = &live {
+            record.tally = record.tally.and(&live.tally());
+        }
+        Snapshot {
+            record,
+            current_file,
+        }
+    }
+
+    /// The capture without its present numbers, which cost more to get.
+    #[must_use]
+    pub fn record(&self) -> Record {
+        self.inner().record.clone()
+    }
+
+    /// Where it is in its life.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.inner().record.state
+    }
+
+    /// Its generation.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.inner().record.generation
+    }
+
+    /// Whether it has all of these labels.
+    #[must_use]
+    pub fn has_labels(&self, labels: &BTreeMap<String, String>) -> bool {
+        let inner = self.inner();
+        let own = &inner.record.order.labels;
+        labels
+            .iter()
+            .all(|(key, value)| own.get(key) == Some(value))
+    }
+
+    /// What it shows while it runs.
+    pub(super) fn live(&self) -> Option<Live> {
+        self.inner().live.clone()
+    }
+
+    /// Changes the record; `false`, and nothing is changed, if the state cannot become the new one.
+    pub(super) fn change(&self, change: impl FnOnce(&mut Record)) -> bool {
+        self.change_if(|record| {
+            change(record);
+            true
+        })
+    }
+
+    /// The same, if the change itself says so.
+    pub(super) fn change_if(&self, change: impl FnOnce(&mut Record) -> bool) -> bool {
+        let mut inner = self.inner();
+        let mut record = inner.record.clone();
+        if !change(&mut record) {
+            return false;
+        }
+        let (from, to) = (inner.record.state, record.state);
+        if from != to && !from.may_become(to) {
+            tracing::error!("capture {}: {from} cannot become {to}", record.name);
+            return false;
+        }
+        record.generation = inner.record.generation + 1;
+        record
+            .warnings
+            .drain(..record.warnings.len().saturating_sub(MOST_WARNINGS));
+        inner.record = record;
+        drop(inner);
+        self.changed.send_replace(to);
+        true
+    }
+
+    /// Its numbers are from now on those of a session, on top of those before.
+    pub(super) fn goes_live(&self, live: Live) {
+        self.inner().live = Some(live);
+    }
+
+    /// The session has ended, and these are its last numbers.
+    pub(super) fn ends_live(&self, report: Option<&Report>) {
+        let mut inner = self.inner();
+        if let Some(live) = inner.live.take() {
+            let mut last = live.tally();
+            if let Some(report) = report {
+                last.total = report.total;
+                last.interfaces.clone_from(&report.interfaces);
+            }
+            inner.record.tally = inner.record.tally.and(&last);
+        }
+    }
+
+    /// Asks it to end; the first reason counts.
+    pub(super) fn stop(&self, reason: Reason) {
+        self.stop.send_if_modified(|stop| {
+            let first = stop.is_none();
+            if first {
+                *stop = Some(reason);
+            }
+            first
+        });
+    }
+
+    /// Waits until it is asked to end.
+    pub(super) async fn asked_to_stop(&self) -> Reason {
+        let mut stop = self.stop.subscribe();
+        let reason = stop
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|reason| *reason);
+        match reason {
+            Some(reason) => reason,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until it is no longer active.
+    pub async fn ended(&self) {
+        let mut changed = self.changed.subscribe();
+        // The sender lives as long as this does.
+        let _ = changed.wait_for(|state| !state.is_active()).await;
+    }
+}
+
+/// 128 random bits in hexadecimal.
+pub(super) fn uid() -> String {
+    let mut bytes = [0; 16];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(more) => filled += more,
+            Err(_) => {
+                bytes =
+                    (u128::from(utc::now()) << 32 | u128::from(std::process::id())).to_be_bytes();
+                break;
+            }
+        }
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,92 @@
+//! Why the manager does not do what it is asked for.
+
+use super::{budget::Exhausted, state::State};
+use crate::session::SessionError;
+
+/// Why the manager does not do what it is asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagerError {
+    /// There is no such capture.
+    #[error("there is no capture named {0:?}; list them to see which there are")]
+    NotFound(String),
+    /// The name is taken.
+    #[error(
+        "there is a capture named {name:?} already ({state}); choose another name, or delete it"
+    )]
+    Exists {
+        /// The name.
+        name: String,
+        /// The state of the capture that has it.
+        state: State,
+    },
+    /// A request id came a second time with another name.
+    #[error("request_id {id:?} has started capture {name:?}; use a new one for another capture")]
+    RequestReused {
+        /// The id.
+        id: String,
+        /// The capture that it started.
+        name: String,
+    },
+    /// The budget does not allow it.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+    /// The capture has ended.
+    #[error("capture {name:?} has ended ({state}); start another one")]
+    Ended {
+        /// Its name.
+        name: String,
+        /// Its state.
+        state: State,
+    },
+    /// The capture has not ended.
+    #[error("capture {name:?} is {state}; stop it first, or ask for it to be stopped")]
+    Active {
+        /// Its name.
+        name: String,
+        /// Its state.
+        state: State,
+    },
+    /// It was changed meanwhile.
+    #[error("capture {name:?} is of generation {actual}, not {expected}; read it again")]
+    Generation {
+        /// Its name.
+        name: String,
+        /// What was expected.
+        expected: u64,
+        /// What it is.
+        actual: u64,
+    },
+    /// It could not be started.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// There is no such file.
+    #[error("capture {capture:?} has no file {file:?}; list its files to see which there are")]
+    NoFile {
+        /// The capture.
+        capture: String,
+        /// The file.
+        file: String,
+    },
+    /// The file is being written.
+    #[error("file {file:?} of capture {capture:?} is being written; wait until it is finished")]
+    Growing {
+        /// The capture.
+        capture: String,
+        /// The file.
+        file: String,
+    },
+    /// The disk does not do what it should.
+    #[error("{doing}: {source}")]
+    Io {
+        /// What was tried.
+        doing: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The daemon ends.
+    #[error("the daemon is about to end; try again in a moment")]
+    ShuttingDown,
+    /// A task of the daemon is gone, which only a bug can cause.
+    #[error("a part of the daemon failed; its log has more")]
+    Internal,
+}

@@ -1,0 +1,364 @@
+//! Many captures at once: their states, what they share, and what is known of them after a crash.
+//!
+//! This knows neither gRPC nor configuration files; both come to it with an [`Order`].
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{oneshot, watch as tokio_watch},
+    time::timeout,
+};
+
+mod budget;
+mod capture;
+mod error;
+mod files;
+mod order;
+mod recover;
+mod run;
+mod state;
+mod store;
+mod update;
+mod watch;
+
+use self::store::Store;
+pub use self::{
+    budget::{Budget, BudgetLimits, Exhausted, ReaderShare, Usage},
+    capture::{Capture, Record, Snapshot, Tally},
+    error::ManagerError,
+    files::{FileStatus, Files, StoredFile},
+    order::{Order, StopConditions},
+    state::{Reason, State},
+    store::StoreError,
+    update::Update,
+    watch::{Change, Follower},
+};
+use crate::{session::SessionOptions, spec::CaptureName};
+
+/// What the manager is to keep to.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it keeps what it knows.
+    pub state_dir: PathBuf,
+    /// Where captures have their directories.
+    pub data_dir: PathBuf,
+    /// What captures share.
+    pub limits: BudgetLimits,
+    /// How sessions are run.
+    pub session: SessionOptions,
+}
+
+/// The captures of this node. Cheap to clone.
+#[derive(Clone)]
+pub struct Manager {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Settings,
+    captures: Mutex<BTreeMap<CaptureName, Arc<Capture>>>,
+    budget: Arc<Budget>,
+    store: Store,
+    /// Counts changes of captures.
+    version: tokio_watch::Sender<u64>,
+    /// The daemon ends.
+    closing: tokio_watch::Sender<bool>,
+}
+
+impl Inner {
+    fn captures(&self) -> MutexGuard<'_, BTreeMap<CaptureName, Arc<Capture>>> {
+        // Entries are put in and taken out whole.
+        self.captures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells followers to look.
+    fn announce(&self) {
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// Puts a capture's record on disk. One that cannot be put there goes on: its files matter more.
+    async fn save(&self, capture: &Capture) {
+        let record = capture.snapshot().record;
+        let name = record.name.clone();
+        if let Err(error) = self.store.save(record).await {
+            tracing::error!("the state of capture {name} could not be written: {error}");
+        }
+    }
+}
+
+impl Manager {
+    /// Opens the state directory and takes over what an earlier daemon has left there. Captures
+    /// whose time is not over are started by [`Manager::resume`].
+    pub async fn open(settings: Settings) -> Result<Self, StoreError> {
+        let (store, records) = Store::open(&settings.state_dir)?;
+        let inner = Arc::new(Inner {
+            budget: Budget::new(settings.limits),
+            settings,
+            captures: Mutex::default(),
+            store,
+            version: tokio_watch::Sender::new(0),
+            closing: tokio_watch::Sender::new(false),
+        });
+        let manager = Self { inner };
+        for record in records {
+            manager.take_over(record).await;
+        }
+        Ok(manager)
+    }
+
+    /// Starts a capture. When this returns it is attached, or it has left nothing behind. An order
+    /// whose request id has been seen returns the capture that it started.
+    pub async fn start(&self, order: Order) -> Result<Arc<Capture>, ManagerError> {
+        let (capture, started) = self.admit(order)?;
+        let Some(started) = started else {
+            return self.repeated(capture).await;
+        };
+        match started.await {
+            Ok(Ok(())) => Ok(capture),
+            Ok(Err(error)) => {
+                self.forget(&capture).await;
+                Err(error)
+            }
+            Err(_) => {
+                run::fail(
+                    &capture,
+                    Reason::Internal,
+                    Reason::Internal.sentence().to_owned(),
+                );
+                Err(ManagerError::Internal)
+            }
+        }
+    }
+
+    /// A request came again: its capture may still be on its way.
+    async fn repeated(&self, capture: Arc<Capture>) -> Result<Arc<Capture>, ManagerError> {
+        let mut version = self.inner.version.subscribe();
+        let pending = |_: &u64| capture.state() != State::Pending;
+        let _ = version.wait_for(pending).await;
+        Ok(capture)
+    }
+
+    /// Checks everything that can be checked before the capture is started.
+    pub fn check(&self, order: &Order) -> Result<(), ManagerError> {
+        let captures = self.inner.captures();
+        if self.find_repeated(&captures, order)?.is_some() {
+            return Ok(());
+        }
+        self.check_new(&captures, order)?;
+        drop(captures);
+        self.inner.budget.take(u64::from(order.spec.ring_size))?;
+        Ok(())
+    }
+
+    fn check_new(
+        &self,
+        captures: &BTreeMap<CaptureName, Arc<Capture>>,
+        order: &Order,
+    ) -> Result<(), ManagerError> {
+        if *self.inner.closing.borrow() {
+            return Err(ManagerError::ShuttingDown);
+        }
+        if let Some(there) = captures.get(&order.spec.name) {
+            return Err(ManagerError::Exists {
+                name: order.spec.name.to_string(),
+                state: there.state(),
+            });
+        }
+        let limit = self.inner.settings.limits.captures;
+        if captures.len() >= limit as usize {
+            return Err(Exhausted::Known { limit }.into());
+        }
+        Ok(())
+    }
+
+    fn find_repeated(
+        &self,
+        captures: &BTreeMap<CaptureName, Arc<Capture>>,
+        order: &Order,
+    ) -> Result<Option<Arc<Capture>>, ManagerError> {
+        let Some(id) = &order.request_id else {
+            return Ok(None);
+        };
+        for (name, capture) in captures {
+            let record = capture.record();
+            if record.order.request_id.as_ref() != Some(id)
+                || record.order.created_by != order.created_by
+            {
+                continue;
+            }
+            // A name that the node made up differs from request to request.
+            let made_up = order.labels.contains_key(MADE_UP_NAME);
+            if *name != order.spec.name && !made_up {
+                return Err(ManagerError::RequestReused {
+                    id: id.clone(),
+                    name: name.to_string(),
+                });
+            }
+            return Ok(Some(Arc::clone(capture)));
+        }
+        Ok(None)
+    }
+
+    /// Takes a new capture in and starts it; nothing is started if the order has been seen before.
+    #[expect(clippy::type_complexity, reason = "said in the line above")]
+    fn admit(
+        &self,
+        order: Order,
+    ) -> Result<
+        (
+            Arc<Capture>,
+            Option<oneshot::Receiver<Result<(), ManagerError>>>,
+        ),
+        ManagerError,
+    > {
+        let mut captures = self.inner.captures();
+        if let Some(capture) = self.find_repeated(&captures, &order)? {
+            return Ok((capture, None));
+        }
+        self.check_new(&captures, &order)?;
+        let share = self.inner.budget.take(u64::from(order.spec.ring_size))?;
+        let name = order.spec.name.clone();
+        let capture = Capture::new(Capture::ordered(order));
+        captures.insert(name, Arc::clone(&capture));
+        drop(captures);
+        self.inner.announce();
+        let starts = run::spawn(&self.inner, &capture, share);
+        Ok((capture, Some(starts)))
+    }
+
+    /// The capture of this name.
+    pub fn get(&self, name: &str) -> Result<Arc<Capture>, ManagerError> {
+        CaptureName::new(name)
+            .ok()
+            .and_then(|name| self.inner.captures().get(&name).cloned())
+            .ok_or_else(|| ManagerError::NotFound(name.to_owned()))
+    }
+
+    /// All captures, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<Capture>> {
+        self.inner.captures().values().cloned().collect()
+    }
+
+    /// Tells a capture to end; does nothing to one that has ended.
+    pub fn stop(&self, name: &str) -> Result<Arc<Capture>, ManagerError> {
+        let capture = self.get(name)?;
+        capture.stop(Reason::Requested);
+        Ok(capture)
+    }
+
+    /// Forgets a capture that has ended, and removes its files unless they are to stay; how many.
+    pub async fn delete(
+        &self,
+        name: &str,
+        stop: bool,
+        keep_files: bool,
+    ) -> Result<(Arc<Capture>, u64), ManagerError> {
+        let capture = self.get(name)?;
+        let state = capture.state();
+        if state.is_active() {
+            if !stop {
+                return Err(ManagerError::Active {
+                    name: name.to_owned(),
+                    state,
+                });
+            }
+            capture.stop(Reason::Requested);
+            capture.ended().await;
+        }
+        let removed = if keep_files {
+            0
+        } else {
+            self.remove_files(&capture).await?
+        };
+        self.forget(&capture).await;
+        Ok((capture, removed))
+    }
+
+    async fn forget(&self, capture: &Arc<Capture>) {
+        let name = capture.record().name;
+        if let Err(error) = self.inner.store.remove(&name).await {
+            tracing::error!("the state of capture {name} could not be removed: {error}");
+        }
+        let mut captures = self.inner.captures();
+        if captures
+            .get(&name)
+            .is_some_and(|there| Arc::ptr_eq(there, capture))
+        {
+            captures.remove(&name);
+        }
+        drop(captures);
+        self.inner.announce();
+    }
+
+    /// A new follower of all captures.
+    #[must_use]
+    pub fn follow(&self) -> Follower {
+        Follower::new(Arc::clone(&self.inner))
+    }
+
+    /// What captures share.
+    #[must_use]
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.inner.budget
+    }
+
+    /// Where captures have their directories.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.inner.settings.data_dir
+    }
+
+    /// The directory of a capture of this name.
+    #[must_use]
+    pub fn directory(&self, name: &CaptureName) -> PathBuf {
+        self.inner.settings.data_dir.join(name.as_str())
+    }
+
+    /// Ends every capture in order. What has not ended by then is cut short: its last file stays
+    /// as `.part`, and the next daemon recovers it.
+    pub async fn shut_down(&self, within: Duration) {
+        self.inner.closing.send_replace(true);
+        let active: Vec<_> = self
+            .list()
+            .into_iter()
+            .filter(|capture| capture.state().is_active())
+            .collect();
+        for capture in &active {
+            capture.stop(Reason::Shutdown);
+        }
+        let all = async {
+            for capture in &active {
+                capture.ended().await;
+            }
+        };
+        if timeout(within, all).await.is_err() {
+            for capture in &active {
+                if let Some(live) = capture.live() {
+                    live.shared
+                        .abort
+                        .store(true, std::sync::atomic::Ordering::Relaxed);
+                }
+            }
+            tracing::error!(
+                "captures did not end within {within:?}; the next start recovers their last files"
+            );
+        }
+    }
+
+    /// Ends when the daemon is about to end.
+    pub async fn closing(&self) {
+        let mut closing = self.inner.closing.subscribe();
+        if closing.wait_for(|closing| *closing).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// A label that says that the client gave no name.
+pub const MADE_UP_NAME: &str = "captured/made-up-name";

@@ -1,0 +1,70 @@
+//! What a client, a configuration file or an earlier daemon asks for.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::spec::{CaptureSpec, Limits};
+
+/// A capture that is to be.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Order {
+    /// What is captured, and where it goes. Its limits count from the first start.
+    pub spec: CaptureSpec,
+    /// Limits that the manager watches over.
+    pub stop: StopConditions,
+    /// Finished files are removed so long after their last byte.
+    pub keep_for: Option<Duration>,
+    /// Free for clients.
+    pub labels: BTreeMap<String, String>,
+    /// Why, as the client said.
+    pub reason: String,
+    /// Makes the order safe to repeat.
+    pub request_id: Option<String>,
+    /// Who ordered it, as in the audit log.
+    pub created_by: String,
+}
+
+/// Limits beside those in [`Limits`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopConditions {
+    /// After about so many bytes in files.
+    pub bytes: Option<u64>,
+    /// At this time, UTC nanoseconds.
+    pub deadline: Option<u64>,
+}
+
+impl Order {
+    /// When it stops by its duration or its deadline, if it first started at `started`; UTC
+    /// nanoseconds.
+    #[must_use]
+    pub fn ends_at(&self, started: u64) -> Option<u64> {
+        let duration = self.spec.limits.duration.map(|duration| {
+            started.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+        });
+        [duration, self.stop.deadline].into_iter().flatten().min()
+    }
+
+    /// Whether its limits leave it something to do after so many packets and bytes.
+    #[must_use]
+    pub fn has_more_to_do(&self, started: u64, now: u64, packets: u64, bytes: u64) -> bool {
+        self.ends_at(started).is_none_or(|end| now < end)
+            && self.spec.limits.packets.is_none_or(|limit| packets < limit)
+            && self.stop.bytes.is_none_or(|limit| bytes < limit)
+    }
+
+    /// What one session is to do after so many packets of earlier ones: the manager itself watches
+    /// the time.
+    #[must_use]
+    pub fn session_spec(&self, packets: u64) -> CaptureSpec {
+        let mut spec = self.spec.clone();
+        spec.limits = Limits {
+            duration: None,
+            packets: spec
+                .limits
+                .packets
+                .map(|limit| limit.saturating_sub(packets)),
+        };
+        spec
+    }
+}

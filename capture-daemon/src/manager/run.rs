@@ -1,0 +1,202 @@
+//! One capture from its start to its end, as a task.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::oneshot,
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+use super::{
+    Inner, ManagerError,
+    budget::Share,
+    capture::{Capture, Live},
+    state::{Reason, State},
+};
+use crate::{
+    pipeline::{FailureKind, utc},
+    session::{EndReason, Report, Session, SessionError},
+};
+
+/// How often limits are looked at that only the manager watches.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How often the numbers of a running capture go to disk, in looks.
+const CHECKPOINT: u32 = 20;
+
+/// Says whether a capture has started.
+type Started = oneshot::Sender<Result<(), ManagerError>>;
+
+/// Starts the task of a pending capture.
+pub(super) fn spawn(
+    inner: &Arc<Inner>,
+    capture: &Arc<Capture>,
+    share: Share,
+) -> oneshot::Receiver<Result<(), ManagerError>> {
+    let (started, starts) = oneshot::channel();
+    let (inner, capture) = (Arc::clone(inner), Arc::clone(capture));
+    tokio::spawn(async move {
+        // A daemon that dies from here on knows that there was to be a capture.
+        inner.save(&capture).await;
+        let task = run(Arc::clone(&inner), Arc::clone(&capture), share, started);
+        if tokio::spawn(task).await.is_err() {
+            fail(
+                &capture,
+                Reason::Internal,
+                Reason::Internal.sentence().to_owned(),
+            );
+            inner.save(&capture).await;
+            inner.announce();
+        }
+    });
+    starts
+}
+
+/// Runs a pending capture to its end.
+async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: Started) {
+    let record = capture.record();
+    let name = record.name.clone();
+    let spec = record.order.session_spec(record.tally.total.written);
+    let session = match Session::start(spec, inner.settings.session).await {
+        Ok(session) => session,
+        Err(error) => {
+            tracing::warn!("capture {name} could not be started: {error}");
+            fail(&capture, Reason::StartFailed, error.to_string());
+            inner.save(&capture).await;
+            drop(share);
+            // Whoever asked may have gone away.
+            let _ = started.send(Err(error.into()));
+            return inner.announce();
+        }
+    };
+    capture.goes_live(Live {
+        monitor: session.monitor(),
+        shared: session.abort(),
+        control: session.control(),
+    });
+    capture.change(|record| {
+        record.state = State::Running;
+        record.started.get_or_insert_with(utc::now);
+    });
+    inner.save(&capture).await;
+    inner.announce();
+    tracing::info!("capture {name} runs");
+    let _ = started.send(Ok(()));
+
+    let mut why = None;
+    let ended = session.run(async {
+        let reason = until_it_should_end(&inner, &capture).await;
+        why = Some(reason);
+        capture.change(|record| {
+            record.state = State::Stopping;
+            record.state_reason = Some(reason);
+        });
+        inner.announce();
+        EndReason::Stopped
+    });
+    let ended = ended.await;
+    finish(&inner, &capture, why, ended).await;
+    drop(share);
+    inner.announce();
+}
+
+/// Ends with the reason why the capture should end, if the session does not end by itself.
+async fn until_it_should_end(inner: &Inner, capture: &Capture) -> Reason {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count = 0;
+    loop {
+        let record = capture.record();
+        let now = utc::now();
+        let end = record.order.ends_at(record.started.unwrap_or(now));
+        let left = end.map(|end| Duration::from_nanos(end.saturating_sub(now)));
+        tokio::select! {
+            reason = capture.asked_to_stop() => return reason,
+            () = after(left) => {
+                // The system's clock may have been set: look again.
+                if end.is_some_and(|end| utc::now() >= end) {
+                    return match record.order.stop.deadline {
+                        Some(deadline) if end == Some(deadline) => Reason::Deadline,
+                        _ => Reason::Duration,
+                    };
+                }
+            }
+            _ = looks.tick() => {
+                let written = capture.live().map_or(0, |live| live.monitor.progress().bytes());
+                let limit = record.order.stop.bytes;
+                if limit.is_some_and(|limit| record.tally.bytes + written >= limit) {
+                    return Reason::Bytes;
+                }
+                count += 1;
+                if count % CHECKPOINT == 0 {
+                    inner.save(capture).await;
+                }
+            }
+        }
+    }
+}
+
+/// A capture that ends at an hour far away looks at the clock again in between.
+async fn after(left: Option<Duration>) {
+    const LONGEST: Duration = Duration::from_secs(60);
+    match left {
+        Some(left) => sleep(left.min(LONGEST)).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn finish(
+    inner: &Inner,
+    capture: &Capture,
+    why: Option<Reason>,
+    ended: Result<Report, SessionError>,
+) {
+    let (reason, message) = match &ended {
+        Err(error) => (Reason::Internal, error.to_string()),
+        Ok(report) => {
+            let reason = match (report.failure_kind, &report.failure) {
+                (Some(FailureKind::DiskFull), _) => Reason::DiskFull,
+                (Some(FailureKind::WriteError), _) => Reason::WriteError,
+                (None, Some(_)) => Reason::Ledger,
+                (None, None) => why.unwrap_or(match report.reason {
+                    EndReason::Packets => Reason::Packets,
+                    EndReason::Duration => Reason::Duration,
+                    EndReason::Stopped => Reason::Requested,
+                    EndReason::Failed => Reason::Internal,
+                }),
+            };
+            (
+                reason,
+                report
+                    .failure
+                    .clone()
+                    .unwrap_or_else(|| reason.sentence().to_owned()),
+            )
+        }
+    };
+    capture.ends_live(ended.as_ref().ok());
+    let state = reason.final_state();
+    capture.change(|record| {
+        record.state = state;
+        record.state_reason = Some(reason);
+        record.message.clone_from(&message);
+        record.ended = Some(utc::now());
+    });
+    let record = capture.record();
+    if state == State::Failed {
+        tracing::error!("capture {} failed: {message}", record.name);
+    } else {
+        tracing::info!("capture {} is {state}: {message}", record.name);
+    }
+    inner.save(capture).await;
+}
+
+/// A capture that never ran ends.
+pub(super) fn fail(capture: &Capture, reason: Reason, message: String) {
+    capture.change(|record| {
+        record.state = reason.final_state();
+        record.state_reason = Some(reason);
+        record.message = message;
+        record.ended = Some(utc::now());
+    });
+}

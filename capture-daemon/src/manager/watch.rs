@@ -1,0 +1,76 @@
+//! Following captures: what there is, then what changes. A slow reader costs nobody anything: it is
+//! told the newest of each capture when it asks.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::sync::watch;
+
+use super::{Inner, capture::Capture};
+use crate::spec::CaptureName;
+
+/// What happened to a capture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is new to the reader.
+    Added,
+    /// Its state, order or labels changed.
+    Changed,
+    /// It was deleted.
+    Deleted,
+}
+
+/// One reader.
+pub struct Follower {
+    inner: Arc<Inner>,
+    version: watch::Receiver<u64>,
+    seen: BTreeMap<CaptureName, (Arc<Capture>, u64)>,
+}
+
+impl Follower {
+    pub(super) fn new(inner: Arc<Inner>) -> Self {
+        let version = inner.version.subscribe();
+        Self {
+            inner,
+            version,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// What has changed since the last call; at the first one, all captures are added.
+    pub fn changes(&mut self) -> Vec<(Change, Arc<Capture>)> {
+        self.version.mark_unchanged();
+        let now = self.inner.captures().clone();
+        let mut changes = Vec::new();
+        self.seen.retain(|name, (capture, _)| {
+            let same = now
+                .get(name)
+                .is_some_and(|present| Arc::ptr_eq(present, capture));
+            if !same {
+                changes.push((Change::Deleted, Arc::clone(capture)));
+            }
+            same
+        });
+        for (name, capture) in now {
+            let generation = capture.generation();
+            match self.seen.get_mut(&name) {
+                None => {
+                    self.seen.insert(name, (Arc::clone(&capture), generation));
+                    changes.push((Change::Added, capture));
+                }
+                Some((_, seen)) if *seen != generation => {
+                    *seen = generation;
+                    changes.push((Change::Changed, capture));
+                }
+                Some(_) => {}
+            }
+        }
+        changes
+    }
+
+    /// Waits until something may have changed. Cancel safe.
+    pub async fn changed(&mut self) {
+        if self.version.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Files that a recorder left when it died: cut behind their last whole packet and given their names.
+//!
+//! A compressed file is cut behind its last whole gzip member or zstd frame that ends with a packet.
+
+use std::{
+    fmt, fs,
+    io::{self, Read as _},
+    path::Path,
+};
+
+use super::{
+    book::Book,
+    directory::{Directory, DirectoryError},
+    manifest::{EndReason, FileEntry},
+    name::{self, PART},
+};
+use crate::spec::CaptureName;
+
+mod members;
+mod packets;
+
+/// Why files could not be recovered.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// The directory.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// Reading or writing.
+    #[error("file {file:?}: {source}")]
+    File {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repaired {
+    /// Its final name.
+    pub file: String,
+    /// Packets that it holds; none: it was removed.
+    pub packets: u64,
+    /// Bytes that were cut off.
+    pub cut: u64,
+}
+
+impl fmt::Display for Repaired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, packets, cut } = self;
+        match packets {
+            0 => write!(f, "file {file} held no whole packet and was removed"),
+            _ => write!(
+                f,
+                "file {file} was recovered: {packets} packets, {cut} bytes cut off"
+            ),
+        }
+    }
+}
+
+/// Recovers what a dead recorder of this name left in a directory. Fails if one is at work there.
+pub fn directory(path: &Path, name: &CaptureName) -> Result<Vec<Repaired>, RepairError> {
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
+    let directory = &Directory::open(path, name)?;
+    let failed = |file: &str| {
+        let file = file.to_owned();
+        move |source| RepairError::File { file, source }
+    };
+    let files = directory.list().map_err(failed("."))?;
+    // What was being compressed after rotation is still there as it was; the book tidies that up.
+    let has_plain = |part: &str| {
+        let finished = part.strip_suffix(PART).unwrap_or(part);
+        let plain = finished
+            .strip_suffix(".gz")
+            .or_else(|| finished.strip_suffix(".zst"));
+        plain.is_some_and(|plain| files.iter().any(|file| file == plain))
+    };
+    let mut parts: Vec<(u64, String)> = files
+        .iter()
+        .filter_map(|file| {
+            let parsed = name::parse(name, file).filter(|parsed| parsed.part)?;
+            (!has_plain(file)).then(|| (parsed.sequence, file.clone()))
+        })
+        .collect();
+    if parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    parts.sort_unstable();
+    let mut book = Book::open(directory, name).map_err(failed("manifest"))?;
+    let mut repaired = Vec::new();
+    for (sequence, part) in parts {
+        let (outcome, entry) = file(directory, &part, sequence).map_err(failed(&part))?;
+        book.forget(&part);
+        if let Some(entry) = entry {
+            book.add(entry, Vec::new());
+        }
+        repaired.push(outcome);
+    }
+    book.save(directory).map_err(failed(book.name()))?;
+    Ok(repaired)
+}
+
+fn file(
+    directory: &Directory,
+    part: &str,
+    sequence: u64,
+) -> io::Result<(Repaired, Option<FileEntry>)> {
+    let finished = part.strip_suffix(PART).unwrap_or(part).to_owned();
+    let path = directory.path().join(part);
+    let file = fs::OpenOptions::new().read(true).write(true).open(&path)?;
+    let bytes = file.metadata()?.len();
+    let whole = members::whole(&file, &finished)?;
+    let repaired = Repaired {
+        file: finished.clone(),
+        packets: whole.packets,
+        cut: bytes - whole.stored,
+    };
+    if whole.packets == 0 {
+        directory.remove(part)?;
+        directory.sync()?;
+        return Ok((repaired, None));
+    }
+    file.set_len(whole.stored)?;
+    file.sync_all()?;
+    let sha256 = digest(&path)?;
+    directory.publish(part, &finished)?;
+    let entry = FileEntry {
+        link_types: whole.link_types,
+        packets: Some(whole.packets),
+        bytes_uncompressed: Some(whole.raw),
+        first: whole.first.map(Into::into),
+        last: whole.last.map(Into::into),
+        sha256: Some(sha256),
+        ended: Some(EndReason::Interrupted),
+        ..FileEntry::unknown(finished, sequence, whole.stored)
+    };
+    Ok((repaired, Some(entry)))
+}
+
+fn digest(path: &Path) -> io::Result<String> {
+    use sha2::Digest as _;
+    let mut file = fs::File::open(path)?;
+    let mut hash = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            read => hash.update(&buffer[..read]),
+        }
+    }
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}

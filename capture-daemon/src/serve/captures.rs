@@ -1,0 +1,181 @@
+//! Captures of the configuration file.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::{
+    cli::values,
+    filter::{Filter, FilterSpec, TargetSet},
+    grpc::Defaults,
+    manager::{Order, StopConditions},
+    pipeline::packet::LinkType,
+    spec::{
+        CaptureName, CaptureSpec, CompressWhen, Direction, Format, InterfacePattern, Limits,
+        OutputSpec, Retention, Rotation,
+    },
+};
+
+/// A `[[capture]]` as it stands in the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    name: String,
+    #[serde(default)]
+    interfaces: Vec<String>,
+    direction: Option<RawDirection>,
+    filter: Option<String>,
+    #[serde(default)]
+    targets: Vec<String>,
+    #[serde(default)]
+    ports: Vec<u16>,
+    snaplen: Option<u32>,
+    ring_size: Option<String>,
+    format: Option<RawFormat>,
+    compression: Option<String>,
+    compress_when: Option<RawWhen>,
+    rotate_size: Option<String>,
+    rotate_interval: Option<String>,
+    rotate_packets: Option<u64>,
+    max_files: Option<u32>,
+    max_bytes: Option<String>,
+    keep_for: Option<String>,
+    duration: Option<String>,
+    max_packets: Option<u64>,
+    max_written: Option<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawDirection {
+    In,
+    Out,
+    Inout,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawFormat {
+    Pcapng,
+    Pcap,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawWhen {
+    Streaming,
+    Rotated,
+}
+
+/// Takes a capture that is to start with the daemon. It is the daemon's own, so that a second start
+/// with the same file finds it.
+pub(super) fn order(value: &toml::Value, defaults: &Defaults) -> Result<Order, String> {
+    let raw: Raw = value
+        .clone()
+        .try_into()
+        .map_err(|error: toml::de::Error| error.to_string())?;
+    let field = |name: &'static str| move |error: String| format!("{name}: {error}");
+    let name = CaptureName::new(raw.name).map_err(|error| error.to_string())?;
+    let filter = FilterSpec {
+        expression: raw.filter,
+        ..FilterSpec::default()
+    };
+    Filter::compile(&filter, LinkType::Ethernet).map_err(|error| error.to_string())?;
+    let mut hosts = Vec::new();
+    for text in &raw.targets {
+        hosts.push(values::network(text).map_err(field("targets"))?);
+    }
+    let mut interfaces = Vec::new();
+    for text in &raw.interfaces {
+        interfaces.push(values::interface(text).map_err(field("interfaces"))?);
+    }
+    if interfaces.is_empty() {
+        interfaces.push(InterfacePattern::Any);
+    }
+    let size = |name, text: Option<String>| {
+        text.map(|text| values::size(&text))
+            .transpose()
+            .map_err(field(name))
+    };
+    let time = |name, text: Option<String>| {
+        text.map(|text| values::duration(&text))
+            .transpose()
+            .map_err(field(name))
+    };
+    let interval = raw
+        .rotate_interval
+        .map(|text| values::interval(&text))
+        .transpose();
+    let ring_size = raw
+        .ring_size
+        .map(|text| values::ring_size(&text))
+        .transpose();
+    let compression = raw
+        .compression
+        .map(|text| values::compression(&text))
+        .transpose();
+    let snaplen = raw.snaplen.unwrap_or(0).to_string();
+    let output = OutputSpec {
+        directory: defaults.data_dir.join(name.as_str()),
+        format: match raw.format {
+            Some(RawFormat::Pcap) => Format::Pcap,
+            Some(RawFormat::Pcapng) | None => Format::Pcapng,
+        },
+        compression: compression
+            .map_err(field("compression"))?
+            .unwrap_or(defaults.compression),
+        compress_when: match raw.compress_when {
+            Some(RawWhen::Rotated) => CompressWhen::Rotated,
+            Some(RawWhen::Streaming) | None => CompressWhen::Streaming,
+        },
+        rotation: Rotation {
+            size: size("rotate_size", raw.rotate_size)?.or(defaults.rotation_size),
+            interval: interval.map_err(field("rotate_interval"))?,
+            packets: raw.rotate_packets.filter(|packets| *packets > 0),
+        },
+        retention: Retention {
+            max_files: raw.max_files.or(defaults.max_files),
+            max_bytes: size("max_bytes", raw.max_bytes)?,
+            min_free: Some(defaults.min_free),
+        },
+        digest: true,
+    };
+    Ok(Order {
+        request_id: Some(format!("config:{name}")),
+        spec: CaptureSpec {
+            name,
+            interfaces,
+            filter,
+            targets: TargetSet {
+                hosts: (!hosts.is_empty()).then_some(hosts),
+                ports: (!raw.ports.is_empty()).then_some(raw.ports),
+            },
+            direction: match raw.direction {
+                Some(RawDirection::In) => Direction::In,
+                Some(RawDirection::Out) => Direction::Out,
+                Some(RawDirection::Inout) | None => Direction::InOut,
+            },
+            snaplen: values::snaplen(&snaplen).map_err(field("snaplen"))?,
+            ring_size: ring_size
+                .map_err(field("ring_size"))?
+                .unwrap_or(defaults.ring_size),
+            output,
+            limits: Limits {
+                duration: time("duration", raw.duration)?,
+                packets: raw.max_packets.filter(|packets| *packets > 0),
+            },
+        },
+        stop: StopConditions {
+            bytes: size("max_written", raw.max_written)?,
+            deadline: None,
+        },
+        keep_for: time("keep_for", raw.keep_for)?,
+        labels: raw.labels,
+        reason: raw.reason,
+        created_by: "config".to_owned(),
+    })
+}

@@ -1,0 +1,7 @@
+//! `captured serve` from outside, through its API.
+
+mod any_client;
+mod hostile;
+mod life;
+mod many;
+mod recovery;
