@@ -61,9 +61,9 @@ async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: St
         Ok(session) => session,
         Err(error) => {
             tracing::warn!("capture {name} could not be started: {error}");
+            drop(share);
             fail(&capture, Reason::StartFailed, error.to_string());
             inner.save(&capture).await;
-            drop(share);
             // Whoever asked may have gone away.
             let _ = started.send(Err(error.into()));
             return inner.announce();
@@ -95,8 +95,7 @@ async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: St
         EndReason::Stopped
     });
     let ended = ended.await;
-    finish(&inner, &capture, why, ended).await;
-    drop(share);
+    finish(&inner, &capture, why, ended, share).await;
     inner.announce();
 }
 
@@ -150,6 +149,7 @@ async fn finish(
     capture: &Capture,
     why: Option<Reason>,
     ended: Result<Report, SessionError>,
+    share: Share,
 ) {
     let (reason, message) = match &ended {
         Err(error) => (Reason::Internal, error.to_string()),
@@ -175,6 +175,8 @@ async fn finish(
         }
     };
     capture.ends_live(ended.as_ref().ok());
+    // Whoever waits for the end may want to start another one at once.
+    drop(share);
     let state = reason.final_state();
     capture.change(|record| {
         record.state = state;

