@@ -42,10 +42,7 @@ pub fn alone() -> Result<Option<Permit>> {
 
 fn enter(lock: FlockOperation) -> Result<Option<Permit>> {
     if let Some(reason) = reason_against() {
-        let ci = env::var("CI").is_ok_and(|value| value == "true");
-        assert!(!ci, "cannot run in CI: {reason}");
-        // Straight to the file descriptor: the test harness hides what passing tests print.
-        writeln!(std::io::stderr(), "SKIPPED, NOT TESTED: {reason}")?;
+        cannot_run(&reason)?;
         return Ok(None);
     }
     // Within one process the first lock keeps those that want to be alone from starving each other;
@@ -65,6 +62,18 @@ fn enter(lock: FlockOperation) -> Result<Option<Permit>> {
         _process: process,
         _machine: machine,
     }))
+}
+
+/// Says loudly that something is not tested here.
+///
+/// # Panics
+/// Where `CI` is `true`.
+pub fn cannot_run(reason: &str) -> Result<()> {
+    let ci = env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!ci, "cannot run in CI: {reason}");
+    // Straight to the file descriptor: the test harness hides what passing tests print.
+    writeln!(std::io::stderr(), "SKIPPED, NOT TESTED: {reason}")?;
+    Ok(())
 }
 
 fn reason_against() -> Option<String> {
