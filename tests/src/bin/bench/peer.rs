@@ -276,8 +276,8 @@ fn rest(process: u32) -> Result<()> {
         );
         thread::sleep(Duration::from_millis(50));
         let now = cpu_time(process, None)?;
-        // A few wake-ups that find nothing are rest, too.
-        if now > last + Duration::from_millis(2) {
+        // Wake-ups that find nothing are rest, too: one per cent of a core.
+        if now > last + REST / 100 {
             (last, since) = (now, Instant::now());
         }
     }
@@ -286,16 +286,13 @@ fn rest(process: u32) -> Result<()> {
 
 /// How many packets a peer says it has written.
 fn captured_packets(peer: Peer, stderr: &str) -> Result<u64> {
+    // dumpcap: "Packets captured: 123"; tcpdump: "123 packets captured". Either may stand behind a
+    // carriage return.
+    let mut lines = stderr.split(['\n', '\r']);
     let number = if peer == Peer::Dumpcap {
-        // "Packets captured: 123"
-        stderr
-            .lines()
-            .find_map(|line| line.strip_prefix("Packets captured: "))
+        lines.find_map(|line| line.strip_prefix("Packets captured: "))
     } else {
-        // "123 packets captured"
-        stderr
-            .lines()
-            .find_map(|line| line.strip_suffix(" packets captured"))
+        lines.find_map(|line| line.strip_suffix(" packets captured"))
     };
     number
         .context("no count of packets")
