@@ -10,7 +10,7 @@ use aya::{
     maps::{Array, MapData, PerCpuArray},
     programs::{SchedClassifier, TestRun as _, TestRunAttrs, TestRunOptions, Xdp},
 };
-use generator_ebpf::{DUE, FIRST, INTERVAL, LATEST, SEQUENCE, SEQUENCE_OFFSET};
+use generator_ebpf::{DUE, FIRST, INTERVAL, LATEST, SEQUENCE, SEQUENCE_OFFSET, WAITED};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::netns::Namespace;
@@ -47,6 +47,8 @@ pub struct Sent {
     pub count: u64,
     /// From the first to the latest packet.
     pub elapsed: Duration,
+    /// How much of it was spent waiting for the next packet to be due.
+    pub waited: Duration,
 }
 
 impl Sent {
@@ -54,6 +56,13 @@ impl Sent {
     #[must_use]
     pub fn nanoseconds_per_packet(&self) -> f64 {
         self.elapsed.as_secs_f64() * 1e9 / (self.count.saturating_sub(1).max(1)) as f64
+    }
+
+    /// Nanoseconds of work per packet: making it and its way through the stack, without the waiting.
+    #[must_use]
+    pub fn work_per_packet(&self) -> f64 {
+        let worked = self.elapsed.saturating_sub(self.waited);
+        worked.as_secs_f64() * 1e9 / self.count.max(1) as f64
     }
 
     /// Packets per second.
@@ -103,7 +112,7 @@ impl Generator {
         let interval = load.rate.map_or(0, |rate| 1_000_000_000 / rate.max(1));
         let mut state = self.state()?;
         state.set(INTERVAL, interval, 0)?;
-        for slot in [DUE, SEQUENCE, FIRST, LATEST] {
+        for slot in [DUE, SEQUENCE, FIRST, LATEST, WAITED] {
             state.set(slot, 0, 0)?;
         }
         let mut context = [0; CONTEXT];
@@ -127,6 +136,7 @@ impl Generator {
         Ok(Sent {
             count: state.get(&SEQUENCE, 0)?,
             elapsed: Duration::from_nanos(state.get(&LATEST, 0)? - state.get(&FIRST, 0)?),
+            waited: Duration::from_nanos(state.get(&WAITED, 0)?),
         })
     }
 

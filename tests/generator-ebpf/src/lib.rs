@@ -11,8 +11,10 @@ pub const SEQUENCE: u32 = 2;
 pub const FIRST: u32 = 3;
 /// Slot of the `STATE` map: when the latest packet was made, `CLOCK_MONOTONIC` nanoseconds.
 pub const LATEST: u32 = 4;
+/// Slot of the `STATE` map: nanoseconds spent waiting for packets to be due.
+pub const WAITED: u32 = 5;
 /// Slots of the `STATE` map.
-pub const SLOTS: u32 = 5;
+pub const SLOTS: u32 = 6;
 
 /// Where each packet's number stands, 8 bytes in network order: behind Ethernet, IPv4 and UDP.
 pub const SEQUENCE_OFFSET: usize = 14 + 20 + 8;

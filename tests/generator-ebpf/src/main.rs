@@ -10,7 +10,7 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray},
     programs::{TcContext, XdpContext},
 };
-use generator_ebpf::{DUE, FIRST, INTERVAL, LATEST, SEQUENCE, SEQUENCE_OFFSET, SLOTS};
+use generator_ebpf::{DUE, FIRST, INTERVAL, LATEST, SEQUENCE, SEQUENCE_OFFSET, SLOTS, WAITED};
 
 #[map]
 static STATE: Array<u64> = Array::with_max_entries(SLOTS, 0);
@@ -73,6 +73,7 @@ fn wait() -> Option<u64> {
     if due + MOST_LAG < now {
         due = now;
     }
+    let begin = now;
     let mut turn = 0;
     while turn < MOST_TURNS && now < due {
         // SAFETY: a helper without arguments.
@@ -80,7 +81,10 @@ fn wait() -> Option<u64> {
         turn += 1;
     }
     // SAFETY: see `prepare`.
-    unsafe { *slot = due + interval };
+    unsafe {
+        *slot = due + interval;
+        *STATE.get_ptr_mut(WAITED)? += now - begin;
+    }
     Some(now)
 }
 

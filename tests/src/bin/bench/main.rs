@@ -107,6 +107,13 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// The value below which a quarter of them is: for costs, to which whatever else the machine does only
+/// ever adds.
+pub(crate) fn lower_quartile(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 4).copied()
+}
+
 /// The value in the middle.
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);

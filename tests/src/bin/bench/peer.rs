@@ -1,7 +1,7 @@
 //! The recorders that are compared, started and stopped in one way.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -66,11 +66,12 @@ impl Peer {
 pub(crate) struct Options<'a> {
     /// What to record, all without.
     pub(crate) expression: Option<&'a str>,
-    /// Nothing is kept: peers write to /dev/null, the recorder to a file system in memory.
-    pub(crate) discard: bool,
     /// Not kept to one core.
     pub(crate) any_core: bool,
 }
+
+/// What the peers call their file.
+const PEER_FILE: &str = "peer.pcap";
 
 /// A recorder at work.
 pub(crate) struct Running {
@@ -185,7 +186,7 @@ fn start_tcpdump(
     command
         .args(["-i", interface, "-n", "-p", "-s", "0", "-Z", "root"])
         .args(["-B", &(BUFFER * 1024).to_string(), "-w"])
-        .arg(target(directory, options))
+        .arg(directory.join(PEER_FILE))
         .args(options.expression);
     let mut process = Process::start(namespace, command)?;
     process.wait_for_stderr("listening on")?;
@@ -203,21 +204,13 @@ fn start_dumpcap(
     command
         .args(["-i", interface, "-q", "-p", "-P"])
         .args(["-B", &BUFFER.to_string(), "-w"])
-        .arg(target(directory, options));
+        .arg(directory.join(PEER_FILE));
     if let Some(expression) = options.expression {
         command.args(["-f", expression]);
     }
     let mut process = Process::start(namespace, command)?;
     process.wait_for_stderr("File:")?;
     Ok(process)
-}
-
-fn target(directory: &Path, options: &Options<'_>) -> PathBuf {
-    if options.discard {
-        PathBuf::from("/dev/null")
-    } else {
-        directory.join("peer.pcap")
-    }
 }
 
 impl Running {
