@@ -44,11 +44,12 @@ fn main() -> Result<()> {
         },
     )?;
     println!(
-        "{} packets of {} bytes in {:?}: {:.1} ns each, {:.3} Mpps, {:.2} Gbit/s",
+        "{} packets of {} bytes in {:?}: {:.1} ns each, {:.1} ns of work, {:.3} Mpps, {:.2} Gbit/s",
         sent.count,
         arguments.length,
         sent.elapsed,
         sent.nanoseconds_per_packet(),
+        sent.work_per_packet(),
         sent.rate() / 1e6,
         sent.rate() * f64::from(arguments.length) * 8.0 / 1e9
     );

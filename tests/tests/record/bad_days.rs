@@ -98,18 +98,29 @@ fn what_makes_no_sense_is_refused_by_its_name() -> Result<()> {
 }
 
 #[test]
-fn an_expression_that_libpcap_does_not_understand_is_refused_at_the_word() -> Result<()> {
+fn an_expression_that_makes_no_sense_is_refused_and_nothing_is_recorded() -> Result<()> {
     let Some(_permit) = gate::beside_others()? else {
         return Ok(());
     };
     let pair = Pair::new()?;
-    let directory = TempDir::new()?;
-    let path = directory.path().to_string_lossy().into_owned();
-    let arguments = ["record", "-w", &path, "-i", "eth0", "udp", "prot", "53"];
-    refused(
-        &recorder::run(&pair.b, &arguments)?,
-        &["expression", "\"prot\""],
-    );
+    let parent = TempDir::new()?;
+    let path = parent
+        .path()
+        .join("captures")
+        .to_string_lossy()
+        .into_owned();
+    for (expression, word) in [
+        ("port", "end"),
+        ("udp prot 53", "\"prot\""),
+        ("udp port ninety", "ninety"),
+        ("tcp and (", "end"),
+        ("host 300.1.2.3", "300.1.2.3"),
+    ] {
+        let arguments = ["record", "-w", &path, "-i", "eth0", expression];
+        let ended = recorder::run(&pair.b, &arguments)?;
+        refused(&ended, &["filter expression", word]);
+    }
+    assert_eq!(fs::read_dir(parent.path())?.count(), 0);
     Ok(())
 }
 

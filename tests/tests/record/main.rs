@@ -4,6 +4,7 @@
 mod bad_days;
 mod capabilities;
 mod clock;
+mod filter;
 mod interfaces;
 mod ledger;
 mod no_harm;

@@ -33,7 +33,7 @@ fn datagram(length: usize) -> Vec<u8> {
 }
 
 /// Frames of every kind; `b` answers some of them.
-fn every_kind_of_frame() -> Vec<Vec<u8>> {
+pub(crate) fn every_kind_of_frame() -> Vec<Vec<u8>> {
     let mut frames = vec![frame::arp_request()];
     let protocol = |protocol| Ipv4 {
         protocol,
