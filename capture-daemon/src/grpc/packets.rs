@@ -1,19 +1,182 @@
-//! StreamPackets.
+//! StreamPackets: packets from a tap of the drain thread to a reader.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use capture_proto::v1;
+use capture_proto::v1::{self, stream_packets_response::Event};
+use pcap::{BpfProgram, Linktype};
 use tonic::{Response, Status};
 
-use super::stream::Answers;
-use crate::manager::{Capture, Manager};
+use super::{
+    convert,
+    status::Violations,
+    stream::{Answers, Gone, Sink, answer},
+};
+use crate::{
+    cli::values::WHOLE_PACKETS,
+    manager::{Capture, Manager, PacketReader},
+    pipeline::{
+        packet::{InterfaceId, LinkType, Way},
+        tap::TappedPacket,
+    },
+};
 
+const BUFFER: u32 = 4 << 20;
+const LEAST_BUFFER: u32 = 64 << 10;
+const MOST_BUFFER: u32 = 64 << 20;
+
+/// Packets of a message; their bytes are bounded by the batch.
+const MOST_IN_MESSAGE: usize = 1000;
+
+/// Checks a request and starts its stream.
 pub(super) fn stream(
-    _manager: &Manager,
-    _capture: &Arc<Capture>,
-    _request: &v1::StreamPacketsRequest,
+    manager: &Manager,
+    capture: &Arc<Capture>,
+    request: &v1::StreamPacketsRequest,
 ) -> Result<Response<Answers<v1::StreamPacketsResponse>>, Status> {
-    Err(Status::unimplemented(
-        "this version does not stream packets",
-    ))
+    let mut wrong = Violations::default();
+    let snaplen = request.snaplen.unwrap_or(WHOLE_PACKETS);
+    if snaplen == 0 || snaplen > WHOLE_PACKETS {
+        wrong.add(
+            "snaplen",
+            format!("give 1 to {WHOLE_PACKETS}, or leave it out"),
+        );
+    }
+    let buffer = request.buffer_size.unwrap_or(BUFFER);
+    if !(LEAST_BUFFER..=MOST_BUFFER).contains(&buffer) {
+        wrong.add(
+            "buffer_size",
+            format!("give {LEAST_BUFFER} to {MOST_BUFFER}"),
+        );
+    }
+    let filter = request.filter.trim();
+    if !filter.is_empty() {
+        wrong.take("filter", compile(filter, LinkType::Ethernet));
+    }
+    wrong.check()?;
+    // A filter has to see all of a packet that there is.
+    let copied = if filter.is_empty() {
+        snaplen
+    } else {
+        WHOLE_PACKETS
+    };
+    let reader = manager.read_packets(capture, buffer, copied)?;
+    let stream = Stream {
+        capture: Arc::clone(capture),
+        filter: filter.to_owned(),
+        snaplen,
+        reader,
+        told: BTreeMap::new(),
+        missed: 0,
+    };
+    Ok(answer(manager, |sink| stream.run(sink)))
+}
+
+fn compile(filter: &str, link_type: LinkType) -> Result<BpfProgram, pcap::Error> {
+    let link_type = match link_type {
+        LinkType::Ethernet => Linktype::ETHERNET,
+        // Number 12 is what libpcap calls DLT_RAW on Linux.
+        LinkType::Raw => Linktype(12),
+    };
+    pcap::Capture::dead(link_type)?.compile(filter, true)
+}
+
+struct Stream {
+    capture: Arc<Capture>,
+    filter: String,
+    snaplen: u32,
+    reader: PacketReader,
+    /// Interfaces that the reader knows; with the filter for their packets. `None`: no packet of
+    /// that link type can match.
+    told: BTreeMap<InterfaceId, Option<Option<BpfProgram>>>,
+    missed: u64,
+}
+
+impl Stream {
+    async fn run(mut self, sink: Sink<v1::StreamPacketsResponse>) -> Result<(), Gone> {
+        let event = |event| Ok(v1::StreamPacketsResponse { event: Some(event) });
+        while let Some(batch) = self.reader.next().await {
+            let mut packets = Vec::new();
+            for packet in batch.packets {
+                if let Some(interface) = self.introduce(packet.interface) {
+                    sink.send(event(Event::Interface(interface))).await?;
+                }
+                if self.matches(&packet) {
+                    packets.push(self.convert(packet));
+                }
+                if packets.len() == MOST_IN_MESSAGE {
+                    let packets = std::mem::take(&mut packets);
+                    sink.send(event(Event::Packets(v1::PacketBatch { packets })))
+                        .await?;
+                }
+            }
+            if !packets.is_empty() {
+                sink.send(event(Event::Packets(v1::PacketBatch { packets })))
+                    .await?;
+            }
+            if let Some(missed) = self.newly_missed() {
+                sink.send(event(Event::Missed(missed))).await?;
+            }
+        }
+        if let Some(missed) = self.newly_missed() {
+            sink.send(event(Event::Missed(missed))).await?;
+        }
+        self.capture.ended().await;
+        let capture = convert::capture(self.capture.snapshot());
+        Ok(sink.send(event(Event::Ended(capture))).await?)
+    }
+
+    fn newly_missed(&mut self) -> Option<v1::PacketsMissed> {
+        let total_packets = self.reader.missed();
+        let packets = total_packets - self.missed;
+        self.missed = total_packets;
+        (packets > 0).then_some(v1::PacketsMissed {
+            packets,
+            total_packets,
+        })
+    }
+
+    /// What to say of an interface whose packet is the first.
+    fn introduce(&mut self, id: InterfaceId) -> Option<v1::PacketInterface> {
+        if self.told.contains_key(&id) {
+            return None;
+        }
+        let interface = self.reader.interface(id)?;
+        let program = if self.filter.is_empty() {
+            Some(None)
+        } else {
+            compile(&self.filter, interface.link_type).ok().map(Some)
+        };
+        self.told.insert(id, program);
+        Some(v1::PacketInterface {
+            id: id.0,
+            name: interface.name,
+            ifindex: interface.ifindex,
+            link_type: interface.link_type.number().into(),
+            snaplen: self.snaplen,
+            hardware_address: interface.mac.map(Vec::from).unwrap_or_default(),
+        })
+    }
+
+    fn matches(&self, packet: &TappedPacket) -> bool {
+        match self.told.get(&packet.interface) {
+            Some(Some(None)) => true,
+            Some(Some(Some(program))) => program.filter(&packet.bytes),
+            Some(None) | None => false,
+        }
+    }
+
+    fn convert(&self, mut packet: TappedPacket) -> v1::Packet {
+        packet.bytes.truncate(self.snaplen as usize);
+        v1::Packet {
+            timestamp_ns: packet.timestamp,
+            interface_id: packet.interface.0,
+            direction: match packet.way {
+                Way::In => v1::Direction::In,
+                Way::Out => v1::Direction::Out,
+            }
+            .into(),
+            original_length: packet.original_length,
+            data: packet.bytes,
+        }
+    }
 }

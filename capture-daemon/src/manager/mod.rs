@@ -19,6 +19,7 @@ mod capture;
 mod error;
 mod files;
 mod order;
+mod packets;
 mod recover;
 mod run;
 mod state;
@@ -33,6 +34,7 @@ pub use self::{
     error::ManagerError,
     files::{FileStatus, Files, StoredFile},
     order::{Order, StopConditions},
+    packets::PacketReader,
     state::{Reason, State},
     store::StoreError,
     update::Update,

@@ -19,6 +19,7 @@ use super::{
     packet::{InterfaceDescription, InterfaceId, LinkType, Packet, Way},
     recorder::{Finished, Recorder},
     ring::{Ring, Waker},
+    tap::{Feeds, Taps},
 };
 use crate::{clock::PacketClock, ledger::Discarded, session::Book};
 
@@ -60,6 +61,8 @@ pub struct Shared {
     pub ended: Notify,
     /// Records taken from the ring buffer.
     pub taken: AtomicU64,
+    /// Those who look on.
+    pub taps: Taps,
     /// Packets written and not written, by [`InterfaceId`]; set at each tick.
     pub outcomes: Mutex<Vec<(u64, Discarded)>>,
     /// Packets after which no more are taken; `u64::MAX` for no limit. Looked at each tick.
@@ -97,6 +100,7 @@ impl Drain {
             commands: received,
             interfaces: Interfaces::default(),
             shared: Arc::clone(&shared),
+            feeds: Feeds::default(),
             taken: 0,
             ended: false,
         };
@@ -151,6 +155,7 @@ struct State {
     commands: Receiver<Command>,
     interfaces: Interfaces,
     shared: Arc<Shared>,
+    feeds: Feeds,
     taken: u64,
     ended: bool,
 }
@@ -200,13 +205,16 @@ impl State {
             recorder,
             interfaces,
             book,
+            shared,
+            feeds,
             ..
         } = self;
+        feeds.update(&shared.taps);
         let mut taken = 0;
         while taken < BATCH && !recorder.is_backlogged() {
             let found = ring.next(|header, bytes| {
-                let interface = interfaces.find(header, recorder, book);
-                recorder.packet(&Packet {
+                let interface = interfaces.find(header, recorder, book, &shared.taps);
+                let packet = Packet {
                     timestamp: clock.utc(header.timestamp),
                     interface,
                     way: if header.direction == DIRECTION_EGRESS {
@@ -217,13 +225,16 @@ impl State {
                     packet_type: header.packet_type,
                     original_length: header.original_length,
                     bytes,
-                });
+                };
+                recorder.packet(&packet);
+                feeds.push(&packet);
             });
             if !found {
                 break;
             }
             taken += 1;
         }
+        feeds.flush();
         self.taken += taken as u64;
         taken
     }
@@ -255,6 +266,7 @@ impl State {
             match command {
                 Command::AddInterface(description, reply) => {
                     let ifindex = description.ifindex;
+                    self.shared.taps.add_interface(description.clone());
                     let id = self.recorder.add_interface(description);
                     self.interfaces.set(ifindex, id);
                     // Nobody waits for it any more when the session is being dropped.
@@ -307,7 +319,13 @@ impl Interfaces {
         }
     }
 
-    fn find(&mut self, header: &RecordHeader, recorder: &mut Recorder, book: &Book) -> InterfaceId {
+    fn find(
+        &mut self,
+        header: &RecordHeader,
+        recorder: &mut Recorder,
+        book: &Book,
+        taps: &Taps,
+    ) -> InterfaceId {
         if let Some((ifindex, id)) = self.latest
             && ifindex == header.ifindex
         {
@@ -318,7 +336,7 @@ impl Interfaces {
             .binary_search_by_key(&header.ifindex, |entry| entry.0);
         let id = match found {
             Ok(at) => self.by_ifindex[at].1,
-            Err(_) => self.unknown(header.link, recorder, book),
+            Err(_) => self.unknown(header.link, recorder, book, taps),
         };
         self.latest = Some((header.ifindex, id));
         id
@@ -327,7 +345,13 @@ impl Interfaces {
     /// A packet of an interface that the session has not announced, as when one is moved to another
     /// network namespace under a new index with the program still on it: it is recorded all the same.
     #[cold]
-    fn unknown(&mut self, link: u8, recorder: &mut Recorder, book: &Book) -> InterfaceId {
+    fn unknown(
+        &mut self,
+        link: u8,
+        recorder: &mut Recorder,
+        book: &Book,
+        taps: &Taps,
+    ) -> InterfaceId {
         let link_type = if link == LINK_RAW {
             LinkType::Raw
         } else {
@@ -337,13 +361,15 @@ impl Interfaces {
         if let Some((_, id)) = known {
             return *id;
         }
-        let id = recorder.add_interface(InterfaceDescription {
+        let description = InterfaceDescription {
             name: "unknown".to_owned(),
             ifindex: UNKNOWN_INTERFACE,
             description: "interfaces that were not announced when their packets came".to_owned(),
             link_type,
             mac: None,
-        });
+        };
+        taps.add_interface(description.clone());
+        let id = recorder.add_interface(description);
         book.open_unknown(id);
         self.unknown.push((link_type, id));
         id

@@ -22,6 +22,7 @@ mod ring;
 mod squeeze;
 mod system;
 mod tally;
+pub mod tap;
 pub mod utc;
 mod write;
 

@@ -5,3 +5,4 @@ mod hostile;
 mod life;
 mod many;
 mod recovery;
+mod stream;

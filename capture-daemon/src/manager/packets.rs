@@ -1,0 +1,60 @@
+//! Looking on while a capture runs.
+
+use std::sync::Arc;
+
+use super::{Capture, Manager, ManagerError, ReaderShare};
+use crate::pipeline::{
+    drain::Shared,
+    packet::{InterfaceDescription, InterfaceId},
+    tap::{Batch, Reader},
+};
+
+/// A reader of a capture's packets, which holds its place among those that there may be.
+pub struct PacketReader {
+    reader: Reader,
+    drain: Arc<Shared>,
+    _place: ReaderShare,
+}
+
+impl PacketReader {
+    /// The next packets; `None` when the capture has ended. Cancel safe.
+    pub async fn next(&mut self) -> Option<Batch> {
+        self.reader.next().await
+    }
+
+    /// Packets so far for which there was no room.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.reader.missed()
+    }
+
+    /// What is known of an interface.
+    #[must_use]
+    pub fn interface(&self, id: InterfaceId) -> Option<InterfaceDescription> {
+        self.drain.taps.interface(id)
+    }
+}
+
+impl Manager {
+    /// A new reader of a running capture's packets from now on: so many bytes may wait for it, of
+    /// so many bytes of each packet at most.
+    pub fn read_packets(
+        &self,
+        capture: &Arc<Capture>,
+        most_bytes: u32,
+        snaplen: u32,
+    ) -> Result<PacketReader, ManagerError> {
+        let place = self.inner.budget.take_reader()?;
+        let ended = || ManagerError::Ended {
+            name: capture.name().to_string(),
+            state: capture.state(),
+        };
+        let drain = capture.live().ok_or_else(ended)?.shared;
+        let reader = drain.taps.reader(most_bytes as usize, snaplen as usize);
+        Ok(PacketReader {
+            reader,
+            drain,
+            _place: place,
+        })
+    }
+}

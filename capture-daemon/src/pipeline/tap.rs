@@ -1,0 +1,277 @@
+//! Copies of packets for those who look on. The drain thread copies for readers that have room, and
+//! counts for those that have none; it never waits for one.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
+
+use super::packet::{InterfaceDescription, InterfaceId, Packet, Way};
+
+/// Batches that wait for a reader; its bytes are bounded beside.
+const BATCHES: usize = 256;
+
+/// Packets are passed on when a batch has so many bytes, or when the drain thread has taken what
+/// there is.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// Where readers register, and what they need to know of interfaces.
+#[derive(Debug, Default)]
+pub struct Taps {
+    /// Changes with each registration, so that the drain thread looks at one number only.
+    version: AtomicUsize,
+    new: Mutex<Vec<Feed>>,
+    interfaces: Mutex<Vec<InterfaceDescription>>,
+}
+
+/// Packets on their way to a reader.
+#[derive(Debug)]
+pub struct Batch {
+    /// In the order in which they were taken from the ring buffer.
+    pub packets: Vec<TappedPacket>,
+    bytes: usize,
+}
+
+/// A packet that was copied.
+#[derive(Debug, Clone)]
+pub struct TappedPacket {
+    /// UTC, nanoseconds since 1970-01-01.
+    pub timestamp: u64,
+    /// The interface it was seen on.
+    pub interface: InterfaceId,
+    /// Which way it went.
+    pub way: Way,
+    /// Its length on the wire in bytes.
+    pub original_length: u32,
+    /// What was kept of it.
+    pub bytes: Bytes,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    /// Bytes that the reader has not taken yet.
+    waiting: AtomicUsize,
+    missed: AtomicU64,
+}
+
+/// The reader's end.
+#[derive(Debug)]
+pub struct Reader {
+    batches: Receiver<Batch>,
+    account: Arc<Account>,
+}
+
+impl Reader {
+    /// The next packets; `None` when the capture has ended. Cancel safe.
+    pub async fn next(&mut self) -> Option<Batch> {
+        let batch = self.batches.recv().await?;
+        self.account.waiting.fetch_sub(batch.bytes, Relaxed);
+        Some(batch)
+    }
+
+    /// Packets so far for which there was no room.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.account.missed.load(Relaxed)
+    }
+}
+
+impl Taps {
+    /// A new reader, for which so many bytes may wait, of so many bytes of each packet at most.
+    #[must_use]
+    pub fn reader(&self, most_bytes: usize, snaplen: usize) -> Reader {
+        let (sender, batches) = channel(BATCHES);
+        let account = Arc::new(Account::default());
+        let feed = Feed {
+            sender,
+            account: Arc::clone(&account),
+            most_bytes,
+            snaplen,
+            buffer: BytesMut::new(),
+            heads: Vec::new(),
+        };
+        lock(&self.new).push(feed);
+        self.version.fetch_add(1, Relaxed);
+        Reader { batches, account }
+    }
+
+    /// What is known of an interface.
+    #[must_use]
+    pub fn interface(&self, id: InterfaceId) -> Option<InterfaceDescription> {
+        lock(&self.interfaces).get(id.0 as usize).cloned()
+    }
+
+    /// Makes the next interface known; they come in the order of their numbers.
+    pub(super) fn add_interface(&self, description: InterfaceDescription) {
+        lock(&self.interfaces).push(description);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Things are put in and taken out whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A reader as the drain thread has it.
+#[derive(Debug)]
+struct Feed {
+    sender: Sender<Batch>,
+    account: Arc<Account>,
+    most_bytes: usize,
+    snaplen: usize,
+    buffer: BytesMut,
+    heads: Vec<Head>,
+}
+
+#[derive(Debug)]
+struct Head {
+    timestamp: u64,
+    interface: InterfaceId,
+    way: Way,
+    original_length: u32,
+    length: usize,
+}
+
+impl Feed {
+    fn push(&mut self, packet: &Packet<'_>) {
+        let bytes = &packet.bytes[..packet.bytes.len().min(self.snaplen)];
+        let waiting = self.account.waiting.load(Relaxed) + self.buffer.len();
+        if waiting + bytes.len() > self.most_bytes {
+            self.account.missed.fetch_add(1, Relaxed);
+            return;
+        }
+        self.buffer.extend_from_slice(bytes);
+        self.heads.push(Head {
+            timestamp: packet.timestamp,
+            interface: packet.interface,
+            way: packet.way,
+            original_length: packet.original_length,
+            length: bytes.len(),
+        });
+        if self.buffer.len() >= BATCH_BYTES {
+            self.flush();
+        }
+    }
+
+    /// Passes on what has gathered; `false` when nobody reads any more.
+    fn flush(&mut self) -> bool {
+        if self.heads.is_empty() {
+            return !self.sender.is_closed();
+        }
+        let mut data = self.buffer.split().freeze();
+        let bytes = data.len();
+        let packets: Vec<TappedPacket> = self
+            .heads
+            .drain(..)
+            .map(|head| TappedPacket {
+                timestamp: head.timestamp,
+                interface: head.interface,
+                way: head.way,
+                original_length: head.original_length,
+                bytes: data.split_to(head.length),
+            })
+            .collect();
+        let count = packets.len() as u64;
+        self.account.waiting.fetch_add(bytes, Relaxed);
+        match self.sender.try_send(Batch { packets, bytes }) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                self.account.waiting.fetch_sub(bytes, Relaxed);
+                self.account.missed.fetch_add(count, Relaxed);
+                true
+            }
+            Err(TrySendError::Closed(_)) => false,
+        }
+    }
+}
+
+/// The readers of one drain thread.
+#[derive(Debug, Default)]
+pub(super) struct Feeds {
+    version: usize,
+    feeds: Vec<Feed>,
+}
+
+impl Feeds {
+    /// Takes in those that are new; to be called once in each round.
+    pub(super) fn update(&mut self, taps: &Taps) {
+        let version = taps.version.load(Relaxed);
+        if version != self.version {
+            self.version = version;
+            self.feeds.append(&mut lock(&taps.new));
+        }
+    }
+
+    /// Copies a packet for each.
+    #[inline]
+    pub(super) fn push(&mut self, packet: &Packet<'_>) {
+        for feed in &mut self.feeds {
+            feed.push(packet);
+        }
+    }
+
+    /// Passes on what has gathered, and forgets those that are gone.
+    pub(super) fn flush(&mut self) {
+        if !self.feeds.is_empty() {
+            self.feeds.retain_mut(Feed::flush);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Feeds, Taps};
+    use crate::pipeline::packet::{InterfaceId, Packet, Way};
+
+    fn packet(bytes: &[u8]) -> Packet<'_> {
+        Packet {
+            timestamp: 1,
+            interface: InterfaceId(0),
+            way: Way::In,
+            packet_type: 0,
+            original_length: 2000,
+            bytes,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_slow_reader_misses_is_counted_and_a_quick_one_misses_nothing() {
+        let taps = Taps::default();
+        let mut feeds = Feeds::default();
+        let mut slow = taps.reader(1000, 100);
+        let mut quick = taps.reader(1 << 20, usize::MAX);
+        let mut read = 0;
+        for _ in 0..50 {
+            feeds.update(&taps);
+            feeds.push(&packet(&[7; 300]));
+            feeds.flush();
+            if let Some(batch) = quick.next().await {
+                read += batch.packets.len();
+                assert_eq!(batch.packets[0].bytes.len(), 300);
+            }
+        }
+        assert_eq!((read, quick.missed()), (50, 0));
+        drop(feeds);
+        let mut got = 0;
+        while let Some(batch) = slow.next().await {
+            assert!(batch.packets.iter().all(|packet| packet.bytes.len() == 100));
+            got += batch.packets.len() as u64;
+        }
+        assert_eq!(got, 10, "as many as there was room for");
+        assert_eq!(got + slow.missed(), 50);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_is_gone_is_forgotten() {
+        let taps = Taps::default();
+        let mut feeds = Feeds::default();
+        drop(taps.reader(1000, 100));
+        feeds.update(&taps);
+        feeds.push(&packet(&[1]));
+        feeds.flush();
+        assert!(feeds.feeds.is_empty());
+    }
+}
