@@ -115,20 +115,33 @@ impl Attachment {
         way: Way,
         program: BorrowedFd<'_>,
     ) -> Result<Self, AttachError> {
-        match method {
-            Method::Tcx => tcx_link_create(program, ifindex, hook(way))
-                .map(|link| Self(Kind::Tcx(link)))
-                .map_err(|source| AttachError::Tcx {
-                    ifindex,
-                    hook: hook_name(way),
-                    source,
-                }),
-            Method::Clsact => {
-                let name = owner.filter_name(capture);
-                clsact::Filter::add(netlink, name, ifindex, way, program)
-                    .await
-                    .map(|filter| Self(Kind::Clsact(filter)))
+        if method == Method::Tcx {
+            match tcx_link_create(program, ifindex, hook(way)) {
+                Ok(link) => return Ok(Self(Kind::Tcx(link))),
+                // The hook has its 63 programs, which is all it takes (bpf_mprog_max in
+                // include/linux/bpf_mprog.h); clsact runs behind them and has no such limit.
+                Err(error) if error.raw_os_error() == Some(libc::ERANGE) => {}
+                Err(source) => {
+                    return Err(AttachError::Tcx {
+                        ifindex,
+                        hook: hook_name(way),
+                        source,
+                    });
+                }
             }
+        }
+        let name = owner.filter_name(capture);
+        clsact::Filter::add(netlink, name, ifindex, way, program)
+            .await
+            .map(|filter| Self(Kind::Clsact(filter)))
+    }
+
+    /// How it is attached, which may be by clsact where the TCX hook was full.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        match self.0 {
+            Kind::Tcx(_) => Method::Tcx,
+            Kind::Clsact(_) => Method::Clsact,
         }
     }
 

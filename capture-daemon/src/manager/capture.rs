@@ -224,6 +224,12 @@ impl Capture {
             .all(|(key, value)| own.get(key) == Some(value))
     }
 
+    /// Blocks that wait to be compressed or written; `None` if it does not run.
+    #[must_use]
+    pub fn queued(&self) -> Option<usize> {
+        self.live().map(|live| live.monitor.progress().queued())
+    }
+
     /// What it shows while it runs.
     pub(super) fn live(&self) -> Option<Live> {
         self.inner().live.clone()

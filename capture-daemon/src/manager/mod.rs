@@ -310,6 +310,32 @@ impl Manager {
         &self.inner.budget
     }
 
+    /// Whether another capture could be started, as far as its size is not known.
+    pub fn has_room(&self) -> Result<(), ManagerError> {
+        if *self.inner.closing.borrow() {
+            return Err(ManagerError::ShuttingDown);
+        }
+        let limit = self.inner.settings.limits.captures;
+        if self.inner.captures().len() >= limit as usize {
+            return Err(Exhausted::Known { limit }.into());
+        }
+        self.inner.budget.take(0)?;
+        Ok(())
+    }
+
+    /// How often the drain thread of each running capture has made its round.
+    #[must_use]
+    pub fn ticks(&self) -> Vec<(String, u64)> {
+        let ticks = |capture: Arc<Capture>| {
+            let live = capture
+                .live()
+                .filter(|_| capture.state() == State::Running)?;
+            let ticks = live.shared.ticks.load(std::sync::atomic::Ordering::Relaxed);
+            Some((capture.name().to_string(), ticks))
+        };
+        self.list().into_iter().filter_map(ticks).collect()
+    }
+
     /// Where captures have their directories.
     #[must_use]
     pub fn data_dir(&self) -> &Path {

@@ -9,6 +9,7 @@ use tokio::{
 
 mod captures;
 pub mod config;
+mod metrics;
 
 use self::config::Config;
 use crate::{
@@ -74,6 +75,15 @@ pub async fn run(config: Config, log: LogLevel) -> Result<(), ServeError> {
     });
     let disk = manager.clone();
     tokio::spawn(async move { disk.watch_disk().await });
+    if let Some(address) = config.metrics {
+        let manager = manager.clone();
+        tokio::spawn(async move {
+            // Captures matter more: the daemon goes on without its metrics.
+            if let Err(error) = metrics::serve(address, manager).await {
+                tracing::error!("metrics.listen {address}: {error}");
+            }
+        });
+    }
     tracing::info!("captured {} serves", env!("CARGO_PKG_VERSION"));
 
     let failed = tokio::select! {

@@ -222,12 +222,13 @@ impl Followed {
 
     /// Warns of programs that have come before ours since the last look, and of ours that are gone.
     pub(super) fn check_position(&mut self) {
-        let method = self.method;
         for member in self.members.values_mut() {
             let positions: Vec<(Way, Position)> = member
                 .attachments
                 .iter()
-                .map(|(way, _)| (*way, Position::ask(method, &member.name, *way)))
+                .map(|(way, attachment)| {
+                    (*way, Position::ask(attachment.method(), &member.name, *way))
+                })
                 .filter(|(_, position)| *position != Position::First)
                 .collect();
             if positions == member.positions {
@@ -258,12 +259,14 @@ impl Followed {
 
     /// Takes every program away and reads the last counters.
     pub(super) async fn detach_all(&mut self, netlink: &Handle, book: &Book) {
+        let mut attachments = self.members.values().flat_map(|member| &member.attachments);
+        let by_clsact = attachments.any(|(_, one)| one.method() == Method::Clsact);
         let mut detached = Vec::new();
         for member in std::mem::take(&mut self.members).into_values() {
             detach(member.attachments, netlink).await;
             detached.push((member.id, member.name));
         }
-        if self.method == Method::Clsact {
+        if by_clsact {
             // A filter that is gone can still be at work on a packet until an RCU grace period is
             // over, which is what this waits for (membarrier(2), kernel 4.3).
             let waited = tokio::task::spawn_blocking(wait_for_grace_period).await;
