@@ -16,48 +16,85 @@ pub(crate) const EXAMPLES: &str = "Examples:
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Passed on to `captured record -w ./captures`
+    /// Passed on to the capture; the options are those of `captured record`
     #[arg(last = true)]
     recorder: Vec<OsString>,
 }
 
-/// Becomes the recorder, so that Ctrl-C and the exit status are its own.
+/// Options of `captured record` that are not a matter of the capture but of where and how it runs. With
+/// one of them there is no daemon: `captured record` does it all.
+const OF_THE_RECORDER: [&str; 10] = [
+    "--write",
+    "--min-free",
+    "--digest",
+    "--attach",
+    "--summary",
+    "--log-programs",
+    "--log",
+    "--help",
+    "-w",
+    "-h",
+];
+
+/// What `captured record` does unless told otherwise, and a daemon otherwise: option, its short form and
+/// its value.
+const RECORDERS_DEFAULTS: [(&str, &str, &str); 2] =
+    [("--compress", "", "none"), ("--ring-size", "-B", "64MiB")];
+
+/// Becomes the client of a daemon that it starts, so that Ctrl-C and the exit status are its own.
 pub(crate) fn record(arguments: &Arguments) -> Result<()> {
     build::release()?;
     let recorder = workspace::recorder();
-    let mut command = Command::new(&recorder);
-    command.arg("record");
-    if !names_directory(&arguments.recorder) {
-        command.args(["-w", "./captures"]);
-    }
+    let mut command = if arguments.recorder.iter().any(is_of_the_recorder) {
+        let mut command = Command::new(&recorder);
+        command.arg("record");
+        command
+    } else {
+        let mut command = Command::new(workspace::client());
+        command.args(["run", "--data-dir", "./captures", "--daemon"]);
+        command.arg(&recorder);
+        for (option, short, value) in RECORDERS_DEFAULTS {
+            if !names(&arguments.recorder, option, short) {
+                command.args([option, value]);
+            }
+        }
+        command
+    };
     command.args(&arguments.recorder);
     let line = command::shown(&command);
     if !may_capture(&recorder) && !asks_for_help(&arguments.recorder) {
         let program = recorder.display();
         bail!(
             "recording needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; run one of\n  \
-             sudo {program} {}\n  \
+             sudo {}\n  \
              sudo setcap cap_bpf,cap_net_admin,cap_perfmon+ep {program}   and this command again",
-            line.trim_start_matches("captured ")
+            line.replacen(
+                &command::shown(&Command::new(command.get_program())),
+                &command.get_program().to_string_lossy(),
+                1
+            )
         );
     }
     eprintln!("+ {line}");
-    Err(command.exec()).with_context(|| format!("starting {}", recorder.display()))
+    let program = command.get_program().to_owned();
+    Err(command.exec()).with_context(|| format!("starting {}", Path::new(&program).display()))
 }
 
-/// A user's own directory takes the place of ours: the option stands once.
-fn names_directory(arguments: &[OsString]) -> bool {
-    arguments.iter().any(|argument| {
-        let argument = argument.to_string_lossy();
-        argument == "--write" || argument.starts_with("--write=") || is_short(&argument, 'w')
-    })
+fn is_of_the_recorder(argument: &OsString) -> bool {
+    let argument = argument.to_string_lossy();
+    OF_THE_RECORDER.iter().any(|option| is(&argument, option))
 }
 
-/// `-w` or `-wDIR`.
-fn is_short(argument: &str, option: char) -> bool {
+fn names(arguments: &[OsString], option: &str, short: &str) -> bool {
+    let mut arguments = arguments.iter().map(|argument| argument.to_string_lossy());
+    arguments.any(|argument| is(&argument, option) || !short.is_empty() && is(&argument, short))
+}
+
+/// `--option`, `--option=VALUE`, `-o` or `-oVALUE`.
+fn is(argument: &str, option: &str) -> bool {
     argument
-        .strip_prefix('-')
-        .is_some_and(|rest| rest.starts_with(option))
+        .strip_prefix(option)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('=') || option.len() == 2)
 }
 
 fn asks_for_help(arguments: &[OsString]) -> bool {
@@ -83,17 +120,32 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_of_the_users_own_is_not_given_twice() {
+    fn what_only_the_recorder_can_do_is_done_by_it() {
+        let of_the_recorder = |line| arguments(line).iter().any(is_of_the_recorder);
         for line in [
             "-w /data",
             "-w/data",
             "-i lo --write /data",
             "--write=/data",
+            "--summary json",
+            "--help",
         ] {
-            assert!(names_directory(&arguments(line)), "{line}");
+            assert!(of_the_recorder(line), "{line}");
         }
         for line in ["", "-i wlan0", "--name w", "--compress-when rotated"] {
-            assert!(!names_directory(&arguments(line)), "{line}");
+            assert!(!of_the_recorder(line), "{line}");
         }
+    }
+
+    #[test]
+    fn an_option_of_the_users_takes_the_place_of_a_default() {
+        for line in ["--ring-size 1MiB", "--ring-size=1MiB", "-B1MiB", "-B 1MiB"] {
+            assert!(names(&arguments(line), "--ring-size", "-B"), "{line}");
+        }
+        assert!(!names(
+            &arguments("--compress-when rotated"),
+            "--compress",
+            ""
+        ));
     }
 }

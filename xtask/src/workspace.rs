@@ -21,6 +21,11 @@ pub(crate) fn recorder() -> PathBuf {
     target().join("release").join("captured")
 }
 
+/// The release build of its client.
+pub(crate) fn client() -> PathBuf {
+    target().join("release").join("capturectl")
+}
+
 /// Whether this is a run whose verdict counts: there, what cannot be checked is a failure.
 pub(crate) fn is_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| value == "true")
