@@ -1,0 +1,162 @@
+//! The real `capturectl`, run as a user runs it.
+
+use std::{
+    env,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    netns::Namespace,
+    process::{Ended, Process},
+    recorder,
+};
+
+/// `capturectl` in a network namespace, with the same options before each command, and without a
+/// configuration of the user's.
+#[derive(Debug)]
+pub struct Capturectl<'a> {
+    namespace: &'a Namespace,
+    options: Vec<String>,
+    home: TempDir,
+}
+
+impl<'a> Capturectl<'a> {
+    /// One that talks to the daemon at a socket.
+    pub fn at(namespace: &'a Namespace, socket: &Path) -> Result<Self> {
+        let socket = socket.to_str().context("a path that is not UTF-8")?;
+        Self::with(namespace, &["--socket", socket])
+    }
+
+    /// One with these options before each command.
+    pub fn with(namespace: &'a Namespace, options: &[&str]) -> Result<Self> {
+        Ok(Self {
+            namespace,
+            options: options.iter().map(|&option| option.to_owned()).collect(),
+            home: TempDir::new()?,
+        })
+    }
+
+    /// Where its configuration would be, and Wireshark's.
+    #[must_use]
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// A command that has not begun.
+    pub fn command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(program()?);
+        command.args(&self.options).args(arguments);
+        self.settle(&mut command);
+        Ok(command)
+    }
+
+    /// Gives a command the environment that this client has.
+    pub fn settle(&self, command: &mut Command) {
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("CAPTURECTL_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .env("XDG_CONFIG_HOME", self.home())
+            .env("HOME", self.home());
+    }
+
+    /// Starts a command.
+    pub fn start(&self, arguments: &[&str]) -> Result<Process> {
+        Process::start(self.namespace, self.command(arguments)?)
+    }
+
+    /// Runs a command to its end, however it ends.
+    pub fn run(&self, arguments: &[&str]) -> Result<Ended> {
+        self.start(arguments)?.wait()
+    }
+
+    /// Runs a command that has to end well; returns what it printed.
+    pub fn output(&self, arguments: &[&str]) -> Result<String> {
+        let ended = self.run(arguments)?;
+        ensure!(
+            ended.status.success(),
+            "capturectl {} ended with {}: {}",
+            arguments.join(" "),
+            ended.status,
+            ended.stderr
+        );
+        Ok(ended.stdout)
+    }
+
+    /// Runs a command that has to end well; returns what it printed for programs.
+    pub fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let mut all = vec!["-o", "json"];
+        all.extend(arguments);
+        let text = self.output(&all)?;
+        serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
+    }
+
+    /// Runs a command that may take its time, and has to end well; returns the most memory that it had
+    /// at once, in bytes.
+    pub fn peak_memory(&self, arguments: &[&str]) -> Result<u64> {
+        let mut command = self.command(arguments)?;
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let mut child = self.namespace.run(|| command.spawn())?;
+        let status_file = format!("/proc/{}/status", child.id());
+        let mut peak = 0;
+        let status = loop {
+            let status = std::fs::read_to_string(&status_file).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+            if let Some(kibibytes) = kibibytes {
+                peak = peak.max(kibibytes.trim().parse::<u64>()? * 1024);
+            }
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        };
+        ensure!(status.success(), "capturectl ended with {status}");
+        Ok(peak)
+    }
+}
+
+/// The program: beside the `captured` that is tested, or built.
+pub fn program() -> Result<&'static Path> {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(program) = PROGRAM.get() {
+        return Ok(program);
+    }
+    let found = find_program()?;
+    Ok(PROGRAM.get_or_init(|| found))
+}
+
+fn find_program() -> Result<PathBuf> {
+    let beside = recorder::program()?.with_file_name("capturectl");
+    if env::var_os("CAPTURED").is_some() && beside.is_file() {
+        return Ok(beside);
+    }
+    // target/PROFILE/deps/TEST
+    let own = env::current_exe()?;
+    let profile = own
+        .ancestors()
+        .skip(1)
+        .find(|directory| !directory.ends_with("deps"))
+        .context("a test without a target directory")?;
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsStr::new("cargo").to_owned());
+    let mut build = Command::new(cargo);
+    build
+        .args(["build", "--quiet", "--package", "capture-cli"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    ensure!(build.status()?.success(), "building capturectl failed");
+    let program = profile.join("capturectl");
+    ensure!(program.is_file(), "no {} after a build", program.display());
+    Ok(program)
+}

@@ -1,0 +1,5 @@
+//! The promises of `capturectl`, from outside: the real client with the real daemon.
+
+mod breaking;
+mod commands;
+mod pull;
