@@ -66,14 +66,14 @@ impl State {
         });
         let state = Arc::clone(self);
         thread::spawn(move || {
-            let _ = state.from_daemon(&daemon, &client);
+            let _ = state.answer(&daemon, &client);
             let _ = client.shutdown(Shutdown::Both);
             let _ = daemon.shutdown(Shutdown::Both);
         });
         Ok(())
     }
 
-    fn from_daemon(&self, mut daemon: &UnixStream, mut client: &UnixStream) -> Result<()> {
+    fn answer(&self, mut daemon: &UnixStream, mut client: &UnixStream) -> Result<()> {
         let mut buffer = [0; 16 << 10];
         loop {
             let read = daemon.read(&mut buffer)?;
