@@ -48,10 +48,6 @@ pub(super) struct Settings {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
 
-    /// TCP address for clients with certificates.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<String>,
-
     /// TCP address for anyone, without encryption: who reaches it can read this node's traffic.
     #[arg(long, value_name = "ADDRESS:PORT")]
     insecure_listen: Option<String>,
@@ -86,7 +82,6 @@ impl Settings {
             ("socket", "--socket", &self.socket),
             ("state_dir", "--state-dir", &self.state_dir),
             ("data_dir", "--data-dir", &self.data_dir),
-            ("tcp.listen", "--listen", &self.listen),
             (
                 "insecure_listen",
                 "--insecure-listen",

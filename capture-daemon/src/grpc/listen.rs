@@ -1,4 +1,4 @@
-//! Where clients come in: a unix socket, TCP with mutual TLS, or, when somebody insists, plain TCP.
+//! Where clients come in: a unix socket or, when somebody insists, plain TCP.
 
 use std::{
     fs, io,

@@ -156,7 +156,7 @@ async fn listeners(config: &Config) -> Result<Vec<Listener>, ListenError> {
         listeners.push(Listener::insecure(address, config.connections).await?);
         tracing::warn!(
             "INSECURE: anyone who reaches {address} can record this node's traffic and read what was \
-             recorded; use tcp.listen with certificates instead"
+             recorded; the unix socket is the safe way"
         );
     }
     Ok(listeners)

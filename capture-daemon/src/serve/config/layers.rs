@@ -110,7 +110,7 @@ impl Layers {
         Ok(captures)
     }
 
-    /// Variables: `CAPTURED_TCP_LISTEN` for `tcp.listen`. Lists are separated by commas.
+    /// Variables: `CAPTURED_METRICS_LISTEN` for `metrics.listen`. Lists are separated by commas.
     pub fn environment(
         &mut self,
         variables: impl Iterator<Item = (String, String)>,

@@ -33,8 +33,6 @@ pub struct Config {
     pub log: String,
     /// How it looks.
     pub log_format: log::Format,
-    /// TCP with mutual TLS.
-    pub tcp: Option<Tcp>,
     /// TCP for anyone.
     pub insecure_listen: Option<SocketAddr>,
     /// Metrics over HTTP.
@@ -49,23 +47,6 @@ pub struct Config {
     pub defaults: Defaults,
     /// Captures that start with the daemon.
     pub captures: Vec<Order>,
-}
-
-/// TCP with mutual TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tcp {
-    /// Where to listen.
-    pub listen: SocketAddr,
-    /// The daemon's certificates, PEM.
-    pub certificate: PathBuf,
-    /// Its key, PEM.
-    pub key: PathBuf,
-    /// The authorities that clients' certificates are from, PEM.
-    pub client_ca: PathBuf,
-    /// Clients that may do everything, by `CN=...`, `DNS:...`, `URI:...` or `email:...`.
-    pub operators: Vec<String>,
-    /// Clients that may read states.
-    pub viewers: Vec<String>,
 }
 
 /// Everything that is wrong with a configuration.
@@ -163,35 +144,6 @@ impl Reader<'_> {
         }
         fits
     }
-
-    fn tcp(&mut self) -> Option<Tcp> {
-        let listen = self.maybe("tcp.listen", address)?;
-        let operators = self.layers.list("tcp.operators");
-        let viewers = self.layers.list("tcp.viewers");
-        if operators.is_empty() && viewers.is_empty() {
-            self.wrong(
-                "tcp.listen",
-                "nobody may connect: name clients in tcp.operators or tcp.viewers",
-            );
-        }
-        let forms = ["CN=", "DNS:", "URI:", "email:"];
-        for client in operators.iter().chain(&viewers) {
-            if !forms.iter().any(|form| client.starts_with(form)) {
-                self.wrong.push(format!(
-                    "tcp.operators, tcp.viewers: {client:?}: write CN=NAME, DNS:NAME, URI:NAME or \
-                     email:NAME"
-                ));
-            }
-        }
-        Some(Tcp {
-            listen,
-            certificate: self.path("tcp.certificate"),
-            key: self.path("tcp.key"),
-            client_ca: self.path("tcp.client_ca"),
-            operators,
-            viewers,
-        })
-    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -248,10 +200,9 @@ impl Config {
             from.layers.text("log").to_owned(),
             from.take("log_format", log_format),
         );
-        let tcp = from.tcp();
         let insecure_listen = from.maybe("insecure_listen", address);
-        if socket.is_none() && tcp.is_none() && insecure_listen.is_none() {
-            from.wrong("socket", "nobody could connect: set socket or tcp.listen");
+        if socket.is_none() && insecure_listen.is_none() {
+            from.wrong("socket", "nobody could connect: set socket");
         }
         let metrics = from.maybe("metrics.listen", address);
         let shutdown_timeout = from.take("shutdown_timeout", values::duration);
@@ -289,7 +240,6 @@ impl Config {
             node_name: node_name(from.layers.text("node_name")),
             log,
             log_format: log_format?,
-            tcp,
             insecure_listen,
             metrics,
             shutdown_timeout: shutdown_timeout?,
@@ -332,21 +282,20 @@ mod tests {
     fn what_is_built_in_is_sound() {
         let config = config("").expect("sound");
         assert_eq!(config.limits.active_captures, 128);
-        assert!(config.tcp.is_none() && config.insecure_listen.is_none());
+        assert!(config.insecure_listen.is_none());
     }
 
     #[test]
     fn everything_that_is_wrong_is_told_at_once_with_where_it_stands() {
         let error = config(
             "state_dir = \"relative\"\nshutdown_timeout = \"x\"\n[metrics]\nlisten = \"here\"\n\
-             [tcp]\nlisten = \"[::]:1\"\n[[capture]]\nname = \"bad name\"\n[[capture]]\nnmae = \"a\"",
+             [[capture]]\nname = \"bad name\"\n[[capture]]\nnmae = \"a\"",
         )
         .expect_err("wrong");
         for part in [
             "state_dir",
             "shutdown_timeout",
             "metrics.listen",
-            "tcp.listen",
             "capture 1",
             "nmae",
         ] {
