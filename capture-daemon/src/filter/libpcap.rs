@@ -56,17 +56,18 @@ pub(super) fn compile(
                 LEFT_BEHIND.fetch_sub(1, Ordering::Relaxed);
             }
         });
-    if let Err(error) = spawned {
-        return Err(invalid(error.to_string()));
-    }
-    receiver.recv_timeout(MAX_COMPILE_TIME).unwrap_or_else(|_| {
+    let thread = spawned.map_err(|error| invalid(error.to_string()))?;
+    let Ok(result) = receiver.recv_timeout(MAX_COMPILE_TIME) else {
         // Whichever of the two comes second settles the count.
         LEFT_BEHIND.fetch_add(1, Ordering::Relaxed);
         if late.swap(true, Ordering::AcqRel) {
             LEFT_BEHIND.fetch_sub(1, Ordering::Relaxed);
         }
-        Err(FilterError::TooSlow)
-    })
+        return Err(FilterError::TooSlow);
+    };
+    // It has nothing left to do; its stack is given back before the next one's is taken.
+    let _ = thread.join();
+    result
 }
 
 const fn invalid(message: String) -> FilterError {
