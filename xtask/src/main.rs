@@ -8,6 +8,7 @@ mod documents;
 mod fuzz;
 mod lint;
 mod packages;
+mod python;
 mod requirements;
 mod run;
 mod setup;

@@ -5,6 +5,9 @@
 
 use std::path::PathBuf;
 
+use crate::command::{command, output};
+use crate::python;
+
 /// What a machine is set up for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -30,6 +33,8 @@ enum Proof {
     Header(&'static str),
     Library(&'static str),
     File(&'static str),
+    /// Asked of Python only as long as the environment that it is for is not there.
+    PythonModule(&'static str),
 }
 
 /// The file name of the LLVM that bpf-linker is linked with; rustc 1.95 uses LLVM 22.1.
@@ -55,6 +60,7 @@ const REQUIREMENTS: &[Requirement] = &[
     needs("tcpdump", Proof::Program("tcpdump"), "the recorder to compare with", &[Test, Bench]),
     needs("tshark", Proof::Program("tshark"), "reads capture files", &[Test]),
     needs("wireshark-common", Proof::Program("capinfos"), "checks capture files; brings dumpcap", &[Test, Bench]),
+    needs("python3-venv", Proof::PythonModule("ensurepip"), "a gRPC client to test with", &[Test]),
     needs("iperf3", Proof::Program("iperf3"), "TCP streams with GSO", &[Bench]),
 ];
 
@@ -95,6 +101,10 @@ impl Requirement {
             }
             Proof::Library(name) => library(name).is_some(),
             Proof::File(path) => std::path::Path::new(path).is_file(),
+            Proof::PythonModule(name) => {
+                python::interpreter().exists()
+                    || output(command("python3").args(["-c", &format!("import {name}")])).is_ok()
+            }
         }
     }
 }

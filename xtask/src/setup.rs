@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::requirements::Purpose;
 use crate::tools::{BPF_LINKER, CARGO_DENY, CARGO_FUZZ};
-use crate::{packages, toolchain};
+use crate::{packages, python, toolchain};
 
 /// Installs what is missing and says so; costs milliseconds and no network when nothing is.
 ///
@@ -14,6 +14,9 @@ pub(crate) fn prepare(purposes: &[Purpose]) -> Result<()> {
     packages::install_missing(purposes)?;
     toolchain::complete()?;
     BPF_LINKER.install()?;
+    if purposes.contains(&Purpose::Test) {
+        python::install()?;
+    }
     if purposes.contains(&Purpose::Lint) {
         CARGO_DENY.install()?;
     }

@@ -1,0 +1,40 @@
+//! A Python with grpcio, for the test that any gRPC client works.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use crate::command::{command, run};
+use crate::workspace;
+
+/// What the test imports; versions as the packages' own resolver finds them together.
+const PACKAGES: [&str; 2] = ["grpcio==1.71.0", "grpcio-reflection==1.71.0"];
+
+/// The environment's interpreter, where the test looks for it.
+pub(crate) fn interpreter() -> PathBuf {
+    workspace::root().join("target/python/bin/python")
+}
+
+/// Makes the environment unless it is there and complete.
+pub(crate) fn install() -> Result<()> {
+    let ready = workspace::root().join("target/python/ready");
+    if ready.is_file() {
+        return Ok(());
+    }
+    eprintln!(
+        "Making a Python environment with grpcio in target/python: a gRPC client to test with."
+    );
+    run(command("python3").args(["-m", "venv", "target/python"]))?;
+    run(command(interpreter())
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ])
+        .args(PACKAGES))?;
+    // Written last: an environment that was left half made is made again.
+    std::fs::write(&ready, PACKAGES.join("\n"))
+        .with_context(|| format!("writing {}", ready.display()))
+}
