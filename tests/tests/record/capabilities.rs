@@ -58,7 +58,7 @@ impl Home {
             .arg(format!("--ambient-caps={set}"))
             .arg(&self.program)
             .args(recorder::standard_arguments(captures)?)
-            .args(["-i", "eth0"]);
+            .args(["-i", "eth0", "--min-free", "0"]);
         Ok(command)
     }
 }
