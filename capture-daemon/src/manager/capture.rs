@@ -116,8 +116,8 @@ impl Live {
 /// A capture.
 pub struct Capture {
     inner: Mutex<Inner>,
-    /// Says that it has changed in any way but its numbers.
-    changed: watch::Sender<State>,
+    /// Whether it has ended, and its last record is on disk.
+    settled: watch::Sender<bool>,
     /// Tells a running capture to end.
     stop: watch::Sender<Option<Reason>>,
 }
@@ -129,10 +129,10 @@ struct Inner {
 
 impl Capture {
     pub(super) fn new(record: Record) -> Arc<Self> {
-        let changed = watch::Sender::new(record.state);
+        let settled = watch::Sender::new(!record.state.is_active());
         Arc::new(Self {
             inner: Mutex::new(Inner { record, live: None }),
-            changed,
+            settled,
             stop: watch::Sender::new(None),
         })
     }
@@ -260,8 +260,6 @@ impl Capture {
             .warnings
             .drain(..record.warnings.len().saturating_sub(MOST_WARNINGS));
         inner.record = record;
-        drop(inner);
-        self.changed.send_replace(to);
         true
     }
 
@@ -308,11 +306,17 @@ impl Capture {
         }
     }
 
-    /// Waits until it is no longer active.
+    /// Says that it has ended and that its last record is on disk.
+    pub(super) fn settle(&self) {
+        self.settled.send_replace(true);
+    }
+
+    /// Waits until it has ended and its last record is on disk. A daemon that went away before that
+    /// would leave a capture whose last numbers the next one does not know.
     pub async fn ended(&self) {
-        let mut changed = self.changed.subscribe();
+        let mut settled = self.settled.subscribe();
         // The sender lives as long as this does.
-        let _ = changed.wait_for(|state| !state.is_active()).await;
+        let _ = settled.wait_for(|settled| *settled).await;
     }
 }
 

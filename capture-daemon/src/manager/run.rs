@@ -48,6 +48,7 @@ pub(super) fn spawn(
             inner.save(&capture).await;
             inner.announce();
         }
+        capture.settle();
     });
     starts
 }
