@@ -1,4 +1,4 @@
-use core::mem::size_of;
+use core::mem::{offset_of, size_of};
 
 /// The kernel's part of the ledger, per interface and CPU: each packet that passes is counted in
 /// exactly one of the first four.
@@ -22,7 +22,38 @@ pub struct Counters {
 
 const _: () = assert!(size_of::<Counters>() == 40);
 
-/// Most interfaces with counters of their own that one capture can have at a time.
+/// Counters that are found by a place in an array, which is far cheaper than by a key in a hash table.
+#[repr(C)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// The interface that has the slot, 0 if none: two of them can share a place.
+    pub ifindex: u32,
+    /// Always 0.
+    pub padding: u32,
+    /// The interface's counters.
+    pub counters: Counters,
+}
+
+const _: () = {
+    assert!(size_of::<Slot>() == 48);
+    assert!(offset_of!(Slot, ifindex) == 0);
+    assert!(offset_of!(Slot, counters) == 8);
+};
+
+/// How many slots there are, a power of two: 192 KiB for each CPU.
+pub const SLOTS_LENGTH: u32 = 4096;
+
+const _: () = assert!(SLOTS_LENGTH.is_power_of_two());
+
+/// The only slot that an interface can have. Interfaces made one after the other do not get in each
+/// other's way; the counters of one whose slot is taken are in the hash table.
+#[must_use]
+pub const fn slot_index(ifindex: u32) -> u32 {
+    ifindex & (SLOTS_LENGTH - 1)
+}
+
+/// Most interfaces with counters in the hash table, that is without a slot, that one capture can have
+/// at a time.
 pub const INTERFACES: u32 = 16_384;
 
 /// The key under which packets of an interface without counters are counted: no interface has it.
@@ -35,3 +66,11 @@ pub const UNKNOWN_INTERFACE: u32 = 0;
 )]
 // SAFETY: `repr(C)`, five u64 and nothing else: every bit pattern is valid and there is no padding.
 unsafe impl aya::Pod for Counters {}
+
+#[cfg(feature = "user")]
+#[expect(
+    unsafe_code,
+    reason = "aya reads map values only of types that are marked so"
+)]
+// SAFETY: `repr(C)`, two u32 and five u64: every bit pattern is valid and there is no hidden padding.
+unsafe impl aya::Pod for Slot {}

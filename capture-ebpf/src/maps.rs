@@ -2,15 +2,23 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{PerCpuHashMap, ProgramArray, RingBuf},
+    maps::{PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
 };
-use capture_common::{Counters, INTERFACES, PROGRAMS_LENGTH, UNKNOWN_INTERFACE};
+use capture_common::{
+    Counters, INTERFACES, PROGRAMS_LENGTH, SLOTS_LENGTH, Slot, UNKNOWN_INTERFACE, slot_index,
+};
 
 /// Packets on their way to user space.
 #[map]
 pub static RING: RingBuf = RingBuf::with_byte_size(1 << 26, 0);
 
-/// The ledger's counters by ifindex. User space makes an interface's entry before it attaches.
+/// The ledger's counters by [`slot_index`]. User space gives an interface its slot, if that is free,
+/// before it attaches.
+#[map]
+static SLOTS: PerCpuArray<Slot> = PerCpuArray::with_max_entries(SLOTS_LENGTH, 0);
+
+/// The counters of interfaces without a slot, by ifindex. User space makes an interface's entry before
+/// it attaches.
 #[map]
 static COUNTERS: PerCpuHashMap<u32, Counters> = PerCpuHashMap::with_max_entries(INTERFACES, 0);
 
@@ -21,7 +29,15 @@ static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(PROGRAMS_LENGTH, 
 /// This CPU's counters of an interface, or those of the interfaces that have none.
 #[inline(always)]
 pub fn counters(ifindex: u32) -> Option<*mut Counters> {
-    COUNTERS
-        .get_ptr_mut(ifindex)
+    slot(ifindex)
+        .or_else(|| COUNTERS.get_ptr_mut(ifindex))
         .or_else(|| COUNTERS.get_ptr_mut(UNKNOWN_INTERFACE))
+}
+
+#[inline(always)]
+fn slot(ifindex: u32) -> Option<*mut Counters> {
+    let slot = SLOTS.get_ptr_mut(slot_index(ifindex))?;
+    // SAFETY: the verifier has seen that the lookup gave an element, which stays where it is as long as
+    // this program runs.
+    unsafe { ((*slot).ifindex == ifindex).then_some(&raw mut (*slot).counters) }
 }

@@ -2,7 +2,7 @@
 #![no_main]
 
 use capture_daemon::{
-    filter::{Counting, Epilogue, Filter, FilterSpec},
+    filter::{Epilogue, Filter, FilterSpec},
     pipeline::packet::{LinkType, Way},
 };
 use libfuzzer_sys::fuzz_target;
@@ -15,7 +15,6 @@ fuzz_target!(|expression: &str| {
     for link_type in LinkType::ALL {
         if let Ok(filter) = Filter::compile(&FilterSpec::expression(expression), link_type) {
             let program = filter.program(Epilogue {
-                counting: Counting::ByInterface,
                 index: 0,
                 way: Way::Out,
             });

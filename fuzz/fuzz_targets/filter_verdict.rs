@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use arbitrary::Arbitrary;
 use capture_daemon::{
     filter::{
-        ClassicProgram, Counting, Epilogue, Filter, FilterSpec,
+        ClassicProgram, Epilogue, Filter, FilterSpec,
         interpret::{NoMaps, Outcome, Skb, interpret},
     },
     pipeline::packet::{LinkType, Way},
@@ -184,7 +184,6 @@ fuzz_target!(|case: Case<'_>| {
         .and_then(|handle| handle.compile(&expression, true))
         .ok();
     let program = filter.program(Epilogue {
-        counting: Counting::ByInterface,
         index: 1,
         way: Way::In,
     });

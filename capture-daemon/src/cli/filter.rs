@@ -9,8 +9,7 @@ use ipnet::IpNet;
 use super::summary::Style;
 use crate::{
     filter::{
-        Counting, Epilogue, Filter, FilterSpec, InnerSpec, TargetSet, Tunnel, bench, explain,
-        try_on_file,
+        Epilogue, Filter, FilterSpec, InnerSpec, TargetSet, Tunnel, bench, explain, try_on_file,
     },
     pipeline::packet::Way,
 };
@@ -181,7 +180,6 @@ fn print_costs(costs: &[bench::Cost]) {
 
 /// For counting instructions, any will do.
 const EPILOGUE: Epilogue = Epilogue {
-    counting: Counting::ByInterface,
     index: 0,
     way: Way::In,
 };

@@ -2,7 +2,7 @@
 
 use super::{
     insn::{BpfInsn, LOAD_64, R0, Reg},
-    program::{Counting, MapRef, Origin, Part, Program},
+    program::{MapRef, Origin, Part, Program},
 };
 
 /// A place in the program, to be bound once and after every jump to it.
@@ -108,13 +108,12 @@ impl Assembler {
         self.reachable |= bound;
     }
 
-    pub(super) fn finish(self, counting: Counting) -> Program {
+    pub(super) fn finish(self) -> Program {
         debug_assert!(self.pending.is_empty(), "every label is bound");
         Program {
             insns: self.insns,
             origins: self.origins,
             maps: self.maps,
-            counting,
         }
     }
 

@@ -11,8 +11,8 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::{
-    ClassicProgram, Counting, Epilogue, Filter, FilterError, FilterSpec, TargetError, TargetMaps,
-    TargetSet, Trial, TrialError,
+    ClassicProgram, Epilogue, Filter, FilterError, FilterSpec, TargetError, TargetMaps, TargetSet,
+    Trial, TrialError,
     insn::{Alu, BpfInsn, R0},
     translate::NEXT,
 };
@@ -94,13 +94,6 @@ pub fn measure() -> Result<Vec<Cost>, BenchError> {
         let classic = classic(&filter.classic()[0].1, &miss)?;
         let trial = Trial::load(filter.program(EPILOGUE), None)?;
         costs.push(cost(name, &trial, &hit, &miss, Some(classic), empty)?);
-        let in_array = Epilogue {
-            counting: Counting::Slot(0),
-            ..EPILOGUE
-        };
-        let trial = Trial::load(filter.program(in_array), None)?;
-        let name = format!("{name}, counted in an array");
-        costs.push(cost(&name, &trial, &hit, &miss, Some(classic), empty)?);
     }
     for (name, count, prefix) in [
         ("10 addresses", 10, 32),
@@ -124,7 +117,6 @@ pub fn measure() -> Result<Vec<Cost>, BenchError> {
 }
 
 const EPILOGUE: Epilogue = Epilogue {
-    counting: Counting::ByInterface,
     index: 0,
     way: Way::In,
 };

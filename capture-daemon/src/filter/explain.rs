@@ -75,6 +75,7 @@ fn left(filter: &Filter, origin: Origin) -> String {
         Part::Short => "a load outside the linear part".to_owned(),
         Part::NoMatch => "no match: count it, let it pass".to_owned(),
         Part::Match => "match: on to the capture program".to_owned(),
+        Part::NoSlot => "no slot: the counters are in a hash table".to_owned(),
         Part::Island => "(stepping stone of a long jump)".to_owned(),
         Part::Stage(stage, op) => {
             let classic = |program: &ClassicProgram| {

@@ -15,7 +15,7 @@ use pcap_file::{
 };
 
 use super::{
-    Counting, Epilogue, Filter, FilterError, FilterSpec, TargetError, TargetMaps, TargetSet, Trial,
+    Epilogue, Filter, FilterError, FilterSpec, TargetError, TargetMaps, TargetSet, Trial,
     TrialError, compile::named,
 };
 use crate::pipeline::packet::Way;
@@ -168,7 +168,6 @@ impl Tries<'_> {
 
     fn trial(&self, link_type: u32) -> Result<Trial, FileError> {
         let program = Filter::compile_for(self.spec, dlt(link_type)?)?.program(Epilogue {
-            counting: Counting::ByInterface,
             index: 0,
             way: Way::In,
         });

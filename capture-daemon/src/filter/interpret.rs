@@ -2,6 +2,8 @@
 //! tests. It knows only what the translator generates, and it is strict: what the verifier would
 //! refuse, such as a load outside the packet, is an error here.
 
+use capture_common::slot_index;
+
 use super::{
     insn::{BpfInsn, LOAD_64, SOURCE_REGISTER, Size, class},
     program::{MapRef, Program},
@@ -80,7 +82,9 @@ impl Maps for NoMaps {
 const CONTEXT: u64 = 1 << 40;
 const PACKET: u64 = 2 << 40;
 const STACK_TOP: u64 = (3 << 40) + STACK_SIZE as u64;
-const COUNTERS: u64 = 4 << 40;
+/// A `capture_common::Slot`; the counters in it stand for those in the hash table as well.
+const SLOT: u64 = 4 << 40;
+const COUNTERS: u64 = SLOT + core::mem::offset_of!(capture_common::Slot, counters) as u64;
 const VALUE: u64 = 5 << 40;
 const MAP: u64 = 6 << 40;
 const STACK_SIZE: usize = 512;
@@ -195,7 +199,8 @@ impl<M: Maps> Machine<'_, M> {
                 linear.get(at..at + bytes).map(little).ok_or(fault)
             }
             5 if address == VALUE => Ok(self.value),
-            4 if size == Size::Double => Ok(0),
+            4 if size == Size::Double && address >= COUNTERS => Ok(0),
+            4 if size == Size::Word && address == SLOT => Ok(self.skb.ifindex.into()),
             _ => {
                 let at = self.stack_at(address, bytes).ok_or(fault)?;
                 Ok(little(&self.stack[at..at + bytes]))
@@ -235,7 +240,8 @@ impl<M: Maps> Machine<'_, M> {
     fn store(&mut self, pc: usize, insn: BpfInsn, dst: usize, value: u64) -> Result<(), Fault> {
         let address = self.registers[dst].wrapping_add_signed(insn.offset.into());
         let size = Size::of(insn.code);
-        if address >> 40 == COUNTERS >> 40 && size == Size::Double && value == 1 {
+        if address >> 40 == SLOT >> 40 && address >= COUNTERS && size == Size::Double && value == 1
+        {
             self.counted = Some(address - COUNTERS);
             return Ok(());
         }
@@ -275,6 +281,7 @@ impl<M: Maps> Machine<'_, M> {
 
     fn map_lookup(&mut self, pc: usize) -> Result<u64, Fault> {
         let maps = [
+            MapRef::Slots,
             MapRef::Counters,
             MapRef::Programs,
             MapRef::Hosts4,
@@ -297,6 +304,14 @@ impl<M: Maps> Machine<'_, M> {
         let mut key = [0; 20];
         let there = self.stack.len().min(at + key.len()) - at;
         key[..there].copy_from_slice(&self.stack[at..at + there]);
+        if map == MapRef::Slots {
+            let wanted = slot_index(self.skb.ifindex).to_le_bytes();
+            return if key.starts_with(&wanted) {
+                Ok(SLOT)
+            } else {
+                Err(Fault::Access(pc, self.registers[2]))
+            };
+        }
         Ok(match self.maps.lookup(map, &key)? {
             Some(value) => {
                 self.value = value;

@@ -14,7 +14,9 @@ const PROGRAM_NAME: &str = "captured_filter";
 /// The maps of the capture that a filter works for.
 #[derive(Debug, Clone, Copy)]
 pub struct FilterMaps<'a> {
-    /// `COUNTERS`: see [`super::Counting`].
+    /// `SLOTS`: the counters of an interface that has a slot.
+    pub slots: BorrowedFd<'a>,
+    /// `COUNTERS`: those of the others.
     pub counters: BorrowedFd<'a>,
     /// `PROGRAMS`: where a match continues.
     pub programs: BorrowedFd<'a>,
@@ -25,6 +27,7 @@ pub struct FilterMaps<'a> {
 impl<'a> FilterMaps<'a> {
     fn descriptor(&self, map: MapRef) -> Option<BorrowedFd<'a>> {
         match map {
+            MapRef::Slots => Some(self.slots),
             MapRef::Counters => Some(self.counters),
             MapRef::Programs => Some(self.programs),
             map => self.targets?.descriptor(map),

@@ -44,7 +44,7 @@ pub use file::{FileError, Tally, try_on_file};
 pub use insn::BpfInsn;
 pub use libpcap::MAX_COMPILE_TIME;
 pub use load::{FilterMaps, load};
-pub use program::{Counting, Epilogue, MapRef, Origin, Part, Program};
+pub use program::{Epilogue, MapRef, Origin, Part, Program};
 pub use targets::{MAX_TARGETS, TargetError, TargetKinds, TargetMaps, TargetSet};
 pub use translate::NEXT;
 pub use trial::{Decision, Runner, Trial, TrialError};

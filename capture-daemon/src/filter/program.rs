@@ -8,7 +8,9 @@ use crate::pipeline::packet::Way;
 /// A map that a generated program uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MapRef {
-    /// `capture_common::Counters`, per CPU; see [`Counting`].
+    /// `capture_common::Slot`, per CPU: the counters of the interface that has the slot.
+    Slots,
+    /// `capture_common::Counters`, per CPU, by interface: those of the others.
     Counters,
     /// The capture programs, by direction and link type.
     Programs,
@@ -31,6 +33,7 @@ impl MapRef {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Slots => "SLOTS",
             Self::Counters => "COUNTERS",
             Self::Programs => "PROGRAMS",
             Self::Hosts4 => "HOSTS4",
@@ -43,21 +46,9 @@ impl MapRef {
     }
 }
 
-/// How the program finds the counters of the interface it runs on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counting {
-    /// In a `BPF_MAP_TYPE_PERCPU_HASH` by interface index.
-    ByInterface,
-    /// In a `BPF_MAP_TYPE_PERCPU_ARRAY` at a fixed index: one program per interface, and a lookup
-    /// that the JIT compiler inlines (6.10 and later).
-    Slot(u32),
-}
-
 /// What a program does when the filter has decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epilogue {
-    /// Where packets are counted.
-    pub counting: Counting,
     /// The entry of the program array to continue at on a match.
     pub index: u32,
     /// The direction it is attached to: on the way out, `outbound` holds for every packet.
@@ -77,6 +68,8 @@ pub enum Part {
     NoMatch,
     /// Handing over a packet that matches.
     Match,
+    /// Counting a packet of an interface that has no slot.
+    NoSlot,
     /// A stepping stone for jumps too long for 16 bits.
     Island,
 }
@@ -98,7 +91,6 @@ pub struct Program {
     pub(super) insns: Vec<BpfInsn>,
     pub(super) origins: Vec<Origin>,
     pub(super) maps: Vec<(usize, MapRef)>,
-    pub(super) counting: Counting,
 }
 
 /// Source register of a 64-bit load whose constant is a map's file descriptor.

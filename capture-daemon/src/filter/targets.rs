@@ -206,14 +206,14 @@ impl TargetMaps {
             MapRef::Networks4 => &self.networks4,
             MapRef::Networks6 => &self.networks6,
             MapRef::Ports => &self.bitmap,
-            MapRef::Shape | MapRef::Counters | MapRef::Programs => &self.shape,
+            MapRef::Shape | MapRef::Slots | MapRef::Counters | MapRef::Programs => &self.shape,
         }
     }
 
     /// The map's descriptor; `None` for one that is not the targets'.
     pub(super) fn descriptor(&self, map: MapRef) -> Option<BorrowedFd<'_>> {
         match map {
-            MapRef::Counters | MapRef::Programs => None,
+            MapRef::Slots | MapRef::Counters | MapRef::Programs => None,
             map => Some(self.map(map).as_fd()),
         }
     }

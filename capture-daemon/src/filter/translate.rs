@@ -9,13 +9,13 @@
 //! Registers: r6 context, r7 X, r8 A. Fast: r9 where the packet begins, r3 where its linear part
 //! ends, r4 the packet plus X. Slow: r9 how far the beginning of the packet has been moved.
 
-use capture_common::UNKNOWN_INTERFACE;
+use capture_common::{SLOTS_LENGTH, Slot, UNKNOWN_INTERFACE};
 
 use super::{
     assemble::{Assembler, Label},
     insn::{Alu, BpfInsn, Cond, Helper, R0, R1, R2, R3, R6, R7, R8, R10, Reg, Size},
     ir::{Ancillary, Fragment, Op, Operand, Verdict},
-    program::{Counting, Epilogue, MapRef, Origin, Part, Program},
+    program::{Epilogue, MapRef, Origin, Part, Program},
 };
 use crate::pipeline::packet::Way;
 
@@ -63,6 +63,10 @@ const PACKET_OUTGOING: u32 = 4;
 const FILTERED: i16 = core::mem::offset_of!(capture_common::Counters, filtered) as i16;
 const UNREADABLE: i16 = core::mem::offset_of!(capture_common::Counters, unreadable) as i16;
 
+/// Byte offsets in `capture_common::Slot`.
+const SLOT_IFINDEX: i16 = core::mem::offset_of!(Slot, ifindex) as i16;
+const SLOT_COUNTERS: i16 = core::mem::offset_of!(Slot, counters) as i16;
+
 /// `TCX_NEXT`, which is also `TC_ACT_UNSPEC`: the packet goes on as if nothing had looked at it.
 pub const NEXT: u32 = -1_i32 as u32;
 
@@ -80,8 +84,12 @@ pub(super) fn translate(stages: &Stages, epilogue: Epilogue) -> Program {
     translate_with(Assembler::new(), stages, epilogue)
 }
 
-pub(super) fn translate_with(asm: Assembler, stages: &Stages, epilogue: Epilogue) -> Program {
-    let mut generator = Generator { asm, epilogue };
+pub(super) fn translate_with(mut asm: Assembler, stages: &Stages, epilogue: Epilogue) -> Program {
+    let mut generator = Generator {
+        no_slot: [FILTERED, UNREADABLE].map(|counter| (counter, asm.label())),
+        asm,
+        epilogue,
+    };
     generator.asm.emit(mov(R6, R1));
     let tagged = generator.asm.label();
     if stages.tagged.is_some() {
@@ -94,12 +102,15 @@ pub(super) fn translate_with(asm: Assembler, stages: &Stages, epilogue: Epilogue
         generator.asm.bind(tagged);
         generator.variant(stages, true);
     }
-    generator.asm.finish(epilogue.counting)
+    generator.count_without_slot();
+    generator.asm.finish()
 }
 
 struct Generator {
     asm: Assembler,
     epilogue: Epilogue,
+    /// For each counter, where a packet of an interface without a slot is counted.
+    no_slot: [(i16, Label); 2],
 }
 
 /// Where a way through the filter can leave.
@@ -143,7 +154,7 @@ impl Generator {
     fn epilogue(&mut self, exits: Exits) {
         self.asm.bind(exits.no_match);
         self.asm.origin.part = Part::NoMatch;
-        self.count(FILTERED);
+        self.count(0);
 
         self.asm.bind(exits.matched);
         self.asm.origin.part = Part::Match;
@@ -153,31 +164,39 @@ impl Generator {
             .emit(BpfInsn::alu32(Alu::Mov, R3, self.epilogue.index));
         self.asm.emit(BpfInsn::call(Helper::TailCall));
         // The tail call comes back only when the array has no program at that place.
-        self.count(UNREADABLE);
+        self.count(1);
     }
 
-    /// Counts the packet and lets it pass. An interface without counters of its own has those of
-    /// the unknown one.
-    fn count(&mut self, counter: i16) {
-        if !self.asm.reachable() {
-            return;
-        }
-        let (found, pass) = (self.asm.label(), self.asm.label());
+    /// Counts the packet in the slot of its interface and lets it pass.
+    fn count(&mut self, counter: usize) {
+        let (counter, no_slot) = self.no_slot[counter];
         let asm = &mut self.asm;
-        match self.epilogue.counting {
-            Counting::ByInterface => {
-                asm.emit(BpfInsn::load(Size::Word, R1, R6, context::IFINDEX));
-                asm.emit(BpfInsn::store(Size::Word, R10, frame::COUNTER_KEY, R1));
-            }
-            Counting::Slot(slot) => asm.emit(BpfInsn::store_constant(
-                Size::Word,
-                R10,
-                frame::COUNTER_KEY,
-                slot as i32,
-            )),
-        }
-        self.counters();
-        if self.epilogue.counting == Counting::ByInterface {
+        asm.emit(BpfInsn::load(Size::Word, R8, R6, context::IFINDEX));
+        asm.emit(BpfInsn::alu32_reg(Alu::Mov, R1, R8));
+        asm.emit(BpfInsn::alu32(Alu::And, R1, SLOTS_LENGTH - 1));
+        asm.emit(BpfInsn::store(Size::Word, R10, frame::COUNTER_KEY, R1));
+        self.counters(MapRef::Slots);
+        let asm = &mut self.asm;
+        asm.branch(BpfInsn::branch64(Cond::Eq, R0, 0), no_slot);
+        asm.emit(BpfInsn::load(Size::Word, R1, R0, SLOT_IFINDEX));
+        asm.branch(BpfInsn::branch32_reg(Cond::Ne, R1, R8), no_slot);
+        self.increment(SLOT_COUNTERS + counter);
+    }
+
+    /// Where another interface has the slot. An interface without counters of its own has those of the
+    /// unknown one. r8 is the interface.
+    fn count_without_slot(&mut self) {
+        for (counter, no_slot) in self.no_slot {
+            let asm = &mut self.asm;
+            asm.bind(no_slot);
+            asm.origin = Origin {
+                tagged: false,
+                slow: false,
+                part: Part::NoSlot,
+            };
+            let (found, pass) = (asm.label(), asm.label());
+            asm.emit(BpfInsn::store(Size::Word, R10, frame::COUNTER_KEY, R8));
+            self.counters(MapRef::Counters);
             let asm = &mut self.asm;
             asm.branch(BpfInsn::branch64(Cond::Ne, R0, 0), found);
             asm.emit(BpfInsn::store_constant(
@@ -186,18 +205,29 @@ impl Generator {
                 frame::COUNTER_KEY,
                 UNKNOWN_INTERFACE as i32,
             ));
-            self.counters();
+            self.counters(MapRef::Counters);
+            let asm = &mut self.asm;
+            asm.branch(BpfInsn::branch64(Cond::Eq, R0, 0), pass);
+            asm.bind(found);
+            self.increment(counter);
+            self.asm.bind(pass);
+            self.pass();
         }
+    }
+
+    /// Adds 1 to what stands at r0 + `offset`, and lets the packet pass.
+    fn increment(&mut self, offset: i16) {
         let asm = &mut self.asm;
-        asm.branch(BpfInsn::branch64(Cond::Eq, R0, 0), pass);
-        asm.bind(found);
         // Per CPU, and nothing else counts on this CPU while the program runs: no atomic needed.
-        asm.emit(BpfInsn::load(Size::Double, R1, R0, counter));
+        asm.emit(BpfInsn::load(Size::Double, R1, R0, offset));
         asm.emit(BpfInsn::alu64(Alu::Add, R1, 1));
-        asm.emit(BpfInsn::store(Size::Double, R0, counter, R1));
-        asm.bind(pass);
-        asm.emit(BpfInsn::alu32(Alu::Mov, R0, NEXT));
-        asm.emit(BpfInsn::exit());
+        asm.emit(BpfInsn::store(Size::Double, R0, offset, R1));
+        self.pass();
+    }
+
+    fn pass(&mut self) {
+        self.asm.emit(BpfInsn::alu32(Alu::Mov, R0, NEXT));
+        self.asm.emit(BpfInsn::exit());
     }
 
     /// A tunnel's header may say that it is longer than the packet.
@@ -208,9 +238,9 @@ impl Generator {
     }
 
     /// r0 = the counters under the key on the stack.
-    fn counters(&mut self) {
+    fn counters(&mut self, map: MapRef) {
         let asm = &mut self.asm;
-        asm.load_map(R1, MapRef::Counters);
+        asm.load_map(R1, map);
         asm.emit(mov(R2, R10));
         asm.emit(BpfInsn::alu64(Alu::Add, R2, i32::from(frame::COUNTER_KEY)));
         asm.emit(BpfInsn::call(Helper::MapLookupElem));

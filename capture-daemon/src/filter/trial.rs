@@ -3,16 +3,17 @@
 
 use std::{
     io,
+    mem::offset_of,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
 use aya_obj::generated::bpf_map_type::{
     BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_PROG_ARRAY,
 };
-use capture_common::{Counters, PROGRAMS_LENGTH, UNKNOWN_INTERFACE};
+use capture_common::{Counters, PROGRAMS_LENGTH, Slot, UNKNOWN_INTERFACE, slot_index};
 
 use super::{
-    Counting, FilterMaps,
+    FilterMaps,
     insn::{Alu, BpfInsn, R0},
     interpret::{Fault, NoMaps, Outcome, Skb, interpret},
     program::Program,
@@ -35,8 +36,8 @@ const MATCHED: u32 = 1;
 pub struct Trial {
     program: Program,
     descriptor: OwnedFd,
+    slots: RawMap,
     counters: RawMap,
-    counter_keys: Vec<u32>,
     _programs: RawMap,
     targets: Option<TargetMaps>,
 }
@@ -93,21 +94,43 @@ impl Trial {
     ///
     /// What the kernel says.
     pub fn load(program: Program, targets: Option<TargetMaps>) -> Result<Self, TrialError> {
+        Self::load_for(program, targets, LOOPBACK)
+    }
+
+    /// [`Trial::load`] with the slot that test runs count in given to the interface `owner`.
+    fn load_for(
+        program: Program,
+        targets: Option<TargetMaps>,
+        owner: u32,
+    ) -> Result<Self, TrialError> {
         let failed = |name| move |source| TrialError::Map { name, source };
-        let (kind, keys) = match program.counting {
-            Counting::ByInterface => (BPF_MAP_TYPE_PERCPU_HASH, vec![UNKNOWN_INTERFACE, LOOPBACK]),
-            Counting::Slot(slot) => (BPF_MAP_TYPE_PERCPU_ARRAY, vec![slot]),
-        };
+        let slot = slot_index(LOOPBACK);
+        let slots = RawMap::create(MapSpec {
+            name: "SLOTS",
+            kind: BPF_MAP_TYPE_PERCPU_ARRAY,
+            key_size: 4,
+            value_size: size_of::<Slot>(),
+            max_entries: slot + 1,
+            flags: 0,
+        })
+        .map_err(failed("SLOTS"))?;
+        let mut value = vec![0; slots.value_size()];
+        for cpu in value.chunks_exact_mut(size_of::<Slot>()) {
+            cpu[offset_of!(Slot, ifindex)..][..4].copy_from_slice(&owner.to_ne_bytes());
+        }
+        slots
+            .set(&slot.to_ne_bytes(), &value)
+            .map_err(failed("SLOTS"))?;
         let counters = RawMap::create(MapSpec {
             name: "COUNTERS",
-            kind,
+            kind: BPF_MAP_TYPE_PERCPU_HASH,
             key_size: 4,
             value_size: size_of::<Counters>(),
-            max_entries: keys.iter().max().unwrap_or(&0) + 1,
+            max_entries: 2,
             flags: 0,
         })
         .map_err(failed("COUNTERS"))?;
-        for key in &keys {
+        for key in [UNKNOWN_INTERFACE, LOOPBACK] {
             counters
                 .set(&key.to_ne_bytes(), &vec![0; counters.value_size()])
                 .map_err(failed("COUNTERS"))?;
@@ -131,6 +154,7 @@ impl Trial {
                 .map_err(failed("PROGRAMS"))?;
         }
         let maps = FilterMaps {
+            slots: slots.as_fd(),
             counters: counters.as_fd(),
             programs: programs.as_fd(),
             targets: targets.as_ref(),
@@ -138,8 +162,8 @@ impl Trial {
         Ok(Self {
             descriptor: super::load(&program, &maps)?,
             program,
+            slots,
             counters,
-            counter_keys: keys,
             _programs: programs,
             targets,
         })
@@ -230,24 +254,44 @@ impl Trial {
     ///
     /// What the kernel says.
     pub fn filtered(&self) -> Result<u64, TrialError> {
-        let filtered = core::mem::offset_of!(Counters, filtered);
+        Ok(self.filtered_in_slot()? + self.filtered_without_slot()?)
+    }
+
+    fn filtered_in_slot(&self) -> Result<u64, TrialError> {
+        let filtered = offset_of!(Slot, counters) + offset_of!(Counters, filtered);
+        self.slots
+            .get(&slot_index(LOOPBACK).to_ne_bytes())
+            .map(|value| sum_of_cpus(&value, size_of::<Slot>(), filtered))
+            .map_err(|source| TrialError::Map {
+                name: "SLOTS",
+                source,
+            })
+    }
+
+    fn filtered_without_slot(&self) -> Result<u64, TrialError> {
+        let filtered = offset_of!(Counters, filtered);
         let mut sum = 0;
-        for key in &self.counter_keys {
-            let values =
+        for key in [UNKNOWN_INTERFACE, LOOPBACK] {
+            let value =
                 self.counters
                     .get(&key.to_ne_bytes())
                     .map_err(|source| TrialError::Map {
                         name: "COUNTERS",
                         source,
                     })?;
-            sum += values
-                .chunks_exact(size_of::<Counters>())
-                .filter_map(|cpu| cpu[filtered..].first_chunk::<8>())
-                .map(|count| u64::from_ne_bytes(*count))
-                .sum::<u64>();
+            sum += sum_of_cpus(&value, size_of::<Counters>(), filtered);
         }
         Ok(sum)
     }
+}
+
+/// Sums a counter that stands at `offset` in each CPU's value of `size` bytes.
+fn sum_of_cpus(value: &[u8], size: usize, offset: usize) -> u64 {
+    value
+        .chunks_exact(size)
+        .filter_map(|cpu| cpu[offset..].first_chunk::<8>())
+        .map(|count| u64::from_ne_bytes(*count))
+        .sum()
 }
 
 impl Runner {

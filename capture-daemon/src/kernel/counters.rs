@@ -1,10 +1,16 @@
-//! The kernel's half of the ledger, read out of its per-CPU map.
+//! The kernel's half of the ledger, read out of its per-CPU maps.
 
-use aya::maps::{MapData, MapError, PerCpuHashMap, PerCpuValues};
-use capture_common::{Counters, UNKNOWN_INTERFACE};
+use std::collections::HashMap;
 
-/// The counters of every interface that a capture is attached to.
+use aya::maps::{MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
+use capture_common::{Counters, Slot, UNKNOWN_INTERFACE, slot_index};
+
+/// The counters of every interface that a capture is attached to: in the slot that its number leads to,
+/// or in the hash table if another interface has that slot.
 pub struct KernelCounters {
+    slots: PerCpuArray<MapData, Slot>,
+    /// The interface that has a slot.
+    owners: HashMap<u32, u32>,
     map: PerCpuHashMap<MapData, u32, Counters>,
     cpus: usize,
 }
@@ -14,8 +20,8 @@ pub struct KernelCounters {
 pub enum CountersError {
     /// Every entry is taken.
     #[error(
-        "interface index {ifindex} cannot be counted: the capture is on {} interfaces already, \
-         narrow it with --interface",
+        "interface index {ifindex} cannot be counted: the capture is on {} interfaces or more \
+         already, narrow it with --interface",
         capture_common::INTERFACES - 1
     )]
     Full {
@@ -35,74 +41,103 @@ pub enum CountersError {
 }
 
 impl KernelCounters {
-    /// Takes the map over and makes the entry for packets of interfaces that have none, so that they
+    /// Takes the maps over and makes the entry for packets of interfaces that have none, so that they
     /// are not lost.
-    pub(crate) fn new(map: PerCpuHashMap<MapData, u32, Counters>) -> Result<Self, CountersError> {
-        let cpus = aya::util::nr_cpus().map_err(|(_, error)| CountersError::Map {
-            ifindex: UNKNOWN_INTERFACE,
-            doing: "made",
-            source: MapError::IoError(error),
-        })?;
-        let mut counters = Self { map, cpus };
-        counters.open(UNKNOWN_INTERFACE)?;
+    pub(crate) fn new(
+        slots: PerCpuArray<MapData, Slot>,
+        map: PerCpuHashMap<MapData, u32, Counters>,
+    ) -> Result<Self, CountersError> {
+        let cpus = aya::util::nr_cpus()
+            .map_err(|(_, error)| failed(UNKNOWN_INTERFACE, "made")(MapError::IoError(error)))?;
+        let mut counters = Self {
+            slots,
+            owners: HashMap::new(),
+            map,
+            cpus,
+        };
+        counters.open_without_slot(UNKNOWN_INTERFACE)?;
         Ok(counters)
     }
 
     /// Starts an interface's counters at 0; to be called before the programs are attached to it.
     pub fn open(&mut self, ifindex: u32) -> Result<(), CountersError> {
-        let zero =
-            PerCpuValues::try_from(vec![Counters::default(); self.cpus]).map_err(|error| {
-                CountersError::Map {
-                    ifindex,
-                    doing: "made",
-                    source: MapError::IoError(error),
-                }
-            })?;
-        self.map
-            .insert(ifindex, zero, 0)
+        if self.owners.contains_key(&slot_index(ifindex)) {
+            return self.open_without_slot(ifindex);
+        }
+        let slot = Slot {
+            ifindex,
+            ..Slot::default()
+        };
+        self.set_slot(ifindex, slot)
+            .map_err(failed(ifindex, "made"))?;
+        self.owners.insert(slot_index(ifindex), ifindex);
+        Ok(())
+    }
+
+    fn open_without_slot(&mut self, ifindex: u32) -> Result<(), CountersError> {
+        self.on_each_cpu(Counters::default())
+            .and_then(|zero| self.map.insert(ifindex, zero, 0))
             .map_err(|source| match source {
                 MapError::SyscallError(ref error)
                     if error.io_error.raw_os_error() == Some(libc::E2BIG) =>
                 {
                     CountersError::Full { ifindex }
                 }
-                source => CountersError::Map {
-                    ifindex,
-                    doing: "made",
-                    source,
-                },
+                source => failed(ifindex, "made")(source),
             })
+    }
+
+    fn set_slot(&mut self, ifindex: u32, slot: Slot) -> Result<(), MapError> {
+        let values = self.on_each_cpu(slot)?;
+        self.slots.set(slot_index(ifindex), values, 0)
+    }
+
+    fn on_each_cpu<T: aya::Pod>(&self, value: T) -> Result<PerCpuValues<T>, MapError> {
+        PerCpuValues::try_from(vec![value; self.cpus]).map_err(MapError::IoError)
+    }
+
+    fn has_slot(&self, ifindex: u32) -> bool {
+        self.owners.get(&slot_index(ifindex)) == Some(&ifindex)
     }
 
     /// Sums an interface's counters over all CPUs.
     pub fn read(&self, ifindex: u32) -> Result<Counters, CountersError> {
-        let values = self
-            .map
-            .get(&ifindex, 0)
-            .map_err(|source| CountersError::Map {
-                ifindex,
-                doing: "read",
-                source,
-            })?;
-        Ok(values
-            .iter()
-            .fold(Counters::default(), |sum, cpu| Counters {
-                filtered: sum.filtered + cpu.filtered,
-                submitted: sum.submitted + cpu.submitted,
-                ring_full: sum.ring_full + cpu.ring_full,
-                unreadable: sum.unreadable + cpu.unreadable,
-                truncated: sum.truncated + cpu.truncated,
-            }))
+        let sum = if self.has_slot(ifindex) {
+            let slots = self.slots.get(&slot_index(ifindex), 0);
+            slots.map(|slots| sum(slots.iter().map(|slot| &slot.counters)))
+        } else {
+            let counters = self.map.get(&ifindex, 0);
+            counters.map(|counters| sum(counters.iter()))
+        };
+        sum.map_err(failed(ifindex, "read"))
     }
 
-    /// Frees an interface's entry; to be called once nothing is attached to it.
+    /// Frees an interface's counters; to be called once nothing is attached to it.
     pub fn close(&mut self, ifindex: u32) -> Result<(), CountersError> {
-        self.map
-            .remove(&ifindex)
-            .map_err(|source| CountersError::Map {
-                ifindex,
-                doing: "freed",
-                source,
-            })
+        if self.has_slot(ifindex) {
+            self.set_slot(ifindex, Slot::default())
+                .map_err(failed(ifindex, "freed"))?;
+            self.owners.remove(&slot_index(ifindex));
+            return Ok(());
+        }
+        self.map.remove(&ifindex).map_err(failed(ifindex, "freed"))
+    }
+}
+
+fn sum<'a>(cpus: impl Iterator<Item = &'a Counters>) -> Counters {
+    cpus.fold(Counters::default(), |sum, cpu| Counters {
+        filtered: sum.filtered + cpu.filtered,
+        submitted: sum.submitted + cpu.submitted,
+        ring_full: sum.ring_full + cpu.ring_full,
+        unreadable: sum.unreadable + cpu.unreadable,
+        truncated: sum.truncated + cpu.truncated,
+    })
+}
+
+fn failed(ifindex: u32, doing: &'static str) -> impl Fn(MapError) -> CountersError {
+    move |source| CountersError::Map {
+        ifindex,
+        doing,
+        source,
     }
 }

@@ -64,6 +64,7 @@ pub struct CaptureObject {
     ebpf: Ebpf,
     /// Programs reach their targets through this map only while it is held.
     programs: OwnedFd,
+    slots: OwnedFd,
     counters: OwnedFd,
 }
 
@@ -111,10 +112,11 @@ impl CaptureObject {
         let mut ebpf = loader.load(OBJECT)?;
 
         let programs = descriptor(&ebpf, "PROGRAMS")?;
+        let slots = descriptor(&ebpf, "SLOTS")?;
         let counters = descriptor(&ebpf, "COUNTERS")?;
         let maps = CaptureMaps {
             ring: take(&mut ebpf, "RING")?,
-            counters: KernelCounters::new(take(&mut ebpf, "COUNTERS")?)?,
+            counters: KernelCounters::new(take(&mut ebpf, "SLOTS")?, take(&mut ebpf, "COUNTERS")?)?,
             logger: config
                 .log
                 .then(|| EbpfLogger::init(&mut ebpf).ok())
@@ -142,6 +144,7 @@ impl CaptureObject {
         let object = Self {
             ebpf,
             programs,
+            slots,
             counters,
         };
         Ok((object, maps))
@@ -153,7 +156,13 @@ impl CaptureObject {
         self.programs.as_fd()
     }
 
-    /// The map of the counters.
+    /// The map of the slots with counters.
+    #[must_use]
+    pub fn slots(&self) -> BorrowedFd<'_> {
+        self.slots.as_fd()
+    }
+
+    /// The map of the counters of interfaces without a slot.
     #[must_use]
     pub fn counters(&self) -> BorrowedFd<'_> {
         self.counters.as_fd()
@@ -225,7 +234,7 @@ fn descriptor(ebpf: &Ebpf, map: &'static str) -> Result<OwnedFd, ObjectError> {
         name: map.to_owned(),
     };
     let data = match ebpf.map(map) {
-        Some(Map::PerCpuHashMap(data) | Map::ProgramArray(data)) => data,
+        Some(Map::PerCpuArray(data) | Map::PerCpuHashMap(data) | Map::ProgramArray(data)) => data,
         _ => return Err(failed(missing())),
     };
     data.fd()

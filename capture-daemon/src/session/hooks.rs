@@ -9,7 +9,7 @@ use capture_common::program_index;
 
 use super::SessionError;
 use crate::{
-    filter::{Counting, Epilogue, Filter, FilterMaps, FilterSpec, TargetMaps, TargetSet, load},
+    filter::{Epilogue, Filter, FilterMaps, FilterSpec, TargetMaps, TargetSet, load},
     kernel::object::{CaptureObject, direction, link},
     pipeline::packet::{LinkType, Way},
 };
@@ -64,12 +64,12 @@ impl Hooks {
 
     fn load(&self, way: Way, link_type: LinkType) -> Result<OwnedFd, SessionError> {
         let epilogue = Epilogue {
-            counting: Counting::ByInterface,
             index: program_index(direction(way), link(link_type)),
             way,
         };
         let program = Filter::compile(&self.filter, link_type)?.program(epilogue);
         let maps = FilterMaps {
+            slots: self.object.slots(),
             counters: self.object.counters(),
             programs: self.object.programs(),
             targets: Some(&self.targets),

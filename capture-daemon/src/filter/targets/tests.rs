@@ -5,7 +5,7 @@ use pcap::{Capture, Linktype};
 
 use super::{TargetMaps, TargetSet};
 use crate::{
-    filter::{Counting, Epilogue, Filter, FilterSpec, Trial, samples},
+    filter::{Epilogue, Filter, FilterSpec, Trial, samples},
     kernel::features::Features,
     pipeline::packet::{LinkType, Way},
 };
@@ -39,7 +39,6 @@ fn trial(set: &TargetSet, link_type: LinkType) -> Trial {
     let program = Filter::compile(&spec, link_type)
         .unwrap()
         .program(Epilogue {
-            counting: Counting::ByInterface,
             index: 0,
             way: Way::In,
         });

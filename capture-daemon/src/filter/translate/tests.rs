@@ -8,7 +8,7 @@ use crate::filter::{
     compile::{compile_for, named},
     interpret::{NoMaps, Outcome, Skb, interpret},
     ir::Fragment,
-    program::{Counting, Epilogue, Program},
+    program::{Epilogue, Program},
     samples,
 };
 use crate::pipeline::packet::Way;
@@ -16,7 +16,6 @@ use crate::pipeline::packet::Way;
 const EXPRESSIONS: &str = include_str!("../expressions.txt");
 
 const EPILOGUE: Epilogue = Epilogue {
-    counting: Counting::ByInterface,
     index: 3,
     way: Way::In,
 };

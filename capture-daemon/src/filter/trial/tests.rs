@@ -3,11 +3,10 @@
 
 use pcap::{Capture, Linktype};
 
-use super::{Trial, TrialError};
+use super::{LOOPBACK, Trial, TrialError};
 use crate::{
     filter::{
-        Counting, Epilogue, Filter, FilterError, FilterSpec, InnerSpec, Program, TargetMaps,
-        TargetSet,
+        Epilogue, Filter, FilterError, FilterSpec, InnerSpec, Program, TargetMaps, TargetSet,
         classic::{ClassicInsn, ClassicProgram, MAX_CLASSIC_INSTRUCTIONS},
         ir::Fragment,
         samples,
@@ -16,9 +15,9 @@ use crate::{
     kernel::{features::Features, prog_test_run::TestPacket},
     pipeline::packet::{LinkType, Way},
 };
+use capture_common::SLOTS_LENGTH;
 
 const EPILOGUE: Epilogue = Epilogue {
-    counting: Counting::ByInterface,
     index: 0,
     way: Way::In,
 };
@@ -109,6 +108,39 @@ fn the_kernel_decides_as_libpcap_does_and_counts_what_it_filters() {
              packets that are not linear"
         );
         assert!(by_kernel * 10 > asked * 7);
+    }
+}
+
+#[test]
+fn an_interface_whose_slot_another_one_has_is_counted_all_the_same() {
+    if !kernel("an_interface_whose_slot_another_one_has_is_counted_all_the_same") {
+        return;
+    }
+    let packets = samples::many(8, 50, |random| samples::ethernet(random, 0));
+    let packets = packets.iter().filter(|packet| packet.len() >= 64);
+    for (owner, in_slot) in [
+        (LOOPBACK, true),
+        (0, false),
+        (SLOTS_LENGTH + LOOPBACK, false),
+    ] {
+        let filter = Filter::compile(&FilterSpec::expression("tcp"), LinkType::Ethernet).unwrap();
+        let trial = Trial::load_for(filter.program(EPILOGUE), None, owner).unwrap();
+        let mut filtered = 0;
+        for packet in packets.clone() {
+            let decision = trial.decide(packet, packet.len()).unwrap();
+            filtered += u64::from(!decision.matched && decision.by_kernel);
+        }
+        assert!(filtered > 0);
+        let expected = if in_slot {
+            (filtered, 0)
+        } else {
+            (0, filtered)
+        };
+        let counted = (
+            trial.filtered_in_slot().unwrap(),
+            trial.filtered_without_slot().unwrap(),
+        );
+        assert_eq!(counted, expected, "the slot is that of interface {owner}");
     }
 }
 

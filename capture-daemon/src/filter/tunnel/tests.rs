@@ -3,7 +3,7 @@ use pcap::{Capture, Linktype};
 use super::Tunnel;
 use crate::{
     filter::{
-        Counting, Epilogue, Filter, FilterSpec, InnerSpec,
+        Epilogue, Filter, FilterSpec, InnerSpec,
         interpret::{NoMaps, Outcome, Skb, interpret},
         samples,
     },
@@ -107,7 +107,6 @@ fn an_inner_expression_is_decided_on_the_packet_inside_the_tunnel() {
                 let program = Filter::compile(&spec, link_type)
                     .unwrap()
                     .program(Epilogue {
-                        counting: Counting::Slot(0),
                         index: 0,
                         way: Way::In,
                     });
