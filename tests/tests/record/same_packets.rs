@@ -186,7 +186,7 @@ fn jumbo_frames_are_recorded_whole() -> Result<()> {
 }
 
 /// A TCP frame of `length` bytes and the header that tells the kernel to keep it whole.
-fn unsegmented(length: usize) -> (VirtioHeader, Vec<u8>) {
+pub(crate) fn unsegmented(length: usize) -> (VirtioHeader, Vec<u8>) {
     let payload: Vec<_> = (0..length - 54).map(|byte| (byte % 251) as u8).collect();
     let header = Ipv4 {
         protocol: TCP,
