@@ -118,6 +118,63 @@ fn a_renamed_interface_keeps_its_identity() -> Result<()> {
     compare::same_frames(&recorded.packets()?, &numbered_frames(0..20))
 }
 
+/// As [`add_interface`], with an index of its own in `b`.
+fn add_interface_with_index(pair: &Pair, name: &str, index: u32) -> Result<()> {
+    pair.b.ip(&format!(
+        "link add {name} index {index} type veth peer name {name} netns {}",
+        pair.a.name()
+    ))?;
+    pair.a.ip(&format!("link set {name} up"))?;
+    pair.b.ip(&format!("link set {name} up"))?;
+    Ok(())
+}
+
+#[test]
+fn interfaces_whose_indexes_lead_to_one_place_are_counted_each_for_itself() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    // Counters are found by the index modulo this.
+    const PLACES: u32 = 4096;
+    let index = |number| 77 + number * PLACES;
+    let pair = Pair::new()?;
+    for filter in ["", "ether[49] & 1 = 0"] {
+        add_interface_with_index(&pair, "first", index(1))?;
+        add_interface_with_index(&pair, "second", index(2))?;
+        let directory = TempDir::new()?;
+        let arguments = ["-i", "first", "-i", "second", "-i", "pod*", filter];
+        let recorder = Recorder::start(&pair.b, directory.path(), &arguments)?;
+        send_on(&pair, "first", &numbered_frames(0..10))?;
+        send_on(&pair, "second", &numbered_frames(0..20))?;
+        pair.b.ip("link del first")?;
+        // Those that come later have the place that has become free, one after the other.
+        for number in 3..8 {
+            let name = format!("pod{number}");
+            add_interface_with_index(&pair, &name, index(number))?;
+            wait_for_programs(&pair.b, &name)?;
+            send_on(&pair, &name, &numbered_frames(0..10 * u64::from(number)))?;
+            send_on(&pair, "second", &numbered_frames(0..2))?;
+            pair.b.ip(&format!("link del {name}"))?;
+        }
+        let recorded = recorder.stop()?;
+        pair.b.ip("link del second")?;
+        let expected = [("first".to_owned(), 10), ("second".to_owned(), 30)]
+            .into_iter()
+            .chain((3..8).map(|number| (format!("pod{number}"), 10 * number)));
+        let mut all = 0;
+        for (name, sent) in expected {
+            let ledger = recorded.summary.interface(&name)?.ledger;
+            let filtered = if filter.is_empty() { 0 } else { sent / 2 };
+            assert_eq!(ledger.seen, sent, "{name}: {ledger:?}");
+            assert_eq!(ledger.filtered, filtered, "{name}: {ledger:?}");
+            assert_eq!(ledger.written, sent - filtered, "{name}: {ledger:?}");
+            all += sent;
+        }
+        assert_eq!(recorded.summary.total.seen, all);
+    }
+    Ok(())
+}
+
 #[test]
 fn any_means_every_interface() -> Result<()> {
     let Some(_permit) = gate::beside_others()? else {

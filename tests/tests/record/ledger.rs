@@ -94,6 +94,45 @@ fn what_a_full_ring_loses_is_counted_and_the_rest_is_in_the_files() -> Result<()
 }
 
 #[test]
+fn under_a_flood_what_is_filtered_and_what_matches_are_all_that_was_sent() -> Result<()> {
+    let Some(_permit) = gate::alone()? else {
+        return Ok(());
+    };
+    const SENT: u32 = 1_000_000;
+    let directory = TempDir::new()?;
+    let recorded = record_load(
+        &directory,
+        // The last byte of the number: every other packet, far more than the ring holds.
+        &[
+            "-B",
+            "128KiB",
+            "--compress",
+            "zstd:19",
+            "ether[49] & 1 = 0 and udp port 4001",
+        ],
+        Load {
+            frame: frame::numbered(0, 300),
+            count: SENT,
+            rate: None,
+            cpu: None,
+        },
+    )?;
+    let ledger = recorded.summary.total;
+    assert_eq!(ledger.seen, u64::from(SENT), "{ledger:?}");
+    assert_eq!(ledger.filtered, u64::from(SENT / 2), "{ledger:?}");
+    assert!(ledger.ring_full > 0, "nothing was lost: {ledger:?}");
+    assert!(ledger.written > 0, "nothing was written: {ledger:?}");
+    let mut last = None;
+    for packet in recorded.packets()? {
+        let number = frame::number(&packet.bytes).context("a frame without a number")?;
+        assert!(number % 2 == 0, "{number} does not match");
+        assert!(Some(number) > last, "{number} after {last:?}");
+        last = Some(number);
+    }
+    Ok(())
+}
+
+#[test]
 fn a_pcapng_file_says_what_was_lost() -> Result<()> {
     let Some(_permit) = gate::alone()? else {
         return Ok(());

@@ -1,6 +1,7 @@
 //! `captured serve` from outside, through its API.
 
 mod any_client;
+mod changes;
 mod hostile;
 mod life;
 mod many;
