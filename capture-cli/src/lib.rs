@@ -9,4 +9,3 @@ pub mod pcap;
 pub mod pull;
 pub mod settings;
 pub mod target;
-pub mod text;

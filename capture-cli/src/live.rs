@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, io::Write, os::fd::BorrowedFd};
 
+use capture_text::{Line, Way};
 use pcap_file::{
     DataLink,
     pcapng::blocks::{
@@ -17,7 +18,6 @@ use rustix::{
 use crate::{
     model::{Direction, Packet, StreamInterface},
     pcap::{self, Kind, WriteError, Writer},
-    text,
 };
 
 /// Bits 0 and 1 of epb_flags (draft-ietf-opsawg-pcapng, 4.3.1): 01 inbound, 10 outbound.
@@ -120,7 +120,19 @@ impl<W: Write> Live<W> {
         };
         match &mut self.output {
             Output::Text(output) => {
-                let line = text::line(packet, &interface.name, interface.link_type);
+                let line = Line {
+                    timestamp: packet.timestamp,
+                    capture: None,
+                    interface: &interface.name,
+                    way: match packet.direction {
+                        Direction::In => Some(Way::In),
+                        Direction::Out => Some(Way::Out),
+                        Direction::Inout | Direction::Unknown => None,
+                    },
+                    link_type: interface.link_type,
+                    original_length: packet.original_length,
+                    bytes: &packet.data,
+                };
                 writeln!(output, "{line}")?;
             }
             Output::Pcapng(writer) => {

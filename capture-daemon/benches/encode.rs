@@ -35,6 +35,7 @@ fn main() {
             let library = match format {
                 Format::Pcapng => library_pcapng(&bytes),
                 Format::Pcap => library_pcap(&bytes),
+                Format::Text => continue,
             };
             println!("{format:?} {length:>5} bytes {own:>10.1} {library:>10.1}");
         }

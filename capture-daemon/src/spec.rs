@@ -1,7 +1,10 @@
 //! What a capture is to do, as validated domain types: what a command line, a configuration file or
 //! a request is turned into, once, at the edge.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +31,8 @@ pub struct CaptureSpec {
     pub snaplen: u32,
     /// Size of the ring buffer in bytes: a power of two and a multiple of the page size.
     pub ring_size: u32,
-    /// Where and how files are written.
-    pub output: OutputSpec,
+    /// Where packets go.
+    pub output: Output,
     /// When the capture stops by itself.
     pub limits: Limits,
 }
@@ -65,6 +68,26 @@ pub struct Limits {
     pub packets: Option<u64>,
 }
 
+/// Where packets go.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Output {
+    /// Files.
+    Files(OutputSpec),
+    /// One line for each packet in the process's own output.
+    Stdout,
+}
+
+impl Output {
+    /// The directory that files go to, if there are any.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Files(files) => Some(&files.directory),
+            Self::Stdout => None,
+        }
+    }
+}
+
 /// Where and how files are written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OutputSpec {
@@ -84,13 +107,15 @@ pub struct OutputSpec {
     pub digest: bool,
 }
 
-/// A capture file format; both with nanosecond timestamps.
+/// A file format; each with nanosecond timestamps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
     /// draft-ietf-opsawg-pcapng: interfaces, directions and statistics in the file.
     Pcapng,
     /// The classic format of libpcap (magic 0xa1b23c4d): one link type per file.
     Pcap,
+    /// One line for each packet, in the manner of tcpdump.
+    Text,
 }
 
 /// A compression codec and its level.

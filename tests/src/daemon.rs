@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -34,14 +34,31 @@ impl Daemon {
         Self::start_in(namespace, TempDir::new()?, arguments)
     }
 
+    /// Starts one with a standard output of the caller's.
+    pub fn start_into(namespace: &Namespace, stdout: Stdio, arguments: &[&str]) -> Result<Self> {
+        Self::start_with(namespace, TempDir::new()?, stdout, arguments)
+    }
+
     /// Starts one in directories that an earlier one has left.
     pub fn start_in(namespace: &Namespace, directory: TempDir, arguments: &[&str]) -> Result<Self> {
+        Self::start_with(namespace, directory, Stdio::piped(), arguments)
+    }
+
+    fn start_with(
+        namespace: &Namespace,
+        directory: TempDir,
+        stdout: Stdio,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let mut command = Command::new(recorder::program()?);
         // What a test finds must not depend on how full this machine's disk is.
         command
             .arg("serve")
-            .args(["--metrics", "", "--set", "defaults.min_free=0"])
+            .args(["--set", "defaults.min_free=0"])
             .args(arguments);
+        if !arguments.contains(&"--metrics") {
+            command.args(["--metrics", ""]);
+        }
         for (flag, name) in [
             ("--socket", "socket"),
             ("--state-dir", "state"),
@@ -49,7 +66,7 @@ impl Daemon {
         ] {
             command.arg(flag).arg(directory.path().join(name));
         }
-        let mut process = Process::start(namespace, command)?;
+        let mut process = Process::start_into(namespace, command, stdout)?;
         process.wait_for_stderr(" serves")?;
         Ok(Self { process, directory })
     }

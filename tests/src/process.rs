@@ -43,11 +43,16 @@ pub struct Ended {
 
 impl Process {
     /// Starts a program in a network namespace, with both outputs piped and no input.
-    pub fn start(namespace: &Namespace, mut command: Command) -> Result<Self> {
+    pub fn start(namespace: &Namespace, command: Command) -> Result<Self> {
+        Self::start_into(namespace, command, Stdio::piped())
+    }
+
+    /// The same with a standard output of the caller's, which nobody reads here.
+    pub fn start_into(namespace: &Namespace, mut command: Command, stdout: Stdio) -> Result<Self> {
         let what = format!("{command:?}");
         command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped());
         let mut child = namespace
             .run(|| command.spawn())
@@ -67,6 +72,12 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it has printed to standard output so far.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        self.stdout.so_far()
     }
 
     /// What it has printed to standard error so far.

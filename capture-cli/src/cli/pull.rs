@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     client::{Client, ClientError},
-    model::{File, FileState},
+    model::{File, FileFormat, FileState, Output},
     pcap::{self, Input, Kind, Writer},
     pull::{self, DownloadError, Report, Retry, Wanted, Workspace},
     target::Target,
@@ -110,6 +110,9 @@ async fn merged(context: &Context, arguments: &PullArgs, output: &Path) -> Resul
         .map(|target| workspace.node(&target.label()))
         .collect::<Result<_, _>>()?;
     let (fetched, exit) = fetch_all(context, arguments, &directories).await;
+    if exit == Exit::Usage {
+        return Ok(exit);
+    }
     if exit != Exit::Done {
         eprintln!(
             "what has arrived is kept in {}; the same command goes on from there",
@@ -254,6 +257,7 @@ async fn fetch(
         ..Retry::default()
     };
     let (client, listed) = listing(context, arguments, target, retry).await?;
+    check_kind(&client, arguments, &listed).await?;
     let mut progress = Progress {
         node: target.label(),
         before: 0,
@@ -295,6 +299,25 @@ async fn fetch(
     }
     progress.bar.finish_and_clear();
     Ok((of_node, fetched))
+}
+
+/// Lines cannot be merged with packets, and a capture may have no files at all.
+async fn check_kind(client: &Client, arguments: &PullArgs, listed: &[File]) -> Result<(), Error> {
+    let name = &arguments.name;
+    let is_text = |file: &File| file.format == FileFormat::Text;
+    if arguments.write.is_some() && listed.iter().any(is_text) {
+        return Err(Error::Usage(format!(
+            "capture {name} has files of lines, which --write cannot merge: use --into DIR"
+        )));
+    }
+    if listed.is_empty()
+        && let Some(Output::Stdout {}) = client.get(name).await?.spec.output
+    {
+        return Err(Error::Failed(format!(
+            "capture {name} has no files: its packets are lines in the daemon's own output"
+        )));
+    }
+    Ok(())
 }
 
 /// The files to fetch, and a connection to fetch them by.

@@ -207,12 +207,30 @@ impl SpecArgs {
         };
         match self.to {
             OutputArg::Files => Ok(Output::Files(files)),
-            OutputArg::Text if self.format.is_some() => {
-                Err("--format is for capture files: leave it out, or --to text".to_owned())
-            }
+            OutputArg::Text if self.format.is_some() || self.without_digest => Err(
+                "--format and --without-digest are for capture files: leave them out, or --to text"
+                    .to_owned(),
+            ),
             OutputArg::Text => Ok(Output::Text(files)),
+            OutputArg::Stdout if self.is_about_files() => Err(
+                "--to stdout makes no files: leave out the options about them, or use --to text"
+                    .to_owned(),
+            ),
             OutputArg::Stdout => Ok(Output::Stdout {}),
         }
+    }
+
+    const fn is_about_files(&self) -> bool {
+        self.format.is_some()
+            || self.compress.is_some()
+            || self.compress_when.is_some()
+            || self.rotate_size.is_some()
+            || self.rotate_interval.is_some()
+            || self.rotate_packets.is_some()
+            || self.max_files.is_some()
+            || self.max_bytes.is_some()
+            || self.max_age.is_some()
+            || self.without_digest
     }
 
     fn compression(&self) -> Result<Option<Compression>, String> {

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     client::{Client, ClientError, Piece},
     model,
-    pcap::{CaptureReader, Item, ReadError},
+    pcap::{self, CaptureReader, Item, ReadError},
     pull::hexadecimal,
 };
 
@@ -96,7 +96,8 @@ fn table(verdicts: &[OnNode<Verdict>], several: bool) -> String {
 /// Reads a node's file once: hashed and parsed as it comes.
 async fn remote(client: &Client, file: &model::File) -> Result<Verdict, ClientError> {
     let (sender, receiver) = mpsc::channel(16);
-    let parser = thread::spawn(move || count(Channel::new(receiver)));
+    let is_text = file.format == model::FileFormat::Text;
+    let parser = thread::spawn(move || count(Channel::new(receiver), is_text));
     let mut hasher = Sha256::new();
     let stream = client.read_file(&file.capture, &file.name, 0).await?;
     let mut stream = pin!(stream);
@@ -123,11 +124,10 @@ async fn remote(client: &Client, file: &model::File) -> Result<Verdict, ClientEr
             file.name
         )));
     }
-    let is_text = file.format == model::FileFormat::Text;
     Ok(verdict(
         file.name.clone(),
         hexadecimal(&hasher),
-        (!is_text).then_some(counted),
+        counted,
         file.sha256.as_deref(),
         file.packets,
     ))
@@ -138,14 +138,17 @@ fn local(paths: &[PathBuf]) -> Result<Answers<Verdict>, Error> {
     for path in paths {
         let digest =
             digest(path).map_err(|error| Error::Failed(format!("{}: {error}", path.display())))?;
-        let counted = File::open(path).map_err(ReadError::from).and_then(count);
+        let is_text = is_text(path);
+        let counted = File::open(path)
+            .map_err(ReadError::from)
+            .and_then(|file| count(file, is_text));
         let (sha256, packets) = known(path).unwrap_or_default();
         answers.push(OnNode {
             node: "here".to_owned(),
             value: verdict(
                 path.display().to_string(),
                 digest,
-                Some(counted),
+                counted,
                 sha256.as_deref(),
                 packets,
             ),
@@ -160,21 +163,20 @@ fn local(paths: &[PathBuf]) -> Result<Answers<Verdict>, Error> {
 fn verdict(
     file: String,
     sha256: String,
-    counted: Option<Result<u64, ReadError>>,
+    counted: Result<u64, ReadError>,
     expected_sha256: Option<&str>,
     expected_packets: Option<u64>,
 ) -> Verdict {
     let mut problem = None;
     let mut packets = None;
     match counted {
-        Some(Ok(counted)) => {
+        Ok(counted) => {
             packets = Some(counted);
             if let Some(expected) = expected_packets.filter(|expected| *expected != counted) {
                 problem = Some(format!("has {counted} packets and should have {expected}"));
             }
         }
-        Some(Err(error)) => problem = Some(error.to_string()),
-        None => {}
+        Err(error) => problem = Some(error.to_string()),
     }
     // Comes last: it explains the others.
     if let Some(expected) = expected_sha256.filter(|expected| *expected != sha256) {
@@ -189,13 +191,54 @@ fn verdict(
     }
 }
 
-fn count<'a>(input: impl Read + Send + 'a) -> Result<u64, ReadError> {
+fn count<'a>(input: impl Read + Send + 'a, is_text: bool) -> Result<u64, ReadError> {
+    if is_text {
+        return count_lines(input);
+    }
     let mut reader = CaptureReader::new(input)?;
     let mut packets = 0;
     while let Some(item) = reader.next_item()? {
         packets += u64::from(matches!(item, Item::Packet(_)));
     }
     Ok(packets)
+}
+
+/// A line is a packet.
+fn count_lines<'a>(input: impl Read + Send + 'a) -> Result<u64, ReadError> {
+    let mut input = pcap::decoded(input)?;
+    let mut buffer = vec![0; 64 << 10];
+    let (mut offset, mut whole, mut lines) = (0, 0, 0);
+    loop {
+        let read = match input.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            // What the system cannot read is no damage of the file.
+            Err(error) if error.raw_os_error().is_some() => return Err(error.into()),
+            Err(error) => {
+                let problem = error.to_string();
+                return Err(ReadError::Damaged { offset, problem });
+            }
+        };
+        for (at, byte) in (offset..).zip(&buffer[..read]) {
+            if *byte == b'\n' {
+                lines += 1;
+                whole = at + 1;
+            }
+        }
+        offset += read as u64;
+    }
+    if whole == offset {
+        Ok(lines)
+    } else {
+        Err(ReadError::Cut { offset: whole })
+    }
+}
+
+/// Whether a file's name says that it holds lines.
+fn is_text(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    name.strip_suffix(".zst").unwrap_or(name).ends_with(".txt")
 }
 
 fn digest(path: &Path) -> io::Result<String> {
@@ -265,6 +308,23 @@ impl Read for Channel {
 mod tests {
     use super::*;
     use crate::pcap::{Kind, Writer};
+
+    #[test]
+    fn a_file_of_lines_has_as_many_packets_as_lines() {
+        let lines = |text: &[u8]| count_lines(std::io::Cursor::new(text.to_vec()));
+        assert_eq!(lines(b"").unwrap(), 0);
+        assert_eq!(lines(b"one\ntwo\n").unwrap(), 2);
+        assert!(matches!(
+            lines(b"one\ntw"),
+            Err(ReadError::Cut { offset: 4 })
+        ));
+        let frame = zstd::encode_all(&b"one\n"[..], 1).unwrap();
+        assert_eq!(lines(&frame.repeat(3)).unwrap(), 3);
+        assert!(lines(&frame[..frame.len() - 1]).is_err(), "it is cut off");
+        for (name, expected) in [("a.txt", true), ("a.txt.zst", true), ("a.pcap.gz", false)] {
+            assert_eq!(is_text(Path::new(name)), expected, "{name}");
+        }
+    }
 
     #[test]
     fn a_local_file_is_compared_with_the_manifest_beside_it() {

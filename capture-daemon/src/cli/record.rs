@@ -13,7 +13,7 @@ use crate::{
     session::{EndReason, Session, SessionOptions},
     spec::{
         CaptureName, CaptureSpec, CompressWhen, Compression, Direction, Format, InterfacePattern,
-        Limits, MinFree, OutputSpec, Retention, Rotation,
+        Limits, MinFree, Output, OutputSpec, Retention, Rotation,
     },
 };
 
@@ -38,7 +38,7 @@ pub(super) struct RecordArgs {
     #[arg(long, default_value = "capture", value_parser = |text: &str| CaptureName::new(text))]
     name: CaptureName,
 
-    /// File format; both have nanosecond timestamps.
+    /// File format, each with nanosecond timestamps; text is one readable line for each packet.
     #[arg(long, value_enum, default_value_t = FormatArg::Pcapng)]
     format: FormatArg,
 
@@ -151,6 +151,7 @@ second signal ended it at once.";
 enum FormatArg {
     Pcapng,
     Pcap,
+    Text,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -204,11 +205,12 @@ impl From<&RecordArgs> for CaptureSpec {
             },
             snaplen: arguments.snaplen,
             ring_size: arguments.ring_size,
-            output: OutputSpec {
+            output: Output::Files(OutputSpec {
                 directory: arguments.write.clone(),
                 format: match arguments.format {
                     FormatArg::Pcapng => Format::Pcapng,
                     FormatArg::Pcap => Format::Pcap,
+                    FormatArg::Text => Format::Text,
                 },
                 compression: arguments.compress,
                 compress_when: match arguments.compress_when {
@@ -226,7 +228,7 @@ impl From<&RecordArgs> for CaptureSpec {
                     min_free: Some(arguments.min_free),
                 },
                 digest: arguments.digest == DigestArg::Sha256,
-            },
+            }),
             limits: Limits {
                 duration: arguments.duration,
                 packets: arguments.max_packets,
@@ -258,11 +260,12 @@ async fn record(
     style: summary::Style,
 ) -> anyhow::Result<ExitCode> {
     let name = spec.name.clone();
+    let directory = spec.output.directory().map(ToOwned::to_owned);
     let session = Session::start(spec, options)
         .await
         .with_context(|| format!("capture {name}"))?;
     let signals = signals::Signals::new(session.abort()).context("handling signals")?;
-    let live = live::start(session.monitor(), &session.directory());
+    let live = live::start(session.monitor(), directory.unwrap_or_default().as_path());
     let report = session.run(signals.first()).await;
     live.finish().await;
     let report = report.with_context(|| format!("capture {name}"))?;

@@ -33,7 +33,9 @@ impl AlignedBuffer {
         let skip = bytes.as_ptr().align_offset(alignment);
         // What is in front is given up without being touched.
         let mut bytes = bytes.split_off(skip);
-        system::use_huge_pages(&mut bytes.spare_capacity_mut()[..size]);
+        if size > ALIGNMENT {
+            system::use_huge_pages(&mut bytes.spare_capacity_mut()[..size]);
+        }
         Self { bytes, size }
     }
 

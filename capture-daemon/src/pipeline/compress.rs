@@ -93,7 +93,8 @@ impl Worker {
     /// Compresses until nobody can send blocks any more.
     pub(crate) fn run(mut self) {
         while let Ok(mut block) = self.inbox.recv() {
-            if block.raw > 0 {
+            // A file without any bytes has a member all the same: nothing at all is no gzip file.
+            if block.raw > 0 || block.open.is_some() {
                 self.compress(&mut block);
             }
             // The writer's inbox has room for every block, and the writer outlives this thread.

@@ -20,6 +20,7 @@ pub mod repair;
 mod retain;
 mod ring;
 mod squeeze;
+mod stdout;
 mod system;
 mod tally;
 pub mod tap;
@@ -28,5 +29,5 @@ mod write;
 
 pub use directory::DirectoryError;
 pub use name::FileName;
-pub use progress::Progress;
+pub use progress::{Progress, WRITE_BOUNDS, Writes};
 pub use tally::{FailureKind, RecorderFailure};

@@ -29,6 +29,7 @@ const fn extension(format: Format) -> &'static str {
     match format {
         Format::Pcapng => "pcapng",
         Format::Pcap => "pcap",
+        Format::Text => "txt",
     }
 }
 
@@ -62,7 +63,8 @@ pub(crate) fn parse(capture: &CaptureName, file: &str) -> Option<Parsed> {
         .unwrap_or(rest);
     let rest = rest
         .strip_suffix(".pcapng")
-        .or_else(|| rest.strip_suffix(".pcap"))?;
+        .or_else(|| rest.strip_suffix(".pcap"))
+        .or_else(|| rest.strip_suffix(".txt"))?;
     let mut fields = rest.split('-');
     let (date, time, sequence) = (fields.next()?, fields.next()?, fields.next()?);
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -117,7 +119,7 @@ mod tests {
         assert_eq!(parse(&name, &file), parsed(false));
         assert_eq!(parse(&name, &format!("{file}.part")), parsed(true));
         for compression in [Compression::None, Compression::Zstd(3)] {
-            for format in [Format::Pcap, Format::Pcapng] {
+            for format in [Format::Pcap, Format::Pcapng, Format::Text] {
                 let file = file_name(&name, 1 << 60, 12_345_678, format, compression);
                 assert_eq!(
                     parse(&name, &file).map(|parsed| parsed.sequence),
@@ -128,7 +130,7 @@ mod tests {
         for other in [
             "web-1-19700101-000000-000007.pcapng",
             "web-19700101-000000-19700101-000000-000007.pcapng",
-            "web-19700101-000000-000007.txt",
+            "web-19700101-000000-000007.csv",
             "web-19700101-000000-7.pcapng",
             "webs-19700101-000000-000007.pcapng",
             "web-19700101-000000-00000x.pcapng",

@@ -1,9 +1,50 @@
 //! What a live line shows; read from any thread.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
+
+/// Upper bounds, in microseconds, of what write calls are sorted into by how long they took.
+pub const WRITE_BOUNDS: [u64; 10] = [
+    100, 250, 1_000, 2_500, 10_000, 25_000, 100_000, 250_000, 1_000_000, 5_000_000,
+];
+
+/// How long write calls took, of one block of a file or of one piece of output each.
+#[derive(Debug, Default)]
+pub struct Writes {
+    /// How many took at most as long as each of [`WRITE_BOUNDS`] and longer than the one before; the
+    /// last: how many took longer than that.
+    counts: [AtomicU64; WRITE_BOUNDS.len() + 1],
+    /// All of them together, in microseconds.
+    total: AtomicU64,
+}
+
+impl Writes {
+    fn add(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let at = WRITE_BOUNDS.partition_point(|bound| *bound < took);
+        self.counts[at].fetch_add(1, Ordering::Relaxed);
+        self.total.fetch_add(took, Ordering::Relaxed);
+    }
+
+    /// How many took how long, as the bounds sort them.
+    #[must_use]
+    pub fn counts(&self) -> [u64; WRITE_BOUNDS.len() + 1] {
+        self.counts
+            .each_ref()
+            .map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// All of them together, in microseconds.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+}
 
 /// How far the files have come. Each number is true by itself; they need not belong to one moment.
 #[derive(Debug, Default)]
@@ -12,6 +53,7 @@ pub struct Progress {
     bytes: AtomicU64,
     files: AtomicU64,
     queued: AtomicUsize,
+    writes: Writes,
     file: Mutex<Option<String>>,
 }
 
@@ -40,6 +82,12 @@ impl Progress {
         self.queued.load(Ordering::Relaxed)
     }
 
+    /// How long writing takes.
+    #[must_use]
+    pub fn writes(&self) -> &Writes {
+        &self.writes
+    }
+
     /// The final name of the file begun last.
     #[must_use]
     pub fn file(&self) -> Option<String> {
@@ -52,6 +100,11 @@ impl Progress {
     pub(crate) fn add_written(&self, packets: u64, bytes: u64) {
         self.packets.fetch_add(packets, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes how long one write took.
+    pub(crate) fn add_write(&self, took: Duration) {
+        self.writes.add(took);
     }
 
     pub(crate) fn add_file(&self) {

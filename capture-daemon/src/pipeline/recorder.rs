@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    encode::{self, pcapng},
+    encode::{self, pcapng, text::Lines},
     lane::{self, Lane, UNDESCRIBED},
     manifest::{EndReason, FileEntry},
     packet::{InterfaceDescription, InterfaceId, Packet},
@@ -62,8 +62,12 @@ pub struct Recorder {
     name: CaptureName,
     directory: PathBuf,
     format: Format,
+    /// How packets begin that are lines.
+    lines: Lines,
     /// What blocks are compressed with on their way.
     streaming: Compression,
+    /// Each block ends with a packet: as they are compressed one by one, or written at once or not.
+    whole_blocks: bool,
     rotation: Rotation,
     snaplen: u32,
     interfaces: Vec<Interface>,
@@ -151,7 +155,7 @@ impl Recorder {
             lane.room = 0;
             lane.numbers.push(match self.format {
                 Format::Pcapng => UNDESCRIBED,
-                Format::Pcap => 0,
+                Format::Pcap | Format::Text => 0,
             });
         }
         InterfaceId(u32::try_from(id).unwrap_or(u32::MAX))
@@ -345,6 +349,23 @@ impl Recorder {
     /// Puts a packet into the right file, which may have to be begun; `false` when there is no block
     /// to do it with.
     fn place(&mut self, packet: &Packet<'_>, length: usize) -> bool {
+        let mut encoded = std::mem::take(&mut self.scratch);
+        encoded.clear();
+        let length = match self.format {
+            Format::Pcapng | Format::Pcap => length,
+            Format::Text => {
+                let interface = &self.interfaces[packet.interface.0 as usize].description;
+                self.lines.put(packet, interface, &mut encoded);
+                encoded.len()
+            }
+        };
+        let placed = self.place_encoded(packet, length, &mut encoded);
+        self.scratch = encoded;
+        placed
+    }
+
+    /// The same with memory to encode the packet in, where a line stands already.
+    fn place_encoded(&mut self, packet: &Packet<'_>, length: usize, encoded: &mut Vec<u8>) -> bool {
         let id = packet.interface.0 as usize;
         let index = self.interfaces[id].lane;
         if let Some(reason) = self.must_close(index, packet.timestamp, length)
@@ -359,11 +380,8 @@ impl Recorder {
             return false;
         }
         let number = self.lanes[index].numbers[id];
-        let mut encoded = std::mem::take(&mut self.scratch);
-        encoded.clear();
-        encode::packet(self.format, number, packet, &mut encoded);
-        self.append(index, &encoded);
-        self.scratch = encoded;
+        encode::packet(self.format, number, packet, encoded);
+        self.append(index, encoded);
         let lane = &mut self.lanes[index];
         if let Some(block) = &mut lane.block {
             block.count(id, packet.timestamp);

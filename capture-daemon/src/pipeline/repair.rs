@@ -18,6 +18,8 @@ use crate::spec::CaptureName;
 
 mod members;
 mod packets;
+#[cfg(test)]
+mod tests;
 
 /// Why files could not be recovered.
 #[derive(Debug, thiserror::Error)]

@@ -66,6 +66,11 @@ impl Tally {
         });
     }
 
+    /// The block's packets are nowhere, because nobody takes them as fast as they come.
+    pub(crate) fn too_slow(&self, counts: &[u64]) {
+        self.add(counts, |outcome, count| outcome.lost.queue_full += count);
+    }
+
     /// What became of an interface's packets so far.
     pub(crate) fn outcome(&self, interface: usize) -> Outcome {
         self.lock().get(interface).copied().unwrap_or_default()

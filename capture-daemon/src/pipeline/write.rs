@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use crossbeam_channel::{Receiver, Sender};
@@ -135,8 +136,10 @@ impl Writer {
             return Err((String::new(), error));
         };
         let before = file.length;
+        let begun = Instant::now();
         match file.append(block, &self.tally) {
             Ok(packets) => {
+                self.progress.add_write(begun.elapsed());
                 let bytes = file.length - before;
                 self.progress.add_written(packets, bytes);
                 self.sizes[block.lane].set(file.raw, file.length);

@@ -12,7 +12,7 @@ use crate::{
     pipeline::packet::LinkType,
     spec::{
         CaptureName, CaptureSpec, CompressWhen, Direction, Format, InterfacePattern, Limits,
-        OutputSpec, Retention, Rotation,
+        Output, OutputSpec, Retention, Rotation,
     },
 };
 
@@ -62,6 +62,9 @@ enum RawDirection {
 enum RawFormat {
     Pcapng,
     Pcap,
+    Text,
+    /// No files: lines in the daemon's own output.
+    Stdout,
 }
 
 #[derive(Debug, Deserialize)]
@@ -79,6 +82,14 @@ pub(super) fn order(value: &toml::Value, defaults: &Defaults) -> Result<Order, S
         .try_into()
         .map_err(|error: toml::de::Error| error.to_string())?;
     let field = |name: &'static str| move |error: String| format!("{name}: {error}");
+    let is_about_files = raw.compression.is_some()
+        || raw.compress_when.is_some()
+        || raw.rotate_size.is_some()
+        || raw.rotate_interval.is_some()
+        || raw.rotate_packets.is_some()
+        || raw.max_files.is_some()
+        || raw.max_bytes.is_some()
+        || raw.keep_for.is_some();
     let name = CaptureName::new(raw.name).map_err(|error| error.to_string())?;
     let filter = FilterSpec {
         expression: raw.filter,
@@ -123,7 +134,8 @@ pub(super) fn order(value: &toml::Value, defaults: &Defaults) -> Result<Order, S
         directory: defaults.data_dir.join(name.as_str()),
         format: match raw.format {
             Some(RawFormat::Pcap) => Format::Pcap,
-            Some(RawFormat::Pcapng) | None => Format::Pcapng,
+            Some(RawFormat::Text) => Format::Text,
+            Some(RawFormat::Pcapng | RawFormat::Stdout) | None => Format::Pcapng,
         },
         compression: compression
             .map_err(field("compression"))?
@@ -143,6 +155,17 @@ pub(super) fn order(value: &toml::Value, defaults: &Defaults) -> Result<Order, S
             min_free: Some(defaults.min_free),
         },
         digest: true,
+    };
+    let output = match raw.format {
+        Some(RawFormat::Stdout) if is_about_files => {
+            return Err(
+                "format: stdout makes no files: leave out compression, compress_when, rotate_*, \
+                 max_files, max_bytes and keep_for, or use format = \"text\""
+                    .to_owned(),
+            );
+        }
+        Some(RawFormat::Stdout) => Output::Stdout,
+        _ => Output::Files(output),
     };
     Ok(Order {
         request_id: Some(format!("config:{name}")),

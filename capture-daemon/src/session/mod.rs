@@ -5,7 +5,7 @@ mod follow;
 mod hooks;
 mod report;
 
-use std::{future::Future, io, path::PathBuf, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
 use rtnetlink::Handle;
 use tokio::{
@@ -31,9 +31,9 @@ use crate::{
     },
     pipeline::{
         drain::{Drain, DrainGone, Shared},
-        recorder::{Recorder, RecorderError, RecorderSpec},
+        recorder::{Recorder, RecorderError, RecorderSpec, Statistics},
     },
-    spec::CaptureSpec,
+    spec::{CaptureSpec, Output},
 };
 
 /// How often is asked whether other programs have come before ours.
@@ -170,10 +170,7 @@ impl Session {
         let hooks = Hooks::new(object, &spec.filter, &spec.targets)?;
         let book = Arc::new(Book::new(maps.counters));
         let statistics = Arc::clone(&book);
-        let recorder = Recorder::start(
-            &recorder_spec(&spec),
-            Box::new(move |id| statistics.read(id)),
-        )?;
+        let recorder = start_recorder(&spec, Box::new(move |id| statistics.read(id)))?;
         let progress = recorder.progress();
         let clock = PacketClock::new(features.tai_clock);
         let drain = Drain::start(maps.ring, clock, recorder, Arc::clone(&book))
@@ -231,12 +228,6 @@ impl Session {
     #[must_use]
     pub fn abort(&self) -> Arc<Shared> {
         Arc::clone(self.drain.shared())
-    }
-
-    /// The directory that the files go to.
-    #[must_use]
-    pub fn directory(&self) -> PathBuf {
-        self.spec.output.directory.clone()
     }
 
     /// Runs the capture until `stop` says why it should end, a limit is reached or writing fails,
@@ -297,13 +288,19 @@ impl Session {
     }
 }
 
-fn recorder_spec(spec: &CaptureSpec) -> RecorderSpec {
-    RecorderSpec {
-        name: spec.name.clone(),
-        output: spec.output.clone(),
-        snaplen: spec.snaplen,
-        filter: spec.filter.expression.clone(),
-        packet_limit: spec.limits.packets,
+fn start_recorder(spec: &CaptureSpec, statistics: Statistics) -> Result<Recorder, RecorderError> {
+    match &spec.output {
+        Output::Files(output) => {
+            let spec = RecorderSpec {
+                name: spec.name.clone(),
+                output: output.clone(),
+                snaplen: spec.snaplen,
+                filter: spec.filter.expression.clone(),
+                packet_limit: spec.limits.packets,
+            };
+            Recorder::start(&spec, statistics)
+        }
+        Output::Stdout => Recorder::start_lines(&spec.name, spec.limits.packets, statistics),
     }
 }
 
@@ -314,7 +311,8 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-async fn remove_leftovers(netlink: &Handle) {
+/// Removes the filters that killed recorders have left on any interface, and says so.
+pub async fn remove_leftovers(netlink: &Handle) {
     match attach::remove_leftovers(netlink).await {
         Ok(0) => {}
         Ok(removed) => {

@@ -1,7 +1,7 @@
 //! What is known of a capture while it runs, and what is left of it.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -120,14 +120,18 @@ impl Monitor {
 
     fn with(&self, outcomes: &[(u64, Discarded)]) -> Vec<InterfaceReport> {
         let members = self.members();
+        // One that has just joined has no outcome yet.
+        let joined = members.iter().map(|member| member.id.0 as usize + 1).max();
+        let count = outcomes.len().max(joined.unwrap_or(0));
         (0..)
-            .map(InterfaceId)
-            .zip(outcomes)
-            .map(|(id, (written, discarded))| {
+            .take(count)
+            .map(|id| {
+                let (written, discarded) = outcomes.get(id as usize).copied().unwrap_or_default();
+                let id = InterfaceId(id);
                 let counters = self.book.read(id).unwrap_or_default();
                 let ledger = Ledger {
-                    written: *written,
-                    discarded: *discarded,
+                    written,
+                    discarded,
                     ..Ledger::from(counters)
                 };
                 let member = members.iter().find(|member| member.id == id);
@@ -211,7 +215,11 @@ impl Report {
             failure_kind,
             total,
             interfaces,
-            directory: spec.output.directory.clone(),
+            directory: spec
+                .output
+                .directory()
+                .map(Path::to_owned)
+                .unwrap_or_default(),
             files: finished.files.into_iter().map(|file| file.entry).collect(),
         }
     }

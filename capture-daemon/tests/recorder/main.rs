@@ -7,3 +7,4 @@ mod mounts;
 mod readers;
 mod rotation;
 mod support;
+mod text;

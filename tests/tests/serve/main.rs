@@ -5,5 +5,6 @@ mod changes;
 mod hostile;
 mod life;
 mod many;
+mod outputs;
 mod recovery;
 mod stream;

@@ -8,7 +8,9 @@ use super::time::{timestamp, to_duration};
 use crate::{
     ledger::Ledger,
     manager::{Capture, MADE_UP_NAME, Order, Reason, Snapshot, State},
-    spec::{CompressWhen, Compression, Direction, Format, InterfacePattern, Retention, Rotation},
+    spec::{
+        CompressWhen, Compression, Direction, Format, InterfacePattern, Output, Retention, Rotation,
+    },
 };
 
 /// A capture as it is now.
@@ -126,7 +128,6 @@ const fn reason(reason: Reason) -> v1::StateReason {
 
 fn spec(order: &Order) -> v1::CaptureSpec {
     let spec = &order.spec;
-    let output = &spec.output;
     v1::CaptureSpec {
         interfaces: spec
             .interfaces
@@ -152,17 +153,7 @@ fn spec(order: &Order) -> v1::CaptureSpec {
         targets: list(spec.targets.hosts.as_deref(), ToString::to_string),
         ports: list(spec.targets.ports.as_deref(), |port| u32::from(*port)),
         output: Some(v1::Output {
-            kind: Some(v1::output::Kind::Files(v1::FileOutput {
-                format: match output.format {
-                    Format::Pcapng => v1::FileFormat::Pcapng,
-                    Format::Pcap => v1::FileFormat::Pcap,
-                }
-                .into(),
-                compression: Some(compression(output.compression, output.compress_when)),
-                rotation: Some(rotation(&output.rotation)),
-                retention: Some(retention(&output.retention, order.keep_for)),
-                without_digest: !output.digest,
-            })),
+            kind: Some(output(&spec.output, order.keep_for)),
         }),
         limits: Some(v1::Limits {
             duration: spec.limits.duration.map(to_duration),
@@ -171,6 +162,33 @@ fn spec(order: &Order) -> v1::CaptureSpec {
             deadline: order.stop.deadline.map(timestamp),
         }),
     }
+}
+
+fn output(output: &Output, keep_for: Option<std::time::Duration>) -> v1::output::Kind {
+    let Output::Files(files) = output else {
+        return v1::output::Kind::Stdout(v1::StdoutOutput {});
+    };
+    let compression = Some(compression(files.compression, files.compress_when));
+    let rotation = Some(rotation(&files.rotation));
+    let retention = Some(retention(&files.retention, keep_for));
+    let format = match files.format {
+        Format::Pcapng => v1::FileFormat::Pcapng,
+        Format::Pcap => v1::FileFormat::Pcap,
+        Format::Text => {
+            return v1::output::Kind::Text(v1::TextOutput {
+                compression,
+                rotation,
+                retention,
+            });
+        }
+    };
+    v1::output::Kind::Files(v1::FileOutput {
+        format: format.into(),
+        compression,
+        rotation,
+        retention,
+        without_digest: !files.digest,
+    })
 }
 
 fn list<T, U>(values: Option<&[T]>, convert: impl Fn(&T) -> U) -> Vec<U> {

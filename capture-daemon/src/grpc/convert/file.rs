@@ -24,6 +24,8 @@ pub(in super::super) fn file(capture: &str, stored: &StoredFile) -> v1::File {
         .into(),
         format: if plain.ends_with(".pcapng") {
             v1::FileFormat::Pcapng
+        } else if plain.ends_with(".txt") {
+            v1::FileFormat::Text
         } else {
             v1::FileFormat::Pcap
         }

@@ -13,7 +13,7 @@ use crate::{
     pipeline::{packet::LinkType, utc},
     spec::{
         CaptureName, CaptureSpec, CompressWhen, Compression, Direction, Format, InterfacePattern,
-        Limits, MinFree, OutputSpec, Retention, Rotation,
+        Limits, MinFree, Output, OutputSpec, Retention, Rotation,
     },
 };
 
@@ -236,30 +236,31 @@ fn output(
     defaults: &Defaults,
     directory: std::path::PathBuf,
     wrong: &mut Violations,
-) -> (OutputSpec, Option<Duration>) {
-    let files = match given.and_then(|output| output.kind.as_ref()) {
-        None => v1::FileOutput::default(),
-        Some(v1::output::Kind::Files(files)) => *files,
-        Some(v1::output::Kind::Text(_) | v1::output::Kind::Stdout(_)) => {
-            wrong.add(
-                "spec.output",
-                "this version writes pcap and pcapng files only",
-            );
-            v1::FileOutput::default()
+) -> (Output, Option<Duration>) {
+    let (field, format, files) = match given.and_then(|output| output.kind.as_ref()) {
+        None => (
+            "spec.output.files",
+            Format::Pcapng,
+            v1::FileOutput::default(),
+        ),
+        Some(v1::output::Kind::Files(files)) => {
+            let field = "spec.output.files";
+            (field, format(field, files.format, wrong), *files)
         }
-    };
-    let field = "spec.output.files";
-    let format = match v1::FileFormat::try_from(files.format) {
-        Ok(v1::FileFormat::Unspecified | v1::FileFormat::Pcapng) => Format::Pcapng,
-        Ok(v1::FileFormat::Pcap) => Format::Pcap,
-        Ok(v1::FileFormat::Text) | Err(_) => {
-            wrong.add(format!("{field}.format"), "give pcapng or pcap");
-            Format::Pcapng
+        Some(v1::output::Kind::Text(text)) => {
+            let files = v1::FileOutput {
+                format: v1::FileFormat::Text.into(),
+                compression: text.compression,
+                rotation: text.rotation,
+                retention: text.retention,
+                without_digest: false,
+            };
+            ("spec.output.text", Format::Text, files)
         }
+        Some(v1::output::Kind::Stdout(v1::StdoutOutput {})) => return (Output::Stdout, None),
     };
-    let compression_field = format!("{field}.compression");
     let (compression, compress_when) = compression(
-        &compression_field,
+        &format!("{field}.compression"),
         files.compression.as_ref(),
         defaults,
         wrong,
@@ -276,7 +277,6 @@ fn output(
         defaults,
         wrong,
     );
-    let digest = !files.without_digest;
     let output = OutputSpec {
         directory,
         format,
@@ -284,9 +284,23 @@ fn output(
         compress_when,
         rotation,
         retention,
-        digest,
+        digest: !files.without_digest,
     };
-    (output, keep_for)
+    (Output::Files(output), keep_for)
+}
+
+fn format(field: &str, given: i32, wrong: &mut Violations) -> Format {
+    match v1::FileFormat::try_from(given) {
+        Ok(v1::FileFormat::Unspecified | v1::FileFormat::Pcapng) => Format::Pcapng,
+        Ok(v1::FileFormat::Pcap) => Format::Pcap,
+        Ok(v1::FileFormat::Text) | Err(_) => {
+            wrong.add(
+                format!("{field}.format"),
+                "give pcapng or pcap; spec.output.text makes files of lines",
+            );
+            Format::Pcapng
+        }
+    }
 }
 
 fn compression(

@@ -5,6 +5,7 @@
 
 pub(crate) mod pcap;
 pub(crate) mod pcapng;
+pub(crate) mod text;
 
 use super::{buffer::AlignedBuffer, packet::Packet};
 use crate::spec::Format;
@@ -40,20 +41,24 @@ fn words<const WORDS: usize, const BYTES: usize>(words: [u32; WORDS]) -> [u8; BY
     bytes
 }
 
-/// Bytes that [`packet`] puts for so many captured bytes.
+/// Bytes that [`packet`] puts for so many captured bytes; more than there can be for lines, whose
+/// length is known once they are made.
 #[inline]
 pub const fn packet_length(format: Format, captured: usize) -> usize {
     match format {
         Format::Pcapng => pcapng::packet_length(captured),
         Format::Pcap => pcap::packet_length(captured),
+        Format::Text => usize::MAX,
     }
 }
 
-/// Puts one packet. `number` is that of its interface in the file; a pcap file knows none.
+/// Puts one packet. `number` is that of its interface in the file; a pcap file knows none. Lines are
+/// made by [`text::Lines`], which knows the interface itself.
 #[inline]
 pub fn packet(format: Format, number: u32, packet: &Packet<'_>, sink: &mut impl Sink) {
     match format {
         Format::Pcapng => pcapng::packet(number, packet, sink),
         Format::Pcap => pcap::packet(packet, sink),
+        Format::Text => {}
     }
 }

@@ -72,7 +72,7 @@ impl Recorder {
     fn ending(&self) -> usize {
         match self.format {
             Format::Pcapng => pcapng::LONGEST_STATISTICS * self.interfaces.len(),
-            Format::Pcap => 0,
+            Format::Pcap | Format::Text => 0,
         }
     }
 
@@ -101,6 +101,8 @@ impl Recorder {
                 let link_type = self.lanes[index].link_type.unwrap_or(LinkType::Ethernet);
                 pcap::file_header(link_type, self.snaplen)
             }
+            // Nothing but lines, as many as packets.
+            Format::Text => Ok(Vec::new()),
         };
         let Some(head) = self.encoded(head) else {
             return false;
@@ -168,8 +170,7 @@ impl Recorder {
         if length <= room {
             return true;
         }
-        // Compressed blocks end with a packet: each is a checkpoint.
-        if self.streaming != Compression::None && self.lanes[index].fresh() > 0 {
+        if self.whole_blocks && self.lanes[index].fresh() > 0 {
             if self.threads.pool.count() < 1 + length.saturating_sub(1) / self.capacity {
                 return false;
             }
@@ -243,7 +244,7 @@ impl Recorder {
         block.sequence = self.next_block;
         self.next_block += 1;
         if let Some(file) = &mut lane.file {
-            file.advance(&block, self.streaming == Compression::None);
+            file.advance(&block, !self.whole_blocks);
         }
         for (interface, count) in self.interfaces.iter_mut().zip(&block.counts) {
             interface.sealed += count;
@@ -268,7 +269,7 @@ impl Recorder {
         lane.room = match &lane.file {
             Some(file)
                 if file.closing.is_none()
-                    && (file.known == known || self.format == Format::Pcap) =>
+                    && (file.known == known || self.format != Format::Pcapng) =>
             {
                 room
             }

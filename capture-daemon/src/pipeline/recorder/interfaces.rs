@@ -19,7 +19,7 @@ impl Recorder {
     /// Makes sure that the lane's file describes what has to stand before a packet of this
     /// interface; `false` without a block to do it with.
     pub(super) fn describe_for(&mut self, index: usize, id: usize) -> bool {
-        if self.format == Format::Pcap {
+        if self.format != Format::Pcapng {
             return true;
         }
         let link_type = self.interfaces[id].description.link_type;
@@ -32,7 +32,7 @@ impl Recorder {
 
     /// The same for the end of a file, which may have no packet.
     pub(super) fn describe_for_nobody(&mut self, index: usize) -> bool {
-        if self.format == Format::Pcap {
+        if self.format != Format::Pcapng {
             return true;
         }
         let mut link_types = self

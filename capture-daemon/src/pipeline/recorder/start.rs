@@ -1,6 +1,6 @@
 //! How a recorder comes to be: directory, first file, memory and threads.
 
-use std::{io, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use pcap_file::PcapError;
 
@@ -8,11 +8,12 @@ use super::{
     super::{
         book::Book,
         directory::{Directory, DirectoryError},
-        encode::pcapng::Blocks,
+        encode::{pcapng::Blocks, text::Lines},
         lane::Lane,
         name::{self, PART},
         packet::LinkType,
         progress::Progress,
+        stdout,
         tally::Tally,
         utc,
         write::FileSize,
@@ -20,7 +21,7 @@ use super::{
     Recorder, RecorderSpec, Statistics,
     threads::{Layout, Shared, Threads},
 };
-use crate::spec::{CompressWhen, Compression, Format};
+use crate::spec::{CaptureName, CompressWhen, Compression, Format, Rotation};
 
 /// Why a capture cannot be recorded.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +75,7 @@ impl Recorder {
             CompressWhen::Rotated => Compression::None,
         };
         let lanes = match output.format {
-            Format::Pcapng => vec![Lane::new(None)],
+            Format::Pcapng | Format::Text => vec![Lane::new(None)],
             Format::Pcap => [LinkType::Ethernet, LinkType::Raw]
                 .map(|link_type| Lane::new(Some(link_type)))
                 .into(),
@@ -92,7 +93,10 @@ impl Recorder {
             name: spec.name.clone(),
             directory: output.directory.clone(),
             format: output.format,
+            lines: Lines::OfFile,
             streaming,
+            // Compressed blocks are checkpoints: each ends with a packet.
+            whole_blocks: streaming != Compression::None,
             rotation: output.rotation,
             snaplen: spec.snaplen,
             interfaces: Vec::new(),
@@ -113,7 +117,7 @@ impl Recorder {
             progress: shared.progress,
             sizes: shared.sizes,
         };
-        if output.format == Format::Pcapng {
+        if output.format != Format::Pcap {
             let file = name::file_name(&spec.name, now, first_file, output.format, streaming);
             let part = format!("{file}{PART}");
             let made = shared
@@ -123,5 +127,43 @@ impl Recorder {
             recorder.begin_file(0, now, Some(made));
         }
         Ok(recorder)
+    }
+
+    /// A recorder that makes no files, but a line for each packet in the process's own output.
+    pub fn start_lines(
+        name: &CaptureName,
+        packet_limit: Option<u64>,
+        statistics: Statistics,
+    ) -> Result<Self, RecorderError> {
+        let tally = Arc::new(Tally::default());
+        let progress = Arc::new(Progress::default());
+        let now = utc::now();
+        Ok(Self {
+            name: name.clone(),
+            directory: PathBuf::new(),
+            format: Format::Text,
+            lines: Lines::OfOutput(name.clone()),
+            streaming: Compression::None,
+            whole_blocks: true,
+            rotation: Rotation::default(),
+            snaplen: u32::MAX,
+            interfaces: Vec::new(),
+            lanes: vec![Lane::new(None)],
+            blocks: Blocks::new(u32::MAX, None)?,
+            capacity: stdout::PIECE,
+            scratch: Vec::new(),
+            next_block: 0,
+            first_file: 0,
+            next_file: 0,
+            limit: packet_limit.unwrap_or(u64::MAX),
+            left: packet_limit.unwrap_or(u64::MAX),
+            statistics,
+            started: now,
+            now,
+            threads: Threads::start_lines(&tally, &progress)?,
+            tally,
+            progress,
+            sizes: Arc::new([FileSize::default()]),
+        })
     }
 }

@@ -25,6 +25,7 @@ use super::{
         name,
         progress::Progress,
         squeeze::Squeezer,
+        stdout::{self, LineWriter},
         tally::{FailureKind, Tally},
         write::{FileSize, Writer},
     },
@@ -85,12 +86,12 @@ pub(super) struct Threads {
     /// Blocks that can be filled.
     pub(super) pool: Arc<Pool>,
     filled: Option<Sender<Box<Block>>>,
-    to_catalog: Sender<Task>,
     workers: Vec<JoinHandle<()>>,
     writer: JoinHandle<()>,
     /// Digests and compression after rotation.
     idle: Vec<JoinHandle<()>>,
-    catalog: JoinHandle<Vec<FileEntry>>,
+    /// Keeps account of files, where there are any.
+    catalog: Option<(Sender<Task>, JoinHandle<Vec<FileEntry>>)>,
     /// Ends the idle ones early.
     abort: Arc<AtomicBool>,
 }
@@ -197,12 +198,37 @@ impl Threads {
         Ok(Self {
             pool,
             filled: Some(filled),
-            to_catalog,
             workers,
             writer: spawn("write", || writer.run())?,
             idle,
-            catalog: spawn("catalog", || catalog.run())?,
+            catalog: Some((to_catalog, spawn("catalog", || catalog.run())?)),
             abort,
+        })
+    }
+
+    /// The one thread of a capture that writes lines to the process's own output.
+    pub(super) fn start_lines(
+        tally: &Arc<Tally>,
+        progress: &Arc<Progress>,
+    ) -> Result<Self, RecorderError> {
+        /// 1 MiB, which is some 10,000 lines.
+        const BLOCKS: usize = 256;
+        let pool = Arc::new(Pool::new(BLOCKS, stdout::PIECE));
+        let (filled, inbox) = bounded(BLOCKS);
+        let writer = LineWriter {
+            inbox,
+            pool: Arc::clone(&pool),
+            tally: Arc::clone(tally),
+            progress: Arc::clone(progress),
+        };
+        Ok(Self {
+            pool,
+            filled: Some(filled),
+            workers: Vec::new(),
+            writer: spawn("write", || writer.run())?,
+            idle: Vec::new(),
+            catalog: None,
+            abort: Arc::default(),
         })
     }
 
@@ -229,16 +255,19 @@ impl Threads {
                 died();
             }
         }
+        let Some((to_catalog, catalog)) = self.catalog else {
+            return Vec::new();
+        };
         // The catalog takes whatever is sent to it, as long as it lives.
-        let _ = self.to_catalog.send(Task::End);
-        drop(self.to_catalog);
+        let _ = to_catalog.send(Task::End);
+        drop(to_catalog);
         while self.idle.iter().any(|thread| !thread.is_finished()) {
             if abort.load(Ordering::Relaxed) {
                 self.abort.store(true, Ordering::Relaxed);
             }
             thread::sleep(Duration::from_millis(2));
         }
-        self.catalog.join().unwrap_or_else(|_| {
+        catalog.join().unwrap_or_else(|_| {
             died();
             Vec::new()
         })

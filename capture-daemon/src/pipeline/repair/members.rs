@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead, BufReader, Read, Seek as _},
 };
 
-use super::packets::{Walker, Whole};
+use super::packets::{Kind, Walker, Whole};
 
 const BUFFER: usize = 1 << 18;
 
@@ -18,7 +18,7 @@ pub(super) fn whole(file: &File, name: &str) -> io::Result<Whole> {
         (_, Some(name)) => (name, false, true),
         _ => (name, false, false),
     };
-    let walker = Walker::new(name.ends_with(".pcapng"));
+    let walker = Walker::new(Kind::of(name));
     let input = Counted {
         inner: BufReader::with_capacity(BUFFER, file),
         taken: 0,

@@ -14,11 +14,33 @@ pub(super) struct Whole {
     pub(super) link_types: Vec<u16>,
 }
 
+/// What is in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Pcapng,
+    Pcap,
+    /// A line for each packet, which begins with its time.
+    Text,
+}
+
+impl Kind {
+    /// What a name says, without what compression adds to it.
+    pub(super) fn of(name: &str) -> Self {
+        if name.ends_with(".pcapng") {
+            Self::Pcapng
+        } else if name.ends_with(".txt") {
+            Self::Text
+        } else {
+            Self::Pcap
+        }
+    }
+}
+
 /// Takes the bytes of a file and knows where whole records end. All that our own recorder writes is
 /// little-endian where the host is, and timestamps are nanoseconds.
 #[derive(Debug)]
 pub(super) struct Walker {
-    pcapng: bool,
+    kind: Kind,
     /// Bytes of the record that is not whole yet.
     pending: Vec<u8>,
     header_seen: bool,
@@ -39,9 +61,9 @@ const PACKET: u32 = 6;
 const LONGEST: usize = 1 << 20;
 
 impl Walker {
-    pub(super) fn new(pcapng: bool) -> Self {
+    pub(super) fn new(kind: Kind) -> Self {
         Self {
-            pcapng,
+            kind,
             pending: Vec::new(),
             header_seen: false,
             broken: false,
@@ -75,8 +97,15 @@ impl Walker {
 
     /// The length of the record that these bytes begin with; `None` when too few are there to tell.
     fn record(&mut self, bytes: &[u8]) -> Option<usize> {
-        let length = match (self.pcapng, self.header_seen) {
-            (true, _) => {
+        let length = match (self.kind, self.header_seen) {
+            (Kind::Text, _) => {
+                let end = bytes.iter().take(LONGEST).position(|byte| *byte == b'\n');
+                self.broken = end.is_none() && bytes.len() >= LONGEST;
+                let end = end?;
+                self.broken = time(&bytes[..end]).is_none();
+                end + 1
+            }
+            (Kind::Pcapng, _) => {
                 let head = bytes.get(..BLOCK_HEADER)?;
                 let (kind, length) = (number(head, 0), number(head, 4) as usize);
                 let sound = length >= BLOCK_HEADER
@@ -88,8 +117,8 @@ impl Walker {
                 }
                 length
             }
-            (false, false) => PCAP_HEADER,
-            (false, true) => {
+            (Kind::Pcap, false) => PCAP_HEADER,
+            (Kind::Pcap, true) => {
                 let head = bytes.get(..RECORD_HEADER)?;
                 let (captured, original) = (number(head, 8) as usize, number(head, 12) as usize);
                 // Zeros are what a write leaves that a crash has cut short.
@@ -103,7 +132,11 @@ impl Walker {
 
     /// Notes a whole record.
     fn note(&mut self, record: &[u8]) {
-        if !self.pcapng {
+        if self.kind == Kind::Text {
+            if let Some(time) = time(record) {
+                self.packet(time);
+            }
+        } else if self.kind == Kind::Pcap {
             if self.header_seen {
                 let seconds = u64::from(number(record, 0));
                 self.packet(seconds * 1_000_000_000 + u64::from(number(record, 4)));
@@ -132,6 +165,16 @@ impl Walker {
             self.whole.link_types.push(link_type);
         }
     }
+}
+
+/// The time that a line begins with, UTC nanoseconds.
+fn time(line: &[u8]) -> Option<u64> {
+    /// `2026-01-01T00:00:00.000000000Z`
+    const LENGTH: usize = 30;
+    let text = std::str::from_utf8(line.get(..LENGTH)?).ok()?;
+    let time = humantime::parse_rfc3339(text).ok()?;
+    let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok()
 }
 
 /// The four bytes there, in the host's order; 0 where there are none.

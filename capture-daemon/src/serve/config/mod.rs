@@ -315,7 +315,10 @@ mod tests {
         assert_eq!(order.spec.name.as_str(), "web");
         assert_eq!(order.spec.interfaces.len(), 2);
         assert_eq!(order.spec.limits.duration.map(|d| d.as_secs()), Some(3600));
-        assert_eq!(order.spec.output.retention.max_files, Some(5));
+        let crate::spec::Output::Files(files) = &order.spec.output else {
+            panic!("files are the default");
+        };
+        assert_eq!(files.retention.max_files, Some(5));
         assert_eq!(order.created_by, "config");
     }
 }

@@ -1,0 +1,246 @@
+//! Files cut at every byte.
+
+use std::{
+    fs::{self, File},
+    io::{Seek as _, Write as _},
+};
+
+use super::{directory, members, packets::Whole};
+use crate::{
+    pipeline::{
+        encode::{self, pcap, pcapng, text::Lines},
+        manifest::{EndReason, Manifest},
+        packet::{InterfaceDescription, InterfaceId, LinkType, Packet, Way},
+    },
+    spec::{CaptureName, Format},
+};
+
+const START: u64 = 1_767_225_600_123_456_789;
+
+/// A file as the recorder writes it, and where its head and each of its packets end.
+struct Sample {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+fn name() -> CaptureName {
+    CaptureName::new("a").expect("valid")
+}
+
+impl Sample {
+    fn new(format: Format) -> Self {
+        let interface = InterfaceDescription {
+            name: "eth0".to_owned(),
+            ifindex: 2,
+            description: String::new(),
+            link_type: LinkType::Ethernet,
+            mac: None,
+        };
+        let mut bytes = match format {
+            Format::Pcap => pcap::file_header(LinkType::Ethernet, 100).expect("header"),
+            Format::Pcapng => {
+                let mut blocks = pcapng::Blocks::new(100, None).expect("blocks");
+                let mut head = blocks.section(&name(), 1).expect("section");
+                head.extend(blocks.interface(&interface).expect("interface"));
+                head
+            }
+            Format::Text => Vec::new(),
+        };
+        let mut ends = vec![bytes.len()];
+        for number in 0..12_u8 {
+            let packet = Packet {
+                timestamp: START + u64::from(number),
+                interface: InterfaceId(0),
+                way: Way::In,
+                packet_type: 0,
+                original_length: 100,
+                bytes: &[number; 100][..usize::from(number) * 7],
+            };
+            match format {
+                Format::Text => Lines::OfFile.put(&packet, &interface, &mut bytes),
+                _ => encode::packet(format, 0, &packet, &mut bytes),
+            }
+            ends.push(bytes.len());
+        }
+        Self { bytes, ends }
+    }
+
+    /// Packets that are whole in so many bytes of it.
+    fn packets(&self, bytes: usize) -> usize {
+        self.ends[1..].iter().filter(|end| **end <= bytes).count()
+    }
+}
+
+const FORMATS: [(Format, &str); 3] = [
+    (Format::Pcapng, "pcapng"),
+    (Format::Pcap, "pcap"),
+    (Format::Text, "txt"),
+];
+
+fn compress(bytes: &[u8], suffix: &str) -> Vec<u8> {
+    if suffix == ".gz" {
+        let mut member = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(1));
+        member.write_all(bytes).expect("memory");
+        member.finish().expect("memory")
+    } else {
+        zstd::encode_all(bytes, 1).expect("memory")
+    }
+}
+
+fn file(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().expect("tempfile");
+    file.write_all(bytes).expect("write");
+    file.rewind().expect("rewind");
+    file
+}
+
+fn times(whole: &Whole) -> (Option<u64>, Option<u64>) {
+    (whole.first, whole.last)
+}
+
+#[test]
+fn a_plain_file_cut_anywhere_keeps_every_packet_that_is_whole_and_nothing_else() {
+    for (format, extension) in FORMATS {
+        let sample = Sample::new(format);
+        let file = file(&sample.bytes);
+        for cut in (0..=sample.bytes.len()).rev() {
+            file.set_len(cut as u64).expect("cut");
+            let whole = members::whole(&file, &format!("a.{extension}")).expect("read");
+            let packets = sample.packets(cut);
+            let case = format!("{extension} cut at {cut}: {whole:?}");
+            assert_eq!(whole.packets, packets as u64, "{case}");
+            if packets > 0 {
+                assert_eq!(whole.stored, sample.ends[packets] as u64, "{case}");
+                assert_eq!(whole.raw, whole.stored, "{case}");
+                let last = START + packets as u64 - 1;
+                assert_eq!(times(&whole), (Some(START), Some(last)), "{case}");
+            } else {
+                assert!(whole.stored <= cut as u64, "{case}");
+                assert_eq!(times(&whole), (None, None), "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_compressed_file_cut_anywhere_keeps_every_whole_member() {
+    for (format, extension) in FORMATS {
+        for suffix in [".gz", ".zst"] {
+            let sample = Sample::new(format);
+            let mut bytes = Vec::new();
+            // Where members end: compressed, and before compression.
+            let mut ends = vec![(0, 0)];
+            let mut begin = 0;
+            for packets in [1, 2, 6, 7, 12] {
+                let end = sample.ends[packets];
+                bytes.extend(compress(&sample.bytes[begin..end], suffix));
+                ends.push((bytes.len(), end));
+                begin = end;
+            }
+            let file = file(&bytes);
+            for cut in (0..=bytes.len()).rev() {
+                file.set_len(cut as u64).expect("cut");
+                let name = format!("a.{extension}{suffix}");
+                let whole = members::whole(&file, &name).expect("read");
+                let kept = ends.iter().rev().find(|end| end.0 <= cut);
+                let &(stored, raw) = kept.expect("nothing at least");
+                let case = format!("{name} cut at {cut}: {whole:?}");
+                assert_eq!(whole.stored, stored as u64, "{case}");
+                assert_eq!(whole.raw, raw as u64, "{case}");
+                assert_eq!(whole.packets, sample.packets(raw) as u64, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_member_that_ends_within_a_packet_counts_only_with_the_next_one() {
+    for suffix in [".gz", ".zst"] {
+        let sample = Sample::new(Format::Pcap);
+        let parts = [0, sample.ends[3], sample.ends[5] + 9, sample.ends[8]];
+        let members: Vec<_> = parts
+            .windows(2)
+            .map(|part| compress(&sample.bytes[part[0]..part[1]], suffix))
+            .collect();
+        let whole = |count: usize| {
+            let whole = members::whole(
+                &file(&members[..count].concat()),
+                &format!("a.pcap{suffix}"),
+            );
+            whole.expect("read").packets
+        };
+        assert_eq!([whole(1), whole(2), whole(3)], [3, 3, 8]);
+    }
+}
+
+#[test]
+fn garbage_behind_what_was_written_is_cut_off() {
+    for (format, extension) in FORMATS {
+        let sample = Sample::new(format);
+        for garbage in [
+            &[0; 5000][..],
+            &[0xff; 5000],
+            b"\n\n\n",
+            b"neither a packet nor a line\n",
+        ] {
+            for suffix in ["", ".gz", ".zst"] {
+                let mut bytes = match suffix {
+                    "" => sample.bytes.clone(),
+                    _ => compress(&sample.bytes, suffix),
+                };
+                let sound = bytes.len() as u64;
+                bytes.extend_from_slice(garbage);
+                let name = format!("a.{extension}{suffix}");
+                let whole = members::whole(&file(&bytes), &name).expect("read");
+                let case = format!("{name} and {:?}...", &garbage[..3]);
+                assert_eq!((whole.packets, whole.stored), (12, sound), "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_dead_recorder_left_gets_its_name_and_its_line_in_the_manifest() {
+    let root = tempfile::tempdir().expect("tempdir");
+    let sample = Sample::new(Format::Pcapng);
+    let cut = sample.ends[5] + 3;
+    let part = |sequence: u32, end: &str| format!("a-20260101-000000-{sequence:06}.{end}.part");
+    let put = |name: &str, bytes: &[u8]| fs::write(root.path().join(name), bytes).expect("write");
+    put(&part(1, "pcapng"), &sample.bytes[..cut]);
+    put(&part(2, "pcapng"), &[]);
+    put(&part(3, "pcapng"), &sample.bytes[..sample.ends[0]]);
+    let lines = Sample::new(Format::Text);
+    put(&part(4, "txt.zst"), &compress(&lines.bytes, ".zst"));
+    let repaired = directory(root.path(), &name()).expect("repaired");
+    let packets: Vec<_> = repaired.iter().map(|one| (one.packets, one.cut)).collect();
+    let head = sample.ends[0] as u64;
+    assert_eq!(packets[..2], [(5, 3), (0, 0)]);
+    assert_eq!(packets[2].0, 0, "{head} bytes are no packet");
+    assert_eq!(packets[3], (12, 0));
+    let mut left: Vec<_> = fs::read_dir(root.path())
+        .expect("list")
+        .map(|entry| {
+            entry
+                .expect("entry")
+                .file_name()
+                .into_string()
+                .expect("UTF-8")
+        })
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    left.sort();
+    let finished = "a-20260101-000000-000001.pcapng";
+    let text = "a-20260101-000000-000004.txt.zst";
+    assert_eq!(left, [finished, text, "a.manifest.jsonl"]);
+    let content = fs::read(root.path().join(finished)).expect("read");
+    assert_eq!(content, sample.bytes[..sample.ends[5]]);
+    let manifest = fs::read_to_string(root.path().join("a.manifest.jsonl")).expect("read");
+    let manifest = Manifest::parse(&manifest);
+    assert_eq!(manifest.files[0].packets, Some(5));
+    assert_eq!(manifest.files[0].ended, Some(EndReason::Interrupted));
+    assert_eq!(manifest.files[1].packets, Some(12));
+    let last = manifest.files[1].last.as_ref().map(|last| last.nanoseconds);
+    assert_eq!(last, Some(START + 11));
+    assert!(manifest.files.iter().all(|file| file.sha256.is_some()));
+    assert_eq!(directory(root.path(), &name()).expect("again"), []);
+}

@@ -1,0 +1,246 @@
+//! Lines in the process's own output. Nobody ever waits long for whoever reads it, or does not: what
+//! the output cannot take is counted.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::{
+        fd::{AsFd as _, BorrowedFd},
+        unix::fs::OpenOptionsExt as _,
+    },
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::Receiver;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{FileType, OFlags, fstat},
+    io::Errno,
+    net::{SendFlags, send},
+};
+
+use super::{
+    block::{Block, Pool},
+    progress::Progress,
+    tally::{FailureKind, Tally},
+};
+
+/// What is written in one piece: a pipe takes so many bytes at once or not at all (`PIPE_BUF`,
+/// pipe(7)), so that lines of several captures never mix and each block is counted for what became
+/// of it.
+pub(crate) const PIECE: usize = 4096;
+
+/// An output that has taken nothing for so long is stuck: from then on nobody waits for it until it
+/// takes something again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The process's standard output, which all captures share.
+static OUTPUT: Output = Output::new();
+
+struct Output(Mutex<State>);
+
+struct State {
+    sink: Option<Sink>,
+    /// The end of a piece of which only the beginning was taken, as a terminal may do.
+    rest: Vec<u8>,
+    stuck: bool,
+}
+
+/// How the output is written without waiting for it.
+enum Sink {
+    /// A pipe or a terminal, opened anew so that others who have it too do not get to know it as one
+    /// that does not wait (`O_NONBLOCK` belongs to the open file).
+    Own(File),
+    /// A socket, as that of the journal.
+    Socket,
+    /// What never waits: a file, or nothing.
+    Plain,
+}
+
+impl Sink {
+    fn open() -> io::Result<Self> {
+        let stdout = rustix::stdio::stdout();
+        Ok(match FileType::from_raw_mode(fstat(stdout)?.st_mode) {
+            FileType::Fifo | FileType::CharacterDevice => OpenOptions::new()
+                .write(true)
+                .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed())
+                .open("/proc/self/fd/1")
+                .map(Self::Own)?,
+            FileType::Socket => Self::Socket,
+            _ => Self::Plain,
+        })
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        match self {
+            Self::Own(file) => rustix::io::write(file, bytes),
+            Self::Socket => send(
+                rustix::stdio::stdout(),
+                bytes,
+                SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+            ),
+            Self::Plain => rustix::io::write(rustix::stdio::stdout(), bytes),
+        }
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Own(file) => file.as_fd(),
+            Self::Socket | Self::Plain => rustix::stdio::stdout(),
+        }
+    }
+
+    /// Waits until it may take something.
+    fn wait(&self, longest: Duration) {
+        let longest = Timespec {
+            tv_sec: 0,
+            tv_nsec: i64::from(longest.min(Duration::from_millis(999)).subsec_nanos()),
+        };
+        let mut polled = [PollFd::from_borrowed_fd(self.descriptor(), PollFlags::OUT)];
+        // The next write says what there is to say.
+        let _ = poll(&mut polled, Some(&longest));
+    }
+}
+
+impl Output {
+    const fn new() -> Self {
+        Self(Mutex::new(State {
+            sink: None,
+            rest: Vec::new(),
+            stuck: false,
+        }))
+    }
+
+    /// Writes a piece of whole lines; `false` if the output does not take it.
+    fn write(&self, piece: &[u8]) -> io::Result<bool> {
+        // A panic elsewhere leaves a rest at most, which is written first.
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { sink, rest, stuck } = &mut *state;
+        let sink = match sink {
+            Some(sink) => sink,
+            None => sink.insert(Sink::open()?),
+        };
+        let until = Instant::now() + if *stuck { Duration::ZERO } else { PATIENCE };
+        let taken = put_all(sink, rest, until)?;
+        rest.drain(..taken);
+        if !rest.is_empty() {
+            *stuck = true;
+            return Ok(false);
+        }
+        let taken = put_all(sink, piece, until)?;
+        *stuck = taken < piece.len();
+        if taken > 0 {
+            // The line that is torn now is completed before anything else.
+            let line = piece[taken..].iter().position(|byte| *byte == b'\n');
+            let end = line.map_or(piece.len(), |at| taken + at + 1);
+            rest.extend_from_slice(&piece[taken..end]);
+        }
+        Ok(!*stuck)
+    }
+}
+
+/// Writes as much as is taken until then; how much that is.
+fn put_all(sink: &Sink, bytes: &[u8], until: Instant) -> io::Result<usize> {
+    let mut taken = 0;
+    while taken < bytes.len() {
+        match sink.write(&bytes[taken..]) {
+            Ok(0) => break,
+            Ok(written) => taken += written,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    break;
+                }
+                sink.wait(left);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(taken)
+}
+
+/// The thread of a capture that writes its lines.
+pub(crate) struct LineWriter {
+    pub(crate) inbox: Receiver<Box<Block>>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+impl LineWriter {
+    /// Writes until nobody can send lines any more.
+    pub(crate) fn run(self) {
+        while let Ok(block) = self.inbox.recv() {
+            self.take(&block);
+            self.progress.dequeue();
+            self.pool.give(block);
+        }
+    }
+
+    fn take(&self, block: &Block) {
+        if block.span.packets == 0 {
+            return;
+        }
+        if self.tally.failed() {
+            return self.tally.lost(&block.counts);
+        }
+        let begun = Instant::now();
+        match OUTPUT.write(block.buffer.as_slice()) {
+            Ok(true) => {
+                self.progress.add_write(begun.elapsed());
+                self.tally.written(&block.counts);
+                let bytes = block.buffer.len() as u64;
+                self.progress.add_written(block.span.packets, bytes);
+            }
+            Ok(false) => self.tally.too_slow(&block.counts),
+            Err(error) => {
+                self.tally.fail(
+                    FailureKind::WriteError,
+                    format!(
+                        "cannot write to the daemon's own output: {error}; write to files instead, \
+                         or see what has become of whoever read it"
+                    ),
+                );
+                self.tally.lost(&block.counts);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, pipe},
+        time::Instant,
+    };
+
+    use super::{PATIENCE, PIECE, Sink, put_all};
+
+    #[test]
+    fn a_pipe_that_nobody_reads_takes_whole_pieces_or_nothing() {
+        let (mut reader, writer) = pipe().expect("pipe");
+        rustix::io::ioctl_fionbio(&writer, true).expect("non-blocking");
+        let sink = Sink::Own(std::os::fd::OwnedFd::from(writer).into());
+        let piece = vec![b'x'; PIECE];
+        let mut taken = 0;
+        loop {
+            match put_all(&sink, &piece, Instant::now()).expect("open") {
+                0 => break,
+                PIECE => taken += 1,
+                part => panic!("{part} of {PIECE} bytes"),
+            }
+            assert!(taken < 1_000_000, "a pipe is finite");
+        }
+        let mut read = vec![0; PIECE];
+        reader.read_exact(&mut read).expect("it is there");
+        let later = Instant::now() + PATIENCE;
+        assert_eq!(put_all(&sink, &piece, later).expect("open"), PIECE);
+        drop(reader);
+        assert!(
+            put_all(&sink, &piece, later).is_err(),
+            "nobody reads any more"
+        );
+    }
+}
