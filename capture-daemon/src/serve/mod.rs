@@ -19,7 +19,7 @@ use crate::{
     log::LogLevel,
     manager::{Manager, ManagerError, Settings, StoreError},
     pipeline::utc,
-    session::SessionOptions,
+    session::{self, SessionOptions},
 };
 
 /// Why the daemon cannot serve.
@@ -50,6 +50,7 @@ pub enum ServeError {
 /// Serves until SIGTERM or SIGINT, then ends every capture in order.
 pub async fn run(config: Config, log: LogLevel) -> Result<(), ServeError> {
     let mut ends = Ends::new().map_err(ServeError::Signals)?;
+    remove_leftovers().await;
     make_data_dir(&config)?;
     let manager = Manager::open(Settings {
         state_dir: config.state_dir.clone(),
@@ -106,6 +107,19 @@ pub async fn run(config: Config, log: LogLevel) -> Result<(), ServeError> {
         let _ = fs::remove_file(socket);
     }
     failed.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// What a killed daemon has left attached goes before anything else, also when nothing is to be
+/// captured any more.
+async fn remove_leftovers() {
+    match rtnetlink::new_connection() {
+        Ok((connection, netlink, _)) => {
+            let connection = tokio::spawn(connection);
+            session::remove_leftovers(&netlink).await;
+            connection.abort();
+        }
+        Err(error) => tracing::warn!("could not look for what a killed daemon left: {error}"),
+    }
 }
 
 fn make_data_dir(config: &Config) -> Result<(), ServeError> {

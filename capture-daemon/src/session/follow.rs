@@ -9,9 +9,9 @@ use rtnetlink::Handle;
 
 use super::{Book, Session, SessionError, hooks::Hooks};
 use crate::{
-    attach::{AttachError, Attachment, Method, Owner, Position},
+    attach::{AttachError, Attachment, Method, Owner, Plan, Position},
     filter::{FilterSpec, TargetSet},
-    interfaces::{Change, Interface},
+    interfaces::{Change, Interface, Selection},
     kernel::syscall::wait_for_grace_period,
     pipeline::packet::{InterfaceId, LinkType, Way},
     spec::{CaptureSpec, Direction},
@@ -22,7 +22,7 @@ const GRACE_PERIOD: Duration = Duration::from_millis(200);
 
 /// What is attached where.
 pub(super) struct Followed {
-    method: Method,
+    plan: Plan,
     owner: Owner,
     pub(super) hooks: Hooks,
     capture: String,
@@ -78,7 +78,7 @@ impl Session {
         for way in ways(followed.direction, &interface) {
             let program = followed.hooks.program(way, link_type)?;
             let attached = Attachment::new(
-                followed.method,
+                followed.plan.method(&interface.name, way),
                 self.watch.netlink(),
                 &followed.owner,
                 &followed.capture,
@@ -156,9 +156,9 @@ impl Session {
 }
 
 impl Followed {
-    pub(super) fn new(method: Method, owner: Owner, hooks: Hooks, spec: &CaptureSpec) -> Self {
+    pub(super) fn new(plan: Plan, owner: Owner, hooks: Hooks, spec: &CaptureSpec) -> Self {
         Self {
-            method,
+            plan,
             owner,
             hooks,
             capture: spec.name.to_string(),
@@ -166,6 +166,18 @@ impl Followed {
             members: BTreeMap::new(),
             refused: BTreeSet::new(),
         }
+    }
+
+    /// Every interface that was there has been joined.
+    pub(super) fn has_started(&mut self) {
+        self.plan.has_started();
+        let all = self.members.values().flat_map(|one| &one.attachments);
+        let clsact = all.filter(|(_, one)| one.method() == Method::Clsact);
+        tracing::debug!(
+            "{} interfaces, {} of their hooks by clsact",
+            self.members.len(),
+            clsact.count()
+        );
     }
 
     /// Exchanges the filter on every interface. Each packet meets the old filter or the new one, so
@@ -278,6 +290,19 @@ impl Followed {
             close(book, id, &name);
         }
     }
+}
+
+/// On how many hooks a capture attaches that takes these interfaces.
+pub(super) fn hooks(
+    selection: &mut Selection,
+    direction: Direction,
+    interfaces: &[Interface],
+) -> usize {
+    interfaces
+        .iter()
+        .filter(|interface| selection.takes(interface))
+        .map(|interface| ways(direction, interface).len())
+        .sum()
 }
 
 /// The ways to attach on: each packet that is sent on loopback is received on it as well, so one way

@@ -19,7 +19,7 @@ pub use self::{
 };
 use self::{follow::Followed, hooks::Hooks};
 use crate::{
-    attach::{self, AttachError, Method, Owner},
+    attach::{self, AttachError, Method, Owner, Plan},
     clock::PacketClock,
     filter::{FilterError, FilterSpec, TargetError, TargetSet},
     interfaces::{InterfaceError, Selection, Watch},
@@ -154,11 +154,12 @@ impl Session {
     pub async fn start(spec: CaptureSpec, options: SessionOptions) -> Result<Self, SessionError> {
         let system = |doing| move |source| SessionError::System { doing, source };
         let features = Features::probe()?;
-        let method = Method::choose(options.method, &features)?;
         // Subscribed before the first list, so that nothing that happens in between is missed.
         let watch = Watch::new().map_err(system("subscribing to network interfaces"))?;
         let interfaces = watch.list().await?;
-        let selection = Selection::new(&spec.interfaces, &interfaces)?;
+        let mut selection = Selection::new(&spec.interfaces, &interfaces)?;
+        let count = follow::hooks(&mut selection, spec.direction, &interfaces);
+        let plan = Plan::new(options.method, &features, count)?;
         remove_leftovers(watch.netlink()).await;
 
         let config = ObjectConfig {
@@ -188,7 +189,7 @@ impl Session {
             .duration
             .map(|duration| Instant::now() + duration);
         let mut session = Self {
-            followed: Followed::new(method, owner, hooks, &spec),
+            followed: Followed::new(plan, owner, hooks, &spec),
             orders: orders_received,
             spec,
             watch,
@@ -209,6 +210,7 @@ impl Session {
                 return Err(error);
             }
         }
+        session.followed.has_started();
         Ok(session)
     }
 
