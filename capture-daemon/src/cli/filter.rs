@@ -156,25 +156,32 @@ pub(super) fn run(command: &FilterCommand) -> anyhow::Result<ExitCode> {
 }
 
 fn print_costs(costs: &[bench::Cost]) {
-    let number = |value: Option<f64>| value.map_or("-".to_owned(), |ns| format!("{ns:.0}"));
-    let line = |cells: [&str; 5]| {
-        let [filter, rest @ ..] = cells;
-        print!("{filter:<40}");
-        for cell in rest {
-            print!("{cell:>17}");
-        }
-        println!();
+    let line = |name: &str, cells: [&str; 6]| {
+        let cells = cells.map(|cell| format!("{cell:>12}")).concat();
+        println!("{name:<18}{cells}");
     };
-    println!("nanoseconds per packet");
-    line(["", "no match", "over empty", "classic no match", "match"]);
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |ns| format!("{ns:.0}"));
+    println!(
+        "nanoseconds per packet; over: more than an empty program; classic: as a socket filter"
+    );
+    line(
+        "",
+        ["no match", "over", "classic", "match", "over", "classic"],
+    );
     for cost in costs {
-        line([
+        let of = |side: Option<bench::Nanoseconds>| {
+            [
+                number(side.map(|side| side.all)),
+                number(side.map(|side| side.over_empty)),
+                number(side.and_then(|side| side.classic)),
+            ]
+        };
+        let [no_match, over, classic] = of(Some(cost.no_match));
+        let [matching, over2, classic2] = of(cost.matching);
+        line(
             &cost.filter,
-            &number(Some(cost.no_match)),
-            &number(Some(cost.over_empty)),
-            &number(cost.classic_no_match),
-            &number(cost.matching),
-        ]);
+            [&no_match, &over, &classic, &matching, &over2, &classic2],
+        );
     }
 }
 

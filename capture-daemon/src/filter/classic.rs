@@ -75,7 +75,7 @@ pub enum ClassicError {
 }
 
 impl ClassicProgram {
-    /// Takes the instructions, none of them looked at yet: [`super::translate`] does that.
+    /// Takes the instructions, none of them looked at yet: the translator does that.
     #[must_use]
     pub const fn new(instructions: Vec<ClassicInsn>) -> Self {
         Self(instructions)

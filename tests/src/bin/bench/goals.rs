@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{Results, loss, peer::Peer};
+use crate::{Results, filter, loss, peer::Peer};
 
 /// One goal.
 #[derive(Debug, Clone, Serialize)]
@@ -26,6 +26,11 @@ pub(crate) fn judge(results: &Results) -> Vec<Goal> {
         goals.extend(way(results, length));
     }
     goals.extend(memory(results));
+    goals.extend(filter_over_empty(results));
+    for name in ["tcp port 443", "20 terms"] {
+        goals.extend(no_slower_than_classic(results, name));
+    }
+    goals.extend(large_set(results));
     goals
 }
 
@@ -93,6 +98,47 @@ fn way(results: &Results, length: u32) -> Option<Goal> {
         goal: format!("at most 0.7 of what tcpdump adds to the way of a packet of {length} bytes"),
         measured: format!("{our:.0} ns against {their:.0} ns: {:.2}", our / their),
         reached: our <= 0.7 * their,
+    })
+}
+
+fn filter_named<'a>(results: &'a Results, name: &str) -> Option<&'a filter::Row> {
+    results.filter.iter().find(|row| row.filter == name)
+}
+
+fn filter_over_empty(results: &Results) -> Option<Goal> {
+    const MOST: f64 = 20.0;
+    let over = filter_named(results, "tcp port 443")?.no_match.over_empty;
+    Some(Goal {
+        goal: format!("at most {MOST} ns over an empty program where tcp port 443 does not match"),
+        measured: format!("{over:.0} ns"),
+        reached: over <= MOST,
+    })
+}
+
+/// A packet that matches or not, of two ways to decide what it costs over an empty program.
+fn no_slower_than_classic(results: &Results, name: &str) -> Option<Goal> {
+    let row = filter_named(results, name)?;
+    let (no_match, matching) = (row.no_match, row.matching?);
+    let (classic, classic_matching) = (no_match.classic?, matching.classic?);
+    Some(Goal {
+        goal: format!("{name}: no slower than the kernel's classic socket filter"),
+        measured: format!(
+            "{:.0} ns against {classic:.0} ns, matching {:.0} ns against {classic_matching:.0} ns",
+            no_match.over_empty, matching.over_empty
+        ),
+        reached: no_match.over_empty <= classic && matching.over_empty <= classic_matching,
+    })
+}
+
+fn large_set(results: &Results) -> Option<Goal> {
+    let small = filter_named(results, "10 addresses")?;
+    let large = filter_named(results, "10,000 addresses")?;
+    let no_match = large.no_match.over_empty / small.no_match.over_empty;
+    let matching = large.matching?.over_empty / small.matching?.over_empty;
+    Some(Goal {
+        goal: "10,000 addresses cost at most 1.5 times what 10 cost".to_owned(),
+        measured: format!("{no_match:.2}, matching {matching:.2}"),
+        reached: no_match <= 1.5 && matching <= 1.5,
     })
 }
 

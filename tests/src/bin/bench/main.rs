@@ -1,5 +1,6 @@
 //! Measures the recorder against tcpdump and dumpcap: same traffic, same run, equal buffers.
 
+mod filter;
 mod goals;
 mod loss;
 mod machine;
@@ -17,7 +18,7 @@ use serde::Serialize;
 
 /// Measures `captured` against tcpdump and dumpcap in network namespaces of its own: packets lost, CPU
 /// per packet and per byte, what is added to each packet's way, what a TCP stream keeps of its
-/// throughput, memory. One core sends, another records. The machine should have nothing else to do.
+/// throughput, memory; what filters cost. One core sends, another records. The machine should have nothing else to do.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   capture-bench --quick
@@ -47,6 +48,7 @@ enum Part {
     Way,
     Stream,
     Program,
+    Filter,
 }
 
 impl Arguments {
@@ -67,6 +69,7 @@ pub(crate) struct Results {
     way: Vec<way::Row>,
     stream: Vec<stream::Row>,
     program: Vec<program::Row>,
+    filter: Vec<filter::Row>,
     goals: Vec<goals::Goal>,
 }
 
@@ -97,6 +100,10 @@ fn main() -> Result<()> {
     if arguments.wants(Part::Program) {
         results.program = program::measure(&arguments)?;
         println!("{}", report::program(&results.program));
+    }
+    if arguments.wants(Part::Filter) {
+        results.filter = filter::measure()?;
+        println!("{}", report::filter(&results.filter));
     }
     results.goals = goals::judge(&results);
     println!("{}", report::goals(&results.goals));

@@ -1,6 +1,6 @@
 //! The results as tables for people, in Markdown.
 
-use crate::{goals::Goal, loss, machine::Machine, program, stream, way};
+use crate::{filter, goals::Goal, loss, machine::Machine, program, stream, way};
 
 /// Lines the columns up; the first column to the left, the others to the right.
 fn table(title: &str, header: &[&str], rows: &[Vec<String>]) -> String {
@@ -145,6 +145,33 @@ pub(crate) fn program(rows: &[program::Row]) -> String {
     table(
         "The kernel program alone",
         &["bytes", "ns per packet"],
+        &rows,
+    )
+}
+
+/// What filters cost.
+pub(crate) fn filter(rows: &[filter::Row]) -> String {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let of = |side: Option<filter::Nanoseconds>| {
+                [
+                    or_dash(side.map(|side| side.all), 0),
+                    or_dash(side.map(|side| side.over_empty), 0),
+                    or_dash(side.and_then(|side| side.classic), 0),
+                ]
+            };
+            let mut cells = vec![row.filter.clone()];
+            cells.extend(of(Some(row.no_match)));
+            cells.extend(of(row.matching));
+            cells
+        })
+        .collect();
+    table(
+        "A filter alone: ns per packet, over an empty program, and as a classic socket filter",
+        &[
+            "filter", "no match", "over", "classic", "match", "over", "classic",
+        ],
         &rows,
     )
 }
