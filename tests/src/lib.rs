@@ -19,6 +19,7 @@ pub mod packet_socket;
 pub mod process;
 pub mod recorder;
 pub mod scene;
+pub mod stopped_thread;
 pub mod summary;
 pub mod tcpdump;
 pub mod tun;

@@ -7,5 +7,6 @@ pub mod map;
 pub mod object;
 pub mod prog_load;
 pub mod prog_test_run;
+pub mod ring_fill;
 pub mod socket_filter;
 pub mod syscall;

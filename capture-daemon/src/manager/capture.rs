@@ -224,10 +224,10 @@ impl Capture {
             .all(|(key, value)| own.get(key) == Some(value))
     }
 
-    /// Blocks that wait to be compressed or written; `None` if it does not run.
+    /// What it shows while it runs; `None` if it does not.
     #[must_use]
-    pub fn queued(&self) -> Option<usize> {
-        self.live().map(|live| live.monitor.progress().queued())
+    pub fn monitor(&self) -> Option<Arc<Monitor>> {
+        self.live().map(|live| live.monitor)
     }
 
     /// What it shows while it runs.

@@ -1,9 +1,8 @@
 //! Metrics and health over HTTP, for Prometheus and for whoever restarts daemons.
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,26 +14,46 @@ use axum::{
     routing::get,
 };
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{family::Family, gauge::Gauge, info::Info},
-    registry::{Registry, Unit},
+    encoding::text::encode,
+    metrics::{gauge::Gauge, info::Info},
+    registry::Registry,
 };
-use tokio::net::TcpListener;
-
-use crate::{
-    ledger::Ledger,
-    manager::{Manager, State, Usage},
+use tokio::{
+    net::TcpListener,
+    time::{MissedTickBehavior, interval},
 };
 
-/// A drain thread makes a tick at least every 200 ms; one that has made none for this long is stuck.
-const STUCK: Duration = Duration::from_secs(5);
+use self::numbers::{ByState, Numbers, signed};
+use super::watchdog::Watchdog;
+use crate::manager::{Manager, State, Usage};
+
+mod numbers;
+
+/// How often is looked whether drain threads stand still.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What the pages are made from.
 #[derive(Clone)]
 struct Pages {
     manager: Manager,
-    /// By capture: its ticks when they last changed, and when that was.
-    ticks: Arc<Mutex<BTreeMap<String, (u64, Instant)>>>,
+    watchdog: Arc<Mutex<Watchdog>>,
+}
+
+impl Pages {
+    fn watchdog(&self) -> MutexGuard<'_, Watchdog> {
+        // Entries are put in and taken out whole.
+        self.watchdog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn watch(self) {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let running = self.manager.ticks();
+            self.watchdog().look(running, Instant::now());
+        }
+    }
 }
 
 /// Serves `/metrics`, `/healthz` and `/readyz` until the manager closes.
@@ -42,21 +61,24 @@ pub(super) async fn serve(address: SocketAddr, manager: Manager) -> std::io::Res
     let listener = TcpListener::bind(address).await?;
     let pages = Pages {
         manager: manager.clone(),
-        ticks: Arc::default(),
+        watchdog: Arc::default(),
     };
+    let watch = tokio::spawn(pages.clone().watch());
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(pages);
-    axum::serve(listener, router)
+    let served = axum::serve(listener, router)
         .with_graceful_shutdown(async move { manager.closing().await })
-        .await
+        .await;
+    watch.abort();
+    served
 }
 
 /// Healthy: no drain thread is stuck. Whoever sees this fail should restart the daemon.
 async fn healthz(Shared(pages): Shared<Pages>) -> (StatusCode, String) {
-    let stuck = pages.stuck();
+    let stuck = pages.watchdog().stuck(Instant::now());
     if stuck.is_empty() {
         (StatusCode::OK, "ok\n".to_owned())
     } else {
@@ -89,96 +111,23 @@ async fn metrics(Shared(pages): Shared<Pages>) -> impl IntoResponse {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByPackets {
-    capture: String,
-    interface: String,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByCapture {
-    capture: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByState {
-    state: String,
-}
-
 impl Pages {
-    /// Captures whose drain thread has stood still.
-    fn stuck(&self) -> Vec<String> {
-        let mut ticks = self.ticks.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let running = self.manager.ticks();
-        ticks.retain(|name, _| running.iter().any(|(running, _)| running == name));
-        let mut stuck = Vec::new();
-        for (name, count) in running {
-            let entry = ticks.entry(name.clone()).or_insert((count, now));
-            if entry.0 != count {
-                *entry = (count, now);
-            } else if now - entry.1 >= STUCK {
-                stuck.push(name);
-            }
-        }
-        stuck
-    }
-
     /// All numbers as they are now.
     fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("captured");
         let build = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The program", Info::new(build));
-        let packets = Family::<ByPackets, Gauge>::default();
-        let bytes = Family::<ByCapture, Gauge>::default();
-        let queue = Family::<ByCapture, Gauge>::default();
-        let states = Family::<ByState, Gauge>::default();
+        let numbers = Numbers::default();
         for state in State::ALL {
-            states
-                .get_or_create(&ByState {
-                    state: state.to_string(),
-                })
-                .set(0);
+            let labels = ByState {
+                state: state.to_string(),
+            };
+            numbers.states.get_or_create(&labels).set(0);
         }
         for capture in self.manager.list() {
-            let record = capture.snapshot().record;
-            states
-                .get_or_create(&ByState {
-                    state: record.state.to_string(),
-                })
-                .inc();
-            let capture_name = record.name.to_string();
-            let labels = ByCapture {
-                capture: capture_name.clone(),
-            };
-            bytes.get_or_create(&labels).set(signed(record.tally.bytes));
-            if let Some(blocks) = capture.queued() {
-                queue.get_or_create(&labels).set(signed(blocks as u64));
-            }
-            for interface in &record.tally.interfaces {
-                for (outcome, count) in outcomes(&interface.ledger) {
-                    let labels = ByPackets {
-                        capture: capture_name.clone(),
-                        interface: interface.name.clone(),
-                        outcome,
-                    };
-                    packets.get_or_create(&labels).inc_by(signed(count));
-                }
-            }
+            numbers.add(&capture);
         }
-        registry.register(
-            "packets",
-            "Packets by capture, interface and what became of them: the ledger",
-            packets,
-        );
-        registry.register_with_unit("written", "What captures have written", Unit::Bytes, bytes);
-        registry.register(
-            "queued_blocks",
-            "Blocks that wait to be compressed or written",
-            queue,
-        );
-        registry.register("captures", "Captures by state", states);
+        numbers.register(&mut registry);
         self.budget(&mut registry);
         registry
     }
@@ -225,26 +174,4 @@ impl Pages {
             registry.register(name, help, gauge);
         }
     }
-}
-
-/// The ledger's lines as labels.
-fn outcomes(ledger: &Ledger) -> [(&'static str, u64); 12] {
-    [
-        ("seen", ledger.seen),
-        ("filtered", ledger.filtered),
-        ("matched", ledger.matched),
-        ("submitted", ledger.submitted),
-        ("ring_full", ledger.ring_full),
-        ("unreadable", ledger.unreadable),
-        ("written", ledger.written),
-        ("queue_full", ledger.discarded.queue_full),
-        ("disk_full", ledger.discarded.disk_full),
-        ("write_error", ledger.discarded.write_error),
-        ("stopped", ledger.discarded.stopped),
-        ("truncated", ledger.truncated),
-    ]
-}
-
-fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

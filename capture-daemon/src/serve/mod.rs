@@ -10,6 +10,7 @@ use tokio::{
 mod captures;
 pub mod config;
 mod metrics;
+mod watchdog;
 
 use self::config::Config;
 use crate::{

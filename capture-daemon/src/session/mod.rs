@@ -5,7 +5,7 @@ mod follow;
 mod hooks;
 mod report;
 
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, io, os::fd::AsFd as _, pin::pin, sync::Arc, time::Duration};
 
 use rtnetlink::Handle;
 use tokio::{
@@ -28,6 +28,7 @@ use crate::{
         features::{Features, FeaturesError},
         object::{CaptureObject, ObjectConfig, ObjectError},
         prog_load::LoadError,
+        ring_fill::RingFill,
     },
     pipeline::{
         drain::{Drain, DrainGone, Shared},
@@ -174,6 +175,8 @@ impl Session {
         let recorder = start_recorder(&spec, Box::new(move |id| statistics.read(id)))?;
         let progress = recorder.progress();
         let clock = PacketClock::new(features.tai_clock);
+        let ring = RingFill::new(maps.ring.as_fd(), spec.ring_size)
+            .map_err(system("mapping the ring buffer"))?;
         let drain = Drain::start(maps.ring, clock, recorder, Arc::clone(&book))
             .map_err(system("starting the drain thread"))?;
         let owner = Owner::new().map_err(system("marking this process as the owner"))?;
@@ -183,6 +186,7 @@ impl Session {
             Arc::clone(&book),
             progress,
             Arc::clone(drain.shared()),
+            ring,
         ));
         let deadline = spec
             .limits

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Book;
 use crate::{
     interfaces::Interface,
+    kernel::ring_fill::RingFill,
     ledger::{Discarded, Ledger},
     pipeline::{
         FailureKind, Progress,
@@ -40,6 +41,7 @@ pub struct Monitor {
     book: Arc<Book>,
     progress: Arc<Progress>,
     drain: Arc<Shared>,
+    ring: RingFill,
     interfaces: Mutex<Vec<Member>>,
 }
 
@@ -52,11 +54,17 @@ struct Member {
 }
 
 impl Monitor {
-    pub(super) fn new(book: Arc<Book>, progress: Arc<Progress>, drain: Arc<Shared>) -> Self {
+    pub(super) fn new(
+        book: Arc<Book>,
+        progress: Arc<Progress>,
+        drain: Arc<Shared>,
+        ring: RingFill,
+    ) -> Self {
         Self {
             book,
             progress,
             drain,
+            ring,
             interfaces: Mutex::default(),
         }
     }
@@ -88,6 +96,12 @@ impl Monitor {
     #[must_use]
     pub fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// How full the ring buffer is.
+    #[must_use]
+    pub const fn ring(&self) -> &RingFill {
+        &self.ring
     }
 
     /// Names of the interfaces that have joined so far, those that are gone included.

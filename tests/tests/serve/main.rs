@@ -5,6 +5,7 @@ mod changes;
 mod hostile;
 mod life;
 mod many;
+mod metrics;
 mod outputs;
 mod recovery;
 mod stream;

@@ -1,0 +1,180 @@
+//! The numbers of captures as metrics.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet},
+    metrics::{MetricType, TypedMetric, counter::Counter, family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+
+use crate::{
+    ledger::Ledger,
+    manager::{Capture, State},
+    pipeline::{WRITE_BOUNDS, Writes},
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPackets {
+    capture: String,
+    interface: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCapture {
+    capture: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByState {
+    pub(super) state: String,
+}
+
+/// What is known of all captures.
+#[derive(Default)]
+pub(super) struct Numbers {
+    pub(super) states: Family<ByState, Gauge>,
+    packets: Family<ByPackets, Counter>,
+    bytes: Family<ByCapture, Counter>,
+    files: Family<ByCapture, Counter>,
+    queued: Family<ByCapture, Gauge>,
+    ring_used: Family<ByCapture, Gauge>,
+    ring_size: Family<ByCapture, Gauge>,
+    writes: Family<ByCapture, WriteTimes>,
+}
+
+impl Numbers {
+    /// Adds those of a capture.
+    pub(super) fn add(&self, capture: &Capture) {
+        let record = capture.snapshot().record;
+        let state = record.state.to_string();
+        self.states.get_or_create(&ByState { state }).inc();
+        let labels = ByCapture {
+            capture: record.name.to_string(),
+        };
+        let tally = &record.tally;
+        self.bytes.get_or_create(&labels).inc_by(tally.bytes);
+        self.files.get_or_create(&labels).inc_by(tally.files);
+        for interface in &tally.interfaces {
+            for (outcome, count) in outcomes(&interface.ledger) {
+                let labels = ByPackets {
+                    capture: labels.capture.clone(),
+                    interface: interface.name.clone(),
+                    outcome,
+                };
+                self.packets.get_or_create(&labels).inc_by(count);
+            }
+        }
+        let Some(monitor) = capture.monitor().filter(|_| record.state == State::Running) else {
+            return;
+        };
+        let (progress, ring) = (monitor.progress(), monitor.ring());
+        let gauges = [
+            (&self.queued, progress.queued() as u64),
+            (&self.ring_used, ring.used()),
+            (&self.ring_size, ring.size().into()),
+        ];
+        for (gauge, value) in gauges {
+            gauge.get_or_create(&labels).set(signed(value));
+        }
+        self.writes.get_or_create(&labels).set(progress.writes());
+    }
+
+    /// Gives them their names.
+    pub(super) fn register(self, registry: &mut Registry) {
+        registry.register(
+            "packets",
+            "Packets by capture, interface and what became of them: the ledger",
+            self.packets,
+        );
+        registry.register_with_unit(
+            "written",
+            "What captures have written",
+            Unit::Bytes,
+            self.bytes,
+        );
+        registry.register("files", "Files that captures have finished", self.files);
+        registry.register(
+            "queued_blocks",
+            "Blocks that wait to be compressed or written",
+            self.queued,
+        );
+        registry.register_with_unit(
+            "ring_used",
+            "What waits in the ring buffer of a running capture",
+            Unit::Bytes,
+            self.ring_used,
+        );
+        registry.register_with_unit(
+            "ring_size",
+            "Size of the ring buffer of a running capture",
+            Unit::Bytes,
+            self.ring_size,
+        );
+        registry.register_with_unit(
+            "write",
+            "How long writing a block of a running capture took",
+            Unit::Seconds,
+            self.writes,
+        );
+        registry.register("captures", "Captures by state", self.states);
+    }
+}
+
+/// The ledger's lines as labels.
+fn outcomes(ledger: &Ledger) -> [(&'static str, u64); 12] {
+    [
+        ("seen", ledger.seen),
+        ("filtered", ledger.filtered),
+        ("matched", ledger.matched),
+        ("submitted", ledger.submitted),
+        ("ring_full", ledger.ring_full),
+        ("unreadable", ledger.unreadable),
+        ("written", ledger.written),
+        ("queue_full", ledger.discarded.queue_full),
+        ("disk_full", ledger.discarded.disk_full),
+        ("write_error", ledger.discarded.write_error),
+        ("stopped", ledger.discarded.stopped),
+        ("truncated", ledger.truncated),
+    ]
+}
+
+pub(super) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A histogram that the pipeline has filled: seconds in all, and by upper bound how many writes.
+#[derive(Debug, Default)]
+struct WriteTimes(Mutex<(f64, Vec<(f64, u64)>)>);
+
+const MICROSECONDS: f64 = 1e6;
+
+impl WriteTimes {
+    fn set(&self, writes: &Writes) {
+        let bounds = WRITE_BOUNDS.map(|bound| bound as f64 / MICROSECONDS);
+        let buckets = bounds.into_iter().chain([f64::INFINITY]).zip(writes.counts());
+        let total = writes.total() as f64 / MICROSECONDS;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (total, buckets.collect());
+    }
+}
+
+impl TypedMetric for WriteTimes {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+impl EncodeMetric for WriteTimes {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let numbers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (total, buckets) = &*numbers;
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        encoder.encode_histogram::<NoLabelSet>(*total, count, buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
+}
