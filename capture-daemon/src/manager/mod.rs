@@ -40,7 +40,7 @@ pub use self::{
     update::Update,
     watch::{Change, Follower},
 };
-use crate::{session::SessionOptions, spec::CaptureName};
+use crate::{pipeline::utc, session::SessionOptions, spec::CaptureName};
 
 /// What the manager is to keep to.
 #[derive(Debug, Clone)]
@@ -85,7 +85,8 @@ impl Inner {
 
     /// Puts a capture's record on disk. One that cannot be put there goes on: its files matter more.
     async fn save(&self, capture: &Capture) {
-        let record = capture.snapshot().record;
+        let mut record = capture.snapshot().record;
+        record.saved = Some(utc::now());
         let name = record.name.clone();
         if let Err(error) = self.store.save(record).await {
             tracing::error!("the state of capture {name} could not be written: {error}");

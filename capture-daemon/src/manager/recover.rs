@@ -6,12 +6,28 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     Manager, ManagerError,
-    capture::{Capture, Record},
+    capture::{Capture, Record, Settled},
     files::{blocking, io_error},
     run,
     state::{Reason, State},
 };
 use crate::pipeline::{repair, utc};
+
+/// What nobody knows of a capture whose daemon died.
+fn not_known(settled: Settled, saved: Option<u64>) -> String {
+    let since = saved.map_or_else(|| "its start".to_owned(), utc::rfc3339);
+    let Settled { found, lost } = settled;
+    let mut text = format!(
+        "the daemon died: packets that were filtered or lost after {since} are not known; files hold \
+         {found} packets more than were known then"
+    );
+    if lost > 0 {
+        text.push_str(&format!(
+            "; {lost} packets that were on their way then are in no file and count as write_error"
+        ));
+    }
+    text
+}
 
 /// How often the disk is measured.
 const MEASURE: Duration = Duration::from_secs(2);
@@ -21,7 +37,8 @@ impl Manager {
     /// recovered.
     pub(super) async fn take_over(&self, mut record: Record) {
         let name = record.name.clone();
-        if record.state.is_active() {
+        let died = record.state.is_active();
+        if died {
             record.state = State::Interrupted;
             record.state_reason = Some(Reason::Crash);
             record.message = Reason::Crash.sentence().to_owned();
@@ -29,30 +46,53 @@ impl Manager {
             record.generation += 1;
         }
         if record.state == State::Interrupted {
-            let directory = self.directory(&name);
-            let of = name.clone();
-            let repaired =
-                tokio::task::spawn_blocking(move || repair::directory(&directory, &of)).await;
-            match repaired {
-                Ok(Ok(files)) => {
-                    for file in files {
-                        tracing::info!("capture {name}: {file}");
-                        record.warnings.push(file.to_string());
-                    }
-                }
-                Ok(Err(error)) => {
-                    tracing::error!("capture {name}: its files could not be recovered: {error}");
-                    record
-                        .warnings
-                        .push(format!("its files could not be recovered: {error}"));
-                }
-                Err(_) => record.warnings.push(Reason::Internal.sentence().to_owned()),
-            }
+            self.recover(&mut record, died).await;
         }
         let capture = Capture::new(record);
         self.inner.captures().insert(name, Arc::clone(&capture));
         self.inner.save(&capture).await;
         self.inner.announce();
+    }
+
+    /// Recovers the files of a capture that was interrupted. If its daemon died, its numbers are those
+    /// of a while before.
+    async fn recover(&self, record: &mut Record, died: bool) {
+        let name = record.name.clone();
+        let directory = self.directory(&name);
+        let session = record.session.filter(|_| died);
+        let begun = session.map(|session| session.begun);
+        let of = name.clone();
+        let recovered =
+            tokio::task::spawn_blocking(move || repair::directory(&directory, &of, begun.as_ref()));
+        let added = match recovered.await {
+            Ok(Ok(recovered)) => {
+                for file in recovered.files {
+                    tracing::info!("capture {name}: {file}");
+                    record.warnings.push(file.to_string());
+                }
+                recovered.added
+            }
+            Ok(Err(error)) => {
+                tracing::error!("capture {name}: its files could not be recovered: {error}");
+                record
+                    .warnings
+                    .push(format!("its files could not be recovered: {error}"));
+                None
+            }
+            Err(_) => {
+                record.warnings.push(Reason::Internal.sentence().to_owned());
+                None
+            }
+        };
+        if died && record.started.is_some() {
+            let before = session.map_or_else(Default::default, |session| session.before);
+            let held = before.and(added.unwrap_or_default());
+            let settled = record.tally.settle(held);
+            let warning = not_known(settled, record.saved);
+            tracing::warn!("capture {name}: {warning}");
+            record.warnings.push(warning);
+        }
+        record.session = None;
     }
 
     /// Starts interrupted captures again whose time is not over. Those that cannot be started fail,

@@ -10,7 +10,7 @@ use tokio::{
 use super::{
     Inner, ManagerError,
     budget::Share,
-    capture::{Capture, Live},
+    capture::{Capture, Live, SessionStart},
     state::{Reason, State},
 };
 use crate::{
@@ -70,6 +70,13 @@ async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: St
             return inner.announce();
         }
     };
+    let begun = session.monitor().progress().begun();
+    capture.change(|record| {
+        record.session = begun.map(|begun| SessionStart {
+            before: record.tally.written(),
+            begun,
+        });
+    });
     capture.goes_live(Live {
         monitor: session.monitor(),
         shared: session.abort(),

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     directory::Directory,
+    holdings::{Begun, Held},
     manifest::{CaptureEntry, FileEntry, InterfaceLedger, Manifest},
     name::{self, PART},
     squeeze::Squeezed,
@@ -86,6 +87,52 @@ impl Book {
     /// The highest sequence number that a file of this name has had here.
     pub(crate) fn last_sequence(&self) -> u64 {
         self.capture.last_sequence
+    }
+
+    /// What stands in the directory, and what retention has removed, before anything is added.
+    pub(crate) fn begun(&self) -> Begun {
+        Begun {
+            sequence: self.last_sequence(),
+            there: self.held(|_| true),
+            removed: self.removed(),
+        }
+    }
+
+    /// What a recorder has added that began like this.
+    pub(crate) fn added(&self, begun: &Begun) -> Held {
+        begun.added(
+            self.held(|sequence| sequence > begun.sequence),
+            self.held(|sequence| sequence <= begun.sequence),
+            self.removed(),
+        )
+    }
+
+    fn held(&self, of: impl Fn(u64) -> bool) -> Held {
+        let mut held = Held::default();
+        let files = self.files.iter().map(|kept| &kept.entry);
+        for entry in files.filter(|entry| of(entry.sequence)) {
+            held.add(entry.packets.unwrap_or(0), entry.bytes);
+        }
+        held
+    }
+
+    fn removed(&self) -> Held {
+        let removed = &self.capture.removed;
+        Held {
+            files: removed.files,
+            packets: removed.packets,
+            bytes: removed.bytes,
+        }
+    }
+
+    /// Files of which no manifest says what they hold, by their numbers: those of a recorder that died,
+    /// and finished ones that it could not enter any more.
+    pub(crate) fn unknown(&self) -> Vec<(u64, String)> {
+        let entries = self.files.iter().map(|kept| &kept.entry);
+        entries
+            .filter(|entry| entry.packets.is_none())
+            .map(|entry| (entry.sequence, entry.file.clone()))
+            .collect()
     }
 
     /// Takes out a file that has got another name.

@@ -10,6 +10,7 @@ mod directory;
 pub mod drain;
 pub mod encode;
 mod file;
+mod holdings;
 mod lane;
 pub mod manifest;
 mod name;
@@ -28,6 +29,7 @@ pub mod utc;
 mod write;
 
 pub use directory::DirectoryError;
+pub use holdings::{Begun, Held};
 pub use name::FileName;
 pub use progress::{Progress, WRITE_BOUNDS, Writes};
 pub use tally::{FailureKind, RecorderFailure};

@@ -2,11 +2,13 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
+
+use super::holdings::Begun;
 
 /// Upper bounds, in microseconds, of what write calls are sorted into by how long they took.
 pub const WRITE_BOUNDS: [u64; 10] = [
@@ -54,6 +56,7 @@ pub struct Progress {
     files: AtomicU64,
     queued: AtomicUsize,
     writes: Writes,
+    begun: OnceLock<Begun>,
     file: Mutex<Option<String>>,
 }
 
@@ -82,6 +85,12 @@ impl Progress {
         self.queued.load(Ordering::Relaxed)
     }
 
+    /// What stood in the directory before; `None` if there are no files.
+    #[must_use]
+    pub fn begun(&self) -> Option<Begun> {
+        self.begun.get().copied()
+    }
+
     /// How long writing takes.
     #[must_use]
     pub fn writes(&self) -> &Writes {
@@ -100,6 +109,11 @@ impl Progress {
     pub(crate) fn add_written(&self, packets: u64, bytes: u64) {
         self.packets.fetch_add(packets, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes what stands in the directory, once.
+    pub(crate) fn set_begun(&self, begun: Begun) {
+        let _ = self.begun.set(begun);
     }
 
     /// Notes how long one write took.

@@ -11,9 +11,12 @@ use std::{
 use super::{
     book::Book,
     directory::{Directory, DirectoryError},
+    holdings::{Begun, Held},
     manifest::{EndReason, FileEntry},
-    name::{self, PART},
+    name::PART,
 };
+use packets::Whole;
+
 use crate::spec::CaptureName;
 
 mod members;
@@ -61,48 +64,75 @@ impl fmt::Display for Repaired {
     }
 }
 
-/// Recovers what a dead recorder of this name left in a directory. Fails if one is at work there.
-pub fn directory(path: &Path, name: &CaptureName) -> Result<Vec<Repaired>, RepairError> {
+/// What was recovered.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// What became of unfinished files.
+    pub files: Vec<Repaired>,
+    /// What the recorder has added, if it is known how it began.
+    pub added: Option<Held>,
+}
+
+/// Recovers what a dead recorder of this name left in a directory, and counts what it holds. Fails if
+/// one is at work there.
+pub fn directory(
+    path: &Path,
+    name: &CaptureName,
+    begun: Option<&Begun>,
+) -> Result<Recovered, RepairError> {
     if !path.is_dir() {
-        return Ok(Vec::new());
+        return Ok(Recovered::default());
     }
     let directory = &Directory::open(path, name)?;
     let failed = |file: &str| {
         let file = file.to_owned();
         move |source| RepairError::File { file, source }
     };
-    let files = directory.list().map_err(failed("."))?;
-    // What was being compressed after rotation is still there as it was; the book tidies that up.
-    let has_plain = |part: &str| {
-        let finished = part.strip_suffix(PART).unwrap_or(part);
-        let plain = finished
-            .strip_suffix(".gz")
-            .or_else(|| finished.strip_suffix(".zst"));
-        plain.is_some_and(|plain| files.iter().any(|file| file == plain))
-    };
-    let mut parts: Vec<(u64, String)> = files
-        .iter()
-        .filter_map(|file| {
-            let parsed = name::parse(name, file).filter(|parsed| parsed.part)?;
-            (!has_plain(file)).then(|| (parsed.sequence, file.clone()))
-        })
-        .collect();
-    if parts.is_empty() {
-        return Ok(Vec::new());
-    }
-    parts.sort_unstable();
+    // What was being compressed after rotation is still there as it was: the book tidies that up.
     let mut book = Book::open(directory, name).map_err(failed("manifest"))?;
     let mut repaired = Vec::new();
-    for (sequence, part) in parts {
-        let (outcome, entry) = file(directory, &part, sequence).map_err(failed(&part))?;
-        book.forget(&part);
+    let unknown = book.unknown();
+    for (sequence, name) in &unknown {
+        let entry = if name.ends_with(PART) {
+            let (outcome, entry) = file(directory, name, *sequence).map_err(failed(name))?;
+            repaired.push(outcome);
+            entry
+        } else {
+            Some(finished(directory, name, *sequence).map_err(failed(name))?)
+        };
+        book.forget(name);
         if let Some(entry) = entry {
             book.add(entry, Vec::new());
         }
-        repaired.push(outcome);
     }
-    book.save(directory).map_err(failed(book.name()))?;
-    Ok(repaired)
+    if !unknown.is_empty() {
+        book.save(directory).map_err(failed(book.name()))?;
+    }
+    Ok(Recovered {
+        files: repaired,
+        added: begun.map(|begun| book.added(begun)),
+    })
+}
+
+/// A file that has its name, and that the recorder could not enter into the manifest before it died.
+fn finished(directory: &Directory, name: &str, sequence: u64) -> io::Result<FileEntry> {
+    let file = directory.read(name)?;
+    let whole = members::whole(&file, name)?;
+    Ok(FileEntry {
+        sha256: Some(digest(&directory.path().join(name))?),
+        ..entry(whole, name.to_owned(), sequence, file.metadata()?.len())
+    })
+}
+
+fn entry(whole: Whole, name: String, sequence: u64, bytes: u64) -> FileEntry {
+    FileEntry {
+        link_types: whole.link_types,
+        packets: Some(whole.packets),
+        bytes_uncompressed: Some(whole.raw),
+        first: whole.first.map(Into::into),
+        last: whole.last.map(Into::into),
+        ..FileEntry::unknown(name, sequence, bytes)
+    }
 }
 
 fn file(
@@ -129,15 +159,11 @@ fn file(
     file.sync_all()?;
     let sha256 = digest(&path)?;
     directory.publish(part, &finished)?;
+    let bytes = whole.stored;
     let entry = FileEntry {
-        link_types: whole.link_types,
-        packets: Some(whole.packets),
-        bytes_uncompressed: Some(whole.raw),
-        first: whole.first.map(Into::into),
-        last: whole.last.map(Into::into),
         sha256: Some(sha256),
         ended: Some(EndReason::Interrupted),
-        ..FileEntry::unknown(finished, sequence, whole.stored)
+        ..entry(whole, finished, sequence, bytes)
     };
     Ok((repaired, Some(entry)))
 }

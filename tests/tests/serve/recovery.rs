@@ -1,6 +1,6 @@
 //! What survives a daemon that is killed, and one that is told to end.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use capture_proto::v1::{self, CaptureState, FileState};
 use capture_tests::{
     attached, capture_file,
@@ -29,6 +29,19 @@ fn plain(spec: v1::CaptureSpec, codec: v1::Codec) -> v1::CaptureSpec {
         output: Some(output),
         ..spec
     }
+}
+
+/// Fails unless the ledger says that so many packets were written, and adds up.
+fn wrote_all_of(capture: &v1::Capture, written: u64) -> Result<()> {
+    let ledger = capture.ledger.as_ref().context("no ledger")?;
+    let lost = ledger.discarded.as_ref().and_then(|lost| lost.write_error);
+    ensure!(ledger.written == Some(written), "{written} in {ledger:?}");
+    ensure!(
+        ledger.submitted == lost.map(|lost| written + lost),
+        "{ledger:?}"
+    );
+    ensure!(ledger.matched == ledger.submitted, "{ledger:?}");
+    Ok(())
 }
 
 /// Kills the daemon at different moments of a capture under load, and looks at what it left.
@@ -61,17 +74,21 @@ fn a_killed_daemon_leaves_whole_files_and_the_next_one_goes_on() -> Result<()> {
         let capture = client.wait_for_state(&name, CaptureState::Running)?;
         assert_eq!(capture.resumed, 1);
         let files = client.list_files(&name)?;
+        let mut held = 0;
         for file in &files {
             if file.state() == FileState::Growing {
                 continue;
             }
             let contents = capture_file::read(&daemon.files(&name).join(&file.name))
                 .with_context(|| format!("kill {kill}: {}", file.name))?;
-            // Killed between a file's name and the manifest, nobody knows how many they are.
-            if let Some(packets) = file.packets {
-                assert_eq!(contents.packets.len() as u64, packets, "{}", file.name);
-            }
+            let packets = contents.packets.len() as u64;
+            assert_eq!(Some(packets), file.packets, "{}", file.name);
+            held += packets;
         }
+        let died = capture.warnings.iter().any(|one| one.contains("died"));
+        assert!(died, "{:?}", capture.warnings);
+        // What the new session does not add to: nothing is sent.
+        wrote_all_of(&capture, held).with_context(|| format!("kill {kill}"))?;
         client.delete(&name)?;
         directory = daemon.end()?.1;
     }

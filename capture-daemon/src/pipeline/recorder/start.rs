@@ -88,6 +88,7 @@ impl Recorder {
             progress: Arc::new(Progress::default()),
             sizes,
         };
+        shared.progress.set_begun(book.begun());
         let layout = Layout::new(streaming);
         let mut recorder = Self {
             name: spec.name.clone(),

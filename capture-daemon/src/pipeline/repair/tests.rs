@@ -8,6 +8,7 @@ use std::{
 use super::{directory, members, packets::Whole};
 use crate::{
     pipeline::{
+        Begun,
         encode::{self, pcap, pcapng, text::Lines},
         manifest::{EndReason, Manifest},
         packet::{InterfaceDescription, InterfaceId, LinkType, Packet, Way},
@@ -211,7 +212,16 @@ fn what_a_dead_recorder_left_gets_its_name_and_its_line_in_the_manifest() {
     put(&part(3, "pcapng"), &sample.bytes[..sample.ends[0]]);
     let lines = Sample::new(Format::Text);
     put(&part(4, "txt.zst"), &compress(&lines.bytes, ".zst"));
-    let repaired = directory(root.path(), &name()).expect("repaired");
+    // It had its name, and no line in the manifest.
+    put("a-20260101-000000-000005.pcapng", &sample.bytes);
+    let begun = Begun {
+        sequence: 1,
+        ..Begun::default()
+    };
+    let recovered = directory(root.path(), &name(), Some(&begun)).expect("repaired");
+    let added = recovered.added.expect("it is known how it began");
+    assert_eq!((added.files, added.packets), (2, 24), "all but the first");
+    let repaired = recovered.files;
     let packets: Vec<_> = repaired.iter().map(|one| (one.packets, one.cut)).collect();
     let head = sample.ends[0] as u64;
     assert_eq!(packets[..2], [(5, 3), (0, 0)]);
@@ -231,7 +241,8 @@ fn what_a_dead_recorder_left_gets_its_name_and_its_line_in_the_manifest() {
     left.sort();
     let finished = "a-20260101-000000-000001.pcapng";
     let text = "a-20260101-000000-000004.txt.zst";
-    assert_eq!(left, [finished, text, "a.manifest.jsonl"]);
+    let whole = "a-20260101-000000-000005.pcapng";
+    assert_eq!(left, [finished, text, whole, "a.manifest.jsonl"]);
     let content = fs::read(root.path().join(finished)).expect("read");
     assert_eq!(content, sample.bytes[..sample.ends[5]]);
     let manifest = fs::read_to_string(root.path().join("a.manifest.jsonl")).expect("read");
@@ -239,8 +250,11 @@ fn what_a_dead_recorder_left_gets_its_name_and_its_line_in_the_manifest() {
     assert_eq!(manifest.files[0].packets, Some(5));
     assert_eq!(manifest.files[0].ended, Some(EndReason::Interrupted));
     assert_eq!(manifest.files[1].packets, Some(12));
+    let unentered = &manifest.files[2];
+    assert_eq!((unentered.packets, unentered.ended), (Some(12), None));
     let last = manifest.files[1].last.as_ref().map(|last| last.nanoseconds);
     assert_eq!(last, Some(START + 11));
     assert!(manifest.files.iter().all(|file| file.sha256.is_some()));
-    assert_eq!(directory(root.path(), &name()).expect("again"), []);
+    let again = directory(root.path(), &name(), None).expect("again");
+    assert_eq!((again.files, again.added), (vec![], None));
 }

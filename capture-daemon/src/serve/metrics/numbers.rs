@@ -156,7 +156,10 @@ const MICROSECONDS: f64 = 1e6;
 impl WriteTimes {
     fn set(&self, writes: &Writes) {
         let bounds = WRITE_BOUNDS.map(|bound| bound as f64 / MICROSECONDS);
-        let buckets = bounds.into_iter().chain([f64::INFINITY]).zip(writes.counts());
+        let buckets = bounds
+            .into_iter()
+            .chain([f64::INFINITY])
+            .zip(writes.counts());
         let total = writes.total() as f64 / MICROSECONDS;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (total, buckets.collect());
     }
