@@ -80,6 +80,9 @@ pub enum FilterError {
     /// libpcap made a program of it that cannot run in the kernel.
     #[error("filter expression: {0}")]
     Classic(#[from] ClassicError),
+    /// What is said of the packet inside a tunnel is not a filter.
+    #[error("inner {0}")]
+    Inner(Box<Self>),
     /// A link type that libpcap does not know.
     #[error("link type {0:?}: libpcap does not know it; see pcap-linktype(7) for the names")]
     LinkType(String),

@@ -284,6 +284,7 @@ impl<M: Maps> Machine<'_, M> {
             MapRef::Slots,
             MapRef::Counters,
             MapRef::Programs,
+            MapRef::Sieve,
             MapRef::Hosts4,
             MapRef::Hosts6,
             MapRef::Networks4,

@@ -157,10 +157,9 @@ impl Filter {
                 &inner.tunnels[..]
             };
             filter.append(tunnel::enter(tunnels, link_type));
-            filter.push(compile::compile_or_nothing(
-                &inner.expression,
-                Linktype::ETHERNET,
-            )?)?;
+            compile::compile_or_nothing(&inner.expression, Linktype::ETHERNET)
+                .and_then(|program| filter.push(program))
+                .map_err(|error| FilterError::Inner(Box::new(error)))?;
         }
         Ok(filter)
     }

@@ -14,6 +14,8 @@ pub enum MapRef {
     Counters,
     /// The capture programs, by direction and link type.
     Programs,
+    /// A bit for each single address, to send most others away.
+    Sieve,
     /// Single IPv4 addresses.
     Hosts4,
     /// Single IPv6 addresses.
@@ -36,6 +38,7 @@ impl MapRef {
             Self::Slots => "SLOTS",
             Self::Counters => "COUNTERS",
             Self::Programs => "PROGRAMS",
+            Self::Sieve => "SIEVE",
             Self::Hosts4 => "HOSTS4",
             Self::Hosts6 => "HOSTS6",
             Self::Networks4 => "NETWORKS4",

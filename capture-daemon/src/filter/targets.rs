@@ -14,16 +14,16 @@ use aya_obj::generated::bpf_map_type::{
 use ipnet::IpNet;
 
 use super::{
-    build::{Builder, Mark},
-    insn::{Cond, Size},
     interpret::{Fault, Maps},
-    ir::{Fragment, Op, Verdict},
     program::MapRef,
 };
-use crate::{
-    kernel::map::{MapSpec, RawMap},
-    pipeline::packet::LinkType,
-};
+use crate::kernel::map::{MapSpec, RawMap};
+
+mod look;
+mod sieve;
+
+pub(super) use self::look::look;
+use self::sieve::Sieve;
 
 /// Most addresses, and most prefixes, of each IP version.
 pub const MAX_TARGETS: u32 = 65_536;
@@ -68,6 +68,7 @@ pub struct TargetMaps {
     kinds: TargetKinds,
     hosts: BTreeSet<IpNet>,
     ports: BTreeSet<u16>,
+    sieve: Sieve,
     hosts4: RawMap,
     hosts6: RawMap,
     networks4: RawMap,
@@ -120,6 +121,7 @@ impl TargetMaps {
             kinds: set.kinds(),
             hosts: BTreeSet::new(),
             ports: BTreeSet::new(),
+            sieve: Sieve::create()?,
             hosts4: create(MapRef::Hosts4, BPF_MAP_TYPE_HASH, 4, 1, MAX_TARGETS)?,
             hosts6: create(MapRef::Hosts6, BPF_MAP_TYPE_HASH, 16, 1, MAX_TARGETS)?,
             networks4: create(MapRef::Networks4, BPF_MAP_TYPE_LPM_TRIE, 8, 1, MAX_TARGETS)?,
@@ -155,6 +157,7 @@ impl TargetMaps {
         }
         let hosts: BTreeSet<IpNet> = set.hosts.iter().flatten().map(IpNet::trunc).collect();
         self.set_shape(shape(&hosts) | shape(&self.hosts))?;
+        self.sieve.set(hosts.union(&self.hosts))?;
         for host in hosts.difference(&self.hosts) {
             let (map, key) = key(host);
             self.map(map)
@@ -173,6 +176,7 @@ impl TargetMaps {
                 _ => {}
             }
         }
+        self.sieve.set(hosts.iter())?;
         self.set_shape(shape(&hosts))?;
         self.hosts = hosts;
 
@@ -201,6 +205,7 @@ impl TargetMaps {
 
     const fn map(&self, map: MapRef) -> &RawMap {
         match map {
+            MapRef::Sieve => self.sieve.map(),
             MapRef::Hosts4 => &self.hosts4,
             MapRef::Hosts6 => &self.hosts6,
             MapRef::Networks4 => &self.networks4,
@@ -282,121 +287,6 @@ fn shape(hosts: &BTreeSet<IpNet>) -> u32 {
         MapRef::Networks6 => shape | HAS_NETWORKS6,
         _ => shape,
     })
-}
-
-/// The fragment that looks for targets.
-pub(super) fn look(kinds: TargetKinds, link_type: LinkType) -> Fragment {
-    let mut builder = Builder::default();
-    let (none, matched) = (builder.mark(), builder.mark());
-    let carried = builder.link_layer(link_type);
-
-    builder.bind(carried.ipv4);
-    if kinds.hosts {
-        addresses(&mut builder, &IPV4, none);
-    }
-    if kinds.ports {
-        let transport = transport(&mut builder, 9);
-        builder.verdict(Verdict::NoMatch);
-        builder.bind(transport);
-        builder.load(Size::Half, 6);
-        builder.branch(Cond::Set, 0x1fff, none);
-        builder.past_ipv4_header();
-        ports(&mut builder, 0, matched);
-        builder.verdict(Verdict::NoMatch);
-    } else {
-        builder.verdict(Verdict::Match);
-    }
-
-    builder.bind(carried.ipv6);
-    if kinds.hosts {
-        addresses(&mut builder, &IPV6, none);
-    }
-    if kinds.ports {
-        let transport = transport(&mut builder, 6);
-        builder.verdict(Verdict::NoMatch);
-        builder.bind(transport);
-        ports(&mut builder, 40, matched);
-        builder.verdict(Verdict::NoMatch);
-    } else {
-        builder.verdict(Verdict::Match);
-    }
-
-    builder.bind(carried.arp);
-    if kinds.hosts && !kinds.ports {
-        addresses(&mut builder, &ARP, none);
-        builder.verdict(Verdict::Match);
-    }
-    builder.bind(none);
-    builder.verdict(Verdict::NoMatch);
-    builder.bind(matched);
-    builder.verdict(Verdict::Match);
-    builder.finish()
-}
-
-/// Where a protocol has its addresses, and which maps have them.
-struct Layout {
-    addresses: [u32; 2],
-    words: u8,
-    hosts: MapRef,
-    networks: MapRef,
-    has_networks: u32,
-}
-
-const IPV4: Layout = Layout {
-    addresses: [12, 16],
-    words: 1,
-    hosts: MapRef::Hosts4,
-    networks: MapRef::Networks4,
-    has_networks: HAS_NETWORKS4,
-};
-const IPV6: Layout = Layout {
-    addresses: [8, 24],
-    words: 4,
-    hosts: MapRef::Hosts6,
-    networks: MapRef::Networks6,
-    has_networks: HAS_NETWORKS6,
-};
-const ARP: Layout = Layout {
-    addresses: [14, 24],
-    ..IPV4
-};
-
-/// Goes on if either address is a target.
-fn addresses(builder: &mut Builder, layout: &Layout, none: Mark) {
-    let found = builder.mark();
-    for map in [layout.hosts, layout.networks] {
-        if map == layout.networks {
-            builder.push(Op::LoadCell(MapRef::Shape));
-            builder.require(Cond::Set, layout.has_networks, none);
-        }
-        for address in layout.addresses {
-            for word in 0..layout.words {
-                builder.load(Size::Word, address + 4 * u32::from(word));
-                builder.push(Op::Key(word));
-            }
-            builder.lookup(map, layout.words, found);
-        }
-    }
-    builder.push(Op::Jump(none.index()));
-    builder.bind(found);
-}
-
-/// Jumps to the mark it gives if the protocol at `offset` has ports.
-fn transport(builder: &mut Builder, offset: u32) -> Mark {
-    let has_ports = builder.mark();
-    builder.load(Size::Byte, offset);
-    for protocol in [6, 17, 132] {
-        builder.branch(Cond::Eq, protocol, has_ports);
-    }
-    has_ports
-}
-
-/// Jumps to `matched` if either port at `offset` is a target.
-fn ports(builder: &mut Builder, offset: u32, matched: Mark) {
-    for port in [offset, offset + 2] {
-        builder.load(Size::Half, port);
-        builder.bit(MapRef::Ports, matched);
-    }
 }
 
 #[cfg(test)]

@@ -147,10 +147,14 @@ fn find<'a>(name: &str, interfaces: &'a [Interface]) -> Result<&'a Interface, In
     Ok(interface)
 }
 
-/// The name most like `name`, if any is much like it.
+/// The name most like `name`, upper case or lower, if any is much like it.
 fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
     names
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .map(|candidate| {
+            let likeness = strsim::jaro_winkler(&name, &candidate.to_lowercase());
+            (likeness, candidate)
+        })
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
@@ -176,12 +180,14 @@ mod tests {
     #[test]
     fn a_name_that_is_nearly_right_is_pointed_out() {
         let interfaces = [interface(1, "lo", 772), interface(2, "eth0", 1)];
-        let asked = [InterfacePattern::Name("eht0".to_owned())];
-        let error = Selection::new(&asked, &interfaces).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "no interface named \"eht0\": did you mean \"eth0\"?"
-        );
+        for name in ["eht0", "ETH0", "eth00"] {
+            let asked = [InterfacePattern::Name(name.to_owned())];
+            let error = Selection::new(&asked, &interfaces).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("no interface named {name:?}: did you mean \"eth0\"?")
+            );
+        }
         let asked = [InterfacePattern::Name("zzz".to_owned())];
         let error = Selection::new(&asked, &interfaces).unwrap_err();
         assert!(
