@@ -4,7 +4,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
-    maps::{Map, MapError, ProgramArray, RingBuf},
+    maps::{Map, MapData, MapError, ProgramArray},
     programs::{ProgramError, SchedClassifier},
 };
 use aya_log::EbpfLogger;
@@ -71,11 +71,20 @@ pub struct CaptureObject {
 /// The maps that the capture's threads take over, each to its owner.
 pub struct CaptureMaps {
     /// To the drain thread.
-    pub ring: RingBuf<aya::maps::MapData>,
+    pub ring: RingMap,
     /// To whoever reads the ledger.
     pub counters: KernelCounters,
     /// To whoever prints what the programs log, if they do.
     pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
+}
+
+/// The ring buffer's map.
+#[derive(Debug)]
+pub struct RingMap {
+    /// The map.
+    pub descriptor: OwnedFd,
+    /// Bytes of data that it has room for, a power of two and of pages.
+    pub size: u32,
 }
 
 const PROGRAMS: [(&str, u8, u8); 4] = [
@@ -84,6 +93,19 @@ const PROGRAMS: [(&str, u8, u8); 4] = [
     ("captured_raw_in", DIRECTION_INGRESS, LINK_RAW),
     ("captured_raw_eg", DIRECTION_EGRESS, LINK_RAW),
 ];
+
+impl RingMap {
+    fn new(ebpf: &Ebpf) -> Result<Self, ObjectError> {
+        const RING: &str = "RING";
+        Ok(Self {
+            descriptor: descriptor(ebpf, RING)?,
+            size: data(ebpf, RING)?
+                .info()
+                .map_err(|source| ObjectError::Map { map: RING, source })?
+                .max_entries(),
+        })
+    }
+}
 
 impl CaptureObject {
     /// Loads the object and makes its maps.
@@ -115,7 +137,7 @@ impl CaptureObject {
         let slots = descriptor(&ebpf, "SLOTS")?;
         let counters = descriptor(&ebpf, "COUNTERS")?;
         let maps = CaptureMaps {
-            ring: take(&mut ebpf, "RING")?,
+            ring: RingMap::new(&ebpf)?,
             counters: KernelCounters::new(take(&mut ebpf, "SLOTS")?, take(&mut ebpf, "COUNTERS")?)?,
             logger: config
                 .log
@@ -229,18 +251,28 @@ fn classifier<'a>(
 
 /// A descriptor of a map beside the one that its owner will hold.
 fn descriptor(ebpf: &Ebpf, map: &'static str) -> Result<OwnedFd, ObjectError> {
-    let failed = |source| ObjectError::Map { map, source };
-    let missing = || MapError::InvalidName {
-        name: map.to_owned(),
-    };
-    let data = match ebpf.map(map) {
-        Some(Map::PerCpuArray(data) | Map::PerCpuHashMap(data) | Map::ProgramArray(data)) => data,
-        _ => return Err(failed(missing())),
-    };
-    data.fd()
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(|error| failed(MapError::IoError(error)))
+    let copied = data(ebpf, map)?.fd().as_fd().try_clone_to_owned();
+    copied.map_err(|error| ObjectError::Map {
+        map,
+        source: MapError::IoError(error),
+    })
+}
+
+fn data<'a>(ebpf: &'a Ebpf, map: &'static str) -> Result<&'a MapData, ObjectError> {
+    match ebpf.map(map) {
+        Some(
+            Map::PerCpuArray(data)
+            | Map::PerCpuHashMap(data)
+            | Map::ProgramArray(data)
+            | Map::RingBuf(data),
+        ) => Ok(data),
+        _ => Err(ObjectError::Map {
+            map,
+            source: MapError::InvalidName {
+                name: map.to_owned(),
+            },
+        }),
+    }
 }
 
 fn take<T>(ebpf: &mut Ebpf, map: &'static str) -> Result<T, ObjectError>

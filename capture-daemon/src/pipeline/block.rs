@@ -3,6 +3,7 @@
 
 use std::{
     fs::File,
+    io,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -61,9 +62,9 @@ pub(crate) struct FileEnd {
 }
 
 impl Block {
-    fn new(size: usize) -> Self {
-        Self {
-            buffer: AlignedBuffer::new(size),
+    fn new(size: usize) -> io::Result<Self> {
+        Ok(Self {
+            buffer: AlignedBuffer::new(size)?,
             sequence: 0,
             lane: 0,
             start: 0,
@@ -75,7 +76,7 @@ impl Block {
             flush: false,
             open: None,
             close: None,
-        }
+        })
     }
 
     /// Makes it fit for the next use.
@@ -112,12 +113,12 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(count: usize, size: usize) -> Self {
-        let blocks = (0..count).map(|_| Box::new(Block::new(size))).collect();
-        Self {
-            blocks: Mutex::new(blocks),
+    pub(crate) fn new(count: usize, size: usize) -> io::Result<Self> {
+        let blocks: io::Result<_> = (0..count).map(|_| Block::new(size).map(Box::new)).collect();
+        Ok(Self {
+            blocks: Mutex::new(blocks?),
             count: AtomicUsize::new(count),
-        }
+        })
     }
 
     #[inline]

@@ -1,8 +1,8 @@
 //! Memory that a file can be written from without a copy.
 
-use bytes::BytesMut;
+use std::io;
 
-use super::system;
+use memmap2::{Advice, MmapMut};
 
 /// What `O_DIRECT` asks of addresses, offsets and lengths: the page size, which no file system on
 /// the supported machines exceeds (open(2), "NOTES, `O_DIRECT`").
@@ -15,75 +15,93 @@ const HUGE_PAGE: usize = 2 << 20;
 /// moves and never grows.
 #[derive(Debug)]
 pub(crate) struct AlignedBuffer {
-    bytes: BytesMut,
+    memory: MmapMut,
+    /// Where in the memory the first byte is.
+    start: usize,
     size: usize,
+    /// Bytes that it holds.
+    length: usize,
 }
 
 impl AlignedBuffer {
     /// A buffer for `size` bytes, rounded up to a multiple of [`ALIGNMENT`]. The memory is taken
     /// from the system as it is first written.
-    pub(crate) fn new(size: usize) -> Self {
+    pub(crate) fn new(size: usize) -> io::Result<Self> {
         let size = size.next_multiple_of(ALIGNMENT);
         let alignment = if size < HUGE_PAGE {
             ALIGNMENT
         } else {
             HUGE_PAGE
         };
-        let mut bytes = BytesMut::with_capacity(size + alignment);
-        let skip = bytes.as_ptr().align_offset(alignment);
-        // What is in front is given up without being touched.
-        let mut bytes = bytes.split_off(skip);
-        if size > ALIGNMENT {
-            system::use_huge_pages(&mut bytes.spare_capacity_mut()[..size]);
+        let memory = MmapMut::map_anon(size + alignment)?;
+        let start = memory.as_ptr().align_offset(alignment);
+        if size >= HUGE_PAGE {
+            // The kernel then has one page to look up for each 512 when the memory goes to disk; where
+            // it has no huge pages, small ones do as well (MADV_HUGEPAGE, madvise(2)).
+            let _ = memory.advise_range(Advice::HugePage, start, size);
         }
-        Self { bytes, size }
+        Ok(Self {
+            memory,
+            start,
+            size,
+            length: 0,
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.length
     }
 
     /// Bytes that still fit.
     pub(crate) fn room(&self) -> usize {
-        self.size - self.bytes.len()
+        self.size - self.length
     }
 
     pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
+        self.length = 0;
     }
 
     pub(crate) fn truncate(&mut self, length: usize) {
-        self.bytes.truncate(length);
+        self.length = self.length.min(length);
+    }
+
+    /// The next `length` bytes, to be written by the caller, who made sure of the room; what they
+    /// hold until then is left over from an earlier use.
+    #[inline]
+    pub(crate) fn claim(&mut self, length: usize) -> &mut [u8] {
+        let begin = self.start + self.length;
+        self.length += length;
+        &mut self.memory[begin..begin + length]
     }
 
     /// Takes as much of `bytes` as fits and returns how much that is.
     pub(crate) fn fill(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(self.room());
-        self.bytes.extend_from_slice(&bytes[..taken]);
+        self.claim(taken).copy_from_slice(&bytes[..taken]);
         taken
     }
 
     /// Adds zeros up to a multiple of [`ALIGNMENT`].
     pub(crate) fn pad(&mut self) {
-        let padded = self.len().next_multiple_of(ALIGNMENT);
-        self.bytes.resize(padded, 0);
+        let padding = self.length.next_multiple_of(ALIGNMENT) - self.length;
+        self.claim(padding).fill(0);
     }
 
     /// Drops the first `count` bytes and moves the others to the front, where they are aligned.
     pub(crate) fn discard_front(&mut self, count: usize) {
-        let kept = self.len() - count;
-        self.bytes.copy_within(count.., 0);
-        self.bytes.truncate(kept);
+        let (start, end) = (self.start, self.start + self.length);
+        self.memory.copy_within(start + count..end, start);
+        self.length -= count;
     }
 
     pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.bytes
+        &self.memory[self.start..][..self.length]
     }
 
     /// The whole buffer as memory to write into, whatever it held; [`Self::truncate`] afterwards.
     pub(crate) fn whole_mut(&mut self) -> &mut [u8] {
-        self.bytes.resize(self.size, 0);
-        &mut self.bytes
+        self.length = self.size;
+        &mut self.memory[self.start..][..self.size]
     }
 }
 
@@ -93,8 +111,8 @@ mod tests {
 
     #[test]
     fn a_buffer_stays_where_it_is_however_often_it_is_filled() {
-        for size in [1, ALIGNMENT, 3 * ALIGNMENT + 1, 1 << 20] {
-            let mut buffer = AlignedBuffer::new(size);
+        for size in [1, ALIGNMENT, 3 * ALIGNMENT + 1, 1 << 20, 4 << 20] {
+            let mut buffer = AlignedBuffer::new(size).expect("memory");
             let address = buffer.as_slice().as_ptr();
             assert_eq!(address.align_offset(ALIGNMENT), 0);
             for _ in 0..3 {
@@ -107,6 +125,10 @@ mod tests {
                 assert_eq!(buffer.as_slice(), [7; 5]);
                 buffer.pad();
                 assert_eq!(buffer.len(), ALIGNMENT);
+                assert!(buffer.as_slice()[5..].iter().all(|byte| *byte == 0));
+                buffer.truncate(5);
+                buffer.claim(3).copy_from_slice(&[8; 3]);
+                assert_eq!(buffer.as_slice(), [7, 7, 7, 7, 7, 8, 8, 8]);
                 assert_eq!(buffer.whole_mut().len(), room);
                 assert_eq!(buffer.as_slice().as_ptr(), address);
                 buffer.clear();

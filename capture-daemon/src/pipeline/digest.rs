@@ -85,14 +85,14 @@ enum State {
     Done(Option<String>),
 }
 
-const PIECE: usize = 1 << 20;
+/// Bytes that are read at once.
+pub(crate) const PIECE: usize = 1 << 20;
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Digester {
-    /// Follows files until nobody can name one any more and all are read.
-    pub(crate) fn run(self) {
+    /// Follows files until nobody can name one any more and all are read, each piece into `buffer`.
+    pub(crate) fn run(self, mut buffer: AlignedBuffer) {
         system::run_when_idle();
-        let mut buffer = AlignedBuffer::new(PIECE);
         let mut files: Vec<Reading> = Vec::new();
         let mut more = true;
         while (more || !files.is_empty()) && !self.abort.load(Ordering::Relaxed) {

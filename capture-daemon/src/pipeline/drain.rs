@@ -10,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::maps::{MapData, RingBuf};
 use capture_common::{DIRECTION_EGRESS, LINK_RAW, RecordHeader, UNKNOWN_INTERFACE};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::{Notify, oneshot};
@@ -21,7 +20,7 @@ use super::{
     ring::{Ring, Waker},
     tap::{Feeds, Taps},
 };
-use crate::{clock::PacketClock, ledger::Discarded, session::Book};
+use crate::{clock::PacketClock, kernel::object::RingMap, ledger::Discarded, session::Book};
 
 /// So many records are taken before commands and clocks are looked at.
 const BATCH: usize = 4096;
@@ -81,12 +80,12 @@ pub struct DrainGone;
 impl Drain {
     /// Starts the thread.
     pub fn start(
-        records: RingBuf<MapData>,
+        ring: &RingMap,
         clock: PacketClock,
         recorder: Recorder,
         book: Arc<Book>,
     ) -> io::Result<Self> {
-        let (ring, waker) = Ring::new(records)?;
+        let (ring, waker) = Ring::new(&ring.descriptor, ring.size)?;
         let (commands, received) = unbounded();
         let shared = Arc::new(Shared {
             packet_limit: AtomicU64::new(recorder.packet_limit()),

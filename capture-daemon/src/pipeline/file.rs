@@ -122,7 +122,7 @@ mod tests {
                     super::set_direct(&file.file, false).expect("fcntl");
                     file.direct = false;
                 }
-                let mut buffer = AlignedBuffer::new(8 * ALIGNMENT);
+                let mut buffer = AlignedBuffer::new(8 * ALIGNMENT).expect("memory");
                 let mut offset = 0;
                 for piece in data.chunks(step) {
                     assert_eq!(buffer.fill(piece), piece.len());

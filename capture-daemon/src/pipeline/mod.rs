@@ -17,6 +17,7 @@ mod name;
 pub mod packet;
 mod progress;
 pub mod recorder;
+mod records;
 pub mod repair;
 mod retain;
 mod ring;

@@ -179,7 +179,7 @@ impl Recorder {
             return self.packet_slowly(packet, length);
         }
         if let Some(block) = &mut lane.block {
-            encode::packet(self.format, number, packet, &mut block.buffer);
+            encode::packet(self.format, number, packet, block.buffer.claim(length));
             block.count(id, packet.timestamp);
             lane.room -= length;
             lane.quota -= 1;
@@ -380,6 +380,7 @@ impl Recorder {
             return false;
         }
         let number = self.lanes[index].numbers[id];
+        encoded.resize(length, 0);
         encode::packet(self.format, number, packet, encoded);
         self.append(index, encoded);
         let lane = &mut self.lanes[index];

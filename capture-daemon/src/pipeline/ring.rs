@@ -1,4 +1,4 @@
-//! The reader's end of the ring buffer.
+//! The reader's end of the ring buffer, and the waiting for it.
 
 use std::{
     io,
@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use aya::maps::{MapData, RingBuf};
 use capture_common::{RECORD_DATA, RecordHeader};
 use rustix::{
     event::{
@@ -18,9 +17,11 @@ use rustix::{
     io::Errno,
 };
 
-/// The ring buffer of one capture, and the waiting for it.
+use super::records::Records;
+
+/// The ring buffer of one capture.
 pub(super) struct Ring {
-    records: RingBuf<MapData>,
+    records: Records,
     epoll: OwnedFd,
 }
 
@@ -29,25 +30,27 @@ pub(super) struct Ring {
 pub(super) struct Waker(OwnedFd);
 
 impl Ring {
-    /// Takes over the reader's end.
-    pub(super) fn new(records: RingBuf<MapData>) -> io::Result<(Self, Waker)> {
+    /// Takes over the reader's end of a map of type `BPF_MAP_TYPE_RINGBUF` with `size` bytes.
+    pub(super) fn new(map: &OwnedFd, size: u32) -> io::Result<(Self, Waker)> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let waker = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         // Edge triggered: the programs say when it is worth waking up. Level triggered, every wait
         // would end at once while packets trickle in.
         let edge = EventFlags::IN | EventFlags::ET;
-        epoll::add(&epoll, records.as_fd(), EventData::new_u64(0), edge)?;
-        epoll::add(&epoll, waker.as_fd(), EventData::new_u64(1), edge)?;
+        epoll::add(&epoll, map, EventData::new_u64(0), edge)?;
+        epoll::add(&epoll, &waker, EventData::new_u64(1), edge)?;
+        let records = Records::new(map, size as usize)?;
         Ok((Self { records, epoll }, Waker(waker)))
     }
 
     /// Hands the next record to `take`; `false` if there is none, or if its packet is still being
     /// copied.
+    #[inline]
     pub(super) fn next(&mut self, take: impl FnOnce(&RecordHeader, &[u8])) -> bool {
         let Some(record) = self.records.next() else {
             return false;
         };
-        if let Some((header, bytes)) = parse(&record) {
+        if let Some((header, bytes)) = parse(record) {
             take(&header, bytes);
         }
         true
@@ -78,6 +81,7 @@ impl Waker {
 
 /// Splits a record into its header and the packet's bytes; `None` if it is not one of ours, which
 /// only a program that is not this build's could cause.
+#[inline]
 fn parse(record: &[u8]) -> Option<(RecordHeader, &[u8])> {
     let (header, data) = record.split_first_chunk::<RECORD_DATA>()?;
     let header = RecordHeader::from_bytes(header);

@@ -82,8 +82,8 @@ impl Squeezer {
         let _ = set_direct(&input, true);
         let file = format!("{plain}{}", self.suffix);
         let part = format!("{file}{PART}");
-        let mut output = Output::new(self.directory.create(&part)?);
-        let mut piece = AlignedBuffer::new(PIECE);
+        let mut output = Output::new(self.directory.create(&part)?)?;
+        let mut piece = AlignedBuffer::new(PIECE)?;
         let mut compressed = vec![0; compress::bound(PIECE)];
         loop {
             if self.abort.load(Ordering::Relaxed) {
@@ -138,13 +138,13 @@ struct Output {
 }
 
 impl Output {
-    fn new(file: File) -> Self {
-        Self {
+    fn new(file: File) -> io::Result<Self> {
+        Ok(Self {
             file: DirectFile::new(file),
-            stage: AlignedBuffer::new(compress::bound(PIECE) + ALIGNMENT),
+            stage: AlignedBuffer::new(compress::bound(PIECE) + ALIGNMENT)?,
             written: 0,
             hash: Sha256::new(),
-        }
+        })
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! System calls that no safe library offers.
 
-use std::{fs::File, mem::MaybeUninit, os::fd::AsRawFd as _};
+use std::{fs::File, os::fd::AsRawFd as _};
 
 /// Starts writing a piece of a file to disk without waiting (sync_file_range(2)). Best effort: it
 /// only bounds how much stands in the page cache.
@@ -26,19 +26,6 @@ fn sync_range(file: &File, offset: u64, length: u64, flags: libc::c_uint) {
     // SAFETY: takes only integers; the descriptor is open as long as `file` is borrowed.
     #[expect(unsafe_code, reason = "rustix has no sync_file_range")]
     let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, flags) };
-}
-
-/// Asks for huge pages under this memory (`MADV_HUGEPAGE`, madvise(2)): the kernel then has one page
-/// to look up for each 512 when the memory is written to disk. Best effort.
-#[expect(
-    unsafe_code,
-    reason = "advice on memory is unsafe for the sake of other advices"
-)]
-pub(crate) fn use_huge_pages(memory: &mut [MaybeUninit<u8>]) {
-    let (address, length) = (memory.as_mut_ptr().cast(), memory.len());
-    // SAFETY: the range is memory of this process, borrowed for the call, and the advice changes
-    // nothing of what it holds.
-    let _ = unsafe { rustix::mm::madvise(address, length, rustix::mm::Advice::LinuxHugepage) };
 }
 
 /// Lets the calling thread run only when nothing else wants the CPU (`SCHED_IDLE`, sched(7)). A

@@ -177,7 +177,7 @@ impl Writer {
             name: head.name,
             sequence: head.sequence,
             file: DirectFile::new(file),
-            stage: self.stage.map(AlignedBuffer::new),
+            stage: self.stage.map(AlignedBuffer::new).transpose()?,
             written: 0,
             length: 0,
             raw: 0,

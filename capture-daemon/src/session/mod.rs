@@ -175,9 +175,9 @@ impl Session {
         let recorder = start_recorder(&spec, Box::new(move |id| statistics.read(id)))?;
         let progress = recorder.progress();
         let clock = PacketClock::new(features.tai_clock);
-        let ring = RingFill::new(maps.ring.as_fd(), spec.ring_size)
+        let ring = RingFill::new(maps.ring.descriptor.as_fd(), spec.ring_size)
             .map_err(system("mapping the ring buffer"))?;
-        let drain = Drain::start(maps.ring, clock, recorder, Arc::clone(&book))
+        let drain = Drain::start(&maps.ring, clock, recorder, Arc::clone(&book))
             .map_err(system("starting the drain thread"))?;
         let owner = Owner::new().map_err(system("marking this process as the owner"))?;
 

@@ -7,28 +7,8 @@ pub(crate) mod pcap;
 pub(crate) mod pcapng;
 pub(crate) mod text;
 
-use super::{buffer::AlignedBuffer, packet::Packet};
+use super::packet::Packet;
 use crate::spec::Format;
-
-/// Takes the bytes of a file in order.
-pub trait Sink {
-    /// Appends them.
-    fn put(&mut self, bytes: &[u8]);
-}
-
-/// For callers that made sure of the room: what does not fit is left out.
-impl Sink for AlignedBuffer {
-    #[inline]
-    fn put(&mut self, bytes: &[u8]) {
-        self.fill(bytes);
-    }
-}
-
-impl Sink for Vec<u8> {
-    fn put(&mut self, bytes: &[u8]) {
-        self.extend_from_slice(bytes);
-    }
-}
 
 /// Words as the bytes that stand in the file.
 #[inline]
@@ -41,7 +21,7 @@ fn words<const WORDS: usize, const BYTES: usize>(words: [u32; WORDS]) -> [u8; BY
     bytes
 }
 
-/// Bytes that [`packet`] puts for so many captured bytes; more than there can be for lines, whose
+/// Bytes that [`packet`] takes for so many captured bytes; more than there can be for lines, whose
 /// length is known once they are made.
 #[inline]
 pub const fn packet_length(format: Format, captured: usize) -> usize {
@@ -52,13 +32,14 @@ pub const fn packet_length(format: Format, captured: usize) -> usize {
     }
 }
 
-/// Puts one packet. `number` is that of its interface in the file; a pcap file knows none. Lines are
-/// made by [`text::Lines`], which knows the interface itself.
+/// Writes one packet over all of `file`, which is as long as [`packet_length`] says. `number` is that
+/// of its interface in the file; a pcap file knows none. Lines are made by [`text::Lines`], which knows
+/// the interface itself.
 #[inline]
-pub fn packet(format: Format, number: u32, packet: &Packet<'_>, sink: &mut impl Sink) {
+pub fn packet(format: Format, number: u32, packet: &Packet<'_>, file: &mut [u8]) {
     match format {
-        Format::Pcapng => pcapng::packet(number, packet, sink),
-        Format::Pcap => pcap::packet(packet, sink),
+        Format::Pcapng => pcapng::packet(number, packet, file),
+        Format::Pcap => pcap::packet(packet, file),
         Format::Text => {}
     }
 }

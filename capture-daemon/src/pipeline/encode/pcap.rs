@@ -2,7 +2,7 @@
 
 use pcap_file::{DataLink, Endianness, PcapResult, TsResolution, pcap::PcapHeader};
 
-use super::{Sink, words};
+use super::words;
 use crate::pipeline::packet::{LinkType, Packet};
 
 const RECORD_HEADER: usize = 16;
@@ -27,14 +27,16 @@ pub(crate) fn file_header(link_type: LinkType, snaplen: u32) -> PcapResult<Vec<u
 
 /// A record. The seconds have 32 bits, which end in the year 2106.
 #[inline]
-pub(super) fn packet(packet: &Packet<'_>, sink: &mut impl Sink) {
+pub(super) fn packet(packet: &Packet<'_>, file: &mut [u8]) {
     const SECOND: u64 = 1_000_000_000;
-    let header: [u8; RECORD_HEADER] = words([
+    let Some((header, data)) = file.split_first_chunk_mut::<RECORD_HEADER>() else {
+        return;
+    };
+    *header = words([
         u32::try_from(packet.timestamp / SECOND).unwrap_or(u32::MAX),
         (packet.timestamp % SECOND) as u32,
         packet.bytes.len() as u32,
         packet.original_length,
     ]);
-    sink.put(&header);
-    sink.put(packet.bytes);
+    data.copy_from_slice(packet.bytes);
 }

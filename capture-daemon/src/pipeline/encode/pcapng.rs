@@ -15,7 +15,7 @@ use pcap_file::{
     },
 };
 
-use super::{Sink, words};
+use super::words;
 use crate::{
     pipeline::{
         manifest::LedgerSoFar,
@@ -45,10 +45,16 @@ pub(super) const fn packet_length(captured: usize) -> usize {
 
 /// An Enhanced Packet Block with the packet's direction and the way it was addressed.
 #[inline]
-pub(super) fn packet(number: u32, packet: &Packet<'_>, sink: &mut impl Sink) {
+pub(super) fn packet(number: u32, packet: &Packet<'_>, file: &mut [u8]) {
     let captured = packet.bytes.len();
     let length = packet_length(captured) as u32;
-    let head: [u8; PACKET_HEAD] = words([
+    let Some((head, rest)) = file.split_first_chunk_mut::<PACKET_HEAD>() else {
+        return;
+    };
+    let Some((data, tail)) = rest.split_last_chunk_mut::<PACKET_TAIL>() else {
+        return;
+    };
+    *head = words([
         ENHANCED_PACKET_BLOCK,
         length,
         number,
@@ -57,11 +63,12 @@ pub(super) fn packet(number: u32, packet: &Packet<'_>, sink: &mut impl Sink) {
         captured as u32,
         packet.original_length,
     ]);
-    let tail: [u8; PACKET_TAIL] = words([EPB_FLAGS, flags(packet), END_OF_OPTIONS, length]);
-    sink.put(&head);
-    sink.put(packet.bytes);
-    sink.put(&[0; 3][..captured.next_multiple_of(4) - captured]);
-    sink.put(&tail);
+    // The padding is in the last word, whose other bytes are overwritten with the packet's.
+    if let Some(last) = data.last_chunk_mut() {
+        *last = [0; 4];
+    }
+    data[..captured].copy_from_slice(packet.bytes);
+    *tail = words([EPB_FLAGS, flags(packet), END_OF_OPTIONS, length]);
 }
 
 /// Bits 0 and 1: 01 inbound, 10 outbound. Bits 2 to 4, of received packets only: 001 unicast, 010

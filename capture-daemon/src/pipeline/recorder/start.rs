@@ -42,6 +42,9 @@ pub enum RecorderError {
     /// A codec could not be set up.
     #[error("cannot set up compression: {0}; use another codec or level with --compress")]
     Codec(io::Error),
+    /// There is no memory for blocks.
+    #[error("cannot get memory for blocks: {0}; raise the limit on memory (ulimit -v, memory.max)")]
+    Memory(io::Error),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}; raise the limit on threads (ulimit -u, pids.max)")]
     Thread(io::Error),

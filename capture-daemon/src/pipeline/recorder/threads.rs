@@ -19,7 +19,7 @@ use super::{
         buffer::{ALIGNMENT, AlignedBuffer},
         catalog::{Catalog, Task},
         compress::{self, Codec, Worker},
-        digest::Digester,
+        digest::{self, Digester},
         directory::Directory,
         manifest::FileEntry,
         name,
@@ -111,7 +111,9 @@ impl Threads {
         shared: &Shared,
         book: Book,
     ) -> Result<Self, RecorderError> {
-        let pool = Arc::new(Pool::new(layout.blocks, layout.size));
+        let pool = Pool::new(layout.blocks, layout.size)
+            .map(Arc::new)
+            .map_err(RecorderError::Memory)?;
         let (to_writer, writer_inbox) = bounded(layout.blocks);
         let (to_workers, workers_inbox) = bounded(layout.blocks);
         /// Files that wait to be finished; each holds a descriptor.
@@ -129,7 +131,8 @@ impl Threads {
                 progress: Arc::clone(&shared.progress),
                 abort: Arc::clone(&abort),
             };
-            idle.push(spawn("digest", || thread.run())?);
+            let buffer = AlignedBuffer::new(digest::PIECE).map_err(RecorderError::Memory)?;
+            idle.push(spawn("digest", || thread.run(buffer))?);
             Some(digester)
         } else {
             None
@@ -184,7 +187,7 @@ impl Threads {
                     codec,
                     inbox: workers_inbox.clone(),
                     outbox: to_writer.clone(),
-                    spare: AlignedBuffer::new(layout.size),
+                    spare: AlignedBuffer::new(layout.size).map_err(RecorderError::Memory)?,
                     tally: Arc::clone(&shared.tally),
                 };
                 workers.push(spawn(&format!("compress-{number}"), || worker.run())?);
@@ -213,7 +216,9 @@ impl Threads {
     ) -> Result<Self, RecorderError> {
         /// 1 MiB, which is some 10,000 lines.
         const BLOCKS: usize = 256;
-        let pool = Arc::new(Pool::new(BLOCKS, stdout::PIECE));
+        let pool = Pool::new(BLOCKS, stdout::PIECE)
+            .map(Arc::new)
+            .map_err(RecorderError::Memory)?;
         let (filled, inbox) = bounded(BLOCKS);
         let writer = LineWriter {
             inbox,

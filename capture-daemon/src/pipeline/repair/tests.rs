@@ -59,7 +59,12 @@ impl Sample {
             };
             match format {
                 Format::Text => Lines::OfFile.put(&packet, &interface, &mut bytes),
-                _ => encode::packet(format, 0, &packet, &mut bytes),
+                Format::Pcapng | Format::Pcap => {
+                    let begin = bytes.len();
+                    let length = encode::packet_length(format, packet.bytes.len());
+                    bytes.resize(begin + length, 0);
+                    encode::packet(format, 0, &packet, &mut bytes[begin..]);
+                }
             }
             ends.push(bytes.len());
         }
