@@ -1,8 +1,12 @@
 //! The same packets as tcpdump.
 
-use std::net::UdpSocket;
+use std::{
+    net::UdpSocket,
+    thread::sleep,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
 use capture_tests::{
     capture_file::Direction,
     compare,
@@ -11,7 +15,7 @@ use capture_tests::{
     netns::{Namespace, Pair},
     packet_socket::{PacketSocket, VirtioHeader},
     recorder::Recorder,
-    scene::{record_beside_tcpdump, transfer},
+    scene::{numbered_frames, record_beside_tcpdump, transfer},
     tcpdump::Tcpdump,
     tun::Tun,
 };
@@ -157,6 +161,56 @@ fn frames_that_go_one_way_keep_their_order_in_both_formats() -> Result<()> {
         compare::same_frames(&scene.ours[..frames.len()], &frames)?;
     }
     Ok(())
+}
+
+/// A busy machine may take the CPU away between one recorder's look at the clock and the other's, so a
+/// packet may be further apart now and then; but not on every try, and never ahead of its sending.
+#[test]
+fn every_timestamp_is_within_a_millisecond_of_tcpdumps() -> Result<()> {
+    const TRIES: usize = 10;
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    let frames = numbered_frames(0..200);
+    let mut furthest = Vec::new();
+    for _ in 0..TRIES {
+        let mut before = Vec::new();
+        let scene = record_beside_tcpdump(&pair.b, &pair.a, "eth0", &[], || {
+            let sender = PacketSocket::sender(&pair.a, "eth0")?;
+            for frame in &frames {
+                before.push(utc_now());
+                sender.send(frame)?;
+                sleep(Duration::from_micros(500));
+            }
+            Ok(())
+        })?;
+        let end = utc_now();
+        scene.agrees()?;
+        for (packet, before) in scene.ours.iter().zip(&before) {
+            ensure!(
+                (*before..=end).contains(&packet.timestamp),
+                "sent at {before}, stamped {}, all over at {end}",
+                packet.timestamp
+            );
+        }
+        let apart = scene.ours.iter().zip(&scene.theirs);
+        let apart = apart.map(|(our, their)| our.timestamp.abs_diff(their.timestamp));
+        let most = apart.max().unwrap_or(u64::MAX);
+        if most <= compare::TIMESTAMP_TOLERANCE {
+            return Ok(());
+        }
+        furthest.push(most);
+    }
+    bail!(
+        "on each of {TRIES} tries a timestamp was off by more than a millisecond: {furthest:?} ns"
+    )
+}
+
+/// The system clock, in nanoseconds since 1970.
+fn utc_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos() as u64)
 }
 
 #[test]
