@@ -176,8 +176,9 @@ fn an_output_that_nobody_reads_disturbs_no_capture_and_what_it_does_not_take_is_
     let ledger = ended.ledger.as_ref().context("no ledger")?;
     let written = ledger.written.context("not known")?;
     assert_eq!(ledger.matched, Some(FRAMES));
-    assert_eq!(ledger.ring_full, Some(0));
-    assert_eq!(Some(FRAMES - written), discarded(&ended));
+    // Whether a packet finds its ring full or its block taken is a matter of how busy the machine is.
+    let ring_full = ledger.ring_full.context("not known")?;
+    assert_eq!(Some(FRAMES - written - ring_full), discarded(&ended));
 
     // What it says was written is what comes out, line by line; and then there is room again.
     let mut text = vec![0; usize::try_from(ended.bytes_written)?];
