@@ -158,7 +158,11 @@ fn an_output_that_nobody_reads_disturbs_no_capture_and_what_it_does_not_take_is_
     let daemon = Daemon::start_into(&pair.b, writer.into(), &[])?;
     let client = daemon.client()?;
     client.start("lines", stdout())?;
-    client.start("files", spec("eth0", ""))?;
+    let roomy = v1::CaptureSpec {
+        ring_size: Some(8 << 20),
+        ..spec("eth0", "")
+    };
+    client.start("files", roomy)?;
     let frames = numbered_frames(0..FRAMES);
     send_through(&pair, &frames[..2000])?;
     // From here on its blocks are known not to be taken.
