@@ -40,8 +40,8 @@ const _: () = {
     assert!(offset_of!(Slot, counters) == 8);
 };
 
-/// How many slots there are, a power of two: 192 KiB for each CPU.
-pub const SLOTS_LENGTH: u32 = 4096;
+/// How many slots there are, a power of two: 24 KiB for each CPU of the machine and each capture.
+pub const SLOTS_LENGTH: u32 = 512;
 
 const _: () = assert!(SLOTS_LENGTH.is_power_of_two());
 

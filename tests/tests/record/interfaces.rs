@@ -135,7 +135,7 @@ fn interfaces_whose_indexes_lead_to_one_place_are_counted_each_for_itself() -> R
         return Ok(());
     };
     // Counters are found by the index modulo this.
-    const PLACES: u32 = 4096;
+    const PLACES: u32 = 512;
     let index = |number| 77 + number * PLACES;
     let pair = Pair::new()?;
     for filter in ["", "ether[49] & 1 = 0"] {
