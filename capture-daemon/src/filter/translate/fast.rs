@@ -1,10 +1,12 @@
 //! The fast way: loads through pointers into the linear part of the packet.
 
-use super::{Exits, Generator, advances, context, frame, mov, swap};
+use super::{
+    context, frame, mov, swap,
+    walk::{Reader, Walk},
+};
 use crate::filter::{
-    assemble::Label,
+    assemble::{Assembler, Label},
     insn::{Alu, BpfInsn, Cond, R1, R2, R3, R4, R6, R7, R8, R9, R10, Reg, Size},
-    ir::{Fragment, MAX_SHIFT, Op, Verdict},
     program::Part,
 };
 
@@ -45,193 +47,45 @@ impl Facts {
     }
 }
 
-pub(super) struct Fast<'a> {
-    generator: &'a mut Generator,
-    exits: Exits,
+pub(super) struct Fast {
     /// Where the slow way begins.
     slow: Label,
     /// Where a failed guard goes.
     short: Label,
-    shifts: bool,
     /// Of the operation being translated.
     facts: Facts,
     /// Of the operations ahead that were jumped to.
     ahead: Vec<Option<Facts>>,
-    labels: Vec<Label>,
     /// Of the next stage.
     next_stage: Option<Facts>,
-    next_label: Label,
 }
 
-impl<'a> Fast<'a> {
-    pub(super) fn new(
-        generator: &'a mut Generator,
-        exits: Exits,
-        slow: Label,
-        stages: &[Fragment],
-    ) -> Self {
-        let short = generator.asm.label();
+impl Fast {
+    pub(super) const fn new(asm: &mut Assembler, slow: Label) -> Self {
         Self {
-            generator,
-            exits,
             slow,
-            short,
-            shifts: advances(stages),
+            short: asm.label(),
             facts: Facts {
                 known: 0,
                 known_past_x: None,
                 x_limit: 0,
             },
             ahead: Vec::new(),
-            labels: Vec::new(),
             next_stage: None,
-            next_label: exits.matched,
         }
     }
+}
 
-    pub(super) fn run(mut self, stages: &[Fragment]) {
-        let asm = &mut self.generator.asm;
+impl Reader for Fast {
+    fn begin(&mut self, walk: &mut Walk<'_>) {
+        let asm = &mut walk.generator.asm;
         asm.emit(BpfInsn::load(Size::Word, R9, R6, context::DATA));
         asm.emit(BpfInsn::load(Size::Word, R3, R6, context::DATA_END));
-        if self.shifts {
-            asm.emit(BpfInsn::store_constant(Size::Word, R10, frame::SHIFT, 0));
-        }
-        for (number, fragment) in stages.iter().enumerate() {
-            let last = number + 1 == stages.len();
-            self.next_label = if last {
-                self.exits.matched
-            } else {
-                self.generator.asm.label()
-            };
-            self.fragment(number as u16, fragment);
-            if !last {
-                self.generator.asm.bind(self.next_label);
-            }
-            if let Some(facts) = self.next_stage.take() {
-                self.facts = facts;
-            }
-        }
-        if stages.is_empty() {
-            self.generator.asm.jump(self.exits.matched);
-        }
-        self.short();
     }
 
-    fn fragment(&mut self, number: u16, fragment: &Fragment) {
-        self.generator.asm.origin.part = Part::Start;
-        self.generator.begin_fragment(fragment);
-        self.facts.x_written(0);
-        self.ahead = vec![None; fragment.ops.len()];
-        self.labels = fragment
-            .ops
-            .iter()
-            .map(|_| self.generator.asm.label())
-            .collect();
-        for (index, op) in fragment.ops.iter().enumerate() {
-            let fell_through = self.generator.asm.reachable();
-            self.generator.asm.bind(self.labels[index]);
-            if !self.generator.asm.reachable() {
-                continue;
-            }
-            match (self.ahead[index], fell_through) {
-                (Some(facts), true) => self.facts = self.facts.meet(facts),
-                (Some(facts), false) => self.facts = facts,
-                (None, _) => {}
-            }
-            self.generator.asm.origin.part = Part::Stage(number, index as u32);
-            self.operation(index, *op);
-        }
-    }
-
-    /// The operation at `target` can be reached with what is known now.
-    fn reaches(&mut self, target: usize) {
-        let facts = self.facts;
-        let ahead = &mut self.ahead[target];
-        *ahead = Some(ahead.map_or(facts, |other| other.meet(facts)));
-    }
-
-    fn matches(&mut self) {
-        let facts = self.facts;
-        self.next_stage = Some(self.next_stage.map_or(facts, |other| other.meet(facts)));
-    }
-
-    fn operation(&mut self, index: usize, op: Op) {
-        match op {
-            Op::Load { size, offset } => self.load(R8, size, offset),
-            Op::HeaderLength { offset } => {
-                self.load(R7, Size::Byte, offset);
-                let asm = &mut self.generator.asm;
-                asm.emit(BpfInsn::alu32(Alu::And, R7, 15));
-                asm.emit(BpfInsn::alu32(Alu::Lsh, R7, 2));
-                self.facts.x_written(60);
-            }
-            Op::LoadIndirect { size, offset } => self.load_indirect(size, offset),
-            Op::Jump(target) => {
-                self.reaches(target);
-                if target != index + 1 {
-                    self.generator.asm.jump(self.labels[target]);
-                }
-            }
-            Op::Branch {
-                cond,
-                operand,
-                then,
-                otherwise,
-            } => {
-                self.reaches(then);
-                self.reaches(otherwise);
-                self.generator.compare(
-                    cond,
-                    operand,
-                    (then, self.labels[then]),
-                    (otherwise, self.labels[otherwise]),
-                    index + 1,
-                );
-            }
-            Op::Return(Verdict::Match) => {
-                self.matches();
-                self.generator.asm.jump(self.next_label);
-            }
-            Op::Return(Verdict::A) => {
-                self.matches();
-                let asm = &mut self.generator.asm;
-                asm.branch(BpfInsn::branch32(Cond::Ne, R8, 0), self.next_label);
-                asm.jump(self.exits.no_match);
-            }
-            Op::Advance => self.advance(),
-            op => {
-                if let Op::Lookup {
-                    then, otherwise, ..
-                }
-                | Op::Bit {
-                    then, otherwise, ..
-                } = op
-                {
-                    self.facts.known_past_x = None;
-                    self.reaches(then);
-                    self.reaches(otherwise);
-                }
-                self.generator
-                    .common(op, &self.labels, self.exits, self.shifts);
-                self.after(op);
-            }
-        }
-    }
-
-    /// What an operation that both ways share does to what is known.
-    fn after(&mut self, op: Op) {
-        match op {
-            Op::XConstant(k) => self.facts.x_written(k),
-            Op::LoadXLength | Op::XRecall(_) | Op::ToX => self.facts.x_written(u32::MAX),
-            // A helper may have been called, which leaves r4 undefined.
-            Op::LoadAncillary(_) | Op::LoadCell(_) => self.facts.known_past_x = None,
-            _ => {}
-        }
-    }
-
-    fn load(&mut self, dst: Reg, size: Size, offset: u32) {
+    fn load(&mut self, walk: &mut Walk<'_>, dst: Reg, size: Size, offset: u32) {
         let end = u64::from(offset) + u64::from(size.bytes());
-        let asm = &mut self.generator.asm;
+        let asm = &mut walk.generator.asm;
         if end > FARTHEST {
             asm.jump(self.slow);
             return;
@@ -255,9 +109,9 @@ impl<'a> Fast<'a> {
         }
     }
 
-    fn load_indirect(&mut self, size: Size, offset: u32) {
+    fn load_indirect(&mut self, walk: &mut Walk<'_>, size: Size, offset: u32) {
         let end = u64::from(offset) + u64::from(size.bytes());
-        let asm = &mut self.generator.asm;
+        let asm = &mut walk.generator.asm;
         if end > FARTHEST_INDIRECT {
             asm.jump(self.slow);
             return;
@@ -285,24 +139,20 @@ impl<'a> Fast<'a> {
         }
     }
 
-    fn advance(&mut self) {
-        let asm = &mut self.generator.asm;
-        asm.branch(
-            BpfInsn::branch64(Cond::Gt, R8, MAX_SHIFT as i32),
-            self.exits.no_match,
-        );
+    fn advance(&mut self, walk: &mut Walk<'_>) {
+        let asm = &mut walk.generator.asm;
         asm.emit(BpfInsn::alu64_reg(Alu::Add, R9, R8));
         asm.emit(BpfInsn::load(Size::Word, R1, R10, frame::SHIFT));
         asm.emit(BpfInsn::alu64_reg(Alu::Add, R1, R8));
         asm.emit(BpfInsn::store(Size::Word, R10, frame::SHIFT, R1));
-        self.generator.within_packet(R1, self.exits);
+        walk.within_packet(R1);
         self.facts.known = 0;
         self.facts.known_past_x = None;
     }
 
     /// A guard has failed: the packet is too short, or it is longer than its linear part.
-    fn short(&mut self) {
-        let asm = &mut self.generator.asm;
+    fn end(&mut self, walk: &mut Walk<'_>) {
+        let asm = &mut walk.generator.asm;
         asm.bind(self.short);
         asm.origin.part = Part::Short;
         asm.emit(BpfInsn::load(Size::Word, R1, R6, context::DATA));
@@ -310,6 +160,47 @@ impl<'a> Fast<'a> {
         asm.branch(BpfInsn::branch64(Cond::Gt, R2, 0xffff), self.slow);
         asm.emit(BpfInsn::alu64_reg(Alu::Add, R1, R2));
         asm.branch(BpfInsn::branch64_reg(Cond::Gt, R1, R3), self.slow);
-        asm.jump(self.exits.no_match);
+        asm.jump(walk.exits.no_match);
+    }
+
+    /// The end of the linear part was in r3, the packet plus X in r4.
+    fn after_call(&mut self, walk: &mut Walk<'_>) {
+        let end = BpfInsn::load(Size::Word, R3, R6, context::DATA_END);
+        walk.generator.asm.emit(end);
+        self.facts.known_past_x = None;
+    }
+
+    fn begin_stage(&mut self, operations: usize) {
+        self.facts.x_written(0);
+        self.ahead = vec![None; operations];
+    }
+
+    fn begin_operation(&mut self, index: usize, falls_through: bool) {
+        match (self.ahead[index], falls_through) {
+            (Some(facts), true) => self.facts = self.facts.meet(facts),
+            (Some(facts), false) => self.facts = facts,
+            (None, _) => {}
+        }
+    }
+
+    fn x_written(&mut self, limit: u32) {
+        self.facts.x_written(limit);
+    }
+
+    fn reaches(&mut self, target: usize) {
+        let facts = self.facts;
+        let ahead = &mut self.ahead[target];
+        *ahead = Some(ahead.map_or(facts, |other| other.meet(facts)));
+    }
+
+    fn reaches_next_stage(&mut self) {
+        let facts = self.facts;
+        self.next_stage = Some(self.next_stage.map_or(facts, |other| other.meet(facts)));
+    }
+
+    fn end_stage(&mut self) {
+        if let Some(facts) = self.next_stage.take() {
+            self.facts = facts;
+        }
     }
 }
