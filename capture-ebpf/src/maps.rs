@@ -1,6 +1,7 @@
 //! Every map of the programs. User space sets the sizes that depend on the capture.
 
 use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
     macros::map,
     maps::{PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
 };
@@ -18,9 +19,11 @@ pub static RING: RingBuf = RingBuf::with_byte_size(1 << 26, 0);
 static SLOTS: PerCpuArray<Slot> = PerCpuArray::with_max_entries(SLOTS_LENGTH, 0);
 
 /// The counters of interfaces without a slot, by ifindex. User space makes an interface's entry before
-/// it attaches.
+/// it attaches. There are few, so that memory is taken for those that there are: for all that there
+/// may be it would be 640 KiB for each CPU.
 #[map]
-static COUNTERS: PerCpuHashMap<u32, Counters> = PerCpuHashMap::with_max_entries(INTERFACES, 0);
+static COUNTERS: PerCpuHashMap<u32, Counters> =
+    PerCpuHashMap::with_max_entries(INTERFACES, BPF_F_NO_PREALLOC);
 
 /// The capture programs, for a filter program to go on to.
 #[map]

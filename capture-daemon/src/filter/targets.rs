@@ -117,15 +117,18 @@ impl TargetMaps {
     ///
     /// What the kernel says, or a set too large.
     pub fn create(set: &TargetSet) -> Result<Self, TargetError> {
+        let kinds = set.kinds();
+        // A map that no program looks into need not hold anything.
+        let hosts = if kinds.hosts { MAX_TARGETS } else { 1 };
         let mut maps = Self {
-            kinds: set.kinds(),
+            kinds,
             hosts: BTreeSet::new(),
             ports: BTreeSet::new(),
-            sieve: Sieve::create()?,
-            hosts4: create(MapRef::Hosts4, BPF_MAP_TYPE_HASH, 4, 1, MAX_TARGETS)?,
-            hosts6: create(MapRef::Hosts6, BPF_MAP_TYPE_HASH, 16, 1, MAX_TARGETS)?,
-            networks4: create(MapRef::Networks4, BPF_MAP_TYPE_LPM_TRIE, 8, 1, MAX_TARGETS)?,
-            networks6: create(MapRef::Networks6, BPF_MAP_TYPE_LPM_TRIE, 20, 1, MAX_TARGETS)?,
+            sieve: Sieve::create(kinds.hosts)?,
+            hosts4: create(MapRef::Hosts4, BPF_MAP_TYPE_HASH, 4, 1, hosts)?,
+            hosts6: create(MapRef::Hosts6, BPF_MAP_TYPE_HASH, 16, 1, hosts)?,
+            networks4: create(MapRef::Networks4, BPF_MAP_TYPE_LPM_TRIE, 8, 1, hosts)?,
+            networks6: create(MapRef::Networks6, BPF_MAP_TYPE_LPM_TRIE, 20, 1, hosts)?,
             bitmap: create(MapRef::Ports, BPF_MAP_TYPE_ARRAY, 4, 8, 1024)?,
             shape: create(MapRef::Shape, BPF_MAP_TYPE_ARRAY, 4, 4, 1)?,
         };

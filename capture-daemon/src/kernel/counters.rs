@@ -15,6 +15,10 @@ pub struct KernelCounters {
     cpus: usize,
 }
 
+/// How often an entry is asked for: the kernel keeps a few in stock, and says that it has no memory
+/// until it has filled that up (`bpf_mem_alloc`, Linux 6.1).
+const TRIES: usize = 100;
+
 /// The counters' map could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CountersError {
@@ -75,16 +79,20 @@ impl KernelCounters {
     }
 
     fn open_without_slot(&mut self, ifindex: u32) -> Result<(), CountersError> {
-        self.on_each_cpu(Counters::default())
-            .and_then(|zero| self.map.insert(ifindex, zero, 0))
-            .map_err(|source| match source {
-                MapError::SyscallError(ref error)
-                    if error.io_error.raw_os_error() == Some(libc::E2BIG) =>
-                {
-                    CountersError::Full { ifindex }
+        let mut tries = TRIES;
+        loop {
+            let zero = self.on_each_cpu(Counters::default());
+            let made = zero.and_then(|zero| self.map.insert(ifindex, zero, 0));
+            let Err(source) = made else { return Ok(()) };
+            match error_number(&source) {
+                Some(libc::E2BIG) => return Err(CountersError::Full { ifindex }),
+                Some(libc::ENOMEM) if tries > 1 => {
+                    tries -= 1;
+                    std::thread::yield_now();
                 }
-                source => failed(ifindex, "made")(source),
-            })
+                _ => return Err(failed(ifindex, "made")(source)),
+            }
+        }
     }
 
     fn set_slot(&mut self, ifindex: u32, slot: Slot) -> Result<(), MapError> {
@@ -134,10 +142,65 @@ fn sum<'a>(cpus: impl Iterator<Item = &'a Counters>) -> Counters {
     })
 }
 
+fn error_number(error: &MapError) -> Option<i32> {
+    match error {
+        MapError::SyscallError(error) => error.io_error.raw_os_error(),
+        _ => None,
+    }
+}
+
 fn failed(ifindex: u32, doing: &'static str) -> impl Fn(MapError) -> CountersError {
     move |source| CountersError::Map {
         ifindex,
         doing,
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use capture_common::{Counters, SLOTS_LENGTH};
+
+    use crate::kernel::{
+        features::Features,
+        object::{CaptureObject, ObjectConfig},
+    };
+
+    #[test]
+    fn thousands_of_interfaces_at_once_find_a_place_and_leave_it_to_the_next() {
+        let features = match Features::probe() {
+            Ok(features) => features,
+            Err(error) if std::env::var_os("CI").is_none() => {
+                eprintln!(
+                    "SKIPPED thousands_of_interfaces_at_once_find_a_place_and_leave_it_to_the_next: \
+                     {error}"
+                );
+                return;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let config = ObjectConfig {
+            snaplen: 96,
+            ring_size: 1 << 20,
+            log: false,
+        };
+        let (_object, maps) = CaptureObject::load(&config, &features).unwrap();
+        let mut counters = maps.counters;
+        for round in 0..5 {
+            let interfaces = 1 + round * 7000..5000 + round * 7000;
+            for ifindex in interfaces.clone() {
+                counters.open(ifindex).unwrap();
+            }
+            let in_slots = interfaces.clone().filter(|one| counters.has_slot(*one));
+            assert_eq!(in_slots.count(), SLOTS_LENGTH as usize);
+            for ifindex in interfaces {
+                assert_eq!(counters.read(ifindex).unwrap(), Counters::default());
+                counters.close(ifindex).unwrap();
+                assert!(
+                    counters.read(ifindex).is_err(),
+                    "interface {ifindex} is gone"
+                );
+            }
+        }
     }
 }

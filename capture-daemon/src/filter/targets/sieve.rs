@@ -30,16 +30,11 @@ pub(super) struct Sieve {
 }
 
 impl Sieve {
-    /// One that lets nothing through.
-    pub(super) fn create() -> Result<Self, TargetError> {
+    /// One that lets nothing through; `used` if a program looks into it.
+    pub(super) fn create(used: bool) -> Result<Self, TargetError> {
+        let words = if used { 1 << (INDEX_BITS - 6) } else { 1 };
         Ok(Self {
-            map: create(
-                MapRef::Sieve,
-                BPF_MAP_TYPE_ARRAY,
-                4,
-                8,
-                1 << (INDEX_BITS - 6),
-            )?,
+            map: create(MapRef::Sieve, BPF_MAP_TYPE_ARRAY, 4, 8, words)?,
             words: BTreeMap::new(),
         })
     }
