@@ -110,14 +110,13 @@ async fn merged(context: &Context, arguments: &PullArgs, output: &Path) -> Resul
         .map(|target| workspace.node(&target.label()))
         .collect::<Result<_, _>>()?;
     let (fetched, exit) = fetch_all(context, arguments, &directories).await;
-    if exit == Exit::Usage {
-        return Ok(exit);
-    }
     if exit != Exit::Done {
-        eprintln!(
-            "what has arrived is kept in {}; the same command goes on from there",
-            workspace.directory().display()
-        );
+        if let Some(left) = workspace.leave() {
+            eprintln!(
+                "what has arrived is kept in {}; the same command goes on from there",
+                left.display()
+            );
+        }
         return Ok(exit);
     }
     let (nodes, fetched): (Vec<_>, Vec<_>) = fetched.into_iter().unzip();

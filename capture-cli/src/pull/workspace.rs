@@ -112,6 +112,22 @@ impl Workspace {
         fs::remove_dir_all(&self.directory).map_err(at(&self.directory))
     }
 
+    /// Removes it if nothing has arrived; else says where it is, for a later pull to go on from.
+    #[must_use]
+    pub fn leave(self) -> Option<PathBuf> {
+        let Self { directory, .. } = self;
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            // Only empty directories go.
+            let _ = fs::remove_dir(entry.path());
+        }
+        let is_empty = fs::read_dir(&directory)
+            .map(|entries| entries.flatten().all(|entry| entry.file_name() == "lock"));
+        if matches!(is_empty, Ok(true)) && fs::remove_dir_all(&directory).is_ok() {
+            return None;
+        }
+        Some(directory)
+    }
+
     fn unfinished(&self) -> PathBuf {
         self.directory.join("output")
     }
@@ -189,6 +205,20 @@ mod tests {
         workspace.finish(&file).unwrap();
         assert_eq!(fs::read(&output).unwrap(), b"newer");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_what_has_arrived_is_left_for_a_later_pull() {
+        let directory = tempfile::tempdir().unwrap();
+        let output = directory.path().join("out.pcapng");
+        let workspace = Workspace::open(&output).unwrap();
+        workspace.node("n").unwrap();
+        assert_eq!(workspace.leave(), None);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        let workspace = Workspace::open(&output).unwrap();
+        fs::write(workspace.node("n").unwrap().join("f.part"), "half").unwrap();
+        let left = workspace.leave().unwrap();
+        assert!(left.join("n").join("f.part").is_file());
     }
 
     #[test]

@@ -98,9 +98,11 @@ impl Method {
 ///
 /// Attaching by TCX, and detaching, waits for an RCU grace period under the kernel's one lock of the
 /// network's configuration (`tcx_entry_sync` in include/net/tcx.h, `rtnl_lock` in kernel/bpf/tcx.c).
-/// That is 13 ms a hook on an idle machine with 2 CPUs: 200 interfaces take more than 5 seconds, for
-/// which nobody else can add or change an interface. Clsact waits for nothing and takes 0.3 seconds.
-/// But it comes after every TCX program, so it is for hooks that have none of others.
+/// That is 13 ms a hook on an idle machine with 2 CPUs: 200 interfaces take more than 5 seconds, during
+/// which everybody else who adds or changes an interface waits. Clsact waits for nothing and takes 0.3
+/// seconds. But it comes after every TCX program, so it is for hooks that have none of others.
+/// (`/sys/kernel/rcu_expedited` makes TCX as quick. It is the whole machine's, interrupts every CPU for
+/// each grace period, and would stay set when this process is killed.)
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
     method: Method,

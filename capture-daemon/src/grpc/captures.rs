@@ -144,17 +144,18 @@ impl CaptureService for Captures {
             .flatten()
             .map(|glob| glob.compile_matcher());
         wrong.check()?;
+        let labels = request.labels.into_iter().collect();
+        let page_size = page_size(request.page_size);
         let mut total = 0;
-        let mut page = Vec::new();
+        let mut page: Vec<v1::Capture> = Vec::new();
         let mut more = false;
         // By name; a token is the last name of the page before.
-        for capture in self.0.manager.list() {
-            let name = capture.name();
-            let wanted = (states.is_empty() || states.contains(&capture.state()))
-                && convert::labels_match(&capture, &request.labels)
-                && glob
-                    .as_ref()
-                    .is_none_or(|glob| glob.is_match(name.as_str()));
+        for (name, capture) in self.0.manager.by_name() {
+            let wanted = glob
+                .as_ref()
+                .is_none_or(|glob| glob.is_match(name.as_str()))
+                && (states.is_empty() || states.contains(&capture.state()))
+                && capture.has_labels(&labels);
             if !wanted {
                 continue;
             }
@@ -162,22 +163,18 @@ impl CaptureService for Captures {
             if name.as_str() <= request.page_token.as_str() {
                 continue;
             }
-            if page.len() < page_size(request.page_size) {
-                page.push(capture);
+            if page.len() < page_size {
+                page.push(convert::capture(capture.snapshot()));
             } else {
                 more = true;
             }
         }
         let next_page_token = match page.last() {
-            Some(last) if more => last.name().to_string(),
+            Some(last) if more => last.name.clone(),
             _ => String::new(),
         };
-        let captures = page
-            .iter()
-            .map(|capture| convert::capture(capture.snapshot()))
-            .collect();
         Ok(Response::new(v1::ListCapturesResponse {
-            captures,
+            captures: page,
             next_page_token,
             total_size: total,
         }))

@@ -302,6 +302,9 @@ impl Capture {
     /// Whether it has all of these labels.
     #[must_use]
     pub fn has_labels(&self, labels: &BTreeMap<String, String>) -> bool {
+        if labels.is_empty() {
+            return true;
+        }
         let inner = self.inner();
         let own = &inner.record.order.labels;
         labels

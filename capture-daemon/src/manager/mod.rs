@@ -248,6 +248,16 @@ impl Manager {
         self.inner.captures().values().cloned().collect()
     }
 
+    /// All captures with their names, in the order of these.
+    #[must_use]
+    pub fn by_name(&self) -> Vec<(CaptureName, Arc<Capture>)> {
+        let captures = self.inner.captures();
+        captures
+            .iter()
+            .map(|(name, capture)| (name.clone(), Arc::clone(capture)))
+            .collect()
+    }
+
     /// Tells a capture to end; does nothing to one that has ended.
     pub fn stop(&self, name: &str) -> Result<Arc<Capture>, ManagerError> {
         let capture = self.get(name)?;

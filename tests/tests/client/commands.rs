@@ -154,3 +154,53 @@ fn what_went_wrong_is_in_the_exit_status_and_the_message_says_what_to_do() -> Re
     assert!(completion.contains("prune"));
     Ok(())
 }
+
+#[test]
+fn captures_of_lines_are_started_shown_verified_and_pulled_as_they_can_be() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    let daemon = Daemon::start(&pair.b, &[])?;
+    let ctl = Capturectl::at(&pair.b, &daemon.socket())?;
+    let directory = tempfile::TempDir::new()?;
+    let to = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
+    for (name, kind) in [("text", "text"), ("log", "stdout")] {
+        let started = ctl.json(&["start", name, "-i", "eth0", "--to", kind])?;
+        assert_eq!(started[0]["spec"]["output"]["kind"], kind);
+        // The answer names the interfaces that it is on.
+        assert_eq!(started[0]["interfaces"][0]["interface"], "eth0");
+    }
+    for wrong in [
+        &["--to", "stdout", "--rotate-size", "1MiB"][..],
+        &["--to", "text", "--format", "pcap"],
+    ] {
+        let mut arguments = vec!["start", "wrong"];
+        arguments.extend(wrong);
+        let ended = ctl.run(&arguments)?;
+        assert_eq!(ended.status.code(), Some(2), "{}", ended.stderr);
+        assert!(ended.stderr.contains("--to text"), "{}", ended.stderr);
+    }
+    let frames: Vec<_> = (0..100)
+        .map(|number| frame::numbered(number, 100))
+        .collect();
+    PacketSocket::sender(&pair.a, "eth0")?.send_all(&frames)?;
+    for name in ["text", "log"] {
+        wrote_all(&ctl.json(&["stop", name])?[0], 100)?;
+    }
+    let text = ctl.output(&["get", "log"])?;
+    assert!(text.contains("the daemon's own output"), "{text}");
+    assert_eq!(ctl.json(&["files", "text"])?[0]["format"], "text");
+    let verified = ctl.json(&["verify", "text"])?;
+    assert_eq!(verified[0]["packets"], 100);
+    assert_eq!(verified[0]["good"], true);
+    ctl.output(&["pull", "text", "--into", &to("files")])?;
+    for (name, said) in [("text", "--into"), ("log", "own output")] {
+        let ended = ctl.run(&["pull", name, "-w", &to("out.pcapng")])?;
+        assert!(!ended.status.success());
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    }
+    let left: Vec<_> = std::fs::read_dir(directory.path())?.collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    Ok(())
+}

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{Results, filter, loss, peer::Peer};
+use crate::{Results, control, filter, loss, peer::Peer};
 
 /// One goal.
 #[derive(Debug, Clone, Serialize)]
@@ -31,6 +31,12 @@ pub(crate) fn judge(results: &Results) -> Vec<Goal> {
         goals.extend(no_slower_than_classic(results, name));
     }
     goals.extend(large_set(results));
+    for (request, most) in [
+        (control::start_name(), 1000.0),
+        (control::list_name(), 20.0),
+    ] {
+        goals.extend(within(results, &request, most));
+    }
     goals
 }
 
@@ -98,6 +104,16 @@ fn way(results: &Results, length: u32) -> Option<Goal> {
         goal: format!("at most 0.7 of what tcpdump adds to the way of a packet of {length} bytes"),
         measured: format!("{our:.0} ns against {their:.0} ns: {:.2}", our / their),
         reached: our <= 0.7 * their,
+    })
+}
+
+/// Answered within so many milliseconds.
+fn within(results: &Results, request: &str, most: f64) -> Option<Goal> {
+    let row = results.control.iter().find(|row| row.request == request)?;
+    Some(Goal {
+        goal: format!("p99 of {request} within {most} ms"),
+        measured: format!("{:.1} ms", row.p99),
+        reached: row.p99 <= most,
     })
 }
 

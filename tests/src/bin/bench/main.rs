@@ -1,5 +1,6 @@
 //! Measures the recorder against tcpdump and dumpcap: same traffic, same run, equal buffers.
 
+mod control;
 mod filter;
 mod goals;
 mod loss;
@@ -18,7 +19,8 @@ use serde::Serialize;
 
 /// Measures `captured` against tcpdump and dumpcap in network namespaces of its own: packets lost, CPU
 /// per packet and per byte, what is added to each packet's way, what a TCP stream keeps of its
-/// throughput, memory; what filters cost. One core sends, another records. The machine should have nothing else to do.
+/// throughput, memory; what filters cost; how quickly the daemon obeys. One core sends, another records.
+/// The machine should have nothing else to do.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   capture-bench --quick
@@ -49,6 +51,7 @@ enum Part {
     Stream,
     Program,
     Filter,
+    Control,
 }
 
 impl Arguments {
@@ -70,6 +73,7 @@ pub(crate) struct Results {
     stream: Vec<stream::Row>,
     program: Vec<program::Row>,
     filter: Vec<filter::Row>,
+    control: Vec<control::Row>,
     goals: Vec<goals::Goal>,
 }
 
@@ -104,6 +108,10 @@ fn main() -> Result<()> {
     if arguments.wants(Part::Filter) {
         results.filter = filter::measure()?;
         println!("{}", report::filter(&results.filter));
+    }
+    if arguments.wants(Part::Control) {
+        results.control = control::measure(&arguments)?;
+        println!("{}", report::control(&results.control));
     }
     results.goals = goals::judge(&results);
     println!("{}", report::goals(&results.goals));

@@ -1,6 +1,6 @@
 //! The results as tables for people, in Markdown.
 
-use crate::{filter, goals::Goal, loss, machine::Machine, program, stream, way};
+use crate::{control, filter, goals::Goal, loss, machine::Machine, program, stream, way};
 
 /// Lines the columns up; the first column to the left, the others to the right.
 fn table(title: &str, header: &[&str], rows: &[Vec<String>]) -> String {
@@ -145,6 +145,24 @@ pub(crate) fn program(rows: &[program::Row]) -> String {
     table(
         "The kernel program alone",
         &["bytes", "ns per packet"],
+        &rows,
+    )
+}
+
+/// How quickly the daemon does what it is told.
+pub(crate) fn control(rows: &[control::Row]) -> String {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let mut cells = vec![row.request.clone(), row.times.to_string()];
+            let times = [row.median, row.p99, row.longest];
+            cells.extend(times.map(|time| format!("{time:.1}")));
+            cells
+        })
+        .collect();
+    table(
+        "The daemon, from a request to its answer",
+        &["request", "times", "median ms", "p99 ms", "longest ms"],
         &rows,
     )
 }
