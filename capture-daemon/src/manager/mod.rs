@@ -24,19 +24,21 @@ mod recover;
 mod run;
 mod state;
 mod store;
+mod tally;
 mod update;
 mod watch;
 
 use self::store::Store;
 pub use self::{
     budget::{Budget, BudgetLimits, Exhausted, ReaderShare, Usage},
-    capture::{Capture, Record, Snapshot, Tally},
+    capture::{Capture, Record, SessionStart, Snapshot},
     error::ManagerError,
     files::{FileStatus, Files, StoredFile},
     order::{Order, StopConditions},
     packets::PacketReader,
     state::{Reason, State},
     store::StoreError,
+    tally::{Settled, Tally},
     update::Update,
     watch::{Change, Follower},
 };

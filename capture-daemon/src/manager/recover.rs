@@ -6,10 +6,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     Manager, ManagerError,
-    capture::{Capture, Record, Settled},
+    capture::{Capture, Record},
     files::{blocking, io_error},
     run,
     state::{Reason, State},
+    tally::Settled,
 };
 use crate::pipeline::{repair, utc};
 

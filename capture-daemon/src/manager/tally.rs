@@ -1,0 +1,180 @@
+//! The numbers of a capture, and what becomes of them when its daemon dies.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ledger::Ledger,
+    pipeline::{Held, packet::LinkType},
+    session::InterfaceReport,
+};
+
+/// The numbers of a capture, of all its sessions together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// All interfaces together.
+    pub total: Ledger,
+    /// Each interface, in the order of their joining.
+    pub interfaces: Vec<InterfaceReport>,
+    /// Bytes written to files.
+    pub bytes: u64,
+    /// Files finished.
+    pub files: u64,
+}
+
+impl Tally {
+    /// These numbers and those of a later session.
+    #[must_use]
+    pub fn and(&self, later: &Self) -> Self {
+        let mut sum = self.clone();
+        sum.total += later.total;
+        sum.interfaces.extend(later.interfaces.iter().cloned());
+        sum.bytes += later.bytes;
+        sum.files += later.files;
+        sum
+    }
+
+    /// What was written.
+    #[must_use]
+    pub const fn written(&self) -> Held {
+        Held {
+            files: self.files,
+            packets: self.total.written,
+            bytes: self.bytes,
+        }
+    }
+
+    /// The last numbers before a crash, made true to what files hold. Packets that were on their way
+    /// when the numbers were taken have arrived in files, as far as files hold more than they say;
+    /// the others are lost. What files hold beyond that was seen after the numbers were taken.
+    pub fn settle(&mut self, held: Held) -> Settled {
+        let found = held.packets.saturating_sub(self.total.written);
+        self.bytes = self.bytes.max(held.bytes);
+        self.files = self.files.max(held.files);
+        let mut left = found;
+        let mut lost = 0;
+        for interface in &mut self.interfaces {
+            let ledger = &mut interface.ledger;
+            let waiting = ledger
+                .submitted
+                .saturating_sub(ledger.written + ledger.discarded.total());
+            let arrived = waiting.min(left);
+            left -= arrived;
+            lost += waiting - arrived;
+            ledger.written += arrived;
+            ledger.discarded.write_error += waiting - arrived;
+        }
+        if left > 0 {
+            let since = Ledger {
+                seen: left,
+                matched: left,
+                submitted: left,
+                written: left,
+                ..Ledger::default()
+            };
+            match self.interfaces.as_mut_slice() {
+                [one] => one.ledger += since,
+                several => {
+                    let first = several.first();
+                    let link_type = first.map_or(LinkType::Ethernet, |first| first.link_type);
+                    self.interfaces.push(InterfaceReport {
+                        name: "unknown".to_owned(),
+                        ifindex: 0,
+                        link_type,
+                        ledger: since,
+                    });
+                }
+            }
+        }
+        self.total = Ledger::default();
+        for interface in &self.interfaces {
+            self.total += interface.ledger;
+        }
+        Settled { found, lost }
+    }
+}
+
+/// What became known when the numbers of a capture that died were settled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Packets that files hold and the numbers did not know.
+    pub found: u64,
+    /// Packets that were on their way and are in no file.
+    pub lost: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Held, InterfaceReport, Ledger, LinkType, Settled, Tally};
+
+    fn interface(name: &str, submitted: u64, written: u64) -> InterfaceReport {
+        InterfaceReport {
+            name: name.to_owned(),
+            ifindex: 2,
+            link_type: LinkType::Ethernet,
+            ledger: Ledger {
+                seen: submitted + 5,
+                filtered: 3,
+                matched: submitted + 2,
+                submitted,
+                ring_full: 2,
+                written,
+                ..Ledger::default()
+            },
+        }
+    }
+
+    fn tally(interfaces: Vec<InterfaceReport>) -> Tally {
+        let mut tally = Tally {
+            interfaces,
+            ..Tally::default()
+        };
+        for interface in &tally.interfaces {
+            tally.total += interface.ledger;
+        }
+        tally
+    }
+
+    fn held(packets: u64) -> Held {
+        Held {
+            files: 2,
+            packets,
+            bytes: packets * 100,
+        }
+    }
+
+    #[test]
+    fn the_ledger_of_a_capture_that_died_says_what_its_files_hold_and_adds_up() {
+        // Submitted and written at the checkpoint, packets in files; found, lost.
+        for (interfaces, files, found, lost) in [
+            (vec![("a", 100, 80)], 80, 0, 20),
+            (vec![("a", 100, 80)], 90, 10, 10),
+            (vec![("a", 100, 80)], 100, 20, 0),
+            (vec![("a", 100, 80)], 150, 70, 0),
+            (vec![("a", 100, 80), ("b", 50, 50)], 140, 10, 10),
+            (vec![("a", 100, 80), ("b", 50, 40)], 200, 80, 0),
+            (vec![("a", 100, 100)], 100, 0, 0),
+            // Somebody has removed files.
+            (vec![("a", 100, 100)], 10, 0, 0),
+            (vec![], 7, 7, 0),
+        ] {
+            let interfaces = interfaces.iter();
+            let interfaces =
+                interfaces.map(|(name, submitted, written)| interface(name, *submitted, *written));
+            let mut tally = tally(interfaces.collect());
+            let before = tally.clone();
+            assert_eq!(tally.settle(held(files)), Settled { found, lost });
+            tally.total.check().expect("it adds up");
+            for interface in &tally.interfaces {
+                interface.ledger.check().expect("each adds up");
+            }
+            assert_eq!(tally.total.written, before.total.written.max(files));
+            assert_eq!(tally.total.ring_full, before.total.ring_full);
+            assert!(tally.total.seen >= before.total.seen);
+            assert_eq!(tally.total.discarded.write_error, lost);
+            assert_eq!((tally.files, tally.bytes), (2, files * 100));
+            let settled = tally.clone();
+            tally.settle(held(files));
+            assert_eq!(tally, settled, "once is enough");
+        }
+    }
+}
