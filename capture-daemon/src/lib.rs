@@ -15,3 +15,4 @@ pub mod pipeline;
 pub mod serve;
 pub mod session;
 pub mod spec;
+pub mod tls;

@@ -13,9 +13,10 @@ use capture_proto::v1::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use crate::{
+    certificates::{Authority, Credentials},
     netns::Namespace,
     process::{Ended, Process},
     recorder, wait,
@@ -159,21 +160,45 @@ pub struct Client {
     pub files: FileServiceClient<Channel>,
     /// The node.
     pub node: NodeServiceClient<Channel>,
+    /// What all of them go through.
+    pub channel: Channel,
 }
 
 impl Client {
     fn new(socket: &Path) -> Result<Self> {
+        Self::to(Endpoint::from_shared(format!(
+            "unix://{}",
+            socket.display()
+        ))?)
+    }
+
+    /// One of a daemon at `https://...` in a network namespace, by certificate.
+    pub fn over_tls(
+        namespace: &Namespace,
+        uri: &str,
+        authority: &Authority,
+        own: &Credentials,
+    ) -> Result<Self> {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(authority.pem()))
+            .identity(Identity::from_pem(&own.certificate, &own.key));
+        let endpoint = Endpoint::from_shared(uri.to_owned())?.tls_config(tls)?;
+        // The threads of its runtime are in the namespace, too.
+        namespace.run(|| Self::to(endpoint))
+    }
+
+    fn to(endpoint: Endpoint) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()?;
-        let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()))?;
         let channel = runtime.block_on(endpoint.connect())?;
         Ok(Self {
             runtime,
             captures: CaptureServiceClient::new(channel.clone()),
             files: FileServiceClient::new(channel.clone()),
-            node: NodeServiceClient::new(channel),
+            node: NodeServiceClient::new(channel.clone()),
+            channel,
         })
     }
 

@@ -6,6 +6,7 @@
 
 pub mod attached;
 pub mod capture_file;
+pub mod certificates;
 pub mod client;
 pub mod clock;
 pub mod compare;

@@ -136,6 +136,7 @@ fn of_client(error: &ClientError) -> Exit {
         | ClientError::Tls(_)
         | ClientError::Broken(_) => Exit::Unreachable,
         ClientError::SocketDenied { .. } | ClientError::Denied(_) => Exit::Denied,
+        ClientError::Files(_) => Exit::Usage,
         ClientError::NotFound(_) => Exit::NotFound,
         ClientError::Timeout { .. } => Exit::Timeout,
         ClientError::Damaged(_) => Exit::Damaged,

@@ -6,6 +6,8 @@ use thiserror::Error;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::tls;
+
 /// A request that failed.
 #[derive(Debug, Clone, Error)]
 pub enum ClientError {
@@ -35,9 +37,12 @@ pub enum ClientError {
         /// Why.
         problem: String,
     },
-    /// Certificates that cannot be used.
+    /// The node's certificate is not accepted.
     #[error("{0}")]
     Tls(String),
+    /// Files with certificates or keys that cannot be used.
+    #[error("{0}")]
+    Files(String),
     /// The answer took too long.
     #[error("no answer within {}: give it longer with --timeout", humantime::format_duration(*timeout))]
     Timeout {
@@ -50,8 +55,8 @@ pub enum ClientError {
     /// There is none of that name.
     #[error("{0}")]
     NotFound(String),
-    /// The role does not allow it.
-    #[error("{0}: the client's certificate gives it a role that may not do this")]
+    /// The client's certificate is not accepted, or its role does not allow it.
+    #[error("{0}")]
     Denied(String),
     /// The node said no.
     #[error("{0}")]
@@ -72,6 +77,7 @@ impl ClientError {
             | Self::Broken(_) => true,
             Self::SocketDenied { .. }
             | Self::Tls(_)
+            | Self::Files(_)
             | Self::NotFound(_)
             | Self::Denied(_)
             | Self::Refused(_)
@@ -82,6 +88,10 @@ impl ClientError {
 
 /// What a status means; the only place that looks into one.
 pub(super) fn from_status(status: &Status, timeout: Option<Duration>) -> ClientError {
+    // Of a client whose certificate is refused, it is its first request that fails.
+    if let Some(refusal) = status.source().and_then(tls::refusal) {
+        return refusal;
+    }
     let message = message(status);
     match status.code() {
         Code::NotFound => ClientError::NotFound(message),
@@ -96,6 +106,10 @@ pub(super) fn from_status(status: &Status, timeout: Option<Duration>) -> ClientE
             }
         }
         Code::DataLoss => ClientError::Damaged(message),
+        // What a node says that speaks TLS, read as HTTP/2.
+        _ if message.contains("frame with invalid size") => ClientError::Broken(format!(
+            "{message}: does the node want TLS? Then leave --insecure away"
+        )),
         Code::Unavailable | Code::Cancelled => ClientError::Broken(message),
         // A transport that breaks in mid-stream is not always told apart from a node that errs.
         Code::Unknown | Code::Internal if status.source().is_some() => ClientError::Broken(message),

@@ -5,8 +5,9 @@ mod convert;
 mod error;
 mod files;
 mod node;
+mod tls;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::Path, time::Duration};
 
 use tonic::{
     Request, Status,
@@ -99,17 +100,17 @@ fn endpoint(target: &Target) -> Result<Endpoint, ClientError> {
         .keep_alive_timeout(Duration::from_secs(20))
         .tcp_nodelay(true);
     if let (Address::Tcp(_), Some(tls)) = (&target.address, &target.tls) {
+        let authority = read("--cacert", &tls.cacert, "CERTIFICATE-----")?;
+        let certificate = read("--cert", &tls.cert, "CERTIFICATE-----")?;
+        let key = read("--key", &tls.key, "PRIVATE KEY-----")?;
         let mut config = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(read("--cacert", &tls.cacert)?));
-        config = config.identity(Identity::from_pem(
-            read("--cert", &tls.cert)?,
-            read("--key", &tls.key)?,
-        ));
+            .ca_certificate(Certificate::from_pem(authority))
+            .identity(Identity::from_pem(certificate, key));
         if let Some(name) = &tls.server_name {
             config = config.domain_name(name);
         }
         endpoint = endpoint.tls_config(config).map_err(|error| {
-            ClientError::Tls(format!(
+            ClientError::Files(format!(
                 "--cacert {}, --cert {}, --key {}: {}",
                 tls.cacert.display(),
                 tls.cert.display(),
@@ -121,13 +122,30 @@ fn endpoint(target: &Target) -> Result<Endpoint, ClientError> {
     Ok(endpoint)
 }
 
-fn read(option: &str, path: &PathBuf) -> Result<Vec<u8>, ClientError> {
-    std::fs::read(path)
-        .map_err(|error| ClientError::Tls(format!("{option} {}: {error}", path.display())))
+/// Reads a file in PEM, of which a line has to end so.
+fn read(option: &str, path: &Path, end: &str) -> Result<Vec<u8>, ClientError> {
+    let wrong =
+        |problem: String| ClientError::Files(format!("{option} {}: {problem}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let text = String::from_utf8_lossy(&bytes);
+    if text.contains("ENCRYPTED PRIVATE KEY-----") {
+        return Err(wrong(
+            "the key has a passphrase; write it without one: openssl pkey -in OLD -out NEW"
+                .to_owned(),
+        ));
+    }
+    if !text.contains(end) {
+        let kind = end.trim_end_matches('-').to_lowercase();
+        return Err(wrong(format!("there is no {kind} in it; it must be PEM")));
+    }
+    Ok(bytes)
 }
 
 fn unreachable(target: &Target, error: &tonic::transport::Error) -> ClientError {
     use std::io::ErrorKind;
+    if let Some(refusal) = tls::refusal(error) {
+        return refusal;
+    }
     match (&target.address, error::io_kind(error)) {
         (Address::Unix(socket), Some(ErrorKind::NotFound | ErrorKind::ConnectionRefused)) => {
             ClientError::NoDaemon {

@@ -48,6 +48,22 @@ pub(super) struct Settings {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
 
+    /// TCP address for clients with certificates; needs the three options that follow.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+
+    /// The daemon's certificate, PEM, and those between it and its authority.
+    #[arg(long, value_name = "FILE")]
+    tls_certificate: Option<String>,
+
+    /// Its key, PEM, which nobody else may read.
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+
+    /// Certificates of the authorities whose clients are taken, PEM.
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<String>,
+
     /// TCP address for anyone, without encryption: who reaches it can read this node's traffic.
     #[arg(long, value_name = "ADDRESS:PORT")]
     insecure_listen: Option<String>,
@@ -82,6 +98,14 @@ impl Settings {
             ("socket", "--socket", &self.socket),
             ("state_dir", "--state-dir", &self.state_dir),
             ("data_dir", "--data-dir", &self.data_dir),
+            ("listen", "--listen", &self.listen),
+            (
+                "tls.certificate",
+                "--tls-certificate",
+                &self.tls_certificate,
+            ),
+            ("tls.key", "--tls-key", &self.tls_key),
+            ("tls.client_ca", "--tls-client-ca", &self.tls_client_ca),
             (
                 "insecure_listen",
                 "--insecure-listen",
@@ -92,8 +116,8 @@ impl Settings {
         let mut flags = Vec::new();
         for (key, flag, value) in named {
             if let Some(value) = value {
-                // Directories may be given as they are seen from here.
-                let is_path = ["socket", "state_dir", "data_dir"].contains(&key);
+                // Paths may be given as they are seen from here.
+                let is_path = !["listen", "insecure_listen", "metrics.listen"].contains(&key);
                 let value = match std::path::absolute(value) {
                     Ok(path) if is_path && !value.is_empty() => path.display().to_string(),
                     _ => value.clone(),
@@ -107,8 +131,8 @@ impl Settings {
         let file = file
             .as_ref()
             .map(|(path, text)| (path.as_str(), text.as_str()));
-        let (layers, captures) = read(file, std::env::vars(), &flags)?;
-        let config = Config::check(&layers, &captures)?;
+        let (layers, tables) = read(file, std::env::vars(), &flags)?;
+        let config = Config::check(&layers, &tables)?;
         Ok((layers, config))
     }
 }
@@ -135,6 +159,9 @@ pub(super) fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
     for (key, value, origin) in layers.all() {
         writeln!(out, "{key} = {value}  # {origin}")?;
+    }
+    for (name, role) in config.tls.iter().flat_map(|tls| tls.roles.entries()) {
+        writeln!(out, "# client {name} is {}", role.name())?;
     }
     for order in &config.captures {
         writeln!(out, "# capture {} starts with the daemon", order.spec.name)?;

@@ -18,10 +18,11 @@ mod packets;
 mod peer;
 mod status;
 mod stream;
+mod too_large;
 
 pub use self::{
     convert::Defaults,
-    listen::{ListenError, Listener},
+    listen::{Bounds, ListenError, Listener},
     node::NodeInfo,
     peer::{Peer, Role},
 };
@@ -82,6 +83,7 @@ pub async fn serve(context: Context, listener: Listener) -> Result<(), tonic::tr
         .http2_max_header_list_size(LARGEST_HEADERS)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .layer(too_large::TooLargeLayer)
         .layer(access::AccessLayer)
         .add_service(captures)
         .add_service(files)

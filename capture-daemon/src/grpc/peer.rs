@@ -36,7 +36,7 @@ impl Role {
 /// A client, as it has proved to be.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// As in the audit log: `uid:0`, `subject:CN=...`, `insecure:ADDRESS`.
+    /// As in the audit log: `uid:0`, `cert:URI:spiffe://lab/alice`, `insecure:ADDRESS`.
     pub identity: Arc<str>,
     /// What it may do.
     pub role: Role,

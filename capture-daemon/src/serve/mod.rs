@@ -8,6 +8,7 @@ use tokio::{
 };
 
 mod captures;
+mod clients;
 pub mod config;
 mod metrics;
 mod watchdog;
@@ -163,15 +164,19 @@ async fn listeners(config: &Config) -> Result<Vec<Listener>, ListenError> {
         listeners.push(Listener::unix(
             socket,
             &config.socket_users,
-            config.connections,
+            config.clients,
         )?);
         tracing::info!("clients may come to {}", socket.display());
     }
+    if let Some(settings) = &config.tls {
+        listeners.push(Listener::tls(settings.clone(), config.clients).await?);
+        tracing::info!("clients with certificates may come to {}", settings.listen);
+    }
     if let Some(address) = config.insecure_listen {
-        listeners.push(Listener::insecure(address, config.connections).await?);
+        listeners.push(Listener::insecure(address, config.clients).await?);
         tracing::warn!(
             "INSECURE: anyone who reaches {address} can record this node's traffic and read what was \
-             recorded; the unix socket is the safe way"
+             recorded; listen with certificates is the safe way"
         );
     }
     Ok(listeners)

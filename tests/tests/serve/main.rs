@@ -1,5 +1,6 @@
 //! `captured serve` from outside, through its API.
 
+mod access;
 mod any_client;
 mod changes;
 mod hostile;

@@ -29,6 +29,15 @@ impl fmt::Display for Origin {
     }
 }
 
+/// What a file may have many of.
+#[derive(Debug, Clone, Default)]
+pub struct Tables {
+    /// `[[capture]]`.
+    pub captures: Vec<Value>,
+    /// `[[client]]`.
+    pub clients: Vec<Value>,
+}
+
 /// Values by their dotted keys.
 #[derive(Debug, Clone, Default)]
 pub struct Layers {
@@ -93,21 +102,25 @@ impl Layers {
         Ok(layers)
     }
 
-    /// A TOML file; what stands under `capture` is given back.
-    pub fn file(&mut self, path: &str, text: &str) -> Result<Vec<Value>, LayerError> {
+    /// A TOML file; the lists of tables in it are given back.
+    pub fn file(&mut self, path: &str, text: &str) -> Result<Tables, LayerError> {
         let origin = Origin::File(path.to_owned());
         let mut table = parse(text, &origin)?;
-        let captures = match table.remove("capture") {
-            None => Vec::new(),
-            Some(Value::Array(captures)) => captures,
-            Some(other) => return Err(kind("capture", &other, "[[capture]] tables", &origin)),
+        let mut take = |key, wanted| match table.remove(key) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(tables)) => Ok(tables),
+            Some(other) => Err(kind(key, &other, wanted, &origin)),
+        };
+        let tables = Tables {
+            captures: take("capture", "[[capture]] tables")?,
+            clients: take("client", "[[client]] tables")?,
         };
         let mut values = Vec::new();
         flatten("", table, &mut |key, value| values.push((key, value)));
         for (key, value) in values {
             self.set(&key, value, origin.clone())?;
         }
-        Ok(captures)
+        Ok(tables)
     }
 
     /// Variables: `CAPTURED_METRICS_LISTEN` for `metrics.listen`. Lists are separated by commas.

@@ -2,17 +2,18 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::captures;
+use super::{captures, clients};
 use crate::{
     cli::values,
-    grpc::Defaults,
+    grpc::{Bounds, Defaults, Role},
     log,
     manager::{BudgetLimits, Order},
+    tls,
 };
 
 mod layers;
 
-pub use layers::{LayerError, Layers, Origin};
+pub use layers::{LayerError, Layers, Origin, Tables};
 
 const DEFAULTS: &str = include_str!("defaults.toml");
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub log: String,
     /// How it looks.
     pub log_format: log::Format,
+    /// TCP for clients with certificates.
+    pub tls: Option<tls::Settings>,
     /// TCP for anyone.
     pub insecure_listen: Option<SocketAddr>,
     /// Metrics over HTTP.
@@ -41,8 +44,8 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// What captures share.
     pub limits: BudgetLimits,
-    /// Connections, of each listener.
-    pub connections: usize,
+    /// How many clients there may be.
+    pub clients: Bounds,
     /// What captures have where nothing is said.
     pub defaults: Defaults,
     /// Captures that start with the daemon.
@@ -72,17 +75,17 @@ pub fn read(
     file: Option<(&str, &str)>,
     environment: impl Iterator<Item = (String, String)>,
     flags: &[(&str, String, String)],
-) -> Result<(Layers, Vec<toml::Value>), LayerError> {
+) -> Result<(Layers, Tables), LayerError> {
     let mut layers = Layers::defaults(DEFAULTS)?;
-    let captures = match file {
+    let tables = match file {
         Some((path, text)) => layers.file(path, text)?,
-        None => Vec::new(),
+        None => Tables::default(),
     };
     layers.environment(environment)?;
     for (key, text, flag) in flags {
         layers.set_text(key, text, Origin::Flag(flag.clone()))?;
     }
-    Ok((layers, captures))
+    Ok((layers, tables))
 }
 
 /// Collects what is wrong while values are taken from the layers.
@@ -133,6 +136,53 @@ impl Reader<'_> {
         path
     }
 
+    /// TCP for clients with certificates, if it is wanted. Roles are checked in any case.
+    fn tls(&mut self, clients: &[toml::Value]) -> Option<tls::Settings> {
+        let listen = self.maybe("listen", address);
+        let default = self.maybe("tls.default_role", role);
+        let mut entries = Vec::new();
+        for (at, client) in clients.iter().enumerate() {
+            match clients::entry(client) {
+                Ok(entry) => entries.push(entry),
+                Err(error) => self.wrong.push(format!("client {}: {error}", at + 1)),
+            }
+        }
+        let listen = listen?;
+        let mut named = |key| {
+            if self.layers.text(key).is_empty() {
+                self.wrong(
+                    key,
+                    "clients that come to listen need it: name a file in PEM",
+                );
+                return None;
+            }
+            Some(self.path(key))
+        };
+        let (certificate, key) = (named("tls.certificate"), named("tls.key"));
+        let client_ca = named("tls.client_ca");
+        let roles = tls::Roles::new(entries, default);
+        if roles.is_empty() && clients.is_empty() {
+            self.wrong(
+                "listen",
+                "every client would be refused: add [[client]] with cn or san and role to the \
+                 configuration file, or set tls.default_role",
+            );
+        }
+        let files = tls::Files {
+            certificate: certificate?,
+            key: key?,
+            client_ca: client_ca?,
+        };
+        if let Err(error) = files.check() {
+            self.wrong(error.setting, error.problem);
+        }
+        Some(tls::Settings {
+            listen,
+            files,
+            roles: roles.into(),
+        })
+    }
+
     fn number<T: TryFrom<u64>>(&mut self, key: &str, least: u64) -> Option<T> {
         let number = self.layers.number(key);
         let fits = T::try_from(number).ok().filter(|_| number >= least);
@@ -160,6 +210,14 @@ fn size_or_none(text: &str) -> Result<Option<u64>, String> {
     }
 }
 
+fn role(text: &str) -> Result<Role, &'static str> {
+    match text {
+        "viewer" => Ok(Role::Viewer),
+        "operator" => Ok(Role::Operator),
+        _ => Err("give viewer or operator"),
+    }
+}
+
 fn log_format(text: &str) -> Result<log::Format, &'static str> {
     match text {
         "text" => Ok(log::Format::Text),
@@ -170,19 +228,19 @@ fn log_format(text: &str) -> Result<log::Format, &'static str> {
 
 impl Config {
     /// Checks every value; all that is wrong is told at once.
-    pub fn check(layers: &Layers, captures: &[toml::Value]) -> Result<Self, ConfigError> {
+    pub fn check(layers: &Layers, tables: &Tables) -> Result<Self, ConfigError> {
         let mut reader = Reader {
             layers,
             wrong: Vec::new(),
         };
-        let config = Self::from_reader(&mut reader, captures);
+        let config = Self::from_reader(&mut reader, tables);
         match config {
             Some(config) if reader.wrong.is_empty() => Ok(config),
             _ => Err(ConfigError(reader.wrong)),
         }
     }
 
-    fn from_reader(from: &mut Reader<'_>, captures: &[toml::Value]) -> Option<Self> {
+    fn from_reader(from: &mut Reader<'_>, tables: &Tables) -> Option<Self> {
         let socket = from
             .maybe("socket", |_| Ok::<_, String>(()))
             .map(|()| from.path("socket"));
@@ -200,9 +258,10 @@ impl Config {
             from.layers.text("log").to_owned(),
             from.take("log_format", log_format),
         );
+        let tls = from.tls(&tables.clients);
         let insecure_listen = from.maybe("insecure_listen", address);
-        if socket.is_none() && insecure_listen.is_none() {
-            from.wrong("socket", "nobody could connect: set socket");
+        if socket.is_none() && from.layers.text("listen").is_empty() && insecure_listen.is_none() {
+            from.wrong("socket", "nobody could connect: set socket, or listen");
         }
         let metrics = from.maybe("metrics.listen", address);
         let shutdown_timeout = from.take("shutdown_timeout", values::duration);
@@ -210,6 +269,7 @@ impl Config {
         let known = from.number("limits.captures", 1);
         let readers = from.number("limits.packet_readers", 0);
         let connections = from.number("limits.connections", 1);
+        let handshakes = from.number("limits.handshakes", 1);
         let ring_bytes = from.take("limits.ring_memory", values::size);
         let disk = from.take("limits.disk", size_or_none);
         let ring_size = from.take("defaults.ring_size", values::ring_size);
@@ -226,7 +286,7 @@ impl Config {
             data_dir: data_dir.clone(),
         };
         let mut orders = Vec::new();
-        for (at, capture) in captures.iter().enumerate() {
+        for (at, capture) in tables.captures.iter().enumerate() {
             match captures::order(capture, &defaults) {
                 Ok(order) => orders.push(order),
                 Err(error) => from.wrong.push(format!("capture {}: {error}", at + 1)),
@@ -240,6 +300,7 @@ impl Config {
             node_name: node_name(from.layers.text("node_name")),
             log,
             log_format: log_format?,
+            tls,
             insecure_listen,
             metrics,
             shutdown_timeout: shutdown_timeout?,
@@ -250,7 +311,10 @@ impl Config {
                 disk_bytes: disk?.unwrap_or(0),
                 packet_readers: readers?,
             },
-            connections: connections?,
+            clients: Bounds {
+                connections: connections?,
+                handshakes: handshakes?,
+            },
             defaults,
             captures: orders,
         })
@@ -273,9 +337,9 @@ mod tests {
     use super::{Config, read};
 
     fn config(file: &str) -> Result<Config, String> {
-        let (layers, captures) =
+        let (layers, tables) =
             read(Some(("f.toml", file)), std::iter::empty(), &[]).map_err(|e| e.to_string())?;
-        Config::check(&layers, &captures).map_err(|error| error.to_string())
+        Config::check(&layers, &tables).map_err(|error| error.to_string())
     }
 
     #[test]

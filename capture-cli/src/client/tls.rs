@@ -1,0 +1,172 @@
+//! What goes wrong between certificates, in the words of a person who has to mend it.
+
+use std::error::Error as StdError;
+
+use tokio_rustls::rustls::{AlertDescription, CertificateError, Error};
+
+use super::ClientError;
+
+/// Why node and client do not accept each other, if that is what an error is about.
+pub(super) fn refusal(error: &(dyn StdError + 'static)) -> Option<ClientError> {
+    let Some(found) = find(error) else {
+        return told(error).and_then(by_node).map(ClientError::Denied);
+    };
+    Some(match found {
+        Error::AlertReceived(alert) => ClientError::Denied(by_node(*alert)?),
+        Error::InvalidCertificate(reason) => ClientError::Tls(by_client(reason)),
+        Error::InvalidMessage(_) => ClientError::Tls(
+            "the node does not speak TLS here: is it the right port? One that was opened with \
+             --insecure-listen is reached with --insecure"
+                .to_owned(),
+        ),
+        _ => return None,
+    })
+}
+
+/// It may be wrapped, also in errors of the system, which do not name it as their source.
+fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<Error>() {
+            return Some(found);
+        }
+        let wrapped = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// An alert of which only its text is left: HTTP/2 keeps no more of an error below it.
+fn told(error: &(dyn StdError + 'static)) -> Option<AlertDescription> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        let alert = ABOUT_CERTIFICATES
+            .into_iter()
+            .find(|alert| text.contains(&Error::AlertReceived(*alert).to_string()));
+        if alert.is_some() {
+            return alert;
+        }
+        next = error.source();
+    }
+    None
+}
+
+const ABOUT_CERTIFICATES: [AlertDescription; 9] = [
+    AlertDescription::CertificateRequired,
+    AlertDescription::CertificateExpired,
+    AlertDescription::UnknownCA,
+    AlertDescription::AccessDenied,
+    AlertDescription::BadCertificate,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::DecryptError,
+];
+
+/// What the node says of the client's certificate (RFC 8446, 6.2).
+fn by_node(alert: AlertDescription) -> Option<String> {
+    let why = match alert {
+        AlertDescription::CertificateRequired => "it wants one, and there was none".to_owned(),
+        AlertDescription::CertificateExpired => {
+            "it has expired, or is not valid yet; name a valid one with --cert and --key".to_owned()
+        }
+        AlertDescription::UnknownCA => {
+            "it is of no authority that the node trusts (tls.client_ca in its configuration)"
+                .to_owned()
+        }
+        AlertDescription::AccessDenied => {
+            "the node has no role for its names; a [[client]] in the daemon's configuration \
+             gives it one"
+                .to_owned()
+        }
+        alert if ABOUT_CERTIFICATES.contains(&alert) => format!("{alert:?}"),
+        _ => return None,
+    };
+    Some(format!("the node refuses this client's certificate: {why}"))
+}
+
+/// Names that come as `DnsName("localhost")`.
+fn names(presented: &[String]) -> String {
+    let bare = |name: &String| {
+        let inner = name
+            .split_once('(')
+            .map_or(name.as_str(), |(_, inner)| inner);
+        inner.trim_end_matches(')').trim_matches('"').to_owned()
+    };
+    let names: Vec<_> = presented.iter().map(bare).collect();
+    if names.is_empty() {
+        "no name".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+/// What is wrong with the node's certificate.
+fn by_client(reason: &CertificateError) -> String {
+    let why = match reason {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "it has expired; it has to be renewed on the node".to_owned()
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet; is this machine's clock right?".to_owned()
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "it is not of the authority in --cacert; name the one that signed it".to_owned()
+        }
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            format!(
+                "it is for {} and not for the name that was called; --tls-server-name names one that \
+                 is in it",
+                names(presented)
+            )
+        }
+        CertificateError::NotValidForName => {
+            "it is for another name; --tls-server-name names one that is in it".to_owned()
+        }
+        other => other.to_string(),
+    };
+    format!("the node's certificate is refused: {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn who_refuses_whom_and_why_is_found_however_deep_it_is_wrapped() {
+        let wrapped = |error: Error| io::Error::other(io::Error::other(error));
+        let told = |error: Error| refusal(&wrapped(error));
+        let denied = told(Error::AlertReceived(AlertDescription::AccessDenied));
+        assert!(
+            matches!(&denied, Some(ClientError::Denied(text)) if text.contains("[[client]]")),
+            "{denied:?}"
+        );
+        let unknown = told(Error::InvalidCertificate(CertificateError::UnknownIssuer));
+        assert!(
+            matches!(&unknown, Some(ClientError::Tls(text)) if text.contains("--cacert")),
+            "{unknown:?}"
+        );
+        let text_alone = io::Error::other("connection error: received fatal alert: UnknownCA");
+        let unknown = refusal(&text_alone);
+        assert!(
+            matches!(&unknown, Some(ClientError::Denied(text)) if text.contains("client_ca")),
+            "{unknown:?}"
+        );
+        let presented = [
+            "DnsName(\"localhost\")".to_owned(),
+            "IpAddress(::1)".to_owned(),
+        ];
+        assert_eq!(names(&presented), "localhost, ::1");
+        let closed = told(Error::AlertReceived(AlertDescription::CloseNotify));
+        assert!(closed.is_none(), "{closed:?}");
+        assert!(refusal(&io::Error::other("a broken cable")).is_none());
+    }
+}

@@ -1,0 +1,62 @@
+//! TCP without encryption, for anyone who reaches it.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Bounds, Bytes, Door, ListenError, Listener, Refused};
+use crate::grpc::peer::{Peer, Role};
+
+impl Listener {
+    /// Listens at a TCP address for anyone, without encryption.
+    pub async fn insecure(address: SocketAddr, bounds: Bounds) -> Result<Self, ListenError> {
+        let listener = bind(address).await?;
+        Ok(Self::new(Insecure(listener), bounds))
+    }
+}
+
+pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ListenError::Tcp { address, source })
+}
+
+/// Takes the next connection. Requests are small and answers are waited for: nothing is held back.
+pub(super) async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, from) = listener.accept().await?;
+    // It works without as well.
+    let _ = stream.set_nodelay(true);
+    Ok((stream, from))
+}
+
+struct Insecure(TcpListener);
+
+impl Door for Insecure {
+    type Knock = (TcpStream, SocketAddr);
+
+    async fn knock(&self) -> io::Result<Self::Knock> {
+        accept(&self.0).await
+    }
+
+    fn from((_, from): &Self::Knock) -> Option<IpAddr> {
+        Some(from.ip())
+    }
+
+    async fn admit(&self, (stream, from): Self::Knock) -> Result<(Box<dyn Bytes>, Peer), Refused> {
+        // Clients of HTTP/2 speak first (RFC 9113, 3.4); who says nothing takes no place.
+        let mut first = [0];
+        match stream.peek(&mut first).await {
+            Ok(0) | Err(_) => Err(Refused::Silent),
+            Ok(_) => {
+                let peer = Peer {
+                    identity: format!("insecure:{}", from.ip()).into(),
+                    role: Role::Operator,
+                };
+                Ok((Box::new(stream), peer))
+            }
+        }
+    }
+}

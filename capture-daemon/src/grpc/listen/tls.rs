@@ -1,0 +1,142 @@
+//! TCP for clients that prove with a certificate who they are.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{CertificateError, Error},
+};
+
+use super::{Bounds, Bytes, Door, ListenError, Listener, Refused, tcp};
+use crate::{
+    grpc::peer::Peer,
+    tls::{Keeper, Settings},
+};
+
+impl Listener {
+    /// Listens at a TCP address for clients with certificates.
+    pub async fn tls(settings: Settings, bounds: Bounds) -> Result<Self, ListenError> {
+        let address = settings.listen;
+        let keeper = Keeper::open(settings)?;
+        let listener = tcp::bind(address).await?;
+        Ok(Self::new(Tls { listener, keeper }, bounds))
+    }
+}
+
+struct Tls {
+    listener: TcpListener,
+    keeper: Arc<Keeper>,
+}
+
+/// What a refused client may still send while the reason is on its way to it.
+const FAREWELL: u64 = 64 << 10;
+const FAREWELL_TIME: Duration = Duration::from_secs(1);
+
+impl Door for Tls {
+    type Knock = (TcpStream, SocketAddr);
+
+    async fn knock(&self) -> io::Result<Self::Knock> {
+        tcp::accept(&self.listener).await
+    }
+
+    fn from((_, from): &Self::Knock) -> Option<IpAddr> {
+        Some(from.ip())
+    }
+
+    async fn admit(&self, (stream, _): Self::Knock) -> Result<(Box<dyn Bytes>, Peer), Refused> {
+        let (config, verifier) = self
+            .keeper
+            .connection()
+            .map_err(|error| because(None, error))?;
+        let accepting = TlsAcceptor::from(config).accept(stream).into_fallible();
+        match accepting.await {
+            Ok(stream) => match verifier.proved() {
+                Some((name, role)) => {
+                    let peer = Peer {
+                        identity: format!("cert:{name}").into(),
+                        role,
+                    };
+                    Ok((Box::new(stream), peer))
+                }
+                // Not without a certificate: the verifier demands one.
+                None => Err(because(None, "it has shown no certificate")),
+            },
+            Err((error, stream)) => {
+                let claimed = verifier
+                    .claimed()
+                    .map(|name| format!("cert:{name} (not proved)"));
+                let Some(why) = why(&error) else {
+                    return Err(Refused::Silent);
+                };
+                dismiss(stream).await;
+                Err(because(claimed, why))
+            }
+        }
+    }
+}
+
+fn because(who: Option<String>, why: impl ToString) -> Refused {
+    Refused::Because {
+        who,
+        why: why.to_string(),
+    }
+}
+
+/// Closes so that the reason arrives: what is still unread when a socket is closed makes the kernel
+/// send a reset (RFC 1122, 4.2.2.13), which overtakes it.
+async fn dismiss(mut stream: TcpStream) {
+    let farewell = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(FAREWELL), &mut tokio::io::sink()).await
+    };
+    // A client that has gone needs no reason, and one that stays has it.
+    let _ = timeout(FAREWELL_TIME, farewell).await;
+}
+
+/// In the words of the one who has to mend it; nothing for a client that has said nothing.
+fn why(error: &io::Error) -> Option<String> {
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>());
+    let Some(error) = inner else {
+        return match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => None,
+            _ => Some(error.to_string()),
+        };
+    };
+    Some(match error {
+        Error::NoCertificatesPresented => "it has shown no certificate".to_owned(),
+        Error::InvalidCertificate(reason) => match reason {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "its certificate has expired".to_owned()
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "its certificate is not valid yet".to_owned()
+            }
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "its certificate is of no authority in tls.client_ca".to_owned()
+            }
+            CertificateError::ApplicationVerificationFailure => {
+                "no [[client]] has a name of its certificate, and there is no tls.default_role"
+                    .to_owned()
+            }
+            reason => format!("its certificate cannot be used: {reason}"),
+        },
+        Error::AlertReceived(alert) => {
+            format!("it does not take the daemon's certificate: {alert:?}")
+        }
+        Error::InvalidMessage(_) => "it does not speak TLS".to_owned(),
+        Error::PeerIncompatible(reason) => format!("it does not speak TLS 1.3: {reason:?}"),
+        other => other.to_string(),
+    })
+}

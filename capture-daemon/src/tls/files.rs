@@ -1,0 +1,234 @@
+//! Certificates and key, from their files to what connections are made with.
+
+use std::{
+    fmt, fs,
+    io::{self, Read as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use tokio_rustls::rustls::{
+    self, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+
+use super::{
+    certificate::{Validity, has_alternative_name},
+    provider,
+};
+
+/// Where certificates and key are, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The daemon's certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The authorities whose clients are taken.
+    pub client_ca: PathBuf,
+}
+
+const CERTIFICATE: &str = "tls.certificate";
+const KEY: &str = "tls.key";
+const CLIENT_CA: &str = "tls.client_ca";
+
+/// A file that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{setting} = {path:?}: {problem}")]
+pub struct FilesError {
+    /// The setting that names it.
+    pub setting: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong, and the way out.
+    pub problem: String,
+}
+
+/// Larger than a bundle of every public authority.
+const LARGEST: u64 = 1 << 20;
+
+/// What the files hold.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Contents {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Vec<u8>,
+}
+
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Contents")
+    }
+}
+
+/// What connections are made with.
+#[derive(Debug)]
+pub(super) struct Material {
+    /// Certificate and key.
+    pub(super) identity: Arc<SingleCertAndKey>,
+    /// Knows whose clients are taken.
+    pub(super) clients: Arc<dyn ClientCertVerifier>,
+    /// When the certificate is good.
+    pub(super) validity: Validity,
+    /// Whether clients have a name to compare.
+    pub(super) has_alternative_name: bool,
+}
+
+impl Files {
+    /// Whether they could be used: for a check of the configuration.
+    pub fn check(&self) -> Result<(), FilesError> {
+        self.material(&self.read()?).map(|_| ())
+    }
+
+    pub(super) fn read(&self) -> Result<Contents, FilesError> {
+        let certificate =
+            read(&self.certificate).map_err(|e| error(CERTIFICATE, &self.certificate, e))?;
+        let client_ca = read(&self.client_ca).map_err(|e| error(CLIENT_CA, &self.client_ca, e))?;
+        let key = is_private(&self.key)
+            .and_then(|()| read(&self.key))
+            .map_err(|e| error(KEY, &self.key, e))?;
+        Ok(Contents {
+            certificate,
+            key,
+            client_ca,
+        })
+    }
+
+    pub(super) fn material(&self, contents: &Contents) -> Result<Material, FilesError> {
+        let of_certificate = |problem| error(CERTIFICATE, &self.certificate, problem);
+        let of_key = |problem| error(KEY, &self.key, problem);
+        let of_ca = |problem| error(CLIENT_CA, &self.client_ca, problem);
+
+        let chain = certificates(&contents.certificate).map_err(of_certificate)?;
+        let first = chain
+            .first()
+            .map(|first| first.as_ref())
+            .unwrap_or_default();
+        let validity = Validity::of(first)
+            .ok_or_else(|| of_certificate("its first certificate cannot be read".to_owned()))?;
+        let has_alternative_name = has_alternative_name(first);
+        let key = private_key(&contents.key).map_err(of_key)?;
+        let identity = CertifiedKey::from_der(chain, key, &provider()).map_err(|e| match e {
+            rustls::Error::InconsistentKeys(_) => of_key(format!(
+                "it is not the key of the certificate in {}; replace both",
+                self.certificate.display()
+            )),
+            rustls::Error::InvalidCertificate(reason) => of_certificate(format!(
+                "it cannot be used ({reason:?}); make one of X.509 version 3, with subjectAltName"
+            )),
+            other => of_key(format!(
+                "it cannot be used ({other}); make one of the kind EC P-256, Ed25519 or RSA"
+            )),
+        })?;
+
+        let mut roots = RootCertStore::empty();
+        for authority in certificates(&contents.client_ca).map_err(of_ca)? {
+            roots.add(authority).map_err(|e| {
+                of_ca(format!(
+                    "one of its certificates is none of an authority: {e}"
+                ))
+            })?;
+        }
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(|e| of_ca(e.to_string()))?;
+        Ok(Material {
+            identity: Arc::new(SingleCertAndKey::from(identity)),
+            clients,
+            validity,
+            has_alternative_name,
+        })
+    }
+
+    /// What is wrong with a certificate whose time is not now.
+    pub(super) fn untimely(&self, material: &Material, now: SystemTime) -> Option<FilesError> {
+        let problem = material.validity.trouble(now)?;
+        Some(error(
+            CERTIFICATE,
+            &self.certificate,
+            format!("{problem}; clients refuse it: put a valid one there"),
+        ))
+    }
+}
+
+fn error(setting: &'static str, path: &Path, problem: String) -> FilesError {
+    FilesError {
+        setting,
+        path: path.to_owned(),
+        problem,
+    }
+}
+
+fn readable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file; make it, or name another".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "this user may not read it; chown it to the user that the daemon runs as".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let metadata = fs::metadata(path).map_err(|error| readable(&error))?;
+    if !metadata.is_file() {
+        return Err("it is no file; name a file in PEM".to_owned());
+    }
+    let file = fs::File::open(path).map_err(|error| readable(&error))?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| readable(&error))?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(format!(
+            "it is larger than {LARGEST} bytes; name a file in PEM"
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Nobody else may read a key; its group may, which is how Kubernetes and some init systems give it.
+fn is_private(path: &Path) -> Result<(), String> {
+    let metadata = fs::metadata(path).map_err(|error| readable(&error))?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o037 == 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "others may read or change this key (mode {mode:04o}); run: chmod 600 {}",
+        path.display()
+    ))
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut certificates = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        certificates.push(certificate.map_err(|error| format!("it is no sound PEM: {error}"))?);
+    }
+    if certificates.is_empty() {
+        return Err("it has no certificate; it must have -----BEGIN CERTIFICATE-----".to_owned());
+    }
+    Ok(certificates)
+}
+
+fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    use rustls::pki_types::pem::Error;
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
+        let is_locked = String::from_utf8_lossy(pem).contains("ENCRYPTED");
+        match error {
+            _ if is_locked => {
+                "the key has a passphrase, which nobody can type here; write it without one: \
+                 openssl pkey -in OLD -out NEW"
+                    .to_owned()
+            }
+            Error::NoItemsFound => {
+                "it has no key; it must have -----BEGIN PRIVATE KEY-----".to_owned()
+            }
+            error => format!("it is no sound PEM: {error}"),
+        }
+    })
+}

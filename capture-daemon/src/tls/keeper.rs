@@ -1,0 +1,161 @@
+//! Keeps what connections are made with, and follows the files.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock, Weak},
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_rustls::rustls::{self, ServerConfig, server::NoServerSessionStorage, version::TLS13};
+
+use super::{
+    Settings,
+    files::{Contents, FilesError, Material},
+    provider,
+    verify::Verifier,
+};
+
+/// How often the files are looked at. What two looks in a row find alike is taken, so that a
+/// certificate and its key that are replaced one after the other are taken together.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A certificate that ends sooner is spoken of.
+const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// The certificates in force.
+#[derive(Debug)]
+pub struct Keeper {
+    settings: Settings,
+    in_force: RwLock<Arc<Material>>,
+}
+
+impl Keeper {
+    /// Reads the files, and looks at them again and again for as long as the keeper is there.
+    pub fn open(settings: Settings) -> Result<Arc<Self>, FilesError> {
+        let contents = settings.files.read()?;
+        let material = Arc::new(settings.files.material(&contents)?);
+        let keeper = Arc::new(Self {
+            settings,
+            in_force: RwLock::new(Arc::clone(&material)),
+        });
+        let now = SystemTime::now();
+        keeper.speak_of(&material, now);
+        let is_timely = keeper.settings.files.untimely(&material, now).is_none();
+        tokio::spawn(follow(Arc::downgrade(&keeper), contents, is_timely));
+        Ok(keeper)
+    }
+
+    /// What the next connection is made with, and who tells afterwards who came.
+    pub(crate) fn connection(&self) -> Result<(Arc<ServerConfig>, Arc<Verifier>), rustls::Error> {
+        let material = self.material();
+        let roles = Arc::clone(&self.settings.roles);
+        let verifier = Arc::new(Verifier::new(Arc::clone(&material.clients), roles));
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13])?
+            .with_client_cert_verifier(Arc::clone(&verifier) as _)
+            .with_cert_resolver(Arc::clone(&material.identity) as _);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        // Every connection proves anew who it is: a resumed one would not.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok((Arc::new(config), verifier))
+    }
+
+    fn material(&self) -> Arc<Material> {
+        Arc::clone(&self.in_force.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn speak_of(&self, material: &Material, now: SystemTime) {
+        let files = &self.settings.files;
+        if let Some(error) = files.untimely(material, now) {
+            tracing::error!("{error}");
+        } else if material.validity.ends_within(SOON, now) {
+            tracing::warn!(
+                "tls.certificate = {:?}: it ends on {}; replace it before",
+                files.certificate,
+                material.validity.end()
+            );
+        }
+        if !material.has_alternative_name {
+            tracing::warn!(
+                "tls.certificate = {:?}: it has no subjectAltName, and clients compare no other \
+                 name: make one with DNS: or IP: of this node",
+                files.certificate
+            );
+        }
+    }
+
+    /// Takes what is new, if it is sound. One that clients would refuse does not take the place of one
+    /// that they accept.
+    fn renew(&self, contents: &Contents, now: SystemTime) -> Result<(), FilesError> {
+        let files = &self.settings.files;
+        let material = files.material(contents)?;
+        if let Some(error) = files.untimely(&material, now)
+            && files.untimely(&self.material(), now).is_none()
+        {
+            return Err(error);
+        }
+        tracing::info!(
+            "the certificates have changed: new connections get those in {:?}, {:?} and {:?}, the \
+             daemon's own is valid until {}",
+            files.certificate,
+            files.key,
+            files.client_ca,
+            material.validity.end()
+        );
+        self.speak_of(&material, now);
+        *self
+            .in_force
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(material);
+        Ok(())
+    }
+}
+
+/// Ends with its keeper.
+async fn follow(keeper: Weak<Keeper>, mut in_force: Contents, mut was_timely: bool) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Ok(in_force.clone());
+    let mut said = None;
+    loop {
+        ticks.tick().await;
+        let Some(keeper) = keeper.upgrade() else {
+            return;
+        };
+        let files = keeper.settings.files.clone();
+        let Ok(seen) = tokio::task::spawn_blocking(move || files.read()).await else {
+            continue;
+        };
+        let is_settled = seen == last;
+        last = seen.clone();
+        if !is_settled {
+            continue;
+        }
+        let now = SystemTime::now();
+        let outcome = match seen {
+            Ok(contents) if contents == in_force => Ok(()),
+            Ok(contents) => keeper.renew(&contents, now).map(|()| in_force = contents),
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(()) => said = None,
+            // Once for each change, however long it stays so.
+            Err(error) => {
+                let saying = Some((last.clone(), error.clone()));
+                if saying != said {
+                    tracing::error!("{error}. The certificates that were in force stay so");
+                    said = saying;
+                }
+            }
+        }
+        let untimely = keeper.settings.files.untimely(&keeper.material(), now);
+        if let Some(error) = &untimely
+            && was_timely
+            && said.is_none()
+        {
+            tracing::error!("{error}");
+        }
+        was_timely = untimely.is_none();
+    }
+}

@@ -1,0 +1,498 @@
+//! Who comes in over TCP, and what they may do.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use capture_tests::{
+    certificates::{Authority, Credentials, Time, replace},
+    client::Capturectl,
+    daemon::{Client, Daemon, spec, wrote_all},
+    gate,
+    netns::{Namespace, Pair},
+    process::Ended,
+    scene::{numbered_frames, send_through},
+    wait,
+};
+use tempfile::TempDir;
+use tonic::Code;
+
+const ADDRESS: &str = "127.0.0.1:9443";
+const URI: &str = "https://localhost:9443";
+const ALICE: &str = "spiffe://lab/alice";
+
+/// An authority, and the files that a daemon with its certificate has.
+pub(crate) struct Lab {
+    pub(crate) authority: Authority,
+    pub(crate) directory: TempDir,
+}
+
+impl Lab {
+    pub(crate) fn new() -> Result<Self> {
+        let lab = Self {
+            authority: Authority::new("the lab's authority")?,
+            directory: TempDir::new()?,
+        };
+        replace(&lab.path("ca.pem"), lab.authority.pem())?;
+        lab.authority
+            .node(Time::Now)?
+            .write(lab.directory.path(), "node")?;
+        replace(
+            &lab.path("captured.toml"),
+            &format!(
+                "[[client]]\nsan = \"URI:{ALICE}\"\nrole = \"operator\"\n\
+                 [[client]]\ncn = \"bob\"\nrole = \"viewer\"\n"
+            ),
+        )?;
+        Ok(lab)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn daemon(&self, namespace: &Namespace, more: &[&str]) -> Result<Daemon> {
+        let path = |name: &str| self.path(name).display().to_string();
+        let (config, certificate) = (path("captured.toml"), path("node.pem"));
+        let (key, authority) = (path("node.key"), path("ca.pem"));
+        let mut arguments = vec![
+            "--config",
+            &config,
+            "--listen",
+            ADDRESS,
+            "--tls-certificate",
+            &certificate,
+            "--tls-key",
+            &key,
+            "--tls-client-ca",
+            &authority,
+        ];
+        arguments.extend(more);
+        Daemon::start(namespace, &arguments)
+    }
+
+    pub(crate) fn alice(&self) -> Result<Credentials> {
+        self.authority.client("whoever", ALICE, Time::Now)
+    }
+
+    /// `capturectl` with this certificate.
+    fn ctl<'a>(
+        &self,
+        namespace: &'a Namespace,
+        name: &str,
+        own: &Credentials,
+    ) -> Result<Capturectl<'a>> {
+        let own = own.write(self.directory.path(), name)?;
+        Self::ctl_with(namespace, &self.path("ca.pem"), &own.certificate, &own.key)
+    }
+
+    fn ctl_with<'a>(
+        namespace: &'a Namespace,
+        authority: &Path,
+        certificate: &Path,
+        key: &Path,
+    ) -> Result<Capturectl<'a>> {
+        let text = |path: &Path| path.display().to_string();
+        let (authority, certificate, key) = (text(authority), text(certificate), text(key));
+        Capturectl::with(
+            namespace,
+            &[
+                "--node",
+                ADDRESS,
+                "--cacert",
+                &authority,
+                "--cert",
+                &certificate,
+                "--key",
+                &key,
+            ],
+        )
+    }
+}
+
+/// A line of the audit log with all of these in it.
+fn audited(daemon: &mut Daemon, parts: &[&str]) -> Result<()> {
+    wait::until_true(&format!("an audit line with {parts:?}"), || {
+        let log = daemon.process().stderr();
+        Ok(log
+            .lines()
+            .any(|line| line.contains("audit") && parts.iter().all(|part| line.contains(part))))
+    })
+    .with_context(|| daemon.process().stderr())
+}
+
+fn ends_with(ended: &Ended, status: i32, part: &str) -> Result<()> {
+    ensure!(
+        ended.status.code() == Some(status) && ended.stderr.contains(part),
+        "no {status} with {part:?} but {:?}: {}",
+        ended.status,
+        ended.stderr
+    );
+    Ok(())
+}
+
+#[test]
+fn an_operator_does_everything_and_a_viewer_only_looks() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let (pair, lab) = (Pair::new()?, Lab::new()?);
+    let mut daemon = lab.daemon(&pair.b, &["--set", "log=warn"])?;
+    let operator = lab.ctl(&pair.b, "alice", &lab.alice()?)?;
+    let bob = lab.authority.client("bob", "", Time::Now)?;
+    let viewer = lab.ctl(&pair.b, "bob", &bob)?;
+
+    let started = operator.json(&["--reason", "a test", "start", "web", "-i", "eth0"])?;
+    assert_eq!(started[0]["state"], "running");
+    assert_eq!(started[0]["created_by"], format!("cert:URI:{ALICE}"));
+    audited(&mut daemon, &["URI:spiffe://lab/alice", "start", "a test"])?;
+    send_through(&pair, &numbered_frames(0..100))?;
+
+    assert_eq!(viewer.json(&["list"])?[0]["name"], "web");
+    let node = viewer.json(&["node"])?;
+    assert_eq!(node[0]["caller"], "cert:CN:bob");
+    assert_eq!(node[0]["caller_role"], "viewer");
+    for (command, method) in [
+        (&["stop", "web"][..], "StopCapture"),
+        (&["tail", "web", "--text"], "StreamPackets"),
+        (&["pull", "web", "-w", "/nowhere/web.pcapng"], "ReadFile"),
+        (&["rm", "web", "--stop"], "DeleteCapture"),
+        (&["start", "more", "-i", "eth0"], "StartCapture"),
+    ] {
+        let ended = viewer.run(command)?;
+        if method == "ReadFile" {
+            // It fails at one thing or the other; nothing may have been read.
+            assert!(!ended.status.success(), "{command:?}");
+            continue;
+        }
+        ends_with(&ended, 5, "cert:CN:bob is viewer").with_context(|| format!("{command:?}"))?;
+        audited(&mut daemon, &["CN:bob", method, "refused"])?;
+    }
+    operator.output(&["stop", "web"])?;
+    wrote_all(&daemon.client()?.get("web")?, 100)
+}
+
+#[test]
+fn who_proves_nothing_or_the_wrong_thing_stays_outside_and_is_logged() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let (pair, lab) = (Pair::new()?, Lab::new()?);
+    let mut daemon = lab.daemon(&pair.b, &[])?;
+    let foreign = Authority::new("another authority")?;
+    let own = &lab.authority;
+    for (name, credentials, told, logged) in [
+        (
+            "expired",
+            own.client("bob", ALICE, Time::Past)?,
+            "expired",
+            "expired",
+        ),
+        (
+            "early",
+            own.client("bob", ALICE, Time::Future)?,
+            "not valid yet",
+            "not valid yet",
+        ),
+        (
+            "foreign",
+            foreign.client("bob", ALICE, Time::Now)?,
+            "no authority that the node trusts",
+            "no authority in tls.client_ca",
+        ),
+        (
+            "stranger",
+            own.client("eve", "spiffe://lab/eve", Time::Now)?,
+            "no role",
+            "no [[client]] has a name",
+        ),
+        // A certificate for daemons is none for clients.
+        (
+            "node-as-client",
+            own.node(Time::Now)?,
+            "UnsupportedCertificate",
+            "cannot be used",
+        ),
+    ] {
+        let ctl = lab.ctl(&pair.b, name, &credentials)?;
+        let ended = ctl.run(&["list"])?;
+        ends_with(&ended, 5, told).context(name)?;
+        audited(&mut daemon, &["127.0.0.1", "connect", "refused", logged]).context(name)?;
+    }
+    // The other way round: a client that does not trust the daemon.
+    replace(&lab.path("foreign-ca.pem"), foreign.pem())?;
+    let alice = lab.alice()?.write(lab.directory.path(), "alice")?;
+    let distrustful = Lab::ctl_with(
+        &pair.b,
+        &lab.path("foreign-ca.pem"),
+        &alice.certificate,
+        &alice.key,
+    )?;
+    ends_with(&distrustful.run(&["list"])?, 4, "--cacert")?;
+
+    // No certificate, and no TLS at all.
+    for greeting in [
+        &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
+        b"GET / HTTP/1.1\r\n\r\n",
+        &[0; 64],
+    ] {
+        let mut stream = pair.b.run(|| TcpStream::connect(ADDRESS))?;
+        stream.write_all(greeting)?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut answer = Vec::new();
+        // A reset says no as well.
+        let _ = stream.read_to_end(&mut answer);
+        assert!(answer.len() < 16, "no more than an alert: {answer:?}");
+    }
+    audited(&mut daemon, &["127.0.0.1", "does not speak TLS"])?;
+    let plain = Capturectl::with(&pair.b, &["--node", ADDRESS, "--insecure"])?;
+    ends_with(&plain.run(&["list"])?, 4, "")?;
+    nameless(&pair.b, own)?;
+    audited(&mut daemon, &["127.0.0.1", "no certificate"])?;
+
+    let log = daemon.process().stderr();
+    assert!(!log.contains("PRIVATE"), "{log}");
+    let alice = lab.ctl(&pair.b, "alice", &lab.alice()?)?;
+    assert_eq!(alice.output(&["list"])?, "no captures\n");
+    Ok(())
+}
+
+/// A client of TLS that shows no certificate.
+fn nameless(namespace: &Namespace, authority: &Authority) -> Result<()> {
+    use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
+    let endpoint = Endpoint::from_static(URI).tls_config(tls)?;
+    namespace.run(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            // In TLS 1.3 it may be only the first request that finds out.
+            let Ok(channel) = endpoint.connect().await else {
+                return Ok(());
+            };
+            let mut node = capture_proto::v1::node_service_client::NodeServiceClient::new(channel);
+            let answer = node.get_node(capture_proto::v1::GetNodeRequest {}).await;
+            ensure!(answer.is_err(), "a client without a certificate got in");
+            Ok(())
+        })
+    })
+}
+
+#[test]
+fn certificates_are_exchanged_while_a_stream_runs_and_broken_ones_are_not_taken() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let (pair, lab) = (Pair::new()?, Lab::new()?);
+    let mut daemon = lab.daemon(&pair.b, &[])?;
+    let alice = lab.ctl(&pair.b, "alice", &lab.alice()?)?;
+    alice.output(&["start", "web", "-i", "eth0", "--direction", "in"])?;
+    let mut stream = alice.start(&["tail", "web"])?;
+    let looks_on = |count: u64| {
+        wait::until_true("the reader to be there", || {
+            let node = daemon.client()?;
+            let answer = node.wait(
+                node.node
+                    .clone()
+                    .get_node(capture_proto::v1::GetNodeRequest {}),
+            )?;
+            let usage = answer.into_inner().node.and_then(|node| node.usage);
+            Ok(usage.is_some_and(|usage| u64::from(usage.packet_readers) == count))
+        })
+    };
+    looks_on(1)?;
+    send_through(&pair, &numbered_frames(0..50))?;
+
+    // Broken: what was in force stays so, and it is said.
+    let node = lab.directory.path();
+    replace(
+        &lab.path("node.pem"),
+        "-----BEGIN CERTIFICATE-----\nrubbish\n",
+    )?;
+    daemon.process().wait_for_stderr("stay so")?;
+    assert_eq!(alice.json(&["list"])?[0]["name"], "web");
+    // Expired: clients would refuse it, so the one that they accept stays.
+    lab.authority.node(Time::Past)?.write(node, "node")?;
+    daemon
+        .process()
+        .wait_for_stderr("it has expired on 2001-01-02")?;
+    assert_eq!(alice.json(&["list"])?[0]["name"], "web");
+    let said = daemon.process().stderr().matches("stay so").count();
+    assert!(
+        said <= 4,
+        "once for each change: {}",
+        daemon.process().stderr()
+    );
+
+    // Another authority, with new certificates for all.
+    let next = Authority::new("the next authority")?;
+    replace(&lab.path("ca.pem"), next.pem())?;
+    next.node(Time::Now)?.write(node, "node")?;
+    daemon
+        .process()
+        .wait_for_stderr("the certificates have changed")?;
+    let renewed = lab.ctl(&pair.b, "renewed", &next.client("x", ALICE, Time::Now)?)?;
+    wait::until_true("the new certificate to be in force", || {
+        Ok(renewed.run(&["list"])?.status.success())
+    })?;
+    let old = lab.ctl(&pair.b, "alice", &lab.alice()?)?;
+    ends_with(&old.run(&["list"])?, 5, "no authority that the node trusts")?;
+
+    // The stream goes on as if nothing had been.
+    assert!(stream.is_running()?);
+    send_through(&pair, &numbered_frames(50..100))?;
+    renewed.output(&["stop", "web"])?;
+    let ended = stream.wait()?;
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let shown = ended.stderr.contains("too slow");
+    assert!(!shown, "{}", ended.stderr);
+    wrote_all(&daemon.client()?.get("web")?, 100)
+}
+
+#[test]
+fn a_daemon_whose_certificate_has_expired_says_so_and_serves_its_socket() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let (pair, lab) = (Pair::new()?, Lab::new()?);
+    lab.authority
+        .node(Time::Past)?
+        .write(lab.directory.path(), "node")?;
+    let mut daemon = lab.daemon(&pair.b, &[])?;
+    daemon
+        .process()
+        .wait_for_stderr("it has expired on 2001-01-02")?;
+    let alice = lab.ctl(&pair.b, "alice", &lab.alice()?)?;
+    ends_with(&alice.run(&["list"])?, 4, "it has expired")?;
+    daemon.client()?.start("web", spec("eth0", ""))?;
+    // A good one is taken at once.
+    lab.authority
+        .node(Time::Now)?
+        .write(lab.directory.path(), "node")?;
+    daemon
+        .process()
+        .wait_for_stderr("the certificates have changed")?;
+    wait::until_true("the new certificate to be in force", || {
+        Ok(alice.run(&["list"])?.status.success())
+    })?;
+    wrote_all(&daemon.client()?.stop("web")?, 0)
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_at_the_start_with_the_way_out() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let (pair, lab) = (Pair::new()?, Lab::new()?);
+    let refused = |part: &str| -> Result<()> {
+        let Err(error) = lab.daemon(&pair.b, &[]) else {
+            anyhow::bail!("it serves, without {part:?}");
+        };
+        ensure!(
+            format!("{error:#}").contains(part),
+            "no {part:?}: {error:#}"
+        );
+        Ok(())
+    };
+    let key = std::fs::read_to_string(lab.path("node.key"))?;
+    let widen = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(lab.path("node.key"), widen)?;
+    refused("chmod 600")?;
+    replace(&lab.path("node.key"), &lab.alice()?.key)?;
+    refused("not the key of the certificate")?;
+    std::fs::remove_file(lab.path("node.key"))?;
+    refused("there is no such file")?;
+    replace(&lab.path("node.key"), &key)?;
+    replace(&lab.path("ca.pem"), &key)?;
+    refused("tls.client_ca")?;
+    replace(&lab.path("ca.pem"), lab.authority.pem())?;
+    for (text, part) in [
+        ("", "every client would be refused"),
+        (
+            "[[client]]\ncn = \"a\"\nsan = \"DNS:a\"\nrole = \"viewer\"",
+            "client 1",
+        ),
+        (
+            "[[client]]\nname = \"a\"\nrole = \"viewer\"",
+            "unknown field",
+        ),
+        ("[[client]]\ncn = \"a\"\nrole = \"admin\"", "operator"),
+        (
+            "[[client]]\nsan = \"alice\"\nrole = \"viewer\"",
+            "begin with DNS:, URI: or email:",
+        ),
+        ("[tls]\ncert = \"/x\"", "tls.cert"),
+    ] {
+        replace(&lab.path("captured.toml"), text)?;
+        refused(part)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_client_that_stalls_holds_nobody_up() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let (pair, lab) = (Pair::new()?, Lab::new()?);
+    let mut daemon = lab.daemon(&pair.b, &["--set", "limits.handshakes=8"])?;
+    let alice = Client::over_tls(&pair.b, URI, &lab.authority, &lab.alice()?)?;
+    alice.start("steady", spec("eth0", ""))?;
+    let before = daemon.memory()?;
+    let mut stalled = Vec::new();
+    for number in 0..400_u32 {
+        let mut stream = pair.b.run(|| TcpStream::connect(ADDRESS))?;
+        match number % 3 {
+            // Nothing, half a greeting of TLS, and garbage.
+            0 => {}
+            1 => stream.write_all(&[22, 3, 1, 2, 0, 1, 0, 1])?,
+            _ => {
+                let _ = stream.write_all(&[number as u8; 2048]);
+            }
+        }
+        stalled.push(stream);
+    }
+    // New clients come in all the same, while those are still there.
+    for _ in 0..5 {
+        let another = Client::over_tls(&pair.b, URI, &lab.authority, &lab.alice()?)?;
+        assert_eq!(another.get("steady")?.name, "steady");
+    }
+    send_through(&pair, &numbered_frames(0..100))?;
+    audited(&mut daemon, &["refused", "limits.handshakes"])?;
+    audited(&mut daemon, &["refused", "more clients were refused"])?;
+    let (after, resources) = (daemon.memory()?, daemon.resources()?);
+    assert!(after < before + (16 << 20), "{before} became {after}");
+    assert!(resources.descriptors < 200, "{resources:?}");
+    let lines = daemon
+        .process()
+        .stderr()
+        .matches("outcome=\"refused\"")
+        .count();
+    assert!(lines < 100, "{lines} lines of 400 refusals");
+    wrote_all(&alice.stop("steady")?, 100)
+}
+
+#[test]
+fn a_client_is_told_by_its_first_call_that_its_role_does_not_allow_it() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let (pair, lab) = (Pair::new()?, Lab::new()?);
+    replace(
+        &lab.path("captured.toml"),
+        "[tls]\ndefault_role = \"viewer\"\n",
+    )?;
+    let _daemon = lab.daemon(&pair.b, &[])?;
+    let anyone = lab.authority.client("anyone", "", Time::Now)?;
+    let client = Client::over_tls(&pair.b, URI, &lab.authority, &anyone)?;
+    let request = capture_proto::v1::StartCaptureRequest::default();
+    let refused = client.wait(client.captures.clone().start_capture(request));
+    let refused = refused.expect_err("a viewer started a capture");
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(refused.message().contains("cert:CN:anyone"), "{refused}");
+    Ok(())
+}
