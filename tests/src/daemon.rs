@@ -130,10 +130,23 @@ impl Daemon {
 
     /// Its resident memory in bytes.
     pub fn memory(&self) -> Result<u64> {
+        self.of_status("VmRSS:")
+    }
+
+    /// The most that its resident memory has been, in bytes.
+    pub fn peak_memory(&self) -> Result<u64> {
+        self.of_status("VmHWM:")
+    }
+
+    fn of_status(&self, name: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        Ok(kibibytes.context("no VmRSS")?.trim().parse::<u64>()? * 1024)
+        Ok(kibibytes
+            .context("not in the status")?
+            .trim()
+            .parse::<u64>()?
+            * 1024)
     }
 }
 

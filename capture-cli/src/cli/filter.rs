@@ -65,6 +65,11 @@ pub(super) async fn run(context: &Context, arguments: &FilterArgs) -> Result<Exi
         }
     });
     let Answers { answers, mut exit } = asked.await;
+    if answers.is_empty() && exit == Exit::Unreachable {
+        eprintln!(
+            "capturectl: no node has checked the expression; `captured filter check` needs none"
+        );
+    }
     if answers.iter().any(|answer| !answer.value.valid) {
         exit = exit.and(Exit::Failed);
     }

@@ -4,12 +4,16 @@ use std::{env, io::Write as _, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result};
 use capture_tests::{
+    certificates::{Credentials, Time},
     daemon::Daemon,
     gate,
     netns::Pair,
+    process::{Ended, Process},
     scene::{numbered_frames, send_through},
 };
 use serde_json::{Value, json};
+
+use crate::access::Lab;
 
 /// A Python that has grpcio: the one that `cargo xtask setup` made, or the system's.
 fn python() -> Result<Option<PathBuf>> {
@@ -99,5 +103,39 @@ fn a_client_that_knows_only_reflection_runs_a_capture() -> Result<()> {
         &[],
     )?;
     assert_eq!(health[0]["status"], "SERVING");
+    Ok(())
+}
+
+#[test]
+fn a_client_of_another_make_comes_in_with_its_certificate() -> Result<()> {
+    let (Some(_permit), Some(python)) = (gate::beside_others()?, python()?) else {
+        return Ok(());
+    };
+    let (pair, lab) = (Pair::new()?, Lab::new()?);
+    let _daemon = lab.daemon(&pair.b, &[])?;
+    let call = |name: &str, own: &Credentials, method: &str, request: Value| -> Result<Ended> {
+        let own = own.write(lab.directory.path(), name)?;
+        let mut command = Command::new(&python);
+        command
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/serve/client.py"
+            ))
+            .args(["localhost:9443", method, &request.to_string(), "--tls"])
+            .args([lab.path("ca.pem"), own.certificate, own.key]);
+        Process::start(&pair.b, command)?.wait()
+    };
+    let alice = lab.alice()?;
+    let node = call("alice", &alice, "NodeService/GetNode", json!({}))?;
+    let node: Value = serde_json::from_str(&node.stdout).context(node.stderr)?;
+    assert_eq!(node["node"]["caller"], "cert:URI:spiffe://lab/alice");
+    let bob = lab.authority.client("bob", "", Time::Now)?;
+    let stop = json!({"name": "x"});
+    let refused = call("bob", &bob, "CaptureService/StopCapture", stop)?;
+    let refused: Value = serde_json::from_str(&refused.stdout).context(refused.stderr)?;
+    assert_eq!(refused["code"], "PERMISSION_DENIED");
+    let expired = lab.authority.client("bob", "", Time::Past)?;
+    let outside = call("expired", &expired, "NodeService/GetNode", json!({}))?;
+    assert!(!outside.status.success(), "{}", outside.stdout);
     Ok(())
 }

@@ -4,7 +4,8 @@ Usage: client.py TARGET METHOD [JSON]
 
 Calls METHOD (Service/Method in package capture.v1) with a request in protobuf's JSON, and prints each
 response as one line of JSON. A status that is not OK is printed as {"code": ..., "message": ...,
-"violations": [...]} and ends the program with 1. Of a stream, --count N responses are read.
+"violations": [...]} and ends the program with 1. Of a stream, --count N responses are read. --tls goes
+over TLS with files in PEM.
 """
 
 import argparse
@@ -69,11 +70,17 @@ def main():
     parser.add_argument("request", nargs="?", default="{}")
     parser.add_argument("--count", type=int, default=0)
     parser.add_argument("--timeout", type=float, default=30)
+    parser.add_argument("--tls", nargs=3, metavar=("CA", "CERTIFICATE", "KEY"))
     arguments = parser.parse_args()
 
     # For unix sockets gRPC makes an :authority of the path, which is no valid one.
     options = [("grpc.default_authority", "localhost")]
-    channel = grpc.insecure_channel(arguments.target, options)
+    if arguments.tls:
+        authority, certificate, key = (open(path, "rb").read() for path in arguments.tls)
+        credentials = grpc.ssl_channel_credentials(authority, key, certificate)
+        channel = grpc.secure_channel(arguments.target, credentials, options)
+    else:
+        channel = grpc.insecure_channel(arguments.target, options)
     pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
     service_name, method_name = arguments.method.split("/")
     if "." not in service_name:

@@ -6,16 +6,48 @@ use std::{
 };
 
 use anyhow::Result;
+use axum::body::Bytes;
 use capture_proto::v1;
 use capture_tests::{
-    daemon::{Daemon, spec, wrote_all},
+    certificates::Time,
+    daemon::{Client, Daemon, spec, wrote_all},
     gate,
     netns::Pair,
     scene::{numbered_frames, send_through},
 };
-use tonic::Code;
+use tonic::{
+    Code, Status,
+    codegen::{Service as _, http, tokio_stream},
+};
+
+use crate::access::Lab;
 
 const MEBIBYTE: u64 = 1 << 20;
+const GIBIBYTE: u32 = 1 << 30;
+
+/// Sends a message that claims to be so long, as far as it is let; the answer, or `None` when the
+/// connection is closed before there is one.
+fn flood(client: &Client, claimed: u32) -> Result<Option<Code>> {
+    let mut head = vec![0];
+    head.extend(claimed.to_be_bytes());
+    let piece = Bytes::from(vec![b'x'; 1 << 20]);
+    let pieces = (0..claimed >> 20).map(move |_| piece.clone());
+    let all = std::iter::once(Bytes::from(head)).chain(pieces);
+    let stream = tokio_stream::iter(all.map(Ok::<_, std::io::Error>));
+    let body = tonic::body::Body::new(axum::body::Body::from_stream(stream));
+    let request = http::Request::post("/capture.v1.CaptureService/StartCapture")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(body)?;
+    let mut channel = client.channel.clone();
+    client.wait(async {
+        std::future::poll_fn(|context| channel.poll_ready(context)).await?;
+        let Ok(answer) = channel.call(request).await else {
+            return Ok(None);
+        };
+        Ok(Status::from_header_map(answer.headers()).map(|status| status.code()))
+    })
+}
 
 #[test]
 fn clients_that_mean_harm_cost_bounded_memory_and_disturb_no_capture() -> Result<()> {
@@ -53,28 +85,22 @@ fn clients_that_mean_harm_cost_bounded_memory_and_disturb_no_capture() -> Result
     for _ in 0..60 {
         streams.push(watch(&lazy)?);
     }
-    // Messages far larger than any request.
+    // Messages that are too large, by a little and by far.
     let large = v1::StartCaptureRequest {
-        reason: "x".repeat(64 << 20),
+        reason: "x".repeat(5 << 20),
         ..Default::default()
     };
     let hostile = daemon.client()?;
     for _ in 0..4 {
         let refused = hostile.wait(hostile.captures.clone().start_capture(large.clone()));
         let code = refused.expect_err("too large").code();
-        assert!(
-            matches!(
-                code,
-                Code::OutOfRange
-                    | Code::ResourceExhausted
-                    | Code::Internal
-                    | Code::Unknown
-                    | Code::Cancelled
-            ),
-            "{code:?}"
-        );
+        assert_eq!(code, Code::ResourceExhausted);
     }
-    drop(large);
+    for claimed in [GIBIBYTE, u32::MAX] {
+        for _ in 0..4 {
+            assert_eq!(flood(&hostile, claimed)?, Some(Code::ResourceExhausted));
+        }
+    }
     // Floods.
     for number in 0..2000 {
         let name = format!("no-{number}");
@@ -87,7 +113,7 @@ fn clients_that_mean_harm_cost_bounded_memory_and_disturb_no_capture() -> Result
         assert_eq!(missing.expect_err("it is not there").code(), Code::NotFound);
     }
     send_through(&pair, &numbered_frames(100..200))?;
-    let after = daemon.memory()?;
+    let after = daemon.peak_memory()?;
     assert!(
         after < before + 64 * MEBIBYTE,
         "{} MiB became {} MiB",
@@ -101,4 +127,33 @@ fn clients_that_mean_harm_cost_bounded_memory_and_disturb_no_capture() -> Result
         let _ = stream.read_to_end(&mut answer);
     }
     wrote_all(&client.stop("steady")?, 200)
+}
+
+#[test]
+fn a_message_of_a_gibibyte_over_tls_costs_bounded_memory_and_disturbs_no_capture() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let (pair, lab) = (Pair::new()?, Lab::new()?);
+    let daemon = lab.daemon(&pair.b, &[])?;
+    let client = lab.client(&pair.b, &lab.alice()?)?;
+    client.start("steady", spec("eth0", ""))?;
+    send_through(&pair, &numbered_frames(0..100))?;
+    let before = daemon.memory()?;
+    let viewer = lab.authority.client("bob", "", Time::Now)?;
+    let viewer = lab.client(&pair.b, &viewer)?;
+    for _ in 0..4 {
+        // Who may not start a capture is told so, whatever the message is like.
+        for (client, code) in [
+            (&client, Code::ResourceExhausted),
+            (&viewer, Code::PermissionDenied),
+        ] {
+            let answer = flood(client, GIBIBYTE)?;
+            assert!(answer.is_none_or(|answer| answer == code), "{answer:?}");
+        }
+    }
+    send_through(&pair, &numbered_frames(100..200))?;
+    let after = daemon.peak_memory()?;
+    assert!(after < before + 32 * MEBIBYTE, "{before} became {after}");
+    wrote_all(&daemon.client()?.stop("steady")?, 200)
 }
