@@ -5,6 +5,7 @@ pub mod client;
 pub mod extcap;
 pub mod live;
 pub mod model;
+pub mod order;
 pub mod pcap;
 pub mod pull;
 pub mod settings;

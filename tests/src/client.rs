@@ -2,7 +2,6 @@
 
 use std::{
     env,
-    ffi::OsStr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
@@ -147,8 +146,7 @@ fn find_program() -> Result<PathBuf> {
         .skip(1)
         .find(|directory| !directory.ends_with("deps"))
         .context("a test without a target directory")?;
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsStr::new("cargo").to_owned());
-    let mut build = Command::new(cargo);
+    let mut build = recorder::cargo();
     build
         .args(["build", "--quiet", "--package", "capture-cli"])
         .current_dir(env!("CARGO_MANIFEST_DIR"));

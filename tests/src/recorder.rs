@@ -226,6 +226,19 @@ pub fn program() -> Result<&'static Path> {
     Ok(PROGRAM.get_or_init(|| found))
 }
 
+/// cargo, without what it has told this test about its package: crates that look at that (ring does)
+/// would be built anew each time that a test and a person take turns.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
+}
+
 fn find_program() -> Result<PathBuf> {
     if let Some(path) = env::var_os("CAPTURED") {
         let path = PathBuf::from(path);
@@ -243,7 +256,7 @@ fn find_program() -> Result<PathBuf> {
         .skip(1)
         .find(|directory| !directory.ends_with("deps"))
         .context("a test without a target directory")?;
-    let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut build = cargo();
     build
         .args([
             "build",

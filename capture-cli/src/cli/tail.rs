@@ -4,12 +4,15 @@ use std::{
     io::{self, IsTerminal as _, Write, stdout},
     os::fd::AsFd as _,
     pin::pin,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::Args;
 use futures_util::{StreamExt as _, future::join_all};
-use tokio::{sync::mpsc, time::interval};
+use tokio::{
+    sync::mpsc,
+    time::{interval, sleep_until},
+};
 
 use super::{
     Context,
@@ -20,13 +23,15 @@ use super::{
 use crate::{
     client::{Client, ClientError},
     live::{self, Live},
-    model::StreamEvent,
+    model::{Packet, StreamEvent},
+    order::Order,
     target::Target,
 };
 
 /// Show a running capture's packets as they come, from every node, until it ends or Ctrl-C.
 ///
-/// To a pipe or file they are pcapng, to a terminal lines. Looking on never slows the capture: what
+/// To a pipe or file they are pcapng, to a terminal lines. Those of several nodes wait half a second
+/// for each other, so that they come in the order of time, as the nodes' clocks have it. Looking on never slows the capture: what
 /// this reader is too slow for is told on stderr, and the capture has it.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -105,18 +110,32 @@ pub(super) async fn look_on<W: Write>(
     drop(sender);
     let mut exit = None;
     let mut looks = interval(Duration::from_secs(1));
+    // One node sends its packets in their order.
+    let mut order = (targets.len() > 1).then(Order::default);
     let most = arguments.max_packets.unwrap_or(u64::MAX);
     loop {
+        let due = order.as_ref().and_then(Order::due);
         tokio::select! {
             biased;
             event = events.recv() => match event {
-                None if exit.is_some() => return Ok(exit.unwrap_or(Exit::Done)),
                 None => {
+                    if let Some(order) = &mut order {
+                        while let Some((node, packet)) = order.rest() {
+                            show_packet(node, &packet, live, most)?;
+                        }
+                        live.flush()?;
+                    }
+                    if let Some(exit) = exit {
+                        return Ok(exit);
+                    }
                     let exits = (&mut readers).await;
                     return Ok(exits.into_iter().fold(Exit::Done, Exit::and));
                 }
                 Some((node, event)) => {
-                    show(context, node, event, live, most)?;
+                    show(context, node, event, live, most, order.as_mut())?;
+                    if let Some(order) = &mut order {
+                        show_ripe(order, live, most)?;
+                    }
                     if live.packets() >= most {
                         live.flush()?;
                         return Ok(Exit::Done);
@@ -128,6 +147,15 @@ pub(super) async fn look_on<W: Write>(
             },
             exits = &mut readers, if exit.is_none() => {
                 exit = Some(exits.into_iter().fold(Exit::Done, Exit::and));
+            }
+            () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
+                if let Some(order) = &mut order {
+                    show_ripe(order, live, most)?;
+                }
+                live.flush()?;
+                if live.packets() >= most {
+                    return Ok(Exit::Done);
+                }
             }
             _ = looks.tick() => if is_closed() {
                 return Err(Error::OutputClosed);
@@ -171,17 +199,19 @@ fn show<W: Write>(
     event: StreamEvent,
     live: &mut Live<W>,
     most: u64,
+    order: Option<&mut Order>,
 ) -> Result<(), Error> {
     let label = || context.settings.targets[node].label();
     match event {
         StreamEvent::Interface(interface) => live.interface(node, interface)?,
-        StreamEvent::Packets(packets) => {
-            for packet in packets {
-                if live.packets() < most {
-                    live.packet(node, &packet)?;
+        StreamEvent::Packets(packets) => match order {
+            Some(order) => order.take(node, packets, Instant::now()),
+            None => {
+                for packet in packets {
+                    show_packet(node, &packet, live, most)?;
                 }
             }
-        }
+        },
         StreamEvent::Missed { packets, total } => eprintln!(
             "{}: too slow for {packets} packets, {total} so far; the capture has them",
             label()
@@ -192,6 +222,26 @@ fn show<W: Write>(
             capture.name,
             tables::state_text(&capture)
         ),
+    }
+    Ok(())
+}
+
+fn show_packet<W: Write>(
+    node: usize,
+    packet: &Packet,
+    live: &mut Live<W>,
+    most: u64,
+) -> Result<(), Error> {
+    if live.packets() < most {
+        live.packet(node, packet)?;
+    }
+    Ok(())
+}
+
+fn show_ripe<W: Write>(order: &mut Order, live: &mut Live<W>, most: u64) -> Result<(), Error> {
+    let now = Instant::now();
+    while let Some((node, packet)) = order.next(now) {
+        show_packet(node, &packet, live, most)?;
     }
     Ok(())
 }

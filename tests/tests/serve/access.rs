@@ -155,7 +155,10 @@ fn an_operator_does_everything_and_a_viewer_only_looks() -> Result<()> {
     let started = operator.json(&["--reason", "a test", "start", "web", "-i", "eth0"])?;
     assert_eq!(started[0]["state"], "running");
     assert_eq!(started[0]["created_by"], format!("cert:URI:{ALICE}"));
-    audited(&mut daemon, &["URI:spiffe://lab/alice", "start", "a test"])?;
+    audited(
+        &mut daemon,
+        &["URI:spiffe://lab/alice", "StartCapture", "a test"],
+    )?;
     send_through(&pair, &numbered_frames(0..100))?;
 
     assert_eq!(viewer.json(&["list"])?[0]["name"], "web");

@@ -369,6 +369,38 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_has_every_setting_with_its_variable() {
+        let readme = include_str!("../../../../README.md");
+        let layers = super::Layers::defaults(super::DEFAULTS).expect("defaults");
+        for (key, ..) in layers.all() {
+            let variable = key.replace('.', "_").to_uppercase();
+            let row = format!("| `{key}` | `CAPTURED_{variable}` |");
+            assert!(readme.contains(&row), "no row {row:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_wants_clients_over_tcp_is_told_what_they_need() {
+        let told = |more: &str| config(more).expect_err("wrong");
+        let nothing = told("listen = \"127.0.0.1:1\"");
+        for part in ["tls.certificate", "tls.key", "tls.client_ca", "[[client]]"] {
+            assert!(nothing.contains(part), "{part}: {nothing}");
+        }
+        let missing = told(
+            "listen = \"127.0.0.1:1\"\n[tls]\ncertificate = \"/no/such\"\nkey = \"/no/such\"\n\
+             client_ca = \"/no/such\"\ndefault_role = \"viewer\"",
+        );
+        assert!(
+            missing.contains("tls.certificate = \"/no/such\": there is no such file"),
+            "{missing}"
+        );
+        let role = told("[tls]\ndefault_role = \"admin\"");
+        assert!(role.contains("give viewer or operator"), "{role}");
+        let client = told("[[client]]\ncn = \"a\"\nrole = \"admin\"");
+        assert!(client.contains("client 1"), "{client}");
+    }
+
+    #[test]
     fn captures_of_the_file_are_what_they_say() {
         let config = config(
             "[[capture]]\nname = \"web\"\ninterfaces = [\"eth0\", \"veth*\"]\nduration = \"1h\"\n\

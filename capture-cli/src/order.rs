@@ -1,0 +1,160 @@
+//! Packets of several nodes, put into the order of time as they come.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use crate::model::Packet;
+
+/// How long a packet waits for earlier ones of other nodes. Nodes send what has come at least every
+/// 100 ms or so; the rest is for the way.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// Packets that wait at most; the earliest goes when there are more.
+const MOST: usize = 65_536;
+
+/// Holds packets back for a little while.
+#[derive(Debug, Default)]
+pub struct Order {
+    waiting: BinaryHeap<Reverse<Held>>,
+    /// When packets came, and the latest timestamp among them.
+    arrivals: VecDeque<(Instant, u64)>,
+    /// Everything up to this timestamp has waited long enough.
+    ripe: Option<u64>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Held {
+    timestamp: u64,
+    /// Packets of the same time stay in the order in which they came.
+    number: u64,
+    node: usize,
+    packet: Packet,
+}
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Held {}
+
+impl PartialOrd for Held {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Held {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.timestamp, self.number).cmp(&(other.timestamp, other.number))
+    }
+}
+
+impl Order {
+    /// Packets of a node have come.
+    pub fn take(&mut self, node: usize, packets: Vec<Packet>, now: Instant) {
+        let latest = packets.iter().map(|packet| packet.timestamp).max();
+        if let Some(latest) = latest {
+            self.arrivals.push_back((now, latest));
+        }
+        for packet in packets {
+            self.waiting.push(Reverse(Held {
+                timestamp: packet.timestamp,
+                number: self.next,
+                node,
+                packet,
+            }));
+            self.next += 1;
+        }
+    }
+
+    /// The earliest packet, if it has waited long enough or there are too many.
+    pub fn next(&mut self, now: Instant) -> Option<(usize, Packet)> {
+        while let Some((came, latest)) = self.arrivals.front()
+            && now.saturating_duration_since(*came) >= WAIT
+        {
+            self.ripe = self.ripe.max(Some(*latest));
+            self.arrivals.pop_front();
+        }
+        let Reverse(earliest) = self.waiting.peek()?;
+        if Some(earliest.timestamp) <= self.ripe || self.waiting.len() > MOST {
+            self.rest()
+        } else {
+            None
+        }
+    }
+
+    /// The earliest packet, whether it has waited or not.
+    pub fn rest(&mut self) -> Option<(usize, Packet)> {
+        let Reverse(held) = self.waiting.pop()?;
+        Some((held.node, held.packet))
+    }
+
+    /// When there is more to be had.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.arrivals.front().map(|(came, _)| *came + WAIT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Direction;
+
+    fn packets(timestamps: &[u64]) -> Vec<Packet> {
+        let packet = |timestamp: &u64| Packet {
+            timestamp: *timestamp,
+            interface: 0,
+            direction: Direction::In,
+            original_length: 3,
+            data: vec![1, 2, 3].into(),
+        };
+        timestamps.iter().map(packet).collect()
+    }
+
+    fn taken(order: &mut Order, now: Instant) -> Vec<(usize, u64)> {
+        std::iter::from_fn(|| order.next(now))
+            .map(|(node, packet)| (node, packet.timestamp))
+            .collect()
+    }
+
+    #[test]
+    fn packets_of_two_nodes_come_out_in_the_order_of_time() {
+        let (mut order, start) = (Order::default(), Instant::now());
+        order.take(0, packets(&[10, 30, 50]), start);
+        assert_eq!(taken(&mut order, start), [], "node 1 may have earlier ones");
+        order.take(1, packets(&[20, 30, 60]), start + WAIT / 2);
+        assert_eq!(
+            taken(&mut order, start + WAIT),
+            [(0, 10), (1, 20), (0, 30), (1, 30), (0, 50)]
+        );
+        assert_eq!(order.due(), Some(start + WAIT / 2 + WAIT));
+        assert_eq!(taken(&mut order, start + 2 * WAIT), [(1, 60)]);
+        assert_eq!(order.due(), None);
+    }
+
+    #[test]
+    fn one_that_comes_far_too_late_is_shown_all_the_same() {
+        let (mut order, start) = (Order::default(), Instant::now());
+        order.take(0, packets(&[100]), start);
+        assert_eq!(taken(&mut order, start + WAIT), [(0, 100)]);
+        order.take(1, packets(&[50]), start + WAIT);
+        assert_eq!(taken(&mut order, start + WAIT), [(1, 50)]);
+    }
+
+    #[test]
+    fn no_more_wait_than_there_is_room_for_and_at_the_end_none() {
+        let (mut order, start) = (Order::default(), Instant::now());
+        let many: Vec<u64> = (0..MOST as u64 + 10).collect();
+        order.take(0, packets(&many), start);
+        assert_eq!(taken(&mut order, start).len(), 10);
+        let rest = std::iter::from_fn(|| order.rest()).count();
+        assert_eq!(rest, MOST);
+    }
+}
