@@ -33,7 +33,7 @@ pub const fn packet_length(format: Format, captured: usize) -> usize {
 }
 
 /// Writes one packet over all of `file`, which is as long as [`packet_length`] says. `number` is that
-/// of its interface in the file; a pcap file knows none. Lines are made by [`text::Lines`], which knows
+/// of its interface in the file; a pcap file knows none. Lines are made by `text::Lines`, which knows
 /// the interface itself.
 #[inline]
 pub fn packet(format: Format, number: u32, packet: &Packet<'_>, file: &mut [u8]) {
