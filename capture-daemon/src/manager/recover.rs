@@ -12,11 +12,27 @@ use super::{
     state::{Reason, State},
     tally::Settled,
 };
-use crate::pipeline::{repair, utc};
+use crate::{
+    pipeline::{repair, utc},
+    spec::Output,
+};
+
+fn since(saved: Option<u64>) -> String {
+    saved.map_or_else(|| "its start".to_owned(), utc::rfc3339)
+}
+
+/// Lines that are out are in nobody's hand any more.
+fn not_known_of_lines(saved: Option<u64>) -> String {
+    format!(
+        "the daemon died: what became of packets after {}, and of those that were on their way then, is \
+         not known; the latter count as write_error",
+        since(saved)
+    )
+}
 
 /// What nobody knows of a capture whose daemon died.
 fn not_known(settled: Settled, saved: Option<u64>) -> String {
-    let since = saved.map_or_else(|| "its start".to_owned(), utc::rfc3339);
+    let since = since(saved);
     let Settled { found, lost } = settled;
     let mut text = format!(
         "the daemon died: packets that were filtered or lost after {since} are not known; files hold \
@@ -89,7 +105,10 @@ impl Manager {
             let before = session.map_or_else(Default::default, |session| session.before);
             let held = before.and(added.unwrap_or_default());
             let settled = record.tally.settle(held);
-            let warning = not_known(settled, record.saved);
+            let warning = match record.order.spec.output {
+                Output::Files(_) => not_known(settled, record.saved),
+                Output::Stdout => not_known_of_lines(record.saved),
+            };
             tracing::warn!("capture {name}: {warning}");
             record.warnings.push(warning);
         }
