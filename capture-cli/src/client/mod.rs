@@ -110,13 +110,19 @@ fn endpoint(target: &Target) -> Result<Endpoint, ClientError> {
             config = config.domain_name(name);
         }
         endpoint = endpoint.tls_config(config).map_err(|error| {
-            ClientError::Files(format!(
-                "--cacert {}, --cert {}, --key {}: {}",
-                tls.cacert.display(),
-                tls.cert.display(),
-                tls.key.display(),
-                error::innermost(&error)
-            ))
+            ClientError::Files(match error::innermost(&error) {
+                text if text.contains("KeyMismatch") => format!(
+                    "--key {}: it is not the key of the certificate in --cert {}",
+                    tls.key.display(),
+                    tls.cert.display()
+                ),
+                text => format!(
+                    "--cacert {}, --cert {}, --key {}: {text}",
+                    tls.cacert.display(),
+                    tls.cert.display(),
+                    tls.key.display()
+                ),
+            })
         })?;
     }
     Ok(endpoint)

@@ -32,10 +32,6 @@ pub struct Files {
     pub client_ca: PathBuf,
 }
 
-const CERTIFICATE: &str = "tls.certificate";
-const KEY: &str = "tls.key";
-const CLIENT_CA: &str = "tls.client_ca";
-
 /// A file that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{setting} = {path:?}: {problem}")]
@@ -79,63 +75,108 @@ pub(super) struct Material {
 }
 
 impl Files {
-    /// Whether they could be used: for a check of the configuration.
-    pub fn check(&self) -> Result<(), FilesError> {
-        self.material(&self.read()?).map(|_| ())
+    /// All that is wrong with them, for a check of the configuration.
+    #[must_use]
+    pub fn check(&self) -> Vec<FilesError> {
+        let mut wrong: Vec<_> = [
+            self.certificate()
+                .and_then(|pem| self.chain(&pem).map(|_| ())),
+            self.key()
+                .and_then(|pem| self.private_key(&pem).map(|_| ())),
+            self.client_ca()
+                .and_then(|pem| self.roots(&pem).map(|_| ())),
+        ]
+        .into_iter()
+        .filter_map(Result::err)
+        .collect();
+        if wrong.is_empty() {
+            wrong.extend(self.read().and_then(|all| self.material(&all)).err());
+        }
+        wrong
     }
 
     pub(super) fn read(&self) -> Result<Contents, FilesError> {
-        let certificate =
-            read(&self.certificate).map_err(|e| error(CERTIFICATE, &self.certificate, e))?;
-        let client_ca = read(&self.client_ca).map_err(|e| error(CLIENT_CA, &self.client_ca, e))?;
-        let key = is_private(&self.key)
-            .and_then(|()| read(&self.key))
-            .map_err(|e| error(KEY, &self.key, e))?;
         Ok(Contents {
-            certificate,
-            key,
-            client_ca,
+            certificate: self.certificate()?,
+            key: self.key()?,
+            client_ca: self.client_ca()?,
         })
     }
 
-    pub(super) fn material(&self, contents: &Contents) -> Result<Material, FilesError> {
-        let of_certificate = |problem| error(CERTIFICATE, &self.certificate, problem);
-        let of_key = |problem| error(KEY, &self.key, problem);
-        let of_ca = |problem| error(CLIENT_CA, &self.client_ca, problem);
+    fn certificate(&self) -> Result<Vec<u8>, FilesError> {
+        read(&self.certificate).map_err(|problem| self.of_certificate(problem))
+    }
 
-        let chain = certificates(&contents.certificate).map_err(of_certificate)?;
-        let first = chain
-            .first()
-            .map(|first| first.as_ref())
-            .unwrap_or_default();
-        let validity = Validity::of(first)
-            .ok_or_else(|| of_certificate("its first certificate cannot be read".to_owned()))?;
-        let has_alternative_name = has_alternative_name(first);
-        let key = private_key(&contents.key).map_err(of_key)?;
-        let identity = CertifiedKey::from_der(chain, key, &provider()).map_err(|e| match e {
-            rustls::Error::InconsistentKeys(_) => of_key(format!(
-                "it is not the key of the certificate in {}; replace both",
-                self.certificate.display()
-            )),
-            rustls::Error::InvalidCertificate(reason) => of_certificate(format!(
-                "it cannot be used ({reason:?}); make one of X.509 version 3, with subjectAltName"
-            )),
-            other => of_key(format!(
-                "it cannot be used ({other}); make one of the kind EC P-256, Ed25519 or RSA"
-            )),
-        })?;
+    fn key(&self) -> Result<Vec<u8>, FilesError> {
+        is_private(&self.key)
+            .and_then(|()| read(&self.key))
+            .map_err(|problem| self.of_key(problem))
+    }
 
+    fn client_ca(&self) -> Result<Vec<u8>, FilesError> {
+        read(&self.client_ca).map_err(|problem| self.of_client_ca(problem))
+    }
+
+    fn chain(&self, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, FilesError> {
+        certificates(pem).map_err(|problem| self.of_certificate(problem))
+    }
+
+    fn private_key(&self, pem: &[u8]) -> Result<PrivateKeyDer<'static>, FilesError> {
+        private_key(pem).map_err(|problem| self.of_key(problem))
+    }
+
+    fn roots(&self, pem: &[u8]) -> Result<RootCertStore, FilesError> {
         let mut roots = RootCertStore::empty();
-        for authority in certificates(&contents.client_ca).map_err(of_ca)? {
+        for authority in certificates(pem).map_err(|problem| self.of_client_ca(problem))? {
             roots.add(authority).map_err(|e| {
-                of_ca(format!(
+                self.of_client_ca(format!(
                     "one of its certificates is none of an authority: {e}"
                 ))
             })?;
         }
+        Ok(roots)
+    }
+
+    fn of_certificate(&self, problem: String) -> FilesError {
+        error("tls.certificate", &self.certificate, problem)
+    }
+
+    fn of_key(&self, problem: String) -> FilesError {
+        error("tls.key", &self.key, problem)
+    }
+
+    fn of_client_ca(&self, problem: String) -> FilesError {
+        error("tls.client_ca", &self.client_ca, problem)
+    }
+
+    pub(super) fn material(&self, contents: &Contents) -> Result<Material, FilesError> {
+        let chain = self.chain(&contents.certificate)?;
+        let first = chain
+            .first()
+            .map(|first| first.as_ref())
+            .unwrap_or_default();
+        let validity = Validity::of(first).ok_or_else(|| {
+            self.of_certificate("its first certificate cannot be read".to_owned())
+        })?;
+        let has_alternative_name = has_alternative_name(first);
+        let key = self.private_key(&contents.key)?;
+        let identity = CertifiedKey::from_der(chain, key, &provider()).map_err(|e| match e {
+            rustls::Error::InconsistentKeys(_) => self.of_key(format!(
+                "it is not the key of the certificate in {}; replace both",
+                self.certificate.display()
+            )),
+            rustls::Error::InvalidCertificate(reason) => self.of_certificate(format!(
+                "it cannot be used ({reason:?}); make one of X.509 version 3, with subjectAltName"
+            )),
+            other => self.of_key(format!(
+                "it cannot be used ({other}); make one of the kind EC P-256, Ed25519 or RSA"
+            )),
+        })?;
+
+        let roots = self.roots(&contents.client_ca)?;
         let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
             .build()
-            .map_err(|e| of_ca(e.to_string()))?;
+            .map_err(|e| self.of_client_ca(e.to_string()))?;
         Ok(Material {
             identity: Arc::new(SingleCertAndKey::from(identity)),
             clients,
@@ -147,11 +188,9 @@ impl Files {
     /// What is wrong with a certificate whose time is not now.
     pub(super) fn untimely(&self, material: &Material, now: SystemTime) -> Option<FilesError> {
         let problem = material.validity.trouble(now)?;
-        Some(error(
-            CERTIFICATE,
-            &self.certificate,
-            format!("{problem}; clients refuse it: put a valid one there"),
-        ))
+        Some(self.of_certificate(format!(
+            "{problem}; clients refuse it: put a valid one there"
+        )))
     }
 }
 

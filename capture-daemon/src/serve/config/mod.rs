@@ -173,7 +173,7 @@ impl Reader<'_> {
             key: key?,
             client_ca: client_ca?,
         };
-        if let Err(error) = files.check() {
+        for error in files.check() {
             self.wrong(error.setting, error.problem);
         }
         Some(tls::Settings {
