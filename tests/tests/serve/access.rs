@@ -3,142 +3,21 @@
 use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, TcpStream},
-    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, ensure};
 use capture_tests::{
     capture_file,
-    certificates::{Authority, Credentials, Time, replace},
+    certificates::{Authority, Time, replace},
     client::Capturectl,
-    daemon::{Client, Daemon, spec, wrote_all},
+    daemon::{Daemon, spec, wrote_all},
     gate,
     netns::{Namespace, Pair},
-    process::Ended,
     scene::{numbered_frames, send_through},
-    wait,
 };
-use tempfile::TempDir;
 use tonic::Code;
 
-const ADDRESS: &str = "127.0.0.1:9443";
-const URI: &str = "https://localhost:9443";
-const ALICE: &str = "spiffe://lab/alice";
-
-/// An authority, and the files that a daemon with its certificate has.
-pub(crate) struct Lab {
-    pub(crate) authority: Authority,
-    pub(crate) directory: TempDir,
-}
-
-impl Lab {
-    pub(crate) fn new() -> Result<Self> {
-        let lab = Self {
-            authority: Authority::new("the lab's authority")?,
-            directory: TempDir::new()?,
-        };
-        replace(&lab.path("ca.pem"), lab.authority.pem())?;
-        lab.authority
-            .node(Time::Now)?
-            .write(lab.directory.path(), "node")?;
-        replace(
-            &lab.path("captured.toml"),
-            &format!(
-                "[[client]]\nsan = \"URI:{ALICE}\"\nrole = \"operator\"\n\
-                 [[client]]\ncn = \"bob\"\nrole = \"viewer\"\n"
-            ),
-        )?;
-        Ok(lab)
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    pub(crate) fn daemon(&self, namespace: &Namespace, more: &[&str]) -> Result<Daemon> {
-        let path = |name: &str| self.path(name).display().to_string();
-        let (config, certificate) = (path("captured.toml"), path("node.pem"));
-        let (key, authority) = (path("node.key"), path("ca.pem"));
-        let mut arguments = vec![
-            "--config",
-            &config,
-            "--listen",
-            ADDRESS,
-            "--tls-certificate",
-            &certificate,
-            "--tls-key",
-            &key,
-            "--tls-client-ca",
-            &authority,
-        ];
-        arguments.extend(more);
-        Daemon::start(namespace, &arguments)
-    }
-
-    pub(crate) fn alice(&self) -> Result<Credentials> {
-        self.authority.client("whoever", ALICE, Time::Now)
-    }
-
-    /// A client of ours with this certificate.
-    pub(crate) fn client(&self, namespace: &Namespace, own: &Credentials) -> Result<Client> {
-        Client::over_tls(namespace, URI, &self.authority, own)
-    }
-
-    /// `capturectl` with this certificate.
-    fn ctl<'a>(
-        &self,
-        namespace: &'a Namespace,
-        name: &str,
-        own: &Credentials,
-    ) -> Result<Capturectl<'a>> {
-        let own = own.write(self.directory.path(), name)?;
-        Self::ctl_with(namespace, &self.path("ca.pem"), &own.certificate, &own.key)
-    }
-
-    fn ctl_with<'a>(
-        namespace: &'a Namespace,
-        authority: &Path,
-        certificate: &Path,
-        key: &Path,
-    ) -> Result<Capturectl<'a>> {
-        let text = |path: &Path| path.display().to_string();
-        let (authority, certificate, key) = (text(authority), text(certificate), text(key));
-        Capturectl::with(
-            namespace,
-            &[
-                "--node",
-                ADDRESS,
-                "--cacert",
-                &authority,
-                "--cert",
-                &certificate,
-                "--key",
-                &key,
-            ],
-        )
-    }
-}
-
-/// A line of the audit log with all of these in it.
-fn audited(daemon: &mut Daemon, parts: &[&str]) -> Result<()> {
-    wait::until_true(&format!("an audit line with {parts:?}"), || {
-        let log = daemon.process().stderr();
-        Ok(log
-            .lines()
-            .any(|line| line.contains("audit") && parts.iter().all(|part| line.contains(part))))
-    })
-    .with_context(|| daemon.process().stderr())
-}
-
-fn ends_with(ended: &Ended, status: i32, part: &str) -> Result<()> {
-    ensure!(
-        ended.status.code() == Some(status) && ended.stderr.contains(part),
-        "no {status} with {part:?} but {:?}: {}",
-        ended.status,
-        ended.stderr
-    );
-    Ok(())
-}
+use crate::lab::{ADDRESS, ALICE, Lab, URI, audited, ends_with, wait_for_readers};
 
 #[test]
 fn an_operator_does_everything_and_a_viewer_only_looks() -> Result<()> {
@@ -232,16 +111,6 @@ fn packets_of_two_nodes_are_shown_in_the_order_of_time() -> Result<()> {
         wrote_all(&daemon.client()?.stop("web")?, 200)?;
     }
     Ok(())
-}
-
-fn wait_for_readers(daemon: &Daemon, count: u64) -> Result<()> {
-    wait::until_true("the reader to be there", || {
-        let client = daemon.client()?;
-        let request = capture_proto::v1::GetNodeRequest {};
-        let answer = client.wait(client.node.clone().get_node(request))?;
-        let usage = answer.into_inner().node.and_then(|node| node.usage);
-        Ok(usage.is_some_and(|usage| u64::from(usage.packet_readers) == count))
-    })
 }
 
 #[test]
@@ -352,145 +221,6 @@ fn nameless(namespace: &Namespace, authority: &Authority) -> Result<()> {
 }
 
 #[test]
-fn certificates_are_exchanged_while_a_stream_runs_and_broken_ones_are_not_taken() -> Result<()> {
-    let Some(_permit) = gate::beside_others()? else {
-        return Ok(());
-    };
-    let (pair, lab) = (Pair::new()?, Lab::new()?);
-    let mut daemon = lab.daemon(&pair.b, &[])?;
-    let alice = lab.ctl(&pair.b, "alice", &lab.alice()?)?;
-    alice.output(&["start", "web", "-i", "eth0", "--direction", "in"])?;
-    let mut stream = alice.start(&["tail", "web"])?;
-    wait_for_readers(&daemon, 1)?;
-    send_through(&pair, &numbered_frames(0..50))?;
-
-    // Broken: what was in force stays so, and it is said.
-    let node = lab.directory.path();
-    replace(
-        &lab.path("node.pem"),
-        "-----BEGIN CERTIFICATE-----\nrubbish\n",
-    )?;
-    daemon.process().wait_for_stderr("stay so")?;
-    assert_eq!(alice.json(&["list"])?[0]["name"], "web");
-    // Expired: clients would refuse it, so the one that they accept stays.
-    lab.authority.node(Time::Past)?.write(node, "node")?;
-    daemon
-        .process()
-        .wait_for_stderr("it has expired on 2001-01-02")?;
-    assert_eq!(alice.json(&["list"])?[0]["name"], "web");
-    let said = daemon.process().stderr().matches("stay so").count();
-    assert!(
-        said <= 4,
-        "once for each change: {}",
-        daemon.process().stderr()
-    );
-
-    // Another authority, with new certificates for all.
-    let next = Authority::new("the next authority")?;
-    replace(&lab.path("ca.pem"), next.pem())?;
-    next.node(Time::Now)?.write(node, "node")?;
-    daemon
-        .process()
-        .wait_for_stderr("the certificates have changed")?;
-    let renewed = lab.ctl(&pair.b, "renewed", &next.client("x", ALICE, Time::Now)?)?;
-    wait::until_true("the new certificate to be in force", || {
-        Ok(renewed.run(&["list"])?.status.success())
-    })?;
-    let old = lab.ctl(&pair.b, "alice", &lab.alice()?)?;
-    ends_with(&old.run(&["list"])?, 5, "no authority that the node trusts")?;
-
-    // The stream goes on as if nothing had been.
-    assert!(stream.is_running()?);
-    send_through(&pair, &numbered_frames(50..100))?;
-    renewed.output(&["stop", "web"])?;
-    let ended = stream.wait()?;
-    assert!(ended.status.success(), "{}", ended.stderr);
-    let shown = ended.stderr.contains("too slow");
-    assert!(!shown, "{}", ended.stderr);
-    wrote_all(&daemon.client()?.get("web")?, 100)
-}
-
-#[test]
-fn a_daemon_whose_certificate_has_expired_says_so_and_serves_its_socket() -> Result<()> {
-    let Some(_permit) = gate::beside_others()? else {
-        return Ok(());
-    };
-    let (pair, lab) = (Pair::new()?, Lab::new()?);
-    lab.authority
-        .node(Time::Past)?
-        .write(lab.directory.path(), "node")?;
-    let mut daemon = lab.daemon(&pair.b, &[])?;
-    daemon
-        .process()
-        .wait_for_stderr("it has expired on 2001-01-02")?;
-    let alice = lab.ctl(&pair.b, "alice", &lab.alice()?)?;
-    ends_with(&alice.run(&["list"])?, 4, "it has expired")?;
-    daemon.client()?.start("web", spec("eth0", ""))?;
-    // A good one is taken at once.
-    lab.authority
-        .node(Time::Now)?
-        .write(lab.directory.path(), "node")?;
-    daemon
-        .process()
-        .wait_for_stderr("the certificates have changed")?;
-    wait::until_true("the new certificate to be in force", || {
-        Ok(alice.run(&["list"])?.status.success())
-    })?;
-    wrote_all(&daemon.client()?.stop("web")?, 0)
-}
-
-#[test]
-fn what_cannot_be_served_is_refused_at_the_start_with_the_way_out() -> Result<()> {
-    let Some(_permit) = gate::beside_others()? else {
-        return Ok(());
-    };
-    let (pair, lab) = (Pair::new()?, Lab::new()?);
-    let refused = |part: &str| -> Result<()> {
-        let Err(error) = lab.daemon(&pair.b, &[]) else {
-            anyhow::bail!("it serves, without {part:?}");
-        };
-        ensure!(
-            format!("{error:#}").contains(part),
-            "no {part:?}: {error:#}"
-        );
-        Ok(())
-    };
-    let key = std::fs::read_to_string(lab.path("node.key"))?;
-    let widen = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    std::fs::set_permissions(lab.path("node.key"), widen)?;
-    refused("chmod 600")?;
-    replace(&lab.path("node.key"), &lab.alice()?.key)?;
-    refused("not the key of the certificate")?;
-    std::fs::remove_file(lab.path("node.key"))?;
-    refused("there is no such file")?;
-    replace(&lab.path("node.key"), &key)?;
-    replace(&lab.path("ca.pem"), &key)?;
-    refused("tls.client_ca")?;
-    replace(&lab.path("ca.pem"), lab.authority.pem())?;
-    for (text, part) in [
-        ("", "every client would be refused"),
-        (
-            "[[client]]\ncn = \"a\"\nsan = \"DNS:a\"\nrole = \"viewer\"",
-            "client 1",
-        ),
-        (
-            "[[client]]\nname = \"a\"\nrole = \"viewer\"",
-            "unknown field",
-        ),
-        ("[[client]]\ncn = \"a\"\nrole = \"admin\"", "operator"),
-        (
-            "[[client]]\nsan = \"alice\"\nrole = \"viewer\"",
-            "begin with DNS:, URI: or email:",
-        ),
-        ("[tls]\ncert = \"/x\"", "tls.cert"),
-    ] {
-        replace(&lab.path("captured.toml"), text)?;
-        refused(part)?;
-    }
-    Ok(())
-}
-
-#[test]
 fn a_client_that_stalls_holds_nobody_up() -> Result<()> {
     let Some(_permit) = gate::beside_others()? else {
         return Ok(());
@@ -556,5 +286,31 @@ fn a_client_is_told_by_its_first_call_that_its_role_does_not_allow_it() -> Resul
     let refused = refused.expect_err("a viewer started a capture");
     assert_eq!(refused.code(), Code::PermissionDenied);
     assert!(refused.message().contains("cert:CN:anyone"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn who_says_nothing_takes_no_place_where_anyone_may_come() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    let arguments = [
+        "--insecure-listen",
+        ADDRESS,
+        "--set",
+        "limits.connections=4",
+    ];
+    let mut daemon = Daemon::start(&pair.b, &arguments)?;
+    assert!(daemon.process().stderr().contains("INSECURE"));
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(pair.b.run(|| TcpStream::connect(ADDRESS))?);
+    }
+    let anyone = Capturectl::with(&pair.b, &["--node", ADDRESS, "--insecure"])?;
+    for _ in 0..8 {
+        let node = anyone.json(&["node"])?;
+        assert_eq!(node[0]["caller"], "insecure:127.0.0.1");
+    }
     Ok(())
 }

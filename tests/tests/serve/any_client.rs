@@ -13,7 +13,7 @@ use capture_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::access::Lab;
+use crate::lab::Lab;
 
 /// A Python that has grpcio: the one that `cargo xtask setup` made, or the system's.
 fn python() -> Result<Option<PathBuf>> {

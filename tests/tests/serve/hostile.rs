@@ -20,7 +20,7 @@ use tonic::{
     codegen::{Service as _, http, tokio_stream},
 };
 
-use crate::access::Lab;
+use crate::lab::Lab;
 
 const MEBIBYTE: u64 = 1 << 20;
 const GIBIBYTE: u32 = 1 << 30;

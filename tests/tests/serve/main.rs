@@ -2,8 +2,10 @@
 
 mod access;
 mod any_client;
+mod certificates;
 mod changes;
 mod hostile;
+mod lab;
 mod life;
 mod many;
 mod metrics;
