@@ -229,7 +229,8 @@ impl Running {
             return Ok(Outcome::default());
         };
         rest(process)?;
-        let memory = peak_memory_beside_rings(process)?;
+        let memory = peak_memory_beside_rings(process)
+            .context("a recorder has ended before it was told to")?;
         let digest = cpu_time(process, Some("digest"))?;
         let (packets, cpu) = match self.kind {
             Kind::Bare => bail!("nothing that runs"),
