@@ -14,5 +14,6 @@ pub mod manager;
 pub mod pipeline;
 pub mod serve;
 pub mod session;
+pub mod signals;
 pub mod spec;
 pub mod tls;

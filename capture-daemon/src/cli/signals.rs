@@ -1,13 +1,10 @@
-//! SIGINT and SIGTERM: the first ends the capture in order, the second at once.
+//! The first signal ends the capture in order, the second at once.
 
 use std::{io, process, sync::Arc, time::Duration};
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::oneshot,
-};
+use tokio::sync::oneshot;
 
-use crate::{pipeline::drain::Shared, session::EndReason};
+use crate::{pipeline::drain::Shared, session::EndReason, signals::Ends};
 
 /// What the shell reports of a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;
@@ -21,14 +18,13 @@ pub(super) struct Signals {
 
 impl Signals {
     pub(super) fn new(drain: Arc<Shared>) -> io::Result<Self> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+        let mut ends = Ends::new()?;
         let (sender, first) = oneshot::channel();
         tokio::spawn(async move {
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            ends.next().await;
             // The capture may have ended by itself.
             let _ = sender.send(());
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            ends.next().await;
             drain
                 .abort
                 .store(true, std::sync::atomic::Ordering::Relaxed);

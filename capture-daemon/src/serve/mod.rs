@@ -2,10 +2,7 @@
 
 use std::{fs, io, sync::Arc};
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::JoinSet,
-};
+use tokio::task::JoinSet;
 
 mod captures;
 mod clients;
@@ -22,6 +19,7 @@ use crate::{
     manager::{Manager, ManagerError, Settings, StoreError},
     pipeline::utc,
     session::{self, SessionOptions},
+    signals::Ends,
 };
 
 /// Why the daemon cannot serve.
@@ -49,7 +47,7 @@ pub enum ServeError {
     Signals(io::Error),
 }
 
-/// Serves until SIGTERM or SIGINT, then ends every capture in order.
+/// Serves until a signal says that it is enough, then ends every capture in order.
 pub async fn run(config: Config, log: LogLevel) -> Result<(), ServeError> {
     let mut ends = Ends::new().map_err(ServeError::Signals)?;
     remove_leftovers().await;
@@ -192,24 +190,5 @@ async fn start_configured(manager: &Manager, orders: Vec<crate::manager::Order>)
             Err(ManagerError::ShuttingDown) => return,
             Err(error) => tracing::error!("capture {name} of the configuration: {error}"),
         }
-    }
-}
-
-/// The signals that tell the daemon to end.
-struct Ends {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Ends {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! { _ = self.interrupt.recv() => {}, _ = self.terminate.recv() => {} }
     }
 }

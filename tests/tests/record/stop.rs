@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::Read as _,
+    process::Command,
 };
 
 use anyhow::{Result, ensure};
@@ -10,7 +11,7 @@ use capture_tests::{
     attached, capture_file, compare, frame, gate,
     generator::{Generator, Load},
     netns::Pair,
-    recorder::Recorder,
+    recorder::{Recorder, program, standard_arguments},
     scene::{numbered_frames, send_through},
     summary::Summary,
     wait,
@@ -59,12 +60,34 @@ fn a_capture_ends_by_itself_when_its_time_is_over() -> Result<()> {
 }
 
 #[test]
+fn a_capture_under_nohup_outlives_its_terminal() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    let directory = TempDir::new()?;
+    let mut command = Command::new("nohup");
+    command
+        .arg(program()?)
+        .args(standard_arguments(directory.path())?)
+        .args(["-i", "eth0"]);
+    let mut recorder = Recorder::start_command(&pair.b, directory.path(), command)?;
+    let frames = numbered_frames(0..20);
+    send_through(&pair, &frames[..10])?;
+    recorder.process().signal(Signal::HUP)?;
+    send_through(&pair, &frames[10..])?;
+    let recorded = recorder.stop()?;
+    recorded.lost_nothing(20)?;
+    compare::same_frames(&recorded.packets()?, &frames)
+}
+
+#[test]
 fn every_signal_to_stop_ends_the_capture_well() -> Result<()> {
     let Some(_permit) = gate::beside_others()? else {
         return Ok(());
     };
     let pair = Pair::new()?;
-    for signal in [Signal::INT, Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let directory = TempDir::new()?;
         let mut recorder = Recorder::start(&pair.b, directory.path(), &["-i", "eth0"])?;
         let frames = numbered_frames(0..1000);
