@@ -2,18 +2,17 @@
 
 use std::{
     io,
-    os::fd::BorrowedFd,
-    ptr::{NonNull, null_mut},
+    os::fd::{AsRawFd as _, BorrowedFd},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use memmap2::{MmapOptions, MmapRaw};
 
 /// The positions of a ring buffer's reader and of its writers, mapped to be read only: two pages,
 /// each of which begins with one position (`struct bpf_ringbuf` in kernel/bpf/ringbuf.c, Linux 5.8).
 #[derive(Debug)]
 pub struct RingFill {
-    pages: NonNull<u8>,
+    pages: MmapRaw,
     page: usize,
     size: u32,
 }
@@ -26,13 +25,9 @@ impl RingFill {
     /// What the kernel answers.
     pub fn new(ring: BorrowedFd<'_>, size: u32) -> io::Result<Self> {
         let page = rustix::param::page_size();
-        // SAFETY: the kernel chooses where, so nothing that is mapped already is replaced.
-        #[expect(unsafe_code, reason = "mmap(2)")]
-        let pages = unsafe {
-            let flags = MapFlags::SHARED;
-            mmap(null_mut(), 2 * page, ProtFlags::READ, flags, ring, 0)?
-        };
-        let pages = NonNull::new(pages.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let pages = MmapOptions::new()
+            .len(2 * page)
+            .map_raw_read_only(ring.as_raw_fd())?;
         Ok(Self { pages, page, size })
     }
 
@@ -54,22 +49,7 @@ impl RingFill {
         // SAFETY: both pages are mapped as long as this lives, each begins with an aligned word that
         // the kernel changes as a whole, and nobody here writes.
         #[expect(unsafe_code, reason = "memory that is shared with the kernel")]
-        let word = unsafe { AtomicU64::from_ptr(self.pages.as_ptr().add(offset).cast()) };
+        let word = unsafe { AtomicU64::from_ptr(self.pages.as_mut_ptr().add(offset).cast()) };
         word.load(Relaxed)
-    }
-}
-
-// SAFETY: the mapping belongs to the process, and is only read, as atomic words.
-#[expect(unsafe_code, reason = "a pointer to memory that any thread may read")]
-unsafe impl Send for RingFill {}
-// SAFETY: as above.
-#[expect(unsafe_code, reason = "a pointer to memory that any thread may read")]
-unsafe impl Sync for RingFill {}
-
-impl Drop for RingFill {
-    fn drop(&mut self) {
-        // SAFETY: it is what was mapped, and no reference into it outlives this.
-        #[expect(unsafe_code, reason = "munmap(2)")]
-        let _ = unsafe { munmap(self.pages.as_ptr().cast(), 2 * self.page) };
     }
 }
