@@ -12,5 +12,5 @@ mod record;
 pub use counters::{Counters, INTERFACES, SLOTS_LENGTH, Slot, UNKNOWN_INTERFACE, slot_index};
 pub use record::{
     DIRECTION_EGRESS, DIRECTION_INGRESS, LINK_ETHERNET, LINK_RAW, MAX_CAPTURED_LENGTH,
-    PROGRAMS_LENGTH, RECORD_DATA, RecordHeader, SIZE_CLASSES, program_index,
+    PROGRAMS_LENGTH, RECORD_DATA, RecordHeader, SIZE_CLASSES, SPILL_HEAD, program_index,
 };

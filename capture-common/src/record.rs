@@ -89,6 +89,10 @@ pub const fn program_index(direction: u8, link: u8) -> u32 {
 /// Where a record's packet bytes begin.
 pub const RECORD_DATA: usize = size_of::<RecordHeader>();
 
+/// What stands before the header of a record in the spill ring: the position of the front ring, as a
+/// `u64`, up to which the front ring's records come first.
+pub const SPILL_HEAD: usize = size_of::<u64>();
+
 /// Bytes of packet that a record of each size class can hold, ascending.
 ///
 /// `bpf_ringbuf_reserve` takes only a size known to the verifier. The classes follow the sizes that

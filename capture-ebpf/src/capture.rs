@@ -1,14 +1,17 @@
 //! Copies one packet into the ring buffer and counts what became of it.
 
 use aya_ebpf::{
-    bindings::{__sk_buff, BPF_RB_NO_WAKEUP},
+    bindings::{__sk_buff, BPF_RB_NO_WAKEUP, BPF_RB_PROD_POS},
     helpers::generated::{
         bpf_ktime_get_ns, bpf_ktime_get_tai_ns, bpf_ringbuf_discard, bpf_ringbuf_submit,
         bpf_skb_load_bytes,
     },
+    maps::RingBuf,
     programs::TcContext,
 };
-use capture_common::{LINK_ETHERNET, MAX_CAPTURED_LENGTH, RECORD_DATA, RecordHeader, SIZE_CLASSES};
+use capture_common::{
+    LINK_ETHERNET, MAX_CAPTURED_LENGTH, RECORD_DATA, RecordHeader, SIZE_CLASSES, SPILL_HEAD,
+};
 
 use crate::{config, maps, wakeup};
 
@@ -149,32 +152,79 @@ fn copy(packet: &Packet) -> Fate {
     Fate::Unreadable
 }
 
-/// Copies into a record that has room for `ROOM` bytes of packet.
+/// Copies into a record that has room for `ROOM` bytes of packet: in the front ring, or if that is
+/// full in the spill ring.
 #[inline(always)]
 fn copy_into<const ROOM: u32>(packet: &Packet) -> Fate {
     let size = RECORD_DATA + ROOM as usize;
-    let record = maps::RING.reserve_bytes(size, 0);
-    // aya's handle does nothing when dropped: the record stays reserved until it is given back below.
-    let Some(start) = record.map(|mut record| record.as_mut_ptr()) else {
+    if let Some(start) = reserve(&maps::FRONT, size) {
+        // SAFETY: the record is reserved, `size` bytes long, and given back here and nowhere else.
+        return unsafe {
+            finish(start, fill::<ROOM>(packet, start), || {
+                wakeup::flags(size as u64 + RING_HEADER)
+            })
+        };
+    }
+    if !config::has_spill() {
+        return Fate::RingFull;
+    }
+    // Asked before the record is reserved: what this CPU puts into the front ring later is behind it.
+    let behind = front_position();
+    let Some(start) = reserve(&maps::SPILL, SPILL_HEAD + size) else {
         return Fate::RingFull;
     };
-    let captured = packet.header.captured_length;
-    // SAFETY: the record is `size` bytes and `start` is aligned to 8; the copies below write at most
-    // `ROOM` bytes behind the header.
-    let copied = unsafe {
-        start.cast::<RecordHeader>().write(packet.header);
-        let data = start.add(RECORD_DATA);
+    // SAFETY: as above, and the position stands before what is `size` bytes long.
+    unsafe {
+        start.cast::<u64>().write(behind);
+        let filled = fill::<ROOM>(packet, start.add(SPILL_HEAD));
+        finish(start, filled, || wakeup::WHEN_FIRST)
+    }
+}
+
+/// Up to where the front ring is reserved.
+#[inline(always)]
+pub fn front_position() -> u64 {
+    maps::FRONT.query(u64::from(BPF_RB_PROD_POS))
+}
+
+/// Reserves a record, aligned to 8 bytes; `None` if there is no room. It has to be given back.
+#[inline(always)]
+fn reserve(ring: &RingBuf, size: usize) -> Option<*mut u8> {
+    // aya's handle does nothing when dropped.
+    ring.reserve_bytes(size, 0)
+        .map(|mut record| record.as_mut_ptr())
+}
+
+/// Writes the header and the packet's bytes; `false` if the kernel does not give them.
+///
+/// # Safety
+///
+/// `to` is aligned to 8 and has room for the header and `ROOM` bytes behind it.
+#[inline(always)]
+unsafe fn fill<const ROOM: u32>(packet: &Packet, to: *mut u8) -> bool {
+    // SAFETY: the caller's promise; the copies write at most `ROOM` bytes behind the header.
+    unsafe {
+        to.cast::<RecordHeader>().write(packet.header);
+        let data = to.add(RECORD_DATA);
         if packet.vlan_tag == 0 {
-            load_bytes(packet.skb, 0, data, captured, ROOM)
+            load_bytes(packet.skb, 0, data, packet.header.captured_length, ROOM)
         } else {
             load_tagged::<ROOM>(packet, data)
         }
-    };
-    // SAFETY: `start` is the record reserved above, given back exactly once.
+    }
+}
+
+/// Gives a record to the reader, or back to the ring.
+///
+/// # Safety
+///
+/// `start` is a reserved record, which nobody uses any more.
+#[inline(always)]
+unsafe fn finish(start: *mut u8, filled: bool, flags: impl FnOnce() -> u64) -> Fate {
+    // SAFETY: the caller's promise.
     unsafe {
-        if copied {
-            let flags = wakeup::flags(&maps::RING, size as u64 + RING_HEADER);
-            bpf_ringbuf_submit(start.cast(), flags);
+        if filled {
+            bpf_ringbuf_submit(start.cast(), flags());
             Fate::Submitted
         } else {
             bpf_ringbuf_discard(start.cast(), u64::from(BPF_RB_NO_WAKEUP));

@@ -7,9 +7,13 @@ use aya_ebpf::Global;
 #[unsafe(no_mangle)]
 static SNAPLEN: Global<u32> = Global::new(0);
 
-/// Distance of the wake-ups in bytes of ring buffer, a power of two.
+/// Distance of the wake-ups in bytes of the front ring, a power of two.
 #[unsafe(no_mangle)]
 static WAKEUP_DISTANCE: Global<u64> = Global::new(0);
+
+/// 1 if there is a spill ring, else 0.
+#[unsafe(no_mangle)]
+static HAS_SPILL: Global<u8> = Global::new(0);
 
 /// 1 where the kernel has `bpf_ktime_get_tai_ns` (6.1), else 0.
 #[unsafe(no_mangle)]
@@ -23,6 +27,11 @@ pub fn snaplen() -> u32 {
 #[inline(always)]
 pub fn wakeup_distance() -> u64 {
     WAKEUP_DISTANCE.load()
+}
+
+#[inline(always)]
+pub fn has_spill() -> bool {
+    HAS_SPILL.load() != 0
 }
 
 #[inline(always)]

@@ -9,9 +9,15 @@ use capture_common::{
     Counters, INTERFACES, PROGRAMS_LENGTH, SLOTS_LENGTH, Slot, UNKNOWN_INTERFACE, slot_index,
 };
 
-/// Packets on their way to user space.
+/// Packets on their way to user space. Small, so that its memory stays in the CPU's caches and address
+/// translations as long as the reader keeps up.
 #[map]
-pub static RING: RingBuf = RingBuf::with_byte_size(1 << 26, 0);
+pub static FRONT: RingBuf = RingBuf::with_byte_size(1 << 21, 0);
+
+/// Takes what the front ring has no room for; used only if [`crate::config::has_spill`]. Its records
+/// begin with the front ring's position behind which they belong.
+#[map]
+pub static SPILL: RingBuf = RingBuf::with_byte_size(1 << 26, 0);
 
 /// The ledger's counters by [`slot_index`]. User space gives an interface its slot, if that is free,
 /// before it attaches.

@@ -164,6 +164,7 @@ mod tests {
     use crate::kernel::{
         features::Features,
         object::{CaptureObject, ObjectConfig},
+        rings::RingSizes,
     };
 
     #[test]
@@ -181,7 +182,7 @@ mod tests {
         };
         let config = ObjectConfig {
             snaplen: 96,
-            ring_size: 1 << 20,
+            rings: RingSizes::new(1 << 20),
             log: false,
         };
         let (_object, maps) = CaptureObject::load(&config, &features).unwrap();

@@ -13,7 +13,11 @@ use capture_common::{
     program_index,
 };
 
-use super::{counters::KernelCounters, features::Features};
+use super::{
+    counters::KernelCounters,
+    features::Features,
+    rings::{RingMap, RingMaps, RingSizes},
+};
 use crate::pipeline::packet::{LinkType, Way};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/capture"));
@@ -53,8 +57,8 @@ pub enum ObjectError {
 pub struct ObjectConfig {
     /// Most bytes kept of a packet.
     pub snaplen: u32,
-    /// Size of the ring buffer in bytes: a power of two and a multiple of the page size.
-    pub ring_size: u32,
+    /// The ring buffers.
+    pub rings: RingSizes,
     /// Whether the programs log what is rare (target `capture` at level warn and above).
     pub log: bool,
 }
@@ -71,20 +75,11 @@ pub struct CaptureObject {
 /// The maps that the capture's threads take over, each to its owner.
 pub struct CaptureMaps {
     /// To the drain thread.
-    pub ring: RingMap,
+    pub rings: RingMaps,
     /// To whoever reads the ledger.
     pub counters: KernelCounters,
     /// To whoever prints what the programs log, if they do.
     pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
-}
-
-/// The ring buffer's map.
-#[derive(Debug)]
-pub struct RingMap {
-    /// The map.
-    pub descriptor: OwnedFd,
-    /// Bytes of data that it has room for, a power of two and of pages.
-    pub size: u32,
 }
 
 const PROGRAMS: [(&str, u8, u8); 4] = [
@@ -94,19 +89,6 @@ const PROGRAMS: [(&str, u8, u8); 4] = [
     ("captured_raw_eg", DIRECTION_EGRESS, LINK_RAW),
 ];
 
-impl RingMap {
-    fn new(ebpf: &Ebpf) -> Result<Self, ObjectError> {
-        const RING: &str = "RING";
-        Ok(Self {
-            descriptor: descriptor(ebpf, RING)?,
-            size: data(ebpf, RING)?
-                .info()
-                .map_err(|source| ObjectError::Map { map: RING, source })?
-                .max_entries(),
-        })
-    }
-}
-
 impl CaptureObject {
     /// Loads the object and makes its maps.
     pub fn load(
@@ -114,7 +96,9 @@ impl CaptureObject {
         features: &Features,
     ) -> Result<(Self, CaptureMaps), ObjectError> {
         let snaplen = config.snaplen.clamp(1, MAX_CAPTURED_LENGTH);
-        let distance = u64::from(wakeup_distance(config.ring_size));
+        let rings = config.rings;
+        let distance = u64::from(rings.wakeup_distance());
+        let has_spill = u8::from(rings.spill.is_some());
         let tai_clock = u8::from(features.tai_clock);
         let log_level = if config.log {
             aya_log::Level::Warn as u8
@@ -125,9 +109,11 @@ impl CaptureObject {
         loader
             .override_global("SNAPLEN", &snaplen, true)
             .override_global("WAKEUP_DISTANCE", &distance, true)
+            .override_global("HAS_SPILL", &has_spill, true)
             .override_global("TAI_CLOCK", &tai_clock, true)
             .override_global(aya_log::LEVEL, &log_level, true)
-            .map_max_entries("RING", config.ring_size);
+            .map_max_entries("FRONT", rings.front)
+            .map_max_entries("SPILL", rings.spill.unwrap_or_else(page_size));
         if !config.log {
             loader.map_max_entries("AYA_LOGS", page_size());
         }
@@ -137,7 +123,19 @@ impl CaptureObject {
         let slots = descriptor(&ebpf, "SLOTS")?;
         let counters = descriptor(&ebpf, "COUNTERS")?;
         let maps = CaptureMaps {
-            ring: RingMap::new(&ebpf)?,
+            rings: RingMaps {
+                front: RingMap {
+                    descriptor: descriptor(&ebpf, "FRONT")?,
+                    size: rings.front,
+                },
+                spill: match rings.spill {
+                    Some(size) => Some(RingMap {
+                        descriptor: descriptor(&ebpf, "SPILL")?,
+                        size,
+                    }),
+                    None => None,
+                },
+            },
             counters: KernelCounters::new(take(&mut ebpf, "SLOTS")?, take(&mut ebpf, "COUNTERS")?)?,
             logger: config
                 .log
@@ -225,12 +223,6 @@ pub const fn link(link_type: LinkType) -> u8 {
     }
 }
 
-/// The reader is woken once per so many bytes: often enough that the ring is far from full by
-/// then, seldom enough that the wake-ups do not count.
-const fn wakeup_distance(ring_size: u32) -> u32 {
-    ring_size / 64
-}
-
 fn page_size() -> u32 {
     u32::try_from(rustix::param::page_size()).unwrap_or(4096)
 }
@@ -291,7 +283,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::{CaptureObject, ObjectConfig};
-    use crate::kernel::features::Features;
+    use crate::kernel::{features::Features, rings::RingSizes};
 
     #[test]
     fn the_kernel_takes_every_program() {
@@ -303,20 +295,24 @@ mod tests {
             }
             Err(error) => panic!("{error}"),
         };
-        for (snaplen, tai_clock, log) in
-            [(262_144, true, false), (1, false, true), (96, true, true)]
-        {
+        for (snaplen, tai_clock, ring_size, log) in [
+            (262_144, true, 64 << 20, false),
+            (1, false, 1 << 20, true),
+            (96, true, 4 << 20, true),
+        ] {
             let features = Features {
                 tai_clock: tai_clock && features.tai_clock,
                 ..features.clone()
             };
             let config = ObjectConfig {
                 snaplen,
-                ring_size: 1 << 20,
+                rings: RingSizes::new(ring_size),
                 log,
             };
             if let Err(error) = CaptureObject::load(&config, &features) {
-                panic!("snaplen {snaplen}, TAI clock {tai_clock}, log {log}: {error}");
+                panic!(
+                    "snaplen {snaplen}, TAI clock {tai_clock}, ring {ring_size}, log {log}: {error}"
+                );
             }
         }
     }

@@ -1,45 +1,66 @@
-//! How full a BPF ring buffer is, looked at from beside its reader.
+//! How full BPF ring buffers are, looked at from beside their reader.
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, BorrowedFd},
+    os::fd::AsRawFd as _,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use memmap2::{MmapOptions, MmapRaw};
 
+use super::rings::{RingMap, RingMaps};
+
+/// The rings of a capture.
+#[derive(Debug)]
+pub struct RingFill(Vec<Positions>);
+
 /// The positions of a ring buffer's reader and of its writers, mapped to be read only: two pages,
 /// each of which begins with one position (`struct bpf_ringbuf` in kernel/bpf/ringbuf.c, Linux 5.8).
 #[derive(Debug)]
-pub struct RingFill {
+struct Positions {
     pages: MmapRaw,
     page: usize,
     size: u32,
 }
 
 impl RingFill {
-    /// Maps the positions of a ring buffer of `size` bytes. The mapping keeps the buffer alive.
+    /// Maps the positions of the rings. The mappings keep the rings alive.
     ///
     /// # Errors
     ///
     /// What the kernel answers.
-    pub fn new(ring: BorrowedFd<'_>, size: u32) -> io::Result<Self> {
-        let page = rustix::param::page_size();
-        let pages = MmapOptions::new()
-            .len(2 * page)
-            .map_raw_read_only(ring.as_raw_fd())?;
-        Ok(Self { pages, page, size })
+    pub fn new(rings: &RingMaps) -> io::Result<Self> {
+        let positions: io::Result<_> = rings.iter().map(Positions::new).collect();
+        Ok(Self(positions?))
     }
 
-    /// Bytes of the buffer.
+    /// Bytes of the rings.
     #[must_use]
-    pub const fn size(&self) -> u32 {
-        self.size
+    pub fn size(&self) -> u64 {
+        self.0.iter().map(|ring| u64::from(ring.size)).sum()
     }
 
     /// Bytes that are taken: records that wait, and those that are being written.
     #[must_use]
     pub fn used(&self) -> u64 {
+        self.0.iter().map(Positions::used).sum()
+    }
+}
+
+impl Positions {
+    fn new(ring: &RingMap) -> io::Result<Self> {
+        let page = rustix::param::page_size();
+        let pages = MmapOptions::new()
+            .len(2 * page)
+            .map_raw_read_only(ring.descriptor.as_raw_fd())?;
+        Ok(Self {
+            pages,
+            page,
+            size: ring.size,
+        })
+    }
+
+    fn used(&self) -> u64 {
         let (reader, writers) = (self.position(0), self.position(self.page));
         // The reader may have gone on between the two looks.
         writers.saturating_sub(reader).min(u64::from(self.size))

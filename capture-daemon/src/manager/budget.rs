@@ -52,11 +52,11 @@ pub enum Exhausted {
     },
     /// Ring memory.
     #[error(
-        "ring_size {asked}: {taken} of {limit} bytes of ring memory are taken \
+        "ring_size: {asked} bytes are needed, and {taken} of {limit} bytes of ring memory are taken \
          (limits.ring_memory); ask for a smaller ring, or stop a capture"
     )]
     Ring {
-        /// Bytes asked for.
+        /// Bytes of the capture's rings.
         asked: u64,
         /// Bytes taken.
         taken: u64,

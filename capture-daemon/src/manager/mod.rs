@@ -156,7 +156,7 @@ impl Manager {
         }
         self.check_new(&captures, order)?;
         drop(captures);
-        self.inner.budget.take(u64::from(order.spec.ring_size))?;
+        self.inner.budget.take(order.ring_memory())?;
         Ok(())
     }
 
@@ -226,7 +226,7 @@ impl Manager {
             return Ok((capture, None));
         }
         self.check_new(&captures, &order)?;
-        let share = self.inner.budget.take(u64::from(order.spec.ring_size))?;
+        let share = self.inner.budget.take(order.ring_memory())?;
         let name = order.spec.name.clone();
         let capture = Capture::new(Capture::ordered(order));
         captures.insert(name, Arc::clone(&capture));

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{CaptureSpec, Limits};
+use crate::{
+    kernel::rings::RingSizes,
+    spec::{CaptureSpec, Limits},
+};
 
 /// A capture that is to be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,6 +38,12 @@ pub struct StopConditions {
 }
 
 impl Order {
+    /// Bytes that the rings take while it runs.
+    #[must_use]
+    pub const fn ring_memory(&self) -> u64 {
+        RingSizes::new(self.spec.ring_size).total()
+    }
+
     /// When it stops by its duration or its deadline, if it first started at `started`; UTC
     /// nanoseconds.
     #[must_use]

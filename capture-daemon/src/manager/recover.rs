@@ -141,7 +141,7 @@ impl Manager {
     }
 
     async fn start_again(&self, capture: &Arc<Capture>) -> Result<(), ManagerError> {
-        let ring = u64::from(capture.record().order.spec.ring_size);
+        let ring = capture.record().order.ring_memory();
         let share = match self.inner.budget.take(ring) {
             Ok(share) => share,
             Err(error) => {

@@ -1,4 +1,4 @@
-//! The drain loop: from the ring buffer to the recorder, on a thread of its own.
+//! The drain loop: from the ring buffers to the recorder, on a thread of its own.
 
 use std::{
     io,
@@ -20,7 +20,7 @@ use super::{
     ring::{Ring, Waker},
     tap::{Feeds, Taps},
 };
-use crate::{clock::PacketClock, kernel::object::RingMap, ledger::Discarded, session::Book};
+use crate::{clock::PacketClock, kernel::rings::RingMaps, ledger::Discarded, session::Book};
 
 /// So many records are taken before commands and clocks are looked at.
 const BATCH: usize = 4096;
@@ -80,12 +80,12 @@ pub struct DrainGone;
 impl Drain {
     /// Starts the thread.
     pub fn start(
-        ring: &RingMap,
+        rings: &RingMaps,
         clock: PacketClock,
         recorder: Recorder,
         book: Arc<Book>,
     ) -> io::Result<Self> {
-        let (ring, waker) = Ring::new(&ring.descriptor, ring.size)?;
+        let (ring, waker) = Ring::new(rings)?;
         let (commands, received) = unbounded();
         let shared = Arc::new(Shared {
             packet_limit: AtomicU64::new(recorder.packet_limit()),

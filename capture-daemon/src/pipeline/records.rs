@@ -10,11 +10,13 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, OwnedFd},
+    os::fd::AsRawFd as _,
     sync::atomic::{AtomicU32, AtomicUsize, Ordering},
 };
 
 use memmap2::{MmapOptions, MmapRaw};
+
+use crate::kernel::rings::RingMap;
 
 /// What stands before each record: its length with two flags, and an offset that is the kernel's own.
 const HEADER: usize = 8;
@@ -34,7 +36,9 @@ pub(super) struct Records {
     size: usize,
     /// Where the next record begins. Positions only grow; an offset is a position modulo the size.
     position: usize,
-    /// What the kernel was told of it.
+    /// The length of the record there, once it was found to be filled.
+    ready: Option<usize>,
+    /// What the kernel was told of the position.
     told: usize,
     /// What is known of the producer's position.
     reserved: usize,
@@ -42,24 +46,38 @@ pub(super) struct Records {
     step: usize,
 }
 
+/// What there is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Head {
+    /// A record.
+    Ready,
+    /// A record that is still being filled.
+    Busy,
+    /// Nothing.
+    Empty,
+}
+
 impl Records {
-    /// Maps the ring buffer `map` with `size` bytes of data, a power of two and of pages.
-    pub(super) fn new(map: &OwnedFd, size: usize) -> io::Result<Self> {
+    /// Maps a ring buffer, whose size is a power of two and of pages.
+    pub(super) fn new(map: &RingMap) -> io::Result<Self> {
         let page = rustix::param::page_size();
+        let size = map.size as usize;
         if !size.is_power_of_two() || !size.is_multiple_of(page) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let consumer = MmapOptions::new().len(page).map_raw(map.as_raw_fd())?;
+        let descriptor = map.descriptor.as_raw_fd();
+        let consumer = MmapOptions::new().len(page).map_raw(descriptor)?;
         let producer = MmapOptions::new()
             .offset(page as u64)
             .len(page + 2 * size)
-            .map_raw_read_only(map.as_raw_fd())?;
+            .map_raw_read_only(descriptor)?;
         let mut records = Self {
             consumer,
             producer,
             page,
             size,
             position: 0,
+            ready: None,
             told: 0,
             reserved: 0,
             step: (size / 64).clamp(1, 64 << 10),
@@ -70,10 +88,18 @@ impl Records {
         Ok(records)
     }
 
-    /// The next record; `None` if there is none, or if it is still being filled. When this is called,
-    /// the record before is done with.
+    /// Where the next record begins.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<&[u8]> {
+    pub(super) const fn position(&self) -> usize {
+        self.position
+    }
+
+    /// What stands there. When this is called, the records before are done with.
+    #[inline]
+    pub(super) fn head(&mut self) -> Head {
+        if self.ready.is_some() {
+            return Head::Ready;
+        }
         if self.position.wrapping_sub(self.told) >= self.step {
             self.tell();
         }
@@ -82,32 +108,57 @@ impl Records {
                 self.reserved = position(&self.producer).load(Ordering::Acquire);
                 if self.position == self.reserved {
                     self.tell();
-                    return None;
+                    return Head::Empty;
                 }
             }
-            let offset = self.page + (self.position & (self.size - 1));
-            let start = self.producer.as_mut_ptr().wrapping_add(offset);
             // SAFETY: the offset is within the data, whose records are aligned to 8 bytes, and the
             // kernel has written this header before it moved the producer's position past it; from
             // then on it changes it only as a whole (`bpf_ringbuf_commit`).
-            let header = unsafe { AtomicU32::from_ptr(start.cast()) }.load(Ordering::Acquire);
+            let header =
+                unsafe { AtomicU32::from_ptr(self.start().cast()) }.load(Ordering::Acquire);
             if header & BUSY != 0 {
                 self.tell();
-                return None;
+                return Head::Busy;
             }
             let length = (header & !DISCARDED) as usize;
-            self.position = self
-                .position
-                .wrapping_add((HEADER + length).next_multiple_of(8));
             if header & DISCARDED == 0 && length <= self.size {
-                // SAFETY: the data is mapped twice in a row, so `length` bytes behind the header are
-                // mapped. The record is not busy, so the kernel writes to it again only when it was
-                // told that it is done with, which takes `&mut self` and so the end of this borrow.
-                return Some(unsafe {
-                    std::slice::from_raw_parts(start.wrapping_add(HEADER), length)
-                });
+                self.ready = Some(length);
+                return Head::Ready;
             }
+            self.go_on(length);
         }
+    }
+
+    /// The record that [`Self::head`] has found to be ready.
+    #[inline]
+    pub(super) fn peek(&self) -> Option<&[u8]> {
+        // SAFETY: see `bytes`; whoever moves the position or tells the kernel has `&mut self`.
+        self.ready
+            .map(|length| unsafe { bytes(self.start(), length) })
+    }
+
+    /// The same, and the next record is the one behind it.
+    #[inline]
+    pub(super) fn take(&mut self) -> Option<&[u8]> {
+        let length = self.ready.take()?;
+        let start = self.start();
+        self.go_on(length);
+        // SAFETY: see `bytes`; the kernel is told of it in a later call.
+        Some(unsafe { bytes(start, length) })
+    }
+
+    /// The header of the next record.
+    #[inline]
+    fn start(&self) -> *mut u8 {
+        let offset = self.page + (self.position & (self.size - 1));
+        self.producer.as_mut_ptr().wrapping_add(offset)
+    }
+
+    #[inline]
+    fn go_on(&mut self, length: usize) {
+        self.position = self
+            .position
+            .wrapping_add((HEADER + length).next_multiple_of(8));
     }
 
     /// Gives the kernel back the room of all records that are done with.
@@ -117,6 +168,19 @@ impl Records {
             self.told = self.position;
         }
     }
+}
+
+/// The bytes of a record, which do not change until the kernel is told that they are done with.
+///
+/// # Safety
+///
+/// A record that is filled and `length` bytes long begins at `start`, and the kernel is not told of
+/// it as long as the bytes are borrowed.
+#[inline]
+unsafe fn bytes<'a>(start: *mut u8, length: usize) -> &'a [u8] {
+    // SAFETY: the caller's promise; the data is mapped twice in a row, so as many bytes behind the
+    // header are mapped.
+    unsafe { std::slice::from_raw_parts(start.wrapping_add(HEADER), length) }
 }
 
 /// The position at the beginning of either mapping, an `unsigned long`.

@@ -1,4 +1,4 @@
-//! The reader's end of the ring buffer, and the waiting for it.
+//! The reader's end of a capture's ring buffers, and the waiting for them.
 
 use std::{
     io,
@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use capture_common::{RECORD_DATA, RecordHeader};
+use capture_common::{RECORD_DATA, RecordHeader, SPILL_HEAD};
 use rustix::{
     event::{
         EventfdFlags, Timespec,
@@ -17,11 +17,13 @@ use rustix::{
     io::Errno,
 };
 
-use super::records::Records;
+use super::records::{Head, Records};
+use crate::kernel::rings::RingMaps;
 
-/// The ring buffer of one capture.
+/// The ring buffers of one capture as one.
 pub(super) struct Ring {
-    records: Records,
+    front: Records,
+    spill: Option<Records>,
     epoll: OwnedFd,
 }
 
@@ -30,27 +32,52 @@ pub(super) struct Ring {
 pub(super) struct Waker(OwnedFd);
 
 impl Ring {
-    /// Takes over the reader's end of a map of type `BPF_MAP_TYPE_RINGBUF` with `size` bytes.
-    pub(super) fn new(map: &OwnedFd, size: u32) -> io::Result<(Self, Waker)> {
+    /// Takes over the reader's end of maps of type `BPF_MAP_TYPE_RINGBUF`.
+    pub(super) fn new(maps: &RingMaps) -> io::Result<(Self, Waker)> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let waker = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         // Edge triggered: the programs say when it is worth waking up. Level triggered, every wait
         // would end at once while packets trickle in.
         let edge = EventFlags::IN | EventFlags::ET;
-        epoll::add(&epoll, map, EventData::new_u64(0), edge)?;
-        epoll::add(&epoll, &waker, EventData::new_u64(1), edge)?;
-        let records = Records::new(map, size as usize)?;
-        Ok((Self { records, epoll }, Waker(waker)))
+        for (data, ring) in (0..).zip(maps.iter()) {
+            epoll::add(&epoll, &ring.descriptor, EventData::new_u64(data), edge)?;
+        }
+        epoll::add(&epoll, &waker, EventData::new_u64(u64::MAX), edge)?;
+        let ring = Self {
+            front: Records::new(&maps.front)?,
+            spill: maps.spill.as_ref().map(Records::new).transpose()?,
+            epoll,
+        };
+        Ok((ring, Waker(waker)))
     }
 
     /// Hands the next record to `take`; `false` if there is none, or if its packet is still being
     /// copied.
     #[inline]
     pub(super) fn next(&mut self, take: impl FnOnce(&RecordHeader, &[u8])) -> bool {
-        let Some(record) = self.records.next() else {
-            return false;
+        let mut front = self.front.head();
+        // The spill ring is looked at after the front ring: if a record was seen there, so is what the
+        // same CPU has spilled before it.
+        let spilled = match &mut self.spill {
+            None => false,
+            Some(spill) => match spill.head() {
+                Head::Empty => false,
+                // Which of them comes first is not known yet.
+                Head::Busy => return false,
+                Head::Ready if is_next(spill, &self.front) => true,
+                Head::Ready => {
+                    // What comes before it is in the front ring by now.
+                    front = self.front.head();
+                    false
+                }
+            },
         };
-        if let Some((header, bytes)) = parse(record) {
+        let record = match (spilled, &mut self.spill) {
+            (true, Some(spill)) => spill.take().and_then(|record| record.get(SPILL_HEAD..)),
+            _ if front == Head::Ready => self.front.take(),
+            _ => return false,
+        };
+        if let Some((header, bytes)) = record.and_then(parse) {
             take(&header, bytes);
         }
         true
@@ -59,7 +86,7 @@ impl Ring {
     /// Sleeps until the programs or a [`Waker`] say that there is something to do, or `longest`.
     pub(super) fn wait(&self, longest: Duration) -> io::Result<()> {
         let longest = Timespec::try_from(longest).map_err(io::Error::other)?;
-        let mut events = [const { MaybeUninit::uninit() }; 2];
+        let mut events = [const { MaybeUninit::uninit() }; 3];
         match epoll::wait(&self.epoll, &mut events, Some(&longest)) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
@@ -77,6 +104,16 @@ impl Waker {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Whether the record that the spill ring has ready belongs before the next one of the front ring.
+#[cold]
+fn is_next(spill: &Records, front: &Records) -> bool {
+    let behind = spill
+        .peek()
+        .and_then(|record| record.first_chunk())
+        .map_or(0, |behind| u64::from_ne_bytes(*behind));
+    front.position() as u64 >= behind
 }
 
 /// Splits a record into its header and the packet's bytes; `None` if it is not one of ours, which

@@ -5,7 +5,7 @@ mod follow;
 mod hooks;
 mod report;
 
-use std::{future::Future, io, os::fd::AsFd as _, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
 use rtnetlink::Handle;
 use tokio::{
@@ -29,6 +29,7 @@ use crate::{
         object::{CaptureObject, ObjectConfig, ObjectError},
         prog_load::LoadError,
         ring_fill::RingFill,
+        rings::RingSizes,
     },
     pipeline::{
         drain::{Drain, DrainGone, Shared},
@@ -165,7 +166,7 @@ impl Session {
 
         let config = ObjectConfig {
             snaplen: spec.snaplen,
-            ring_size: spec.ring_size,
+            rings: RingSizes::new(spec.ring_size),
             log: options.log_programs,
         };
         let (object, maps) = CaptureObject::load(&config, &features)?;
@@ -175,9 +176,8 @@ impl Session {
         let recorder = start_recorder(&spec, Box::new(move |id| statistics.read(id)))?;
         let progress = recorder.progress();
         let clock = PacketClock::new(features.tai_clock);
-        let ring = RingFill::new(maps.ring.descriptor.as_fd(), spec.ring_size)
-            .map_err(system("mapping the ring buffer"))?;
-        let drain = Drain::start(&maps.ring, clock, recorder, Arc::clone(&book))
+        let ring = RingFill::new(&maps.rings).map_err(system("mapping the ring buffers"))?;
+        let drain = Drain::start(&maps.rings, clock, recorder, Arc::clone(&book))
             .map_err(system("starting the drain thread"))?;
         let owner = Owner::new().map_err(system("marking this process as the owner"))?;
 

@@ -1,8 +1,8 @@
 //! The ledger is true.
 
-use std::fs;
+use std::{fs, sync::Barrier, thread};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use capture_tests::{
     capture_file::Packet,
     compare, frame, gate,
@@ -10,6 +10,7 @@ use capture_tests::{
     netns::Pair,
     recorder::{Recorded, Recorder},
     scene::{numbered_frames, record_beside_tcpdump, send_through, transfer},
+    stopped_thread::StoppedThread,
 };
 use tempfile::TempDir;
 
@@ -89,6 +90,79 @@ fn what_a_full_ring_loses_is_counted_and_the_rest_is_in_the_files() -> Result<()
         assert!(number >= next, "{number} after {next}");
         assert!(number < u64::from(SENT), "{number} was never sent");
         next = number + 1;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_the_front_ring_has_no_room_for_is_recorded_in_its_place() -> Result<()> {
+    let Some(_permit) = gate::alone()? else {
+        return Ok(());
+    };
+    // The first alone are five times what the front ring holds, all of them less than the spill ring.
+    const FIRST: u32 = 7_000;
+    const THEN: u32 = 50_000;
+    const INTERFACES: [&str; 2] = ["eth0", "eth1"];
+    let pair = Pair::new()?;
+    pair.b.ip(&format!(
+        "link add eth1 type veth peer name eth1 netns {}",
+        pair.a.name()
+    ))?;
+    for namespace in [&pair.a, &pair.b] {
+        namespace.ip("link set eth1 arp off multicast off")?;
+        namespace.run(|| fs::write("/proc/sys/net/ipv6/conf/eth1/disable_ipv6", "1"))?;
+        namespace.ip("link set eth1 up")?;
+    }
+    let directory = TempDir::new()?;
+    let mut recorder = Recorder::start(
+        &pair.b,
+        directory.path(),
+        &["-i", "eth0", "-i", "eth1", "-B", "256MiB"],
+    )?;
+    // Each interface has a CPU of its own, which numbers its packets from 0.
+    let send = |count: u32, begun: &Barrier| -> Result<()> {
+        thread::scope(|scope| {
+            let sending: Vec<_> = (0..)
+                .zip(INTERFACES)
+                .map(|(cpu, interface)| {
+                    let namespace = &pair.b;
+                    let load = Load {
+                        frame: frame::numbered(0, 1514),
+                        count,
+                        rate: Some(100_000),
+                        cpu: Some(cpu),
+                    };
+                    scope.spawn(move || -> Result<()> {
+                        let mut generator = Generator::load()?;
+                        begun.wait();
+                        let sent = generator.send(namespace, interface, &load)?;
+                        assert_eq!(sent.count, u64::from(count));
+                        Ok(())
+                    })
+                })
+                .collect();
+            begun.wait();
+            sending
+                .into_iter()
+                .try_for_each(|thread| thread.join().map_err(|_| anyhow!("a sender panicked"))?)
+        })
+    };
+    let begun = Barrier::new(INTERFACES.len() + 1);
+    let stopped = StoppedThread::of(recorder.process().id(), "drain")?;
+    send(FIRST, &begun)?;
+    // From here on the reader catches up while more comes: the front ring has room now and then.
+    drop(stopped);
+    send(THEN, &begun)?;
+    let recorded = recorder.stop()?;
+    recorded.lost_nothing(u64::from(INTERFACES.len() as u32 * (FIRST + THEN)))?;
+    let packets = recorded.packets()?;
+    for interface in 0..INTERFACES.len() as u32 {
+        let numbers = packets
+            .iter()
+            .filter(|packet| packet.interface == interface)
+            .map(|packet| frame::number(&packet.bytes));
+        let sent = (0..FIRST).chain(0..THEN).map(u64::from).map(Some);
+        assert!(numbers.eq(sent), "interface {interface} is out of order");
     }
     Ok(())
 }

@@ -76,7 +76,7 @@ impl Numbers {
         let gauges = [
             (&self.queued, progress.queued() as u64),
             (&self.ring_used, ring.used()),
-            (&self.ring_size, ring.size().into()),
+            (&self.ring_size, ring.size()),
         ];
         for (gauge, value) in gauges {
             gauge.get_or_create(&labels).set(signed(value));

@@ -1,0 +1,103 @@
+//! The ring buffers of a capture: a small one in front, and the one that it spills into.
+//!
+//! A ring buffer is written and read from end to end, so a large one is never in the CPU's caches, and
+//! with pages of 4 KiB its addresses are in no TLB either. That costs each packet more than its copy
+//! does. So packets go through a small ring as long as the reader keeps up, and the large one is there
+//! for when it does not. Which of them comes next is written in the records ([`SPILL_HEAD`]).
+//!
+//! [`SPILL_HEAD`]: capture_common::SPILL_HEAD
+
+use std::os::fd::OwnedFd;
+
+/// Bytes of the front ring: 512 pages, which are in the second level TLB and mostly in the second level
+/// cache of the machines of today. `cargo xtask bench` shows what another size costs: with 1 MiB the
+/// reader is often too late, with 4 MiB a packet of 1,514 bytes takes a third longer.
+const FRONT: u32 = 2 << 20;
+
+/// How large the rings of a capture are, in bytes; each a power of two and a multiple of the page size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RingSizes {
+    /// The front ring.
+    pub front: u32,
+    /// The spill ring; `None` if what was asked for is no larger than a front ring.
+    pub spill: Option<u32>,
+}
+
+impl RingSizes {
+    /// The rings that have room for `ring_size` bytes when the reader is behind, a power of two and a
+    /// multiple of the page size.
+    #[must_use]
+    pub const fn new(ring_size: u32) -> Self {
+        if ring_size <= FRONT {
+            Self {
+                front: ring_size,
+                spill: None,
+            }
+        } else {
+            Self {
+                front: FRONT,
+                spill: Some(ring_size),
+            }
+        }
+    }
+
+    /// Bytes of both.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        let spill = match self.spill {
+            Some(size) => size as u64,
+            None => 0,
+        };
+        self.front as u64 + spill
+    }
+
+    /// The reader is woken once per so many bytes of the front ring: often enough that it is far from
+    /// full by then, seldom enough that the wake-ups, of several microseconds each, do not count.
+    #[must_use]
+    pub const fn wakeup_distance(self) -> u32 {
+        self.front / 4
+    }
+}
+
+/// A ring buffer's map.
+#[derive(Debug)]
+pub struct RingMap {
+    /// The map.
+    pub descriptor: OwnedFd,
+    /// Bytes of data that it has room for, a power of two and of pages.
+    pub size: u32,
+}
+
+/// The maps of a capture's ring buffers.
+#[derive(Debug)]
+pub struct RingMaps {
+    /// The front ring.
+    pub front: RingMap,
+    /// The spill ring, if there is one.
+    pub spill: Option<RingMap>,
+}
+
+impl RingMaps {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &RingMap> {
+        [&self.front].into_iter().chain(&self.spill)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RingSizes;
+
+    #[test]
+    fn there_is_always_room_for_what_was_asked_for() {
+        for power in 17..=31 {
+            let asked = 1_u32 << power;
+            let sizes = RingSizes::new(asked);
+            assert_eq!(sizes.spill.unwrap_or(sizes.front), asked);
+            assert!(sizes.total() >= u64::from(asked));
+            for size in [sizes.front, sizes.wakeup_distance()] {
+                assert!(size.is_power_of_two() && size >= 4096, "{sizes:?}");
+            }
+        }
+    }
+}
