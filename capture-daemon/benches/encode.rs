@@ -5,7 +5,7 @@ use std::{borrow::Cow, hint::black_box, time::Duration, time::Instant};
 
 use capture_daemon::{
     pipeline::{
-        encode,
+        Copying, encode,
         packet::{InterfaceId, Packet, Way},
     },
     spec::Format,
@@ -27,17 +27,20 @@ const MEMORY: usize = 4 << 20;
 const TIMESTAMP: u64 = 1_767_225_600_123_456_789;
 
 fn main() {
-    println!("ns per packet          own   pcap-file");
+    println!("ns per packet          own    past cache   pcap-file");
     for format in [Format::Pcapng, Format::Pcap] {
         for length in [64, 512, 1514] {
             let bytes = vec![0x5a; length];
-            let own = own(format, &bytes);
+            let own_cached = own(format, &bytes, Copying::Cached);
+            let own_streamed = own(format, &bytes, Copying::Streamed);
             let library = match format {
                 Format::Pcapng => library_pcapng(&bytes),
                 Format::Pcap => library_pcap(&bytes),
                 Format::Text => continue,
             };
-            println!("{format:?} {length:>5} bytes {own:>10.1} {library:>10.1}");
+            println!(
+                "{format:?} {length:>5} bytes {own_cached:>10.1} {own_streamed:>10.1} {library:>10.1}"
+            );
         }
     }
 }
@@ -57,7 +60,7 @@ fn measure(packets: usize, mut run: impl FnMut()) -> f64 {
         / packets as f64
 }
 
-fn own(format: Format, bytes: &[u8]) -> f64 {
+fn own(format: Format, bytes: &[u8], copying: Copying) -> f64 {
     let packets = MEMORY / encode::packet_length(format, bytes.len());
     let mut memory = vec![0; MEMORY];
     measure(packets, || {
@@ -71,8 +74,9 @@ fn own(format: Format, bytes: &[u8]) -> f64 {
                 original_length: bytes.len() as u32,
                 bytes: black_box(bytes),
             };
-            encode::packet(format, 0, &packet, piece);
+            encode::packet(format, 0, &packet, piece, copying);
         }
+        Copying::settle();
         black_box(&memory);
     })
 }

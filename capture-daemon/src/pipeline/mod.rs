@@ -5,6 +5,7 @@ mod book;
 mod buffer;
 mod catalog;
 mod compress;
+mod copying;
 mod digest;
 mod directory;
 pub mod drain;
@@ -29,6 +30,7 @@ pub mod tap;
 pub mod utc;
 mod write;
 
+pub use copying::Copying;
 pub use directory::DirectoryError;
 pub use holdings::{Begun, Held};
 pub use name::FileName;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    copying::Copying,
     encode::{self, pcapng, text::Lines},
     lane::{self, Lane, UNDESCRIBED},
     manifest::{EndReason, FileEntry},
@@ -66,6 +67,8 @@ pub struct Recorder {
     lines: Lines,
     /// What blocks are compressed with on their way.
     streaming: Compression,
+    /// How packets get into blocks.
+    copying: Copying,
     /// Each block ends with a packet: as they are compressed one by one, or written at once or not.
     whole_blocks: bool,
     rotation: Rotation,
@@ -179,7 +182,8 @@ impl Recorder {
             return self.packet_slowly(packet, length);
         }
         if let Some(block) = &mut lane.block {
-            encode::packet(self.format, number, packet, block.buffer.claim(length));
+            let piece = block.buffer.claim(length);
+            encode::packet(self.format, number, packet, piece, self.copying);
             block.count(id, packet.timestamp);
             lane.room -= length;
             lane.quota -= 1;
@@ -381,7 +385,7 @@ impl Recorder {
         }
         let number = self.lanes[index].numbers[id];
         encoded.resize(length, 0);
-        encode::packet(self.format, number, packet, encoded);
+        encode::packet(self.format, number, packet, encoded, Copying::Cached);
         self.append(index, encoded);
         let lane = &mut self.lanes[index];
         if let Some(block) = &mut lane.block {

@@ -7,7 +7,7 @@ pub(crate) mod pcap;
 pub(crate) mod pcapng;
 pub(crate) mod text;
 
-use super::packet::Packet;
+use super::{copying::Copying, packet::Packet};
 use crate::spec::Format;
 
 /// Words as the bytes that stand in the file.
@@ -36,10 +36,10 @@ pub const fn packet_length(format: Format, captured: usize) -> usize {
 /// of its interface in the file; a pcap file knows none. Lines are made by `text::Lines`, which knows
 /// the interface itself.
 #[inline]
-pub fn packet(format: Format, number: u32, packet: &Packet<'_>, file: &mut [u8]) {
+pub fn packet(format: Format, number: u32, packet: &Packet<'_>, file: &mut [u8], copying: Copying) {
     match format {
-        Format::Pcapng => pcapng::packet(number, packet, file),
-        Format::Pcap => pcap::packet(packet, file),
+        Format::Pcapng => pcapng::packet(number, packet, file, copying),
+        Format::Pcap => pcap::packet(packet, file, copying),
         Format::Text => {}
     }
 }

@@ -3,7 +3,10 @@
 use pcap_file::{DataLink, Endianness, PcapResult, TsResolution, pcap::PcapHeader};
 
 use super::words;
-use crate::pipeline::packet::{LinkType, Packet};
+use crate::pipeline::{
+    copying::Copying,
+    packet::{LinkType, Packet},
+};
 
 const RECORD_HEADER: usize = 16;
 
@@ -27,7 +30,7 @@ pub(crate) fn file_header(link_type: LinkType, snaplen: u32) -> PcapResult<Vec<u
 
 /// A record. The seconds have 32 bits, which end in the year 2106.
 #[inline]
-pub(super) fn packet(packet: &Packet<'_>, file: &mut [u8]) {
+pub(super) fn packet(packet: &Packet<'_>, file: &mut [u8], copying: Copying) {
     const SECOND: u64 = 1_000_000_000;
     let Some((header, data)) = file.split_first_chunk_mut::<RECORD_HEADER>() else {
         return;
@@ -38,5 +41,5 @@ pub(super) fn packet(packet: &Packet<'_>, file: &mut [u8]) {
         packet.bytes.len() as u32,
         packet.original_length,
     ]);
-    data.copy_from_slice(packet.bytes);
+    copying.copy(data, packet.bytes);
 }

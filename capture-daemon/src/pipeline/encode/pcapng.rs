@@ -18,6 +18,7 @@ use pcap_file::{
 use super::words;
 use crate::{
     pipeline::{
+        copying::Copying,
         manifest::LedgerSoFar,
         packet::{InterfaceDescription, Packet, Way},
     },
@@ -45,7 +46,7 @@ pub(super) const fn packet_length(captured: usize) -> usize {
 
 /// An Enhanced Packet Block with the packet's direction and the way it was addressed.
 #[inline]
-pub(super) fn packet(number: u32, packet: &Packet<'_>, file: &mut [u8]) {
+pub(super) fn packet(number: u32, packet: &Packet<'_>, file: &mut [u8], copying: Copying) {
     let captured = packet.bytes.len();
     let length = packet_length(captured) as u32;
     let Some((head, rest)) = file.split_first_chunk_mut::<PACKET_HEAD>() else {
@@ -67,7 +68,7 @@ pub(super) fn packet(number: u32, packet: &Packet<'_>, file: &mut [u8]) {
     if let Some(last) = data.last_chunk_mut() {
         *last = [0; 4];
     }
-    data[..captured].copy_from_slice(packet.bytes);
+    copying.copy(&mut data[..captured], packet.bytes);
     *tail = words([EPB_FLAGS, flags(packet), END_OF_OPTIONS, length]);
 }
 

@@ -8,6 +8,7 @@ use pcap_file::PcapError;
 use super::{
     super::{
         block::{Block, FileEnd, FileHead},
+        copying::Copying,
         encode::{pcap, pcapng},
         lane::{self, LaneFile, UNDESCRIBED},
         manifest::EndReason,
@@ -238,6 +239,7 @@ impl Recorder {
         let Some(mut block) = lane.block.take() else {
             return;
         };
+        Copying::settle();
         lane.room = 0;
         lane.sealed = std::time::Instant::now();
         block.raw = block.buffer.len();

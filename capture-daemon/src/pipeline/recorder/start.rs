@@ -7,6 +7,7 @@ use pcap_file::PcapError;
 use super::{
     super::{
         book::Book,
+        copying::Copying,
         directory::{Directory, DirectoryError},
         encode::{pcapng::Blocks, text::Lines},
         lane::Lane,
@@ -99,6 +100,10 @@ impl Recorder {
             format: output.format,
             lines: Lines::OfFile,
             streaming,
+            copying: match streaming {
+                Compression::None => Copying::Streamed,
+                Compression::Gzip(_) | Compression::Zstd(_) => Copying::Cached,
+            },
             // Compressed blocks are checkpoints: each ends with a packet.
             whole_blocks: streaming != Compression::None,
             rotation: output.rotation,
@@ -148,6 +153,7 @@ impl Recorder {
             format: Format::Text,
             lines: Lines::OfOutput(name.clone()),
             streaming: Compression::None,
+            copying: Copying::Cached,
             whole_blocks: true,
             rotation: Rotation::default(),
             snaplen: u32::MAX,

@@ -8,7 +8,7 @@ use std::{
 use super::{directory, members, packets::Whole};
 use crate::{
     pipeline::{
-        Begun,
+        Begun, Copying,
         encode::{self, pcap, pcapng, text::Lines},
         manifest::{EndReason, Manifest},
         packet::{InterfaceDescription, InterfaceId, LinkType, Packet, Way},
@@ -63,7 +63,7 @@ impl Sample {
                     let begin = bytes.len();
                     let length = encode::packet_length(format, packet.bytes.len());
                     bytes.resize(begin + length, 0);
-                    encode::packet(format, 0, &packet, &mut bytes[begin..]);
+                    encode::packet(format, 0, &packet, &mut bytes[begin..], Copying::Cached);
                 }
             }
             ends.push(bytes.len());
