@@ -13,9 +13,8 @@
 pub enum Copying {
     /// Through the cache: a CPU reads them next, as to compress them.
     Cached,
-    /// Past the cache: the disk reads them next. Whoever copies so calls [`Copying::settle`]
-    /// before others may
-    /// look.
+    /// Past the cache: the disk reads them next. Whoever copies so calls [`Copying::settle`] before
+    /// others may look.
     Streamed,
 }
 
