@@ -24,8 +24,14 @@ use crate::kernel::rings::RingMaps;
 pub(super) struct Ring {
     front: Records,
     spill: Option<Records>,
+    /// The spill ring's next record was still being filled, so which record comes next was not known.
+    undecided: bool,
     epoll: OwnedFd,
 }
+
+/// A record is filled within a microsecond, unless the CPU that does it is taken away; nobody wakes the
+/// reader for it when the front ring is full.
+const UNDECIDED_WAIT: Duration = Duration::from_millis(1);
 
 /// Ends a wait from another thread.
 #[derive(Debug)]
@@ -46,6 +52,7 @@ impl Ring {
         let ring = Self {
             front: Records::new(&maps.front)?,
             spill: maps.spill.as_ref().map(Records::new).transpose()?,
+            undecided: false,
             epoll,
         };
         Ok((ring, Waker(waker)))
@@ -62,8 +69,10 @@ impl Ring {
             None => false,
             Some(spill) => match spill.head() {
                 Head::Empty => false,
-                // Which of them comes first is not known yet.
-                Head::Busy => return false,
+                Head::Busy => {
+                    self.undecided = true;
+                    return false;
+                }
                 Head::Ready if is_next(spill, &self.front) => true,
                 Head::Ready => {
                     // What comes before it is in the front ring by now.
@@ -84,7 +93,12 @@ impl Ring {
     }
 
     /// Sleeps until the programs or a [`Waker`] say that there is something to do, or `longest`.
-    pub(super) fn wait(&self, longest: Duration) -> io::Result<()> {
+    pub(super) fn wait(&mut self, longest: Duration) -> io::Result<()> {
+        let longest = if std::mem::take(&mut self.undecided) {
+            longest.min(UNDECIDED_WAIT)
+        } else {
+            longest
+        };
         let longest = Timespec::try_from(longest).map_err(io::Error::other)?;
         let mut events = [const { MaybeUninit::uninit() }; 3];
         match epoll::wait(&self.epoll, &mut events, Some(&longest)) {
