@@ -62,7 +62,8 @@ pub(super) struct SpecArgs {
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     max_age: Option<Duration>,
 
-    /// Size of the ring buffer between kernel and recorder, rounded up to a power of two.
+    /// Size of the ring buffer between kernel and recorder, rounded up to a power of two. Above 2MiB
+    /// there are 2MiB more, which stay in the CPU's caches.
     #[arg(short = 'B', long, value_name = "SIZE", value_parser = values::small_size)]
     ring_size: Option<u32>,
 

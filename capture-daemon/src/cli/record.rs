@@ -109,7 +109,8 @@ pub(super) struct RecordArgs {
     #[arg(short = 'c', long, value_name = "N", value_parser = values::at_least_one)]
     max_packets: Option<u64>,
 
-    /// Size of the ring buffer between kernel and recorder, rounded up to a power of two.
+    /// Size of the ring buffer between kernel and recorder, rounded up to a power of two. Above 2MiB
+    /// there are 2MiB more, which stay in the CPU's caches.
     #[arg(short = 'B', long, value_name = "SIZE", default_value = "64MiB",
         value_parser = values::ring_size)]
     ring_size: u32,
