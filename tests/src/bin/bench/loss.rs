@@ -70,19 +70,15 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<Vec<Row>> {
             ),
         ]
     };
-    let count = if arguments.quick {
-        1_000_000
-    } else {
-        2_000_000
-    };
     let pair = Pair::new()?;
     let mut generator = Generator::load()?;
     let mut rows = Vec::new();
-    for (length, rates) in cases {
+    let wanted = |length: &u32| arguments.length.is_empty() || arguments.length.contains(length);
+    for (length, rates) in cases.iter().filter(|(length, _)| wanted(length)) {
         for rate in *rates {
             let load = Load {
                 frame: frame::numbered_for_another(0, *length as usize),
-                count,
+                count: arguments.packets(),
                 rate: *rate,
                 cpu: Some(GENERATOR_CORE),
             };

@@ -39,6 +39,12 @@ pub(crate) struct Arguments {
     /// How often each measurement is taken; the median counts
     #[arg(long, value_name = "N")]
     repeat: Option<usize>,
+    /// How many packets each measurement of losses and CPU sends; with more, what a start costs counts less
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    packets: Option<u32>,
+    /// Measure losses and CPU only with packets of so many bytes; repeatable
+    #[arg(long, value_name = "BYTES")]
+    length: Vec<u32>,
     /// Only this part; repeatable
     #[arg(long, value_enum)]
     only: Vec<Part>,
@@ -57,6 +63,11 @@ enum Part {
 impl Arguments {
     fn repeat(&self) -> usize {
         self.repeat.unwrap_or(if self.quick { 1 } else { 3 }).max(1)
+    }
+
+    fn packets(&self) -> u32 {
+        self.packets
+            .unwrap_or(if self.quick { 1_000_000 } else { 2_000_000 })
     }
 
     fn wants(&self, part: Part) -> bool {
