@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod frame;
 pub mod gate;
 pub mod generator;
+pub mod guest;
 pub mod mount;
 pub mod netns;
 pub mod packet_socket;

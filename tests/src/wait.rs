@@ -11,14 +11,23 @@ use anyhow::{Result, bail};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Asks until the answer is there; `what` says in the error what was waited for.
-pub fn until<T>(what: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn until<T>(what: &str, ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    within(PATIENCE, what, ask)
+}
+
+/// The same for what may take longer, or has to be faster.
+pub fn within<T>(
+    patience: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let start = Instant::now();
     loop {
         if let Some(answer) = ask()? {
             return Ok(answer);
         }
-        if start.elapsed() > PATIENCE {
-            bail!("waited {PATIENCE:?} in vain for {what}");
+        if start.elapsed() > patience {
+            bail!("waited {patience:?} in vain for {what}");
         }
         thread::sleep(Duration::from_millis(10));
     }

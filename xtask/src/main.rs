@@ -6,6 +6,7 @@ mod command;
 #[cfg(test)]
 mod documents;
 mod fuzz;
+mod kernels;
 mod lint;
 mod packages;
 mod python;

@@ -71,7 +71,7 @@ fn explain(requirements: &[&Requirement]) -> String {
         .collect()
 }
 
-fn apt_get(arguments: &[&str]) -> Result<()> {
+pub(crate) fn apt_get(arguments: &[&str]) -> Result<()> {
     // tshark asks who may capture, which nobody is there to answer.
     run(command("apt-get")
         .env("DEBIAN_FRONTEND", "noninteractive")

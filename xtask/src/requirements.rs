@@ -61,6 +61,8 @@ const REQUIREMENTS: &[Requirement] = &[
     needs("tshark", Proof::Program("tshark"), "reads capture files", &[Test]),
     needs("wireshark-common", Proof::Program("capinfos"), "checks capture files; brings dumpcap", &[Test, Bench]),
     needs("python3-venv", Proof::PythonModule("ensurepip"), "a gRPC client to test with", &[Test]),
+    needs("qemu-system-x86", Proof::Program("qemu-system-x86_64"), "boots older kernels", &[Test]),
+    needs("busybox-static", Proof::Program("busybox"), "what such a kernel runs beside the recorder", &[Test]),
     needs("iperf3", Proof::Program("iperf3"), "TCP streams with GSO", &[Bench]),
 ];
 

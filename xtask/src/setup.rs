@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::requirements::Purpose;
 use crate::tools::{BPF_LINKER, CARGO_DENY, CARGO_FUZZ};
-use crate::{packages, python, toolchain};
+use crate::{kernels, packages, python, toolchain};
 
 /// Installs what is missing and says so; costs milliseconds and no network when nothing is.
 ///
@@ -16,6 +16,7 @@ pub(crate) fn prepare(purposes: &[Purpose]) -> Result<()> {
     BPF_LINKER.install()?;
     if purposes.contains(&Purpose::Test) {
         python::install()?;
+        kernels::fetch()?;
     }
     if purposes.contains(&Purpose::Lint) {
         CARGO_DENY.install()?;

@@ -10,7 +10,7 @@ use crate::command::{cargo, run, shown};
 use crate::requirements::Purpose;
 use crate::stages::Stages;
 use crate::totals::Totals;
-use crate::{build, setup, workspace};
+use crate::{build, kernels, setup, workspace};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   cargo xtask test
@@ -32,8 +32,10 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     })?;
     stages.time("release build", build::compile)?;
     stages.time("test build", || run(cargo_test().arg("--no-run")))?;
+    let kernels = kernels::directory()?;
     let totals = stages.time("tests", || {
         let mut tests = cargo_test();
+        tests.env("CAPTURE_TEST_KERNELS", &kernels);
         tests.arg("--no-fail-fast").arg("--").args(&arguments.tests);
         count(&mut tests, std::io::stdout(), std::io::stderr())
     })?;

@@ -113,13 +113,8 @@ fn ignore_absence(error: std::io::Error) -> Result<()> {
     }
 }
 
-/// `xtask/bpf-linker` looks in the same place.
 fn directory() -> Result<PathBuf> {
-    let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
-        Some(cache) => PathBuf::from(cache),
-        None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cache"),
-    };
-    Ok(cache.join("captured").join("tools"))
+    Ok(workspace::cache()?.join("tools"))
 }
 
 /// A directory that looks like an LLVM installation to bpf-linker's build, which needs of it only

@@ -2,10 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result};
+
 /// The top of the checkout.
 pub(crate) fn root() -> &'static Path {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own)
+}
+
+/// What is kept for this user beside the checkout, so that neither another checkout nor `cargo clean`
+/// makes it anew. `xtask/bpf-linker` looks in the same place.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
+        Some(cache) => PathBuf::from(cache),
+        None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cache"),
+    };
+    Ok(cache.join("captured"))
 }
 
 /// Cargo's output directory: `target`, or what the user chose instead.

@@ -1,0 +1,131 @@
+//! Kernels for the tests that boot others than the machine's own, out of Debian's packages.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::command::{command, output, run};
+use crate::packages::apt_get;
+use crate::{requirements, workspace};
+
+/// What is fetched, where the machine's package sources have it: the kernel of Debian 12, which has no
+/// TCX, and that of Debian 13.
+const SERIES: [&str; 2] = ["6.1", "6.12"];
+
+/// Modules that recording needs in a guest; a name begins a file's name.
+const MODULES: [&str; 2] = ["cls_bpf.ko", "sch_ingress.ko"];
+
+/// Where they are: a directory for each series, with `vmlinuz` and `modules`.
+pub(crate) fn directory() -> Result<PathBuf> {
+    Ok(workspace::cache()?.join("kernels"))
+}
+
+/// Fetches what is not there. A series that no package source has is named, and not tested.
+pub(crate) fn fetch() -> Result<()> {
+    // The tests run what this machine runs, in a guest of its own architecture.
+    if !cfg!(target_arch = "x86_64") || requirements::program("apt-get").is_none() {
+        return Ok(());
+    }
+    let directory = directory()?;
+    let is_there = |series: &str| directory.join(series).join("vmlinuz").is_file();
+    if SERIES.iter().all(|series| is_there(series)) {
+        return Ok(());
+    }
+    if rustix::process::geteuid().is_root() {
+        // An old list names kernels that have made room for newer ones.
+        apt_get(&["update"])?;
+    }
+    for series in SERIES.iter().filter(|series| !is_there(series)) {
+        let to = directory.join(series);
+        let packages = output(command("apt-cache").args(["pkgnames", &prefix(series)]))?;
+        match newest(&packages, series) {
+            Some(package) => fetch_package(package, &to)
+                .with_context(|| format!("fetching Linux {series} for the tests"))?,
+            None => eprintln!("set-up: there is no package of Linux {series} here to test with"),
+        }
+    }
+    Ok(())
+}
+
+fn fetch_package(package: &str, to: &Path) -> Result<()> {
+    eprintln!(
+        "set-up: fetching {package}, to test with, into {}",
+        to.display()
+    );
+    let new = PathBuf::from(format!("{}.new", to.display()));
+    let _ = fs::remove_dir_all(&new);
+    let modules = new.join("modules");
+    fs::create_dir_all(&modules).with_context(|| format!("creating {}", modules.display()))?;
+    run(command("apt-get")
+        .args(["-q", "download", package])
+        .current_dir(&new))?;
+    let archive = only(&new, |name| name.ends_with(".deb"))?;
+    let unpacked = new.join("unpacked");
+    run(command("dpkg-deb").arg("-x").arg(&archive).arg(&unpacked))?;
+    let kernel = only(&unpacked.join("boot"), |name| name.starts_with("vmlinuz-"))?;
+    fs::rename(kernel, new.join("vmlinuz"))?;
+    let tree = only(&unpacked.join("lib/modules"), |_| true)?;
+    for found in output(command("find").arg(&tree).args(["-name", "*.ko*"]))?.lines() {
+        let path = Path::new(found);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if MODULES.iter().any(|module| name.starts_with(module)) {
+            fs::rename(path, modules.join(&*name))?;
+        }
+    }
+    fs::remove_file(archive)?;
+    fs::remove_dir_all(unpacked)?;
+    let _ = fs::remove_dir_all(to);
+    fs::rename(&new, to).with_context(|| format!("renaming {}", new.display()))
+}
+
+/// The one entry of a directory with such a name.
+fn only(directory: &Path, is_it: impl Fn(&str) -> bool) -> Result<PathBuf> {
+    fs::read_dir(directory)
+        .with_context(|| format!("reading {}", directory.display()))?
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| is_it(&path.file_name().unwrap_or_default().to_string_lossy()))
+        .with_context(|| {
+            format!(
+                "{} lacks what the package should bring",
+                directory.display()
+            )
+        })
+}
+
+fn prefix(series: &str) -> String {
+    format!("linux-image-{series}.")
+}
+
+/// The newest of the packages with a kernel for machines in the cloud, which is a small one.
+fn newest<'a>(packages: &'a str, series: &str) -> Option<&'a str> {
+    let prefix = prefix(series);
+    packages
+        .lines()
+        .filter(|name| name.starts_with(&prefix) && name.ends_with("-cloud-amd64"))
+        .max_by_key(|name| numbers(name))
+}
+
+/// The numbers in a name, which put versions into their order.
+fn numbers(name: &str) -> Vec<u64> {
+    name.split(|letter: char| !letter.is_ascii_digit())
+        .filter_map(|digits| digits.parse().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::newest;
+
+    #[test]
+    fn the_newest_kernel_of_a_series_is_taken_and_none_of_another() {
+        let packages = "linux-image-6.1.0-9-cloud-amd64\nlinux-image-6.1.0-56-cloud-amd64\n\
+                        linux-image-6.1.0-57-amd64\nlinux-image-6.1.0-58-cloud-amd64-unsigned\n\
+                        linux-image-6.12.107+deb12-cloud-amd64\nlinux-image-6.12-cloud-amd64\n";
+        let of = |series| newest(packages, series);
+        assert_eq!(of("6.1"), Some("linux-image-6.1.0-56-cloud-amd64"));
+        assert_eq!(of("6.12"), Some("linux-image-6.12.107+deb12-cloud-amd64"));
+        assert_eq!(of("6.6"), None);
+    }
+}
