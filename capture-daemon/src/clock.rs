@@ -11,7 +11,7 @@ use rustix::time::{ClockId, DynamicClockId, Timespec, clock_gettime, clock_getti
 ///
 /// With `CLOCK_MONOTONIC` the difference to UTC is measured at each [`PacketClock::update`], so a
 /// packet that passed within one round of the drain thread before a step bears the time after it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct PacketClock {
     tai: bool,
     /// What is taken from a record's timestamp to get UTC.
@@ -66,6 +66,7 @@ impl PacketClock {
 
     /// UTC of a record, in nanoseconds since 1970.
     #[must_use]
+    #[inline(always)]
     pub fn utc(&self, timestamp: u64) -> u64 {
         let timestamp = timestamp.cast_signed();
         let utc = timestamp - self.offset;

@@ -65,6 +65,13 @@ impl AlignedBuffer {
         self.length = self.length.min(length);
     }
 
+    /// The bytes behind those that it holds, and how many it holds, to be raised by who writes them.
+    pub(crate) fn open(&mut self) -> (&mut [u8], &mut usize) {
+        let begin = self.start + self.length;
+        let end = self.start + self.size;
+        (&mut self.memory[begin..end], &mut self.length)
+    }
+
     /// The next `length` bytes, to be written by the caller, who made sure of the room; what they
     /// hold until then is left over from an earlier use.
     #[inline]

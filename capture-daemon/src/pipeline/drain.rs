@@ -15,12 +15,15 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::{Notify, oneshot};
 
 use super::{
+    encode::{Encoding, Pcap, Pcapng},
     packet::{InterfaceDescription, InterfaceId, LinkType, Packet, Way},
     recorder::{Finished, Recorder},
     ring::{Ring, Waker},
     tap::{Feeds, Taps},
 };
-use crate::{clock::PacketClock, kernel::rings::RingMaps, ledger::Discarded, session::Book};
+use crate::{
+    clock::PacketClock, kernel::rings::RingMaps, ledger::Discarded, session::Book, spec::Format,
+};
 
 /// So many records are taken before commands and clocks are looked at.
 const BATCH: usize = 4096;
@@ -172,7 +175,7 @@ impl State {
                 next_tick = now + TICK;
                 self.tick();
             }
-            if taken == BATCH {
+            if taken >= BATCH {
                 continue;
             }
             if finish.is_none() {
@@ -198,6 +201,61 @@ impl State {
     /// Takes records until there are none, the batch is full or the writer is behind: the ring
     /// buffer then holds what there is no block for.
     fn take_batch(&mut self) -> usize {
+        self.feeds.update(&self.shared.taps);
+        let mut taken = 0;
+        while taken < BATCH && !self.recorder.is_backlogged() {
+            let mut more = match self.recorder.format() {
+                Format::Pcapng => self.take_quickly::<Pcapng>(),
+                Format::Pcap => self.take_quickly::<Pcap>(),
+                Format::Text => 0,
+            };
+            if more == 0 {
+                more = self.take_one();
+            }
+            if more == 0 {
+                break;
+            }
+            taken += more;
+        }
+        self.feeds.flush();
+        self.taken += taken as u64;
+        taken
+    }
+
+    /// Takes records that need nothing but to be copied into the open block.
+    ///
+    /// A function of its own, so that what the loop works with stays in registers.
+    #[inline(never)]
+    fn take_quickly<E: Encoding>(&mut self) -> usize {
+        let Self {
+            ring,
+            clock,
+            recorder,
+            interfaces,
+            feeds,
+            ..
+        } = self;
+        let Some(mut pen) = interfaces.latest.and_then(|(_, id)| recorder.pen::<E>(id)) else {
+            return 0;
+        };
+        let clock = *clock;
+        let mut run = ring.run();
+        while let Some((header, bytes)) = run.packet()
+            && let Some(interface) = interfaces.known(header.ifindex)
+        {
+            let packet = packet(&header, bytes, interface, &clock);
+            if !pen.put(&packet) {
+                break;
+            }
+            feeds.push(&packet);
+            run.advance();
+        }
+        run.settle();
+        pen.settle() as usize
+    }
+
+    /// Takes one record, whatever that needs; 0 if there is none.
+    fn take_one(&mut self) -> usize {
         let Self {
             ring,
             clock,
@@ -208,34 +266,17 @@ impl State {
             feeds,
             ..
         } = self;
-        feeds.update(&shared.taps);
-        let mut taken = 0;
-        while taken < BATCH && !recorder.is_backlogged() {
-            let found = ring.next(|header, bytes| {
-                let interface = interfaces.find(header, recorder, book, &shared.taps);
-                let packet = Packet {
-                    timestamp: clock.utc(header.timestamp),
-                    interface,
-                    way: if header.direction == DIRECTION_EGRESS {
-                        Way::Out
-                    } else {
-                        Way::In
-                    },
-                    packet_type: header.packet_type,
-                    original_length: header.original_length,
-                    bytes,
-                };
-                recorder.packet(&packet);
-                feeds.push(&packet);
-            });
-            if !found {
-                break;
-            }
-            taken += 1;
-        }
-        feeds.flush();
-        self.taken += taken as u64;
-        taken
+        let mut run = ring.run();
+        let Some((header, bytes)) = run.packet() else {
+            return 0;
+        };
+        let interface = interfaces.find(&header, recorder, book, &shared.taps);
+        let packet = packet(&header, bytes, interface, clock);
+        recorder.packet(&packet);
+        feeds.push(&packet);
+        run.advance();
+        run.settle();
+        1
     }
 
     fn tick(&mut self) {
@@ -283,6 +324,28 @@ impl State {
     }
 }
 
+/// A record as a packet.
+#[inline(always)]
+fn packet<'a>(
+    header: &RecordHeader,
+    bytes: &'a [u8],
+    interface: InterfaceId,
+    clock: &PacketClock,
+) -> Packet<'a> {
+    Packet {
+        timestamp: clock.utc(header.timestamp),
+        interface,
+        way: if header.direction == DIRECTION_EGRESS {
+            Way::Out
+        } else {
+            Way::In
+        },
+        packet_type: header.packet_type,
+        original_length: header.original_length,
+        bytes,
+    }
+}
+
 /// How far to go when nothing is attached any more.
 struct Last {
     submitted: Option<u64>,
@@ -325,20 +388,29 @@ impl Interfaces {
         book: &Book,
         taps: &Taps,
     ) -> InterfaceId {
-        if let Some((ifindex, id)) = self.latest
-            && ifindex == header.ifindex
-        {
-            return id;
+        match self.known(header.ifindex) {
+            Some(id) => id,
+            None => self.unknown(header, recorder, book, taps),
         }
+    }
+
+    /// An interface that was asked for before, or announced.
+    #[inline(always)]
+    fn known(&mut self, ifindex: u32) -> Option<InterfaceId> {
+        match self.latest {
+            Some((latest, id)) if latest == ifindex => Some(id),
+            _ => self.look_up(ifindex),
+        }
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, ifindex: u32) -> Option<InterfaceId> {
         let found = self
             .by_ifindex
-            .binary_search_by_key(&header.ifindex, |entry| entry.0);
-        let id = match found {
-            Ok(at) => self.by_ifindex[at].1,
-            Err(_) => self.unknown(header.link, recorder, book, taps),
-        };
-        self.latest = Some((header.ifindex, id));
-        id
+            .binary_search_by_key(&ifindex, |entry| entry.0);
+        let id = self.by_ifindex[found.ok()?].1;
+        self.latest = Some((ifindex, id));
+        Some(id)
     }
 
     /// A packet of an interface that the session has not announced, as when one is moved to another
@@ -346,18 +418,19 @@ impl Interfaces {
     #[cold]
     fn unknown(
         &mut self,
-        link: u8,
+        header: &RecordHeader,
         recorder: &mut Recorder,
         book: &Book,
         taps: &Taps,
     ) -> InterfaceId {
-        let link_type = if link == LINK_RAW {
+        let link_type = if header.link == LINK_RAW {
             LinkType::Raw
         } else {
             LinkType::Ethernet
         };
         let known = self.unknown.iter().find(|unknown| unknown.0 == link_type);
         if let Some((_, id)) = known {
+            self.latest = Some((header.ifindex, *id));
             return *id;
         }
         let description = InterfaceDescription {
@@ -371,6 +444,7 @@ impl Interfaces {
         let id = recorder.add_interface(description);
         book.open_unknown(id);
         self.unknown.push((link_type, id));
+        self.latest = Some((header.ifindex, id));
         id
     }
 }

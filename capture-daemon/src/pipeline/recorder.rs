@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     copying::Copying,
-    encode::{self, pcapng, text::Lines},
+    encode::{self, Encoding, Pcap, Pcapng, pcapng, text::Lines},
     lane::{self, Lane, UNDESCRIBED},
     manifest::{EndReason, FileEntry},
     packet::{InterfaceDescription, InterfaceId, Packet},
@@ -23,11 +23,13 @@ use crate::{
 
 mod files;
 mod interfaces;
+mod pen;
 mod start;
 mod threads;
 
 use threads::{DIED, Threads};
 
+pub use pen::Pen;
 pub use start::RecorderError;
 
 /// A block that is not full is passed on after this long, so that readers of the growing file see
@@ -150,7 +152,8 @@ impl Recorder {
             sealed: 0,
             discarded: Discarded::default(),
         });
-        for lane in &mut self.lanes {
+        let own = lane;
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
             if let Some(block) = &mut lane.block {
                 block.counts.resize(id + 1, 0);
             }
@@ -158,41 +161,38 @@ impl Recorder {
             lane.room = 0;
             lane.numbers.push(match self.format {
                 Format::Pcapng => UNDESCRIBED,
-                Format::Pcap | Format::Text => 0,
+                Format::Pcap | Format::Text if index == own => 0,
+                Format::Pcap | Format::Text => UNDESCRIBED,
             });
         }
         InterfaceId(u32::try_from(id).unwrap_or(u32::MAX))
     }
 
     /// Takes a packet of an interface that was added before. Never blocks.
-    #[inline]
     pub fn packet(&mut self, packet: &Packet<'_>) {
-        let id = packet.interface.0 as usize;
-        let length = encode::packet_length(self.format, packet.bytes.len());
-        let Some(interface) = self.interfaces.get(id) else {
-            return;
+        let put = match self.format {
+            Format::Pcapng => self.packet_quickly::<Pcapng>(packet),
+            Format::Pcap => self.packet_quickly::<Pcap>(packet),
+            Format::Text => false,
         };
-        let lane = &mut self.lanes[interface.lane];
-        let number = lane.numbers[id];
-        if length > lane.room
-            || packet.timestamp >= lane.boundary
-            || self.left == 0
-            || number == UNDESCRIBED
-        {
-            return self.packet_slowly(packet, length);
+        if !put {
+            self.packet_slowly(packet);
         }
-        if let Some(block) = &mut lane.block {
-            let piece = block.buffer.claim(length);
-            encode::packet(self.format, number, packet, piece, self.copying);
-            block.count(id, packet.timestamp);
-            lane.room -= length;
-            lane.quota -= 1;
-            self.left -= 1;
-            if lane.quota == 0 {
-                let index = interface.lane;
-                self.close(index, EndReason::Packets);
-            }
-        }
+    }
+
+    fn packet_quickly<E: Encoding>(&mut self, packet: &Packet<'_>) -> bool {
+        let Some(mut pen) = self.pen::<E>(packet.interface) else {
+            return false;
+        };
+        let put = pen.put(packet);
+        pen.settle();
+        put
+    }
+
+    /// The format of the files.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        self.format
     }
 
     /// Every block is on its way to the disk: the next packet that needs one is discarded.
@@ -334,8 +334,12 @@ impl Recorder {
     /// The way of a packet that does not simply fit.
     #[cold]
     #[inline(never)]
-    fn packet_slowly(&mut self, packet: &Packet<'_>, length: usize) {
+    fn packet_slowly(&mut self, packet: &Packet<'_>) {
         let id = packet.interface.0 as usize;
+        if id >= self.interfaces.len() {
+            return;
+        }
+        let length = encode::packet_length(self.format, packet.bytes.len());
         if self.left == 0 {
             self.interfaces[id].discarded.stopped += 1;
         } else if let Some(failure) = self.tally.failure() {

@@ -14,6 +14,7 @@ use std::{
     sync::atomic::{AtomicU32, AtomicUsize, Ordering},
 };
 
+use capture_common::{RECORD_DATA, RecordHeader, SPILL_HEAD};
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::kernel::rings::RingMap;
@@ -36,8 +37,6 @@ pub(super) struct Records {
     size: usize,
     /// Where the next record begins. Positions only grow; an offset is a position modulo the size.
     position: usize,
-    /// The length of the record there, once it was found to be filled.
-    ready: Option<usize>,
     /// What the kernel was told of the position.
     told: usize,
     /// What is known of the producer's position.
@@ -46,15 +45,15 @@ pub(super) struct Records {
     step: usize,
 }
 
-/// What there is to be read.
+/// The next record of a spill ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Head {
-    /// A record.
-    Ready,
-    /// A record that is still being filled.
+pub(super) enum Spilled {
+    /// It belongs behind this position of the front ring.
+    Behind(usize),
+    /// It is still being filled.
     Busy,
-    /// Nothing.
-    Empty,
+    /// There is none.
+    Nothing,
 }
 
 impl Records {
@@ -77,7 +76,6 @@ impl Records {
             page,
             size,
             position: 0,
-            ready: None,
             told: 0,
             reserved: 0,
             step: (size / 64).clamp(1, 64 << 10),
@@ -94,93 +92,166 @@ impl Records {
         self.position
     }
 
-    /// What stands there. When this is called, the records before are done with.
-    #[inline]
-    pub(super) fn head(&mut self) -> Head {
-        if self.ready.is_some() {
-            return Head::Ready;
-        }
-        if self.position.wrapping_sub(self.told) >= self.step {
+    /// Up to where records can be taken before the kernel is to be told of them. When this is called,
+    /// those before are done with.
+    pub(super) fn look(&mut self) -> usize {
+        if self.position - self.told >= self.step {
             self.tell();
         }
-        loop {
-            if self.position == self.reserved {
-                self.reserved = position(&self.producer).load(Ordering::Acquire);
-                if self.position == self.reserved {
-                    self.tell();
-                    return Head::Empty;
-                }
-            }
-            // SAFETY: the offset is within the data, whose records are aligned to 8 bytes, and the
-            // kernel has written this header before it moved the producer's position past it; from
-            // then on it changes it only as a whole (`bpf_ringbuf_commit`).
-            let header =
-                unsafe { AtomicU32::from_ptr(self.start().cast()) }.load(Ordering::Acquire);
-            if header & BUSY != 0 {
-                self.tell();
-                return Head::Busy;
-            }
-            let length = (header & !DISCARDED) as usize;
-            if header & DISCARDED == 0 && length <= self.size {
-                self.ready = Some(length);
-                return Head::Ready;
-            }
-            self.go_on(length);
+        if self.position == self.reserved {
+            self.reserved = position(&self.producer).load(Ordering::Acquire);
         }
-    }
-
-    /// The record that [`Self::head`] has found to be ready.
-    #[inline]
-    pub(super) fn peek(&self) -> Option<&[u8]> {
-        // SAFETY: see `bytes`; whoever moves the position or tells the kernel has `&mut self`.
-        self.ready
-            .map(|length| unsafe { bytes(self.start(), length) })
-    }
-
-    /// The same, and the next record is the one behind it.
-    #[inline]
-    pub(super) fn take(&mut self) -> Option<&[u8]> {
-        let length = self.ready.take()?;
-        let start = self.start();
-        self.go_on(length);
-        // SAFETY: see `bytes`; the kernel is told of it in a later call.
-        Some(unsafe { bytes(start, length) })
-    }
-
-    /// The header of the next record.
-    #[inline]
-    fn start(&self) -> *mut u8 {
-        let offset = self.page + (self.position & (self.size - 1));
-        self.producer.as_mut_ptr().wrapping_add(offset)
-    }
-
-    #[inline]
-    fn go_on(&mut self, length: usize) {
-        self.position = self
-            .position
-            .wrapping_add((HEADER + length).next_multiple_of(8));
+        self.reserved.min(self.position + self.step)
     }
 
     /// Gives the kernel back the room of all records that are done with.
-    fn tell(&mut self) {
+    pub(super) fn tell(&mut self) {
         if self.told != self.position {
             position(&self.consumer).store(self.position, Ordering::Release);
             self.told = self.position;
         }
     }
+
+    /// The next record, of a spill ring.
+    pub(super) fn spilled(&mut self) -> Spilled {
+        let until = self.look();
+        let mut run = self.run(until);
+        let next = match run.head() {
+            Head::Ready(record) => Spilled::Behind(behind(record)),
+            Head::Busy => Spilled::Busy,
+            Head::Nothing => Spilled::Nothing,
+        };
+        // What the programs have discarded was passed over.
+        run.settle();
+        next
+    }
+
+    /// The records up to a position that [`Self::look`] has given.
+    #[inline(always)]
+    pub(super) fn run(&mut self, until: usize) -> Run<'_> {
+        Run {
+            data: self.producer.as_mut_ptr().wrapping_add(self.page),
+            mask: self.size - 1,
+            position: self.position,
+            next: self.position,
+            until,
+            begins_with_position: false,
+            front: usize::MAX,
+            records: self,
+        }
+    }
+
+    /// The records of a spill ring up to such a position, as long as they belong behind no more of the
+    /// front ring than is taken.
+    #[inline(always)]
+    pub(super) fn spilled_run(&mut self, until: usize, front: usize) -> Run<'_> {
+        let mut run = self.run(until);
+        run.begins_with_position = true;
+        run.front = front;
+        run
+    }
 }
 
-/// The bytes of a record, which do not change until the kernel is told that they are done with.
-///
-/// # Safety
-///
-/// A record that is filled and `length` bytes long begins at `start`, and the kernel is not told of
-/// it as long as the bytes are borrowed.
+/// Records one after the other, with nothing to be looked up or told in between: what is needed for that
+/// can stay in registers. What was taken counts when [`Run::settle`] is called.
+#[must_use = "what was taken counts only when it is settled"]
+pub(super) struct Run<'a> {
+    records: &'a mut Records,
+    data: *mut u8,
+    mask: usize,
+    position: usize,
+    /// Where the record behind the one that was found begins.
+    next: usize,
+    until: usize,
+    /// The records are of a spill ring.
+    begins_with_position: bool,
+    /// The front ring's records are taken up to here.
+    front: usize,
+}
+
+enum Head<'a> {
+    Ready(&'a [u8]),
+    Busy,
+    Nothing,
+}
+
+impl<'a> Run<'a> {
+    /// The next packet, until [`Self::advance`] is called; `None` when the run is over, or if the packet is
+    /// still being copied. What it gives may be used as long as the ring is not asked for another run.
+    #[inline(always)]
+    pub(super) fn packet(&mut self) -> Option<(RecordHeader, &'a [u8])> {
+        loop {
+            let Head::Ready(mut record) = self.head() else {
+                return None;
+            };
+            if self.begins_with_position {
+                if behind(record) > self.front {
+                    return None;
+                }
+                record = record.get(SPILL_HEAD..)?;
+            }
+            if let Some(packet) = parse(record) {
+                return Some(packet);
+            }
+            self.advance();
+        }
+    }
+
+    /// The packet is done with.
+    #[inline(always)]
+    pub(super) const fn advance(&mut self) {
+        self.position = self.next;
+    }
+
+    /// The records before the next one are done with.
+    #[inline]
+    pub(super) const fn settle(self) {
+        self.records.position = self.position;
+    }
+
+    #[inline(always)]
+    fn head(&mut self) -> Head<'a> {
+        while self.position < self.until {
+            let start = self.data.wrapping_add(self.position & self.mask);
+            // SAFETY: the offset is within the data, whose records are aligned to 8 bytes, and the
+            // kernel has written this header before it moved the producer's position past it; from
+            // then on it changes it only as a whole (`bpf_ringbuf_commit`).
+            let header = unsafe { AtomicU32::from_ptr(start.cast()) }.load(Ordering::Acquire);
+            let length = (header & !(BUSY | DISCARDED)) as usize;
+            self.next = self.position + ((HEADER + length + 7) & !7);
+            if header & (BUSY | DISCARDED) == 0 && length <= self.mask {
+                // SAFETY: the record is filled and so long, and does not change until the kernel is told
+                // that it is done with, which takes the ring, borrowed for as long, exclusively. The
+                // data is mapped twice in a row, so as many bytes behind the header are mapped.
+                let record =
+                    unsafe { std::slice::from_raw_parts(start.wrapping_add(HEADER), length) };
+                return Head::Ready(record);
+            }
+            if header & BUSY != 0 {
+                return Head::Busy;
+            }
+            self.advance();
+        }
+        Head::Nothing
+    }
+}
+
+/// The position of the front ring that a record of a spill ring belongs behind.
 #[inline]
-unsafe fn bytes<'a>(start: *mut u8, length: usize) -> &'a [u8] {
-    // SAFETY: the caller's promise; the data is mapped twice in a row, so as many bytes behind the
-    // header are mapped.
-    unsafe { std::slice::from_raw_parts(start.wrapping_add(HEADER), length) }
+fn behind(record: &[u8]) -> usize {
+    record
+        .first_chunk::<SPILL_HEAD>()
+        .map_or(0, |behind| u64::from_ne_bytes(*behind) as usize)
+}
+
+/// Splits a record into its header and the packet's bytes; `None` if it is not one of ours, which
+/// only a program that is not this build's could cause.
+#[inline(always)]
+fn parse(record: &[u8]) -> Option<(RecordHeader, &[u8])> {
+    let (header, data) = record.split_first_chunk::<RECORD_DATA>()?;
+    let header = RecordHeader::from_bytes(header);
+    let bytes = data.get(..header.captured_length as usize)?;
+    Some((header, bytes))
 }
 
 /// The position at the beginning of either mapping, an `unsigned long`.

@@ -4,10 +4,10 @@ use std::{
     io,
     mem::MaybeUninit,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    sync::atomic::{Ordering, fence},
     time::Duration,
 };
 
-use capture_common::{RECORD_DATA, RecordHeader, SPILL_HEAD};
 use rustix::{
     event::{
         EventfdFlags, Timespec,
@@ -17,21 +17,25 @@ use rustix::{
     io::Errno,
 };
 
-use super::records::{Head, Records};
+use super::records::{Records, Run, Spilled};
 use crate::kernel::rings::RingMaps;
 
 /// The ring buffers of one capture as one.
 pub(super) struct Ring {
     front: Records,
     spill: Option<Records>,
-    /// The spill ring's next record was still being filled, so which record comes next was not known.
-    undecided: bool,
     epoll: OwnedFd,
 }
 
 /// A record is filled within a microsecond, unless the CPU that does it is taken away; nobody wakes the
 /// reader for it when the front ring is full.
 const UNDECIDED_WAIT: Duration = Duration::from_millis(1);
+
+/// Which ring's records come next, and up to which of its positions.
+enum Next {
+    Front { until: usize },
+    Spill { until: usize },
+}
 
 /// Ends a wait from another thread.
 #[derive(Debug)]
@@ -52,53 +56,59 @@ impl Ring {
         let ring = Self {
             front: Records::new(&maps.front)?,
             spill: maps.spill.as_ref().map(Records::new).transpose()?,
-            undecided: false,
             epoll,
         };
         Ok((ring, Waker(waker)))
     }
 
-    /// Hands the next record to `take`; `false` if there is none, or if its packet is still being
-    /// copied.
-    #[inline]
-    pub(super) fn next(&mut self, take: impl FnOnce(&RecordHeader, &[u8])) -> bool {
-        let mut front = self.front.head();
+    /// The records that come next, as many as are known to; none as well if the next packet is still
+    /// being copied.
+    #[inline(always)]
+    pub(super) fn run(&mut self) -> Run<'_> {
+        let next = self.next();
+        match (&mut self.spill, next) {
+            (Some(spill), Next::Spill { until }) => spill.spilled_run(until, self.front.position()),
+            (_, Next::Spill { until } | Next::Front { until }) => self.front.run(until),
+        }
+    }
+
+    #[inline(never)]
+    fn next(&mut self) -> Next {
+        let Self { front, spill, .. } = self;
         // The spill ring is looked at after the front ring: if a record was seen there, so is what the
         // same CPU has spilled before it.
-        let spilled = match &mut self.spill {
-            None => false,
-            Some(spill) => match spill.head() {
-                Head::Empty => false,
-                Head::Busy => {
-                    self.undecided = true;
-                    return false;
-                }
-                Head::Ready if is_next(spill, &self.front) => true,
-                Head::Ready => {
-                    // What comes before it is in the front ring by now.
-                    front = self.front.head();
-                    false
-                }
+        let until = front.look();
+        let Some(spill) = spill else {
+            return Next::Front { until };
+        };
+        let position = front.position();
+        match spill.spilled() {
+            Spilled::Nothing => Next::Front { until },
+            // Which record comes next is not known before it is filled.
+            Spilled::Busy => Next::Front { until: position },
+            Spilled::Behind(behind) if behind <= position => Next::Spill {
+                until: spill.look(),
             },
-        };
-        let record = match (spilled, &mut self.spill) {
-            (true, Some(spill)) => spill.take().and_then(|record| record.get(SPILL_HEAD..)),
-            _ if front == Head::Ready => self.front.take(),
-            _ => return false,
-        };
-        if let Some((header, bytes)) = record.and_then(parse) {
-            take(&header, bytes);
+            // What comes before it is in the front ring by now.
+            Spilled::Behind(behind) => Next::Front {
+                until: front.look().min(behind),
+            },
         }
-        true
     }
 
     /// Sleeps until the programs or a [`Waker`] say that there is something to do, or `longest`.
     pub(super) fn wait(&mut self, longest: Duration) -> io::Result<()> {
-        let longest = if std::mem::take(&mut self.undecided) {
-            longest.min(UNDECIDED_WAIT)
-        } else {
-            longest
-        };
+        self.front.tell();
+        let mut longest = longest;
+        if let Some(spill) = &mut self.spill {
+            spill.tell();
+            // The programs wake the reader for the first record behind what they were told is read: what
+            // came before they were told must be seen here.
+            fence(Ordering::SeqCst);
+            if spill.spilled() != Spilled::Nothing {
+                longest = longest.min(UNDECIDED_WAIT);
+            }
+        }
         let longest = Timespec::try_from(longest).map_err(io::Error::other)?;
         let mut events = [const { MaybeUninit::uninit() }; 3];
         match epoll::wait(&self.epoll, &mut events, Some(&longest)) {
@@ -120,22 +130,5 @@ impl Waker {
     }
 }
 
-/// Whether the record that the spill ring has ready belongs before the next one of the front ring.
-#[cold]
-fn is_next(spill: &Records, front: &Records) -> bool {
-    let behind = spill
-        .peek()
-        .and_then(|record| record.first_chunk())
-        .map_or(0, |behind| u64::from_ne_bytes(*behind));
-    front.position() as u64 >= behind
-}
-
-/// Splits a record into its header and the packet's bytes; `None` if it is not one of ours, which
-/// only a program that is not this build's could cause.
-#[inline]
-fn parse(record: &[u8]) -> Option<(RecordHeader, &[u8])> {
-    let (header, data) = record.split_first_chunk::<RECORD_DATA>()?;
-    let header = RecordHeader::from_bytes(header);
-    let bytes = data.get(..header.captured_length as usize)?;
-    Some((header, bytes))
-}
+#[cfg(test)]
+mod tests;

@@ -206,10 +206,19 @@ impl Feeds {
     }
 
     /// Copies a packet for each.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&mut self, packet: &Packet<'_>) {
+        if !self.feeds.is_empty() {
+            self.push_to_all(*packet);
+        }
+    }
+
+    /// By value: the caller's packet need not be in memory where nobody looks on.
+    #[cold]
+    #[inline(never)]
+    fn push_to_all(&mut self, packet: Packet<'_>) {
         for feed in &mut self.feeds {
-            feed.push(packet);
+            feed.push(&packet);
         }
     }
 

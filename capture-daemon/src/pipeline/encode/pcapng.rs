@@ -15,14 +15,14 @@ use pcap_file::{
     },
 };
 
-use super::words;
+use super::{Encoding, words};
 use crate::{
     pipeline::{
         copying::Copying,
         manifest::LedgerSoFar,
         packet::{InterfaceDescription, Packet, Way},
     },
-    spec::CaptureName,
+    spec::{CaptureName, Format},
 };
 
 /// Type, length, interface, timestamp (2), captured and original length.
@@ -39,37 +39,44 @@ const fn option(code: u16, length: u16) -> u32 {
     u32::from_ne_bytes([code[0], code[1], length[0], length[1]])
 }
 
-#[inline]
-pub(super) const fn packet_length(captured: usize) -> usize {
-    PACKET_HEAD + captured.next_multiple_of(4) + PACKET_TAIL
-}
+/// Enhanced Packet Blocks with the packet's direction and the way it was addressed.
+#[derive(Debug, Clone, Copy)]
+pub struct Pcapng;
 
-/// An Enhanced Packet Block with the packet's direction and the way it was addressed.
-#[inline]
-pub(super) fn packet(number: u32, packet: &Packet<'_>, file: &mut [u8], copying: Copying) {
-    let captured = packet.bytes.len();
-    let length = packet_length(captured) as u32;
-    let Some((head, rest)) = file.split_first_chunk_mut::<PACKET_HEAD>() else {
-        return;
-    };
-    let Some((data, tail)) = rest.split_last_chunk_mut::<PACKET_TAIL>() else {
-        return;
-    };
-    *head = words([
-        ENHANCED_PACKET_BLOCK,
-        length,
-        number,
-        (packet.timestamp >> 32) as u32,
-        packet.timestamp as u32,
-        captured as u32,
-        packet.original_length,
-    ]);
-    // The padding is in the last word, whose other bytes are overwritten with the packet's.
-    if let Some(last) = data.last_chunk_mut() {
-        *last = [0; 4];
+impl Encoding for Pcapng {
+    const FORMAT: Format = Format::Pcapng;
+
+    #[inline(always)]
+    fn packet_length(captured: usize) -> usize {
+        PACKET_HEAD + ((captured + 3) & !3) + PACKET_TAIL
     }
-    copying.copy(&mut data[..captured], packet.bytes);
-    *tail = words([EPB_FLAGS, flags(packet), END_OF_OPTIONS, length]);
+
+    #[inline(always)]
+    fn packet(number: u32, packet: &Packet<'_>, file: &mut [u8], copying: Copying) {
+        let captured = packet.bytes.len();
+        let length = file.len() as u32;
+        let Some((head, rest)) = file.split_first_chunk_mut::<PACKET_HEAD>() else {
+            return;
+        };
+        let Some((data, tail)) = rest.split_last_chunk_mut::<PACKET_TAIL>() else {
+            return;
+        };
+        *head = words([
+            ENHANCED_PACKET_BLOCK,
+            length,
+            number,
+            (packet.timestamp >> 32) as u32,
+            packet.timestamp as u32,
+            captured as u32,
+            packet.original_length,
+        ]);
+        // The padding is in the last word, whose other bytes are overwritten with the packet's.
+        if let Some(last) = data.last_chunk_mut() {
+            *last = [0; 4];
+        }
+        copying.copy(&mut data[..captured], packet.bytes);
+        *tail = words([EPB_FLAGS, flags(packet), END_OF_OPTIONS, length]);
+    }
 }
 
 /// Bits 0 and 1: 01 inbound, 10 outbound. Bits 2 to 4, of received packets only: 001 unicast, 010

@@ -1,0 +1,140 @@
+//! The quick way of packets: into the block that a lane has open.
+
+use std::marker::PhantomData;
+
+use super::{
+    super::{
+        copying::Copying,
+        encode::Encoding,
+        lane::{Lane, UNDESCRIBED},
+        packet::{InterfaceId, Packet},
+        tally::Span,
+    },
+    Recorder,
+};
+
+/// Writes packets into the open block of a lane as long as there is nothing to decide: nothing to begin,
+/// to describe, to end or to refuse. It holds at hand what that takes, until
+/// [`Pen::settle`] is called.
+#[must_use = "what it has written counts only when it is settled"]
+pub struct Pen<'a, E> {
+    encoding: PhantomData<E>,
+    copying: Copying,
+    /// Packets from this time on are not written.
+    boundary: u64,
+    /// The number in the file of each of the capture's interfaces, or [`UNDESCRIBED`].
+    numbers: &'a [u32],
+    /// Packets in the block by interface.
+    counts: &'a mut [u64],
+    /// Where packets go.
+    room: &'a mut [u8],
+    /// Packets that may be written, and that might when it was taken up.
+    budget: u64,
+    granted: u64,
+    first: u64,
+    last: u64,
+    accounts: Accounts<'a>,
+}
+
+/// What is to be settled.
+struct Accounts<'a> {
+    room: &'a mut usize,
+    length: &'a mut usize,
+    span: &'a mut Span,
+    quota: &'a mut u64,
+    left: &'a mut u64,
+}
+
+impl Recorder {
+    /// The pen of the lane that an interface's packets go to; `None` when no block is open, or when the
+    /// files are in another format.
+    #[inline(always)]
+    pub fn pen<E: Encoding>(&mut self, interface: InterfaceId) -> Option<Pen<'_, E>> {
+        if self.format != E::FORMAT {
+            return None;
+        }
+        let interface = self.interfaces.get(interface.0 as usize)?;
+        let Lane {
+            block,
+            room,
+            boundary,
+            quota,
+            numbers,
+            ..
+        } = self.lanes.get_mut(interface.lane)?;
+        let block = block.as_deref_mut()?;
+        let (free, length) = block.buffer.open();
+        // The last packet of a file ends it, which is a decision.
+        let granted = self.left.min(quota.saturating_sub(1));
+        let Span { first, last, .. } = block.span;
+        Some(Pen {
+            encoding: PhantomData,
+            copying: self.copying,
+            boundary: *boundary,
+            numbers,
+            counts: &mut block.counts,
+            room: free.get_mut(..*room)?,
+            budget: granted,
+            granted,
+            first,
+            last,
+            accounts: Accounts {
+                room,
+                length,
+                span: &mut block.span,
+                quota,
+                left: &mut self.left,
+            },
+        })
+    }
+}
+
+impl<E: Encoding> Pen<'_, E> {
+    /// Writes a packet; `false` if that is not to be done quickly.
+    #[inline(always)]
+    pub fn put(&mut self, packet: &Packet<'_>) -> bool {
+        let id = packet.interface.0 as usize;
+        let (Some(&number), Some(count)) = (self.numbers.get(id), self.counts.get_mut(id)) else {
+            return false;
+        };
+        if packet.timestamp >= self.boundary || self.budget == 0 || number == UNDESCRIBED {
+            return false;
+        }
+        let length = E::packet_length(packet.bytes.len());
+        let Some(file) = self.room.split_off_mut(..length) else {
+            return false;
+        };
+        E::packet(number, packet, file, self.copying);
+        *count += 1;
+        self.budget -= 1;
+        self.first = self.first.min(packet.timestamp);
+        self.last = self.last.max(packet.timestamp);
+        true
+    }
+
+    /// Enters what was written into the accounts, and says how many packets that were.
+    ///
+    /// Not done by `Drop`: what it would need in case of a panic would have to be kept in memory, packet by
+    /// packet.
+    #[inline]
+    pub fn settle(self) -> u64 {
+        let packets = self.granted - self.budget;
+        let Accounts {
+            room,
+            length,
+            span,
+            quota,
+            left,
+        } = self.accounts;
+        *length += *room - self.room.len();
+        *room = self.room.len();
+        *span = Span {
+            packets: span.packets + packets,
+            first: self.first,
+            last: self.last,
+        };
+        *quota -= packets;
+        *left -= packets;
+        packets
+    }
+}
