@@ -101,7 +101,7 @@ pub(super) struct TargetArgs {
     #[arg(long = "host", value_name = "ADDRESS|CIDR")]
     pub(super) hosts: Vec<String>,
 
-    /// Only packets from or to this TCP or UDP port. Repeatable; and-ed with the rest.
+    /// Only packets from or to this TCP, UDP or SCTP port. Repeatable; and-ed with the rest.
     #[arg(long = "port", value_name = "N")]
     pub(super) ports: Vec<u16>,
 }

@@ -25,6 +25,7 @@ impl Copying {
     /// Copies `from` over `to`, which is as long.
     #[inline(always)]
     pub(crate) fn copy(self, to: &mut [u8], from: &[u8]) {
+        debug_assert_eq!(to.len(), from.len());
         if from.len() < SHORT {
             return copy_short(to, from);
         }
