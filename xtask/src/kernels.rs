@@ -65,8 +65,8 @@ fn fetch_package(package: &str, to: &Path) -> Result<()> {
     run(command("dpkg-deb").arg("-x").arg(&archive).arg(&unpacked))?;
     let kernel = only(&unpacked.join("boot"), |name| name.starts_with("vmlinuz-"))?;
     fs::rename(kernel, new.join("vmlinuz"))?;
-    let tree = only(&unpacked.join("lib/modules"), |_| true)?;
-    for found in output(command("find").arg(&tree).args(["-name", "*.ko*"]))?.lines() {
+    // Below lib/modules, or since Debian 13 below usr/lib/modules.
+    for found in output(command("find").arg(&unpacked).args(["-name", "*.ko*"]))?.lines() {
         let path = Path::new(found);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if MODULES.iter().any(|module| name.starts_with(module)) {
