@@ -28,24 +28,41 @@ pub(crate) fn fetch() -> Result<()> {
         return Ok(());
     }
     let directory = directory()?;
-    let is_there = |series: &str| directory.join(series).join("vmlinuz").is_file();
-    if SERIES.iter().all(|series| is_there(series)) {
+    let missing: Vec<&str> = SERIES
+        .into_iter()
+        .filter(|series| !directory.join(series).join("vmlinuz").is_file())
+        .filter(|series| !has_none(&directory, series).exists())
+        .collect();
+    if missing.is_empty() {
         return Ok(());
     }
     if rustix::process::geteuid().is_root() {
         // An old list names kernels that have made room for newer ones.
         apt_get(&["update"])?;
     }
-    for series in SERIES.iter().filter(|series| !is_there(series)) {
+    for series in missing {
         let to = directory.join(series);
         let packages = output(command("apt-cache").args(["pkgnames", &prefix(series)]))?;
-        match newest(&packages, series) {
-            Some(package) => fetch_package(package, &to)
-                .with_context(|| format!("fetching Linux {series} for the tests"))?,
-            None => eprintln!("set-up: there is no package of Linux {series} here to test with"),
+        if let Some(package) = newest(&packages, series) {
+            fetch_package(package, &to)
+                .with_context(|| format!("fetching Linux {series} for the tests"))?;
+        } else {
+            let note = has_none(&directory, series);
+            fs::create_dir_all(&directory)
+                .and_then(|()| fs::write(&note, []))
+                .with_context(|| format!("creating {}", note.display()))?;
+            eprintln!(
+                "set-up: no package source here has Linux {series} to test with; remove {} to look again",
+                note.display()
+            );
         }
     }
     Ok(())
+}
+
+/// Stands for a series that no package source has, so that they are not asked each time.
+fn has_none(directory: &Path, series: &str) -> PathBuf {
+    directory.join(format!("{series}.none"))
 }
 
 fn fetch_package(package: &str, to: &Path) -> Result<()> {
