@@ -14,7 +14,7 @@ use std::{
     sync::atomic::{AtomicU32, AtomicUsize, Ordering},
 };
 
-use capture_common::{RECORD_DATA, RecordHeader, SPILL_HEAD};
+use capture_common::{MAX_CAPTURED_LENGTH, RECORD_DATA, RecordHeader, SPILL_HEAD};
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::kernel::rings::RingMap;
@@ -26,12 +26,16 @@ const BUSY: u32 = 1 << 31;
 /// The record is to be skipped (`BPF_RINGBUF_DISCARD_BIT`).
 const DISCARDED: u32 = 1 << 30;
 
+/// The longest record that the programs make.
+const LONGEST: usize = SPILL_HEAD + RECORD_DATA + MAX_CAPTURED_LENGTH as usize;
+
 /// Reads records in the order of their reservation.
 pub(super) struct Records {
     /// A page with the position up to which records are done with, which is ours to write.
     consumer: MmapRaw,
-    /// A page with the position up to which records are reserved, then the data, twice in a row, so
-    /// that a record that reaches across the end can be read in one piece.
+    /// A page with the position up to which records are reserved, then the data, and as much of it once
+    /// more as a record can reach across the end, so that it can be read in one piece. The kernel would give
+    /// all of it twice, but each page mapped has its cost when a capture begins and ends.
     producer: MmapRaw,
     page: usize,
     size: usize,
@@ -68,7 +72,7 @@ impl Records {
         let consumer = MmapOptions::new().len(page).map_raw(descriptor)?;
         let producer = MmapOptions::new()
             .offset(page as u64)
-            .len(page + 2 * size)
+            .len(page + size + (HEADER + LONGEST).next_multiple_of(page).min(size))
             .map_raw_read_only(descriptor)?;
         let mut records = Self {
             consumer,
@@ -219,10 +223,10 @@ impl<'a> Run<'a> {
             let header = unsafe { AtomicU32::from_ptr(start.cast()) }.load(Ordering::Acquire);
             let length = (header & !(BUSY | DISCARDED)) as usize;
             self.next = self.position + ((HEADER + length + 7) & !7);
-            if header & (BUSY | DISCARDED) == 0 && length <= self.mask {
+            if header & (BUSY | DISCARDED) == 0 && length <= LONGEST.min(self.mask) {
                 // SAFETY: the record is filled and so long, and does not change until the kernel is told
-                // that it is done with, which takes the ring, borrowed for as long, exclusively. The
-                // data is mapped twice in a row, so as many bytes behind the header are mapped.
+                // that it is done with, which takes the ring, borrowed for as long, exclusively. As many
+                // bytes behind the header are mapped, wherever in the data it begins.
                 let record =
                     unsafe { std::slice::from_raw_parts(start.wrapping_add(HEADER), length) };
                 return Head::Ready(record);

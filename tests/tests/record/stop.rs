@@ -89,7 +89,14 @@ fn every_signal_to_stop_ends_the_capture_well() -> Result<()> {
     let pair = Pair::new()?;
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let directory = TempDir::new()?;
-        let mut recorder = Recorder::start(&pair.b, directory.path(), &["-i", "eth0"])?;
+        // The tests themselves may run under nohup, which is passed on.
+        let mut command = Command::new("env");
+        command
+            .arg("--default-signal=HUP")
+            .arg(program()?)
+            .args(standard_arguments(directory.path())?)
+            .args(["-i", "eth0"]);
+        let mut recorder = Recorder::start_command(&pair.b, directory.path(), command)?;
         let frames = numbered_frames(0..1000);
         send_through(&pair, &frames)?;
         recorder.process().signal(signal)?;
