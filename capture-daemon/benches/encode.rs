@@ -3,13 +3,11 @@
 
 use std::{borrow::Cow, hint::black_box, time::Duration, time::Instant};
 
-use capture_daemon::{
-    pipeline::{
-        Copying, encode,
-        packet::{InterfaceId, Packet, Way},
-    },
-    spec::Format,
+use capture_daemon::pipeline::{
+    Copying, encode,
+    packet::{InterfaceId, Packet},
 };
+use capture_types::{Direction, Format};
 use pcap_file::{
     DataLink, Endianness, TsResolution,
     pcap::{PcapHeader, PcapPacket, PcapWriter},
@@ -69,7 +67,7 @@ fn own(format: Format, bytes: &[u8], copying: Copying) -> f64 {
             let packet = Packet {
                 timestamp: TIMESTAMP + number as u64,
                 interface: InterfaceId(0),
-                way: Way::In,
+                direction: Direction::In,
                 packet_type: 0,
                 original_length: bytes.len() as u32,
                 bytes: black_box(bytes),

@@ -7,12 +7,13 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicBool, time::Instant};
 
-use capture_daemon::{
-    pipeline::{
-        packet::{InterfaceDescription, LinkType, Packet, Way},
-        recorder::{Recorder, RecorderSpec},
-    },
-    spec::{CaptureName, CompressWhen, Compression, Format, OutputSpec, Retention, Rotation},
+use capture_daemon::pipeline::{
+    packet::{InterfaceDescription, Packet},
+    recorder::{Recorder, RecorderSpec},
+};
+use capture_types::{
+    CaptureName, CompressWhen, Compression, Direction, Format, LinkType, OutputSpec, Retention,
+    Rotation,
 };
 
 const TIMESTAMP: u64 = 1_767_225_600_000_000_000;
@@ -101,7 +102,7 @@ fn run(directory: &Path, compression: Compression, length: usize, mebibytes: u64
         recorder.packet(&Packet {
             timestamp,
             interface,
-            way: Way::In,
+            direction: Direction::In,
             packet_type: 0,
             original_length: length as u32,
             bytes: &content[at..at + length],

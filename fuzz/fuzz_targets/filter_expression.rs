@@ -1,10 +1,8 @@
 //! Any text at all as an expression: it is taken or refused, and nothing else happens.
 #![no_main]
 
-use capture_daemon::{
-    filter::{Epilogue, Filter, FilterSpec},
-    pipeline::packet::{LinkType, Way},
-};
+use capture_daemon::filter::{Epilogue, Filter};
+use capture_types::{Direction, FilterSpec, LinkType};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|expression: &str| {

@@ -18,7 +18,7 @@ use rtnetlink::{
 };
 
 use super::{AttachError, hook_name, owner::is_leftover};
-use crate::pipeline::packet::Way;
+use capture_types::Direction;
 
 /// The numerically lowest priority comes first.
 const FIRST_PRIORITY: u16 = 1;
@@ -30,7 +30,7 @@ const ALL_PROTOCOLS: u16 = 0x0003_u16.to_be();
 #[derive(Debug)]
 pub(super) struct Filter {
     ifindex: u32,
-    way: Way,
+    direction: Direction,
     priority: u16,
     handle: u32,
     name: String,
@@ -41,18 +41,18 @@ impl Filter {
         netlink: &Handle,
         name: String,
         ifindex: u32,
-        way: Way,
+        direction: Direction,
         program: BorrowedFd<'_>,
     ) -> Result<Self, AttachError> {
         let failed = |source| AttachError::Clsact {
             ifindex,
-            hook: hook_name(way),
+            hook: hook_name(direction),
             source,
         };
         add_clsact(netlink, ifindex).await.map_err(failed)?;
         let mut filter = Self {
             ifindex,
-            way,
+            direction,
             priority: FIRST_PRIORITY,
             handle: 1,
             name,
@@ -72,7 +72,7 @@ impl Filter {
                         tracing::warn!(
                             "interface index {ifindex} {}: filters of priority below {} run \
                              before the recorder; packets that they drop or redirect are not seen",
-                            hook_name(way),
+                            hook_name(direction),
                             filter.priority,
                         );
                     }
@@ -122,14 +122,14 @@ impl Filter {
     fn failed(&self, source: Error) -> AttachError {
         AttachError::Clsact {
             ifindex: self.ifindex,
-            hook: hook_name(self.way),
+            hook: hook_name(self.direction),
             source,
         }
     }
 
     fn message(&self, program: Option<BorrowedFd<'_>>) -> TcMessage {
         let mut message = TcMessage::with_index(self.ifindex.cast_signed());
-        message.header.parent = parent(self.way);
+        message.header.parent = parent(self.direction);
         message.header.handle = TcHandle::from(self.handle);
         message.header.info = (u32::from(self.priority) << 16) | u32::from(ALL_PROTOCOLS);
         message
@@ -158,9 +158,9 @@ const LAST_PRIORITY: u16 = 64;
 pub async fn remove_leftovers(netlink: &Handle) -> Result<usize, Error> {
     let mut removed = 0;
     for ifindex in interfaces_with_clsact(netlink).await? {
-        for way in [Way::In, Way::Out] {
+        for direction in [Direction::In, Direction::Out] {
             let mut dump = TcMessage::with_index(ifindex);
-            dump.header.parent = parent(way);
+            dump.header.parent = parent(direction);
             let request_dump = RouteNetlinkMessage::GetTrafficFilter(dump);
             let mut filters = Box::pin(responses(netlink, request_dump)?);
             let mut stale = Vec::new();
@@ -232,10 +232,10 @@ async fn add_clsact(netlink: &Handle, ifindex: u32) -> Result<(), Error> {
     }
 }
 
-const fn parent(way: Way) -> TcHandle {
-    let minor = match way {
-        Way::In => TcHandle::MIN_INGRESS,
-        Way::Out => TcHandle::MIN_EGRESS,
+const fn parent(direction: Direction) -> TcHandle {
+    let minor = match direction {
+        Direction::In => TcHandle::MIN_INGRESS,
+        Direction::Out => TcHandle::MIN_EGRESS,
     };
     TcHandle {
         major: u16::MAX,

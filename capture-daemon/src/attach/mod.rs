@@ -6,14 +6,12 @@ use aya::programs::{SchedClassifier, TcAttachType};
 use aya_obj::generated::bpf_attach_type;
 use rtnetlink::Handle;
 
-use crate::{
-    kernel::{
-        features::Features,
-        object::PROGRAM_PREFIX,
-        syscall::{link_update, tcx_link_create},
-    },
-    pipeline::packet::Way,
+use crate::kernel::{
+    features::Features,
+    object::PROGRAM_PREFIX,
+    syscall::{link_update, tcx_link_create},
 };
+use capture_types::Direction;
 
 mod clsact;
 mod owner;
@@ -132,8 +130,8 @@ impl Plan {
 
     /// How to attach to this hook.
     #[must_use]
-    pub fn method(&self, interface: &str, way: Way) -> Method {
-        let alone = || Position::ask(Method::Clsact, interface, way) == Position::First;
+    pub fn method(&self, interface: &str, direction: Direction) -> Method {
+        let alone = || Position::ask(Method::Clsact, interface, direction) == Position::First;
         if self.many && self.method == Method::Tcx && alone() {
             Method::Clsact
         } else {
@@ -160,11 +158,11 @@ impl Attachment {
         owner: &Owner,
         capture: &str,
         ifindex: u32,
-        way: Way,
+        direction: Direction,
         program: BorrowedFd<'_>,
     ) -> Result<Self, AttachError> {
         if method == Method::Tcx {
-            match tcx_link_create(program, ifindex, hook(way)) {
+            match tcx_link_create(program, ifindex, hook(direction)) {
                 Ok(link) => return Ok(Self(Kind::Tcx(link))),
                 // The hook has its 63 programs, which is all it takes (bpf_mprog_max in
                 // include/linux/bpf_mprog.h); clsact runs behind them and has no such limit.
@@ -172,14 +170,14 @@ impl Attachment {
                 Err(source) => {
                     return Err(AttachError::Tcx {
                         ifindex,
-                        hook: hook_name(way),
+                        hook: hook_name(direction),
                         source,
                     });
                 }
             }
         }
         let name = owner.filter_name(capture);
-        clsact::Filter::add(netlink, name, ifindex, way, program)
+        clsact::Filter::add(netlink, name, ifindex, direction, program)
             .await
             .map(|filter| Self(Kind::Clsact(filter)))
     }
@@ -240,10 +238,10 @@ pub enum Position {
 impl Position {
     /// Asks the kernel. It tells of TCX programs only; they come before every clsact filter.
     #[must_use]
-    pub fn ask(method: Method, interface: &str, way: Way) -> Self {
-        let hook = match way {
-            Way::In => TcAttachType::Ingress,
-            Way::Out => TcAttachType::Egress,
+    pub fn ask(method: Method, interface: &str, direction: Direction) -> Self {
+        let hook = match direction {
+            Direction::In => TcAttachType::Ingress,
+            Direction::Out => TcAttachType::Egress,
         };
         let Ok((_revision, programs)) = SchedClassifier::query_tcx(interface, hook) else {
             return Self::First;
@@ -272,17 +270,17 @@ impl Position {
     }
 }
 
-const fn hook(way: Way) -> bpf_attach_type {
-    match way {
-        Way::In => bpf_attach_type::BPF_TCX_INGRESS,
-        Way::Out => bpf_attach_type::BPF_TCX_EGRESS,
+const fn hook(direction: Direction) -> bpf_attach_type {
+    match direction {
+        Direction::In => bpf_attach_type::BPF_TCX_INGRESS,
+        Direction::Out => bpf_attach_type::BPF_TCX_EGRESS,
     }
 }
 
-const fn hook_name(way: Way) -> &'static str {
-    match way {
-        Way::In => "ingress",
-        Way::Out => "egress",
+const fn hook_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::In => "ingress",
+        Direction::Out => "egress",
     }
 }
 

@@ -7,12 +7,8 @@ use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
 use super::summary::Style;
-use crate::{
-    filter::{
-        Epilogue, Filter, FilterSpec, InnerSpec, TargetSet, Tunnel, bench, explain, try_on_file,
-    },
-    pipeline::packet::Way,
-};
+use crate::filter::{Epilogue, Filter, bench, explain, try_on_file};
+use capture_types::{Direction, FilterSpec, InnerSpec, TargetSet, Tunnel};
 
 /// Looks at a filter without recording.
 #[derive(Debug, Args)]
@@ -188,7 +184,7 @@ fn print_costs(costs: &[bench::Cost]) {
 /// For counting instructions, any will do.
 const EPILOGUE: Epilogue = Epilogue {
     index: 0,
-    way: Way::In,
+    direction: Direction::In,
 };
 
 fn check(look: &Look) -> anyhow::Result<ExitCode> {

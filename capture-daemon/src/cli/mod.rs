@@ -12,7 +12,6 @@ mod record;
 mod serve;
 mod signals;
 mod summary;
-pub(crate) mod values;
 
 /// Records packets from network interfaces into rotating, compressed capture files.
 #[derive(Debug, Parser)]

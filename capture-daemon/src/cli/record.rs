@@ -6,15 +6,15 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
-use super::{live, signals, summary, values};
+use super::{live, signals, summary};
 use crate::{
     attach::Method,
-    filter::{FilterSpec, InnerSpec, TargetSet, Tunnel},
     session::{EndReason, Session, SessionOptions},
-    spec::{
-        CaptureName, CaptureSpec, CompressWhen, Compression, Direction, Format, InterfacePattern,
-        Limits, MinFree, Output, OutputSpec, Retention, Rotation,
-    },
+};
+use capture_types::values;
+use capture_types::{
+    CaptureName, CaptureSpec, CompressWhen, Compression, Directions, FilterSpec, Format, InnerSpec,
+    InterfacePattern, Limits, MinFree, Output, OutputSpec, Retention, Rotation, TargetSet, Tunnel,
 };
 
 /// Record packets into capture files until Ctrl-C or a limit.
@@ -27,7 +27,7 @@ pub(super) struct RecordArgs {
     /// Interface to record: a name, a glob such as 'veth*', or any. Repeatable. Interfaces that
     /// appear later and match are recorded from then on.
     #[arg(short, long = "interface", value_name = "NAME|GLOB|any", default_value = "any",
-        value_parser = values::interface)]
+        value_parser = str::parse::<InterfacePattern>)]
     interfaces: Vec<InterfacePattern>,
 
     /// Directory for the files; made if it is missing.
@@ -69,7 +69,7 @@ pub(super) struct RecordArgs {
 
     /// Compression of the files: none, gzip[:0-9] or zstd[:1-19].
     #[arg(long, value_name = "CODEC[:LEVEL]", default_value = "none",
-        value_parser = values::compression)]
+        value_parser = str::parse::<Compression>)]
     compress: Compression,
 
     /// Compress while writing, or after rotation: then the newest file stays plain.
@@ -98,7 +98,7 @@ pub(super) struct RecordArgs {
 
     /// Leave this much of the file system free: the oldest files of this capture go first, then the
     /// capture ends. 0 turns it off.
-    #[arg(long, value_name = "PERCENT|SIZE", default_value = "5%", value_parser = values::min_free)]
+    #[arg(long, value_name = "PERCENT|SIZE", default_value = "5%", value_parser = str::parse::<MinFree>)]
     min_free: MinFree,
 
     /// Stop after this time.
@@ -200,9 +200,9 @@ impl From<&RecordArgs> for CaptureSpec {
                 ports: (!arguments.ports.is_empty()).then(|| arguments.ports.clone()),
             },
             direction: match arguments.direction {
-                DirectionArg::In => Direction::In,
-                DirectionArg::Out => Direction::Out,
-                DirectionArg::Inout => Direction::InOut,
+                DirectionArg::In => Directions::In,
+                DirectionArg::Out => Directions::Out,
+                DirectionArg::Inout => Directions::InOut,
             },
             snaplen: arguments.snaplen,
             ring_size: arguments.ring_size,

@@ -6,10 +6,8 @@ use bytesize::ByteSize;
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 
-use crate::{
-    ledger::Ledger,
-    session::{EndReason, Report},
-};
+use crate::session::{EndReason, Report};
+use capture_types::Ledger;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Style {

@@ -11,19 +11,18 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::{
-    ClassicInsn, ClassicProgram, Epilogue, Filter, FilterError, FilterSpec, TargetError,
-    TargetMaps, TargetSet, Trial, TrialError, compile,
+    ClassicInsn, ClassicProgram, Epilogue, Filter, FilterError, TargetError, TargetMaps, Trial,
+    TrialError, compile,
     insn::{Alu, BpfInsn, R0},
     translate::NEXT,
 };
-use crate::{
-    kernel::{
-        prog_load::load_classifier,
-        prog_test_run::{TestPacket, test_run},
-        socket_filter,
-    },
-    pipeline::packet::{LinkType, Way},
+use crate::kernel::{
+    prog_load::load_classifier,
+    prog_test_run::{TestPacket, test_run},
+    socket_filter,
 };
+use capture_types::{Direction, LinkType};
+use capture_types::{FilterSpec, TargetSet};
 
 /// Runs of each program on each packet.
 const REPEAT: u32 = 1_000_000;
@@ -134,7 +133,7 @@ pub fn measure() -> Result<Vec<Cost>, BenchError> {
 
 const EPILOGUE: Epilogue = Epilogue {
     index: 0,
-    way: Way::In,
+    direction: Direction::In,
 };
 
 fn expression_of(hosts: &[IpNet]) -> Result<ClassicProgram, FilterError> {

@@ -5,7 +5,7 @@ use super::{
     ir::{Fragment, Op, Operand, Verdict},
     program::MapRef,
 };
-use crate::pipeline::packet::LinkType;
+use capture_types::LinkType;
 
 /// A place to jump to, bound once and after every jump to it.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use super::{
     libpcap::{self, MAX_COMPILE_TIME},
     locate, words,
 };
-use crate::pipeline::packet::LinkType;
+use capture_types::LinkType;
 
 /// Longest expression in bytes.
 pub const MAX_EXPRESSION_BYTES: usize = 64 * 1024;

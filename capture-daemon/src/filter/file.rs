@@ -15,10 +15,10 @@ use pcap_file::{
 };
 
 use super::{
-    Epilogue, Filter, FilterError, FilterSpec, TargetError, TargetMaps, TargetSet, Trial,
-    TrialError, compile::named,
+    Epilogue, Filter, FilterError, TargetError, TargetMaps, Trial, TrialError, compile::named,
 };
-use crate::pipeline::packet::Way;
+use capture_types::Direction;
+use capture_types::{FilterSpec, TargetSet};
 
 /// How many packets match.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -169,9 +169,9 @@ impl Tries<'_> {
     fn trial(&self, link_type: u32) -> Result<Trial, FileError> {
         let program = Filter::compile_for(self.spec, dlt(link_type)?)?.program(Epilogue {
             index: 0,
-            way: Way::In,
+            direction: Direction::In,
         });
-        let targets = if self.spec.targets == super::TargetKinds::default() {
+        let targets = if self.spec.targets == capture_types::TargetKinds::default() {
             None
         } else {
             Some(TargetMaps::create(self.targets)?)

@@ -1,7 +1,8 @@
 //! Expressions that nobody writes by hand.
 
-use super::{Filter, FilterError, FilterSpec};
-use crate::pipeline::packet::LinkType;
+use super::{Filter, FilterError};
+use capture_types::FilterSpec;
+use capture_types::LinkType;
 
 fn compile(expression: &str) -> Result<Filter, FilterError> {
     Filter::compile(&FilterSpec::expression(expression), LinkType::Ethernet)

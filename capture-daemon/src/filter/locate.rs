@@ -107,10 +107,8 @@ fn partition_point(length: usize, holds: impl Fn(usize) -> bool) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        filter::{Filter, FilterError, FilterSpec},
-        pipeline::packet::LinkType,
-    };
+    use crate::filter::{Filter, FilterError};
+    use capture_types::{FilterSpec, LinkType};
 
     fn error(expression: &str) -> String {
         let spec = FilterSpec::expression(expression);

@@ -45,52 +45,15 @@ pub use insn::BpfInsn;
 pub use libpcap::MAX_COMPILE_TIME;
 pub use load::{FilterMaps, load};
 pub use program::{Epilogue, MapRef, Origin, Part, Program};
-pub use targets::{MAX_TARGETS, TargetError, TargetKinds, TargetMaps, TargetSet};
+pub use targets::{TargetError, TargetMaps};
 pub use translate::NEXT;
 pub use trial::{Decision, Runner, Trial, TrialError};
-pub use tunnel::{Tunnel, TunnelError, TunnelProtocol};
 
-use crate::pipeline::packet::LinkType;
+use capture_types::LinkType;
+use capture_types::{FilterSpec, TargetKinds, Tunnel};
 use ir::Fragment;
 use pcap::Linktype;
 use translate::Stages;
-
-/// Which packets a capture takes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct FilterSpec {
-    /// A pcap-filter(7) expression; every packet without one.
-    pub expression: Option<String>,
-    /// Which kinds of targets it has beside the expression; their values are in [`TargetMaps`].
-    pub targets: TargetKinds,
-    /// What must hold of the packet inside a tunnel.
-    pub inner: Option<InnerSpec>,
-}
-
-/// What must hold of the packet inside a tunnel.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct InnerSpec {
-    /// A pcap-filter(7) expression about the Ethernet frame inside.
-    pub expression: String,
-    /// The tunnels to look into, the first that fits; [`Tunnel::ANY`] if empty.
-    pub tunnels: Vec<Tunnel>,
-}
-
-impl FilterSpec {
-    /// Whether there is nothing to decide.
-    #[must_use]
-    pub fn takes_everything(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// An expression and nothing else.
-    #[must_use]
-    pub fn expression(expression: &str) -> Self {
-        Self {
-            expression: Some(expression.to_owned()),
-            ..Self::default()
-        }
-    }
-}
 
 /// A filter for one link type, ready to be translated for each direction.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use super::insn::{BpfInsn, Reg};
-use crate::pipeline::packet::Way;
+use capture_types::Direction;
 
 /// A map that a generated program uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,7 +55,7 @@ pub struct Epilogue {
     /// The entry of the program array to continue at on a match.
     pub index: u32,
     /// The direction it is attached to: on the way out, `outbound` holds for every packet.
-    pub way: Way,
+    pub direction: Direction,
 }
 
 /// Which part of the generated program an instruction belongs to.

@@ -6,6 +6,7 @@
 //! to two VLAN tags in the bytes or one beside them. A packet matches if it has one of the hosts and
 //! one of the ports.
 
+use capture_types::{MAX_TARGETS, TargetKinds, TargetSet};
 use std::{collections::BTreeSet, io, os::fd::AsFd as _, os::fd::BorrowedFd};
 
 use aya_obj::generated::bpf_map_type::{
@@ -25,42 +26,10 @@ mod sieve;
 pub(super) use self::look::look;
 use self::sieve::Sieve;
 
-/// Most addresses, and most prefixes, of each IP version.
-pub const MAX_TARGETS: u32 = 65_536;
-
 /// Bits of the shape: which tries are worth a look.
 const HAS_NETWORKS4: u32 = 1;
 const HAS_NETWORKS6: u32 = 2;
 const BPF_F_NO_PREALLOC: u32 = 1;
-
-/// Hosts and ports.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct TargetSet {
-    /// Addresses and prefixes. `None` leaves hosts free; an empty set matches nothing.
-    pub hosts: Option<Vec<IpNet>>,
-    /// Ports. `None` leaves ports free; an empty set matches nothing.
-    pub ports: Option<Vec<u16>>,
-}
-
-/// Which targets a filter has; this much is in its program and stays.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct TargetKinds {
-    /// Hosts.
-    pub hosts: bool,
-    /// Ports.
-    pub ports: bool,
-}
-
-impl TargetSet {
-    /// Which kinds it has.
-    #[must_use]
-    pub const fn kinds(&self) -> TargetKinds {
-        TargetKinds {
-            hosts: self.hosts.is_some(),
-            ports: self.ports.is_some(),
-        }
-    }
-}
 
 /// The targets' maps.
 #[derive(Debug)]

@@ -10,8 +10,9 @@ use tonic::{
 };
 use tower::Layer;
 
-use super::peer::{Peer, Role};
+use super::peer::Peer;
 use crate::audit;
+use capture_types::Role;
 
 /// Methods for viewers; every other one, also one that is new, is for operators.
 const FOR_VIEWERS: [&str; 8] = [

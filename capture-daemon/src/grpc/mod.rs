@@ -24,7 +24,7 @@ pub use self::{
     convert::Defaults,
     listen::{Bounds, ListenError, Listener},
     node::NodeInfo,
-    peer::{Peer, Role},
+    peer::Peer,
 };
 use crate::{log::LogLevel, manager::Manager};
 

@@ -15,8 +15,8 @@ use crate::{
     interfaces::{self, Interface, Watch},
     kernel::{features::Features, syscall::clock_state},
     manager::{Manager, State},
-    pipeline::utc,
 };
+use capture_types::time;
 
 /// What a node is; found out once.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Node {
 fn clock() -> v1::NodeClock {
     let state = clock_state().ok();
     v1::NodeClock {
-        now: Some(convert::timestamp(utc::now())),
+        now: Some(convert::timestamp(time::now())),
         synchronised: state.map(|(synchronised, _)| synchronised),
         max_error: state
             .filter(|(synchronised, _)| *synchronised)

@@ -12,13 +12,10 @@ use super::{
     stream::{Answers, Gone, Sink, answer},
 };
 use crate::{
-    cli::values::WHOLE_PACKETS,
     manager::{Capture, Manager, PacketReader},
-    pipeline::{
-        packet::{InterfaceId, LinkType, Way},
-        tap::TappedPacket,
-    },
+    pipeline::{packet::InterfaceId, tap::TappedPacket},
 };
+use capture_types::{Direction, LinkType, values::WHOLE_PACKETS};
 
 const BUFFER: u32 = 4 << 20;
 const LEAST_BUFFER: u32 = 64 << 10;
@@ -170,9 +167,9 @@ impl Stream {
         v1::Packet {
             timestamp_ns: packet.timestamp,
             interface_id: packet.interface.0,
-            direction: match packet.way {
-                Way::In => v1::Direction::In,
-                Way::Out => v1::Direction::Out,
+            direction: match packet.direction {
+                Direction::In => v1::Direction::In,
+                Direction::Out => v1::Direction::Out,
             }
             .into(),
             original_length: packet.original_length,

@@ -1,5 +1,6 @@
 //! Who is at the other end of a connection.
 
+use capture_types::Role;
 use std::{
     io,
     pin::Pin,
@@ -12,26 +13,6 @@ use tokio::{
     sync::OwnedSemaphorePermit,
 };
 use tonic::{Request, transport::server::Connected};
-
-/// What a client may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Read states.
-    Viewer,
-    /// Everything.
-    Operator,
-}
-
-impl Role {
-    /// As in the API and in the configuration.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Operator => "operator",
-        }
-    }
-}
 
 /// A client, as it has proved to be.
 #[derive(Debug, Clone)]

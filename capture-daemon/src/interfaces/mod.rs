@@ -1,6 +1,7 @@
 //! The network interfaces of this network namespace: which there are, and which come and go.
 
-use crate::pipeline::packet::{InterfaceDescription, LinkType};
+use crate::pipeline::packet::InterfaceDescription;
+use capture_types::LinkType;
 
 mod select;
 mod watch;

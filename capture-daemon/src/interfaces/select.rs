@@ -3,7 +3,7 @@
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::Interface;
-use crate::spec::InterfacePattern;
+use capture_types::InterfacePattern;
 
 /// The interfaces asked for cannot be found.
 #[derive(Debug, thiserror::Error)]
@@ -163,7 +163,8 @@ fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a s
 #[cfg(test)]
 mod tests {
     use super::{InterfaceError, Selection};
-    use crate::{interfaces::Interface, spec::InterfacePattern};
+    use crate::interfaces::Interface;
+    use capture_types::InterfacePattern;
 
     fn interface(ifindex: u32, name: &str, hardware_type: u16) -> Interface {
         Interface {

@@ -1,5 +1,6 @@
 //! The kernel's half of the ledger, read out of its per-CPU maps.
 
+use capture_types::Ledger;
 use std::collections::HashMap;
 
 use aya::maps::{MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
@@ -154,6 +155,22 @@ fn failed(ifindex: u32, doing: &'static str) -> impl Fn(MapError) -> CountersErr
         ifindex,
         doing,
         source,
+    }
+}
+
+/// The kernel's half of a ledger; nothing is written and nothing discarded in it.
+#[must_use]
+pub fn ledger(counters: Counters) -> Ledger {
+    let matched = counters.submitted + counters.ring_full + counters.unreadable;
+    Ledger {
+        seen: counters.filtered + matched,
+        filtered: counters.filtered,
+        matched,
+        submitted: counters.submitted,
+        ring_full: counters.ring_full,
+        unreadable: counters.unreadable,
+        truncated: counters.truncated,
+        ..Ledger::default()
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     features::Features,
     rings::{RingMap, RingMaps, RingSizes},
 };
-use crate::pipeline::packet::{LinkType, Way};
+use capture_types::{Direction, LinkType};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/capture"));
 
@@ -189,8 +189,13 @@ impl CaptureObject {
     }
 
     /// The program that captures packets of this way and link type.
-    pub fn program(&self, way: Way, link_type: LinkType) -> Result<BorrowedFd<'_>, ObjectError> {
-        let (program, ..) = PROGRAMS[program_index(direction(way), link(link_type)) as usize];
+    pub fn program(
+        &self,
+        direction: Direction,
+        link_type: LinkType,
+    ) -> Result<BorrowedFd<'_>, ObjectError> {
+        let (program, ..) =
+            PROGRAMS[program_index(direction_number(direction), link(link_type)) as usize];
         let refused = |source| ObjectError::Program {
             program,
             source: Box::new(source),
@@ -207,10 +212,10 @@ impl CaptureObject {
 
 /// The kernel's number of a way.
 #[must_use]
-pub const fn direction(way: Way) -> u8 {
-    match way {
-        Way::In => DIRECTION_INGRESS,
-        Way::Out => DIRECTION_EGRESS,
+pub const fn direction_number(direction: Direction) -> u8 {
+    match direction {
+        Direction::In => DIRECTION_INGRESS,
+        Direction::Out => DIRECTION_EGRESS,
     }
 }
 

@@ -14,11 +14,10 @@ use super::{
     tally::Tally,
 };
 use crate::{
-    ledger::Ledger,
-    pipeline::{Begun, Held, drain::Shared, utc},
+    pipeline::{Begun, Held, drain::Shared},
     session::{Control, Monitor, Report},
-    spec::CaptureName,
 };
+use capture_types::{CaptureName, Ledger, time};
 
 /// Warnings that are kept; the oldest go first.
 const MOST_WARNINGS: usize = 16;
@@ -136,7 +135,7 @@ impl Capture {
             state: State::Pending,
             state_reason: None,
             message: String::new(),
-            created: utc::now(),
+            created: time::now(),
             started: None,
             ended: None,
             tally: Tally::default(),
@@ -324,7 +323,7 @@ pub(super) fn uid() -> String {
             Ok(more) => filled += more,
             Err(_) => {
                 bytes =
-                    (u128::from(utc::now()) << 32 | u128::from(std::process::id())).to_be_bytes();
+                    (u128::from(time::now()) << 32 | u128::from(std::process::id())).to_be_bytes();
                 break;
             }
         }

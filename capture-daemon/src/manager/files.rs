@@ -10,13 +10,11 @@ use std::{
 };
 
 use super::{Capture, Manager, ManagerError};
-use crate::{
-    pipeline::{
-        FileName,
-        manifest::{FileEntry, Manifest, Removed},
-    },
-    spec::CaptureName,
+use crate::pipeline::{
+    FileName,
+    manifest::{FileEntry, Manifest, Removed},
 };
+use capture_types::CaptureName;
 
 /// A file of a capture.
 #[derive(Debug, Clone)]

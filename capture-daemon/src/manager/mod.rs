@@ -42,7 +42,8 @@ pub use self::{
     update::Update,
     watch::{Change, Follower},
 };
-use crate::{pipeline::utc, session::SessionOptions, spec::CaptureName};
+use crate::session::SessionOptions;
+use capture_types::{CaptureName, time};
 
 /// What the manager is to keep to.
 #[derive(Debug, Clone)]
@@ -88,7 +89,7 @@ impl Inner {
     /// Puts a capture's record on disk. One that cannot be put there goes on: its files matter more.
     async fn save(&self, capture: &Capture) {
         let mut record = capture.snapshot().record;
-        record.saved = Some(utc::now());
+        record.saved = Some(time::now());
         let name = record.name.clone();
         if let Err(error) = self.store.save(record).await {
             tracing::error!("the state of capture {name} could not be written: {error}");

@@ -4,10 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    kernel::rings::RingSizes,
-    spec::{CaptureSpec, Limits},
-};
+use crate::kernel::rings::RingSizes;
+use capture_types::{CaptureSpec, Limits};
 
 /// A capture that is to be.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -12,13 +12,11 @@ use super::{
     state::{Reason, State},
     tally::Settled,
 };
-use crate::{
-    pipeline::{repair, utc},
-    spec::Output,
-};
+use crate::pipeline::repair;
+use capture_types::{Output, time};
 
 fn since(saved: Option<u64>) -> String {
-    saved.map_or_else(|| "its start".to_owned(), utc::rfc3339)
+    saved.map_or_else(|| "its start".to_owned(), time::rfc3339)
 }
 
 /// Lines that are out are in nobody's hand any more.
@@ -59,7 +57,7 @@ impl Manager {
             record.state = State::Interrupted;
             record.state_reason = Some(Reason::Crash);
             record.message = Reason::Crash.sentence().to_owned();
-            record.ended = Some(utc::now());
+            record.ended = Some(time::now());
             record.generation += 1;
         }
         if record.state == State::Interrupted {
@@ -127,7 +125,7 @@ impl Manager {
             let (packets, bytes) = (record.tally.total.written, record.tally.bytes);
             if !record
                 .order
-                .has_more_to_do(started, utc::now(), packets, bytes)
+                .has_more_to_do(started, time::now(), packets, bytes)
             {
                 continue;
             }

@@ -14,9 +14,10 @@ use super::{
     state::{Reason, State},
 };
 use crate::{
-    pipeline::{FailureKind, utc},
+    pipeline::FailureKind,
     session::{EndReason, Report, Session, SessionError},
 };
+use capture_types::time;
 
 /// How often limits are looked at that only the manager watches.
 const LOOK: Duration = Duration::from_millis(500);
@@ -84,7 +85,7 @@ async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: St
     });
     capture.change(|record| {
         record.state = State::Running;
-        record.started.get_or_insert_with(utc::now);
+        record.started.get_or_insert_with(time::now);
     });
     inner.save(&capture).await;
     inner.announce();
@@ -114,14 +115,14 @@ async fn until_it_should_end(inner: &Inner, capture: &Capture) -> Reason {
     let mut count = 0;
     loop {
         let record = capture.record();
-        let now = utc::now();
+        let now = time::now();
         let end = record.order.ends_at(record.started.unwrap_or(now));
         let left = end.map(|end| Duration::from_nanos(end.saturating_sub(now)));
         tokio::select! {
             reason = capture.asked_to_stop() => return reason,
             () = after(left) => {
                 // The system's clock may have been set: look again.
-                if end.is_some_and(|end| utc::now() >= end) {
+                if end.is_some_and(|end| time::now() >= end) {
                     return match record.order.stop.deadline {
                         Some(deadline) if end == Some(deadline) => Reason::Deadline,
                         _ => Reason::Duration,
@@ -190,7 +191,7 @@ async fn finish(
         record.state = state;
         record.state_reason = Some(reason);
         record.message.clone_from(&message);
-        record.ended = Some(utc::now());
+        record.ended = Some(time::now());
     });
     let record = capture.record();
     if state == State::Failed {
@@ -207,6 +208,6 @@ pub(super) fn fail(capture: &Capture, reason: Reason, message: String) {
         record.state = reason.final_state();
         record.state_reason = Some(reason);
         record.message = message;
-        record.ended = Some(utc::now());
+        record.ended = Some(time::now());
     });
 }

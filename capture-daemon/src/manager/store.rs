@@ -13,7 +13,7 @@ use rustix::fs::FlockOperation;
 use tokio::sync::oneshot;
 
 use super::capture::Record;
-use crate::spec::CaptureName;
+use capture_types::CaptureName;
 
 const SUFFIX: &str = ".json";
 const TEMPORARY: &str = ".new";

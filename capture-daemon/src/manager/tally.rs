@@ -2,11 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    ledger::Ledger,
-    pipeline::{Held, packet::LinkType},
-    session::InterfaceReport,
-};
+use crate::{pipeline::Held, session::InterfaceReport};
+use capture_types::{Ledger, LinkType};
 
 /// The numbers of a capture, of all its sessions together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{Capture, Manager, ManagerError, Record};
-use crate::filter::FilterSpec;
+use capture_types::FilterSpec;
 
 /// What is to change; `Some(None)` clears.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::watch;
 
 use super::{Inner, capture::Capture};
-use crate::spec::CaptureName;
+use capture_types::CaptureName;
 
 /// What happened to a capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,9 +12,9 @@ use super::{
     manifest::{CaptureEntry, FileEntry, InterfaceLedger, Manifest},
     name::{self, PART},
     squeeze::Squeezed,
-    utc,
 };
-use crate::spec::CaptureName;
+use capture_types::CaptureName;
+use capture_types::time;
 
 /// The capture's files and its manifest.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Book {
     pub(crate) fn open(directory: &Directory, name: &CaptureName) -> io::Result<Self> {
         let manifest = format!("{name}.manifest.jsonl");
         let before = read(directory, &manifest)?;
-        let now = utc::now();
+        let now = time::now();
         let mut capture = CaptureEntry {
             capture: name.to_string(),
             program: concat!("captured ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -203,7 +203,7 @@ impl Book {
                 removed.files += 1;
                 removed.packets += entry.packets.unwrap_or(0);
                 removed.bytes += entry.bytes;
-                removed.last = Some(utc::now());
+                removed.last = Some(time::now());
             }
         }
         self.changed = true;
@@ -226,7 +226,7 @@ impl Book {
 
     /// Writes the manifest of a capture that has ended.
     pub(crate) fn end(&mut self, directory: &Directory, failure: Option<String>) {
-        self.capture.ended = Some(utc::now().into());
+        self.capture.ended = Some(time::now().into());
         self.capture.failure = failure;
         if let Err(error) = self.save(directory) {
             tracing::warn!(manifest = self.manifest, %error, "cannot write the manifest");
@@ -235,7 +235,7 @@ impl Book {
 
     /// Puts a new manifest in the place of the old one.
     pub(crate) fn save(&mut self, directory: &Directory) -> io::Result<()> {
-        self.capture.updated = utc::now().into();
+        self.capture.updated = time::now().into();
         let part = format!("{}{PART}", self.manifest);
         match directory.remove(&part) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -332,7 +332,8 @@ fn found(directory: &Directory, file: String, sequence: u64) -> FileEntry {
 #[cfg(test)]
 mod tests {
     use super::Book;
-    use crate::{pipeline::directory::Directory, spec::CaptureName};
+    use crate::pipeline::directory::Directory;
+    use capture_types::CaptureName;
 
     #[test]
     fn what_a_killed_capture_left_is_in_the_book_once() {

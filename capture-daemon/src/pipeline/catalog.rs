@@ -22,7 +22,7 @@ use super::{
     tally::{FailureKind, Tally},
     write::FileSize,
 };
-use crate::spec::Retention;
+use capture_types::Retention;
 
 /// What the catalog is told.
 #[derive(Debug)]

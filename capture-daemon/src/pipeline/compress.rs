@@ -11,7 +11,7 @@ use super::{
     buffer::AlignedBuffer,
     tally::{FailureKind, Tally},
 };
-use crate::spec::Compression;
+use capture_types::Compression;
 
 /// A codec with its working memory, which is used again for every block.
 pub(crate) enum Codec {
@@ -123,7 +123,7 @@ mod tests {
     use std::io::Read as _;
 
     use super::{Codec, bound, working_memory};
-    use crate::spec::Compression;
+    use capture_types::Compression;
 
     #[test]
     fn what_was_compressed_is_read_back_at_every_level() {

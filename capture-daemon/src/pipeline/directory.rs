@@ -15,7 +15,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::spec::CaptureName;
+use capture_types::CaptureName;
 
 /// A capture's directory, held open: the capture goes on in it when somebody renames it.
 #[derive(Debug)]
@@ -210,7 +210,7 @@ mod tests {
     use std::{io::Write as _, os::unix::fs::PermissionsExt as _};
 
     use super::{Directory, DirectoryError};
-    use crate::spec::CaptureName;
+    use capture_types::CaptureName;
 
     fn name(text: &str) -> CaptureName {
         CaptureName::new(text).expect("valid")

@@ -16,14 +16,14 @@ use tokio::sync::{Notify, oneshot};
 
 use super::{
     encode::{Encoding, Pcap, Pcapng},
-    packet::{InterfaceDescription, InterfaceId, LinkType, Packet, Way},
+    packet::{InterfaceDescription, InterfaceId, Packet},
     recorder::{Finished, Recorder},
     ring::{Ring, Waker},
     tap::{Feeds, Taps},
 };
-use crate::{
-    clock::PacketClock, kernel::rings::RingMaps, ledger::Discarded, session::Book, spec::Format,
-};
+use crate::{clock::PacketClock, kernel::rings::RingMaps, session::Book};
+use capture_types::{Direction, LinkType};
+use capture_types::{Discarded, Format};
 
 /// So many records are taken before commands and clocks are looked at.
 const BATCH: usize = 4096;
@@ -335,10 +335,10 @@ fn packet<'a>(
     Packet {
         timestamp: clock.utc(header.timestamp),
         interface,
-        way: if header.direction == DIRECTION_EGRESS {
-            Way::Out
+        direction: if header.direction == DIRECTION_EGRESS {
+            Direction::Out
         } else {
-            Way::In
+            Direction::In
         },
         packet_type: header.packet_type,
         original_length: header.original_length,

@@ -4,10 +4,10 @@
 use std::time::Instant;
 
 use super::{
-    block::Block, buffer::ALIGNMENT, file::aligned_part, manifest::EndReason, packet::LinkType,
-    write::FileSize,
+    block::Block, buffer::ALIGNMENT, file::aligned_part, manifest::EndReason, write::FileSize,
 };
-use crate::spec::Rotation;
+use capture_types::LinkType;
+use capture_types::Rotation;
 
 /// A lane as the drain thread sees it.
 pub(crate) struct Lane {

@@ -6,8 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::utc;
-use crate::ledger::Discarded;
+use capture_types::Discarded;
+use capture_types::time;
 
 /// The kernel's counters of one interface, from the start of the capture on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +146,7 @@ pub struct Timestamp {
 impl From<u64> for Timestamp {
     fn from(nanoseconds: u64) -> Self {
         Self {
-            utc: utc::rfc3339(nanoseconds),
+            utc: time::rfc3339(nanoseconds),
             nanoseconds,
         }
     }

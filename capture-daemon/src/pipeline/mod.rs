@@ -27,7 +27,6 @@ mod stdout;
 mod system;
 mod tally;
 pub mod tap;
-pub mod utc;
 mod write;
 
 pub use copying::Copying;

@@ -1,10 +1,7 @@
 //! The names of capture files: `<capture>-<YYYYMMDD-HHMMSS>-<sequence>.<format>[.<codec>]`, in UTC,
 //! with `.part` behind while the file is being written.
 
-use crate::{
-    pipeline::utc,
-    spec::{CaptureName, Compression, Format},
-};
+use capture_types::{CaptureName, Compression, Format, time};
 
 /// What is behind the name of a file that is still being written.
 pub(crate) const PART: &str = ".part";
@@ -19,7 +16,7 @@ pub(crate) fn file_name(
 ) -> String {
     format!(
         "{capture}-{}-{sequence:06}.{}{}",
-        utc::stamp(opened),
+        time::stamp(opened),
         extension(format),
         suffix(compression)
     )
@@ -108,7 +105,7 @@ impl FileName {
 #[cfg(test)]
 mod tests {
     use super::{Parsed, file_name, parse};
-    use crate::spec::{CaptureName, Compression, Format};
+    use capture_types::{CaptureName, Compression, Format};
 
     #[test]
     fn a_capture_knows_its_own_files_and_no_others() {

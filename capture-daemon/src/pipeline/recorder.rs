@@ -16,10 +16,7 @@ use super::{
     tally::{FailureKind, Outcome, RecorderFailure, Tally},
     write::FileSize,
 };
-use crate::{
-    ledger::Discarded,
-    spec::{CaptureName, Compression, Format, OutputSpec, Rotation},
-};
+use capture_types::{CaptureName, Compression, Discarded, Format, OutputSpec, Rotation};
 
 mod files;
 mod interfaces;

@@ -17,7 +17,7 @@ use super::{
 };
 use packets::Whole;
 
-use crate::spec::CaptureName;
+use capture_types::CaptureName;
 
 mod members;
 mod packets;

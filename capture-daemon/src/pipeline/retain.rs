@@ -2,7 +2,7 @@
 
 use rustix::fs::StatVfs;
 
-use crate::spec::{MinFree, Retention};
+use capture_types::{MinFree, Retention};
 
 /// What retention looks at.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +60,7 @@ pub(crate) fn missing(retention: &Retention, usage: Usage) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{Usage, missing, surplus};
-    use crate::spec::{MinFree, Retention};
+    use capture_types::{MinFree, Retention};
 
     const USAGE: Usage = Usage {
         open: 5,

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use super::{block::Block, manifest::EndReason};
-use crate::ledger::Discarded;
+use capture_types::Discarded;
 
 /// Why a capture could not go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,8 @@ use std::sync::{
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
-use super::packet::{InterfaceDescription, InterfaceId, Packet, Way};
+use super::packet::{InterfaceDescription, InterfaceId, Packet};
+use capture_types::Direction;
 
 /// Batches that wait for a reader; its bytes are bounded beside.
 const BATCHES: usize = 256;
@@ -42,8 +43,8 @@ pub struct TappedPacket {
     pub timestamp: u64,
     /// The interface it was seen on.
     pub interface: InterfaceId,
-    /// Which way it went.
-    pub way: Way,
+    /// Its direction.
+    pub direction: Direction,
     /// Its length on the wire in bytes.
     pub original_length: u32,
     /// What was kept of it.
@@ -130,7 +131,7 @@ struct Feed {
 struct Head {
     timestamp: u64,
     interface: InterfaceId,
-    way: Way,
+    direction: Direction,
     original_length: u32,
     length: usize,
 }
@@ -147,7 +148,7 @@ impl Feed {
         self.heads.push(Head {
             timestamp: packet.timestamp,
             interface: packet.interface,
-            way: packet.way,
+            direction: packet.direction,
             original_length: packet.original_length,
             length: bytes.len(),
         });
@@ -169,7 +170,7 @@ impl Feed {
             .map(|head| TappedPacket {
                 timestamp: head.timestamp,
                 interface: head.interface,
-                way: head.way,
+                direction: head.direction,
                 original_length: head.original_length,
                 bytes: data.split_to(head.length),
             })
@@ -233,13 +234,14 @@ impl Feeds {
 #[cfg(test)]
 mod tests {
     use super::{Feeds, Taps};
-    use crate::pipeline::packet::{InterfaceId, Packet, Way};
+    use crate::pipeline::packet::{InterfaceId, Packet};
+    use capture_types::Direction;
 
     fn packet(bytes: &[u8]) -> Packet<'_> {
         Packet {
             timestamp: 1,
             interface: InterfaceId(0),
-            way: Way::In,
+            direction: Direction::In,
             packet_type: 0,
             original_length: 2000,
             bytes,

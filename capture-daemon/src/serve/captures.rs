@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::{
-    cli::values,
-    filter::{Filter, FilterSpec, TargetSet},
+    filter::Filter,
     grpc::Defaults,
     manager::{Order, StopConditions},
-    pipeline::packet::LinkType,
-    spec::{
-        CaptureName, CaptureSpec, CompressWhen, Direction, Format, InterfacePattern, Limits,
-        Output, OutputSpec, Retention, Rotation,
-    },
+};
+use capture_types::{
+    CaptureName, CaptureSpec, CompressWhen, Directions, FilterSpec, Format, InterfacePattern,
+    Limits, LinkType, Output, OutputSpec, Retention, Rotation, TargetSet, values,
 };
 
 /// A `[[capture]]` as it stands in the file.
@@ -81,7 +79,7 @@ pub(super) fn order(value: &toml::Value, defaults: &Defaults) -> Result<Order, S
         .clone()
         .try_into()
         .map_err(|error: toml::de::Error| error.to_string())?;
-    let field = |name: &'static str| move |error: String| format!("{name}: {error}");
+    let field = |name: &'static str| move |error: values::ValueError| format!("{name}: {error}");
     let is_about_files = raw.compression.is_some()
         || raw.compress_when.is_some()
         || raw.rotate_size.is_some()
@@ -102,7 +100,10 @@ pub(super) fn order(value: &toml::Value, defaults: &Defaults) -> Result<Order, S
     }
     let mut interfaces = Vec::new();
     for text in &raw.interfaces {
-        interfaces.push(values::interface(text).map_err(field("interfaces"))?);
+        interfaces.push(
+            text.parse::<InterfacePattern>()
+                .map_err(field("interfaces"))?,
+        );
     }
     if interfaces.is_empty() {
         interfaces.push(InterfacePattern::Any);
@@ -125,10 +126,7 @@ pub(super) fn order(value: &toml::Value, defaults: &Defaults) -> Result<Order, S
         .ring_size
         .map(|text| values::ring_size(&text))
         .transpose();
-    let compression = raw
-        .compression
-        .map(|text| values::compression(&text))
-        .transpose();
+    let compression = raw.compression.map(|text| text.parse()).transpose();
     let snaplen = raw.snaplen.unwrap_or(0).to_string();
     let output = OutputSpec {
         directory: defaults.data_dir.join(name.as_str()),
@@ -178,9 +176,9 @@ pub(super) fn order(value: &toml::Value, defaults: &Defaults) -> Result<Order, S
                 ports: (!raw.ports.is_empty()).then_some(raw.ports),
             },
             direction: match raw.direction {
-                Some(RawDirection::In) => Direction::In,
-                Some(RawDirection::Out) => Direction::Out,
-                Some(RawDirection::Inout) | None => Direction::InOut,
+                Some(RawDirection::In) => Directions::In,
+                Some(RawDirection::Out) => Directions::Out,
+                Some(RawDirection::Inout) | None => Directions::InOut,
             },
             snaplen: values::snaplen(&snaplen).map_err(field("snaplen"))?,
             ring_size: ring_size

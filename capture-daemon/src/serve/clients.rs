@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::{grpc::Role, tls::Name};
+use crate::tls::Name;
+use capture_types::Role;
 
 /// A `[[client]]` as it stands in the file.
 #[derive(Debug, Deserialize)]

@@ -17,10 +17,10 @@ use crate::{
     kernel::features::Features,
     log::LogLevel,
     manager::{Manager, ManagerError, Settings, StoreError},
-    pipeline::utc,
     session::{self, SessionOptions},
     signals::Ends,
 };
+use capture_types::time;
 
 /// Why the daemon cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +146,7 @@ fn node(config: &Config) -> NodeInfo {
         .and_then(|features| Method::choose(None, features).ok());
     NodeInfo {
         name: config.node_name.clone(),
-        started: utc::now(),
+        started: time::now(),
         features,
         attach_method: match method {
             Some(Method::Tcx) => "tcx",

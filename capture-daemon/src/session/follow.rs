@@ -10,12 +10,11 @@ use rtnetlink::Handle;
 use super::{Book, Session, SessionError, hooks::Hooks};
 use crate::{
     attach::{AttachError, Attachment, Method, Owner, Plan, Position},
-    filter::{FilterSpec, TargetSet},
     interfaces::{Change, Interface, Selection},
     kernel::syscall::wait_for_grace_period,
-    pipeline::packet::{InterfaceId, LinkType, Way},
-    spec::{CaptureSpec, Direction},
+    pipeline::packet::InterfaceId,
 };
+use capture_types::{CaptureSpec, Direction, Directions, FilterSpec, LinkType, TargetSet};
 
 /// Far longer than an RCU grace period takes, for systems without membarrier(2).
 const GRACE_PERIOD: Duration = Duration::from_millis(200);
@@ -26,7 +25,7 @@ pub(super) struct Followed {
     owner: Owner,
     pub(super) hooks: Hooks,
     capture: String,
-    direction: Direction,
+    direction: Directions,
     /// By ifindex.
     members: BTreeMap<u32, Member>,
     /// Interfaces that were asked for and could not be joined: tried once.
@@ -37,9 +36,9 @@ struct Member {
     id: InterfaceId,
     link_type: LinkType,
     name: String,
-    attachments: Vec<(Way, Attachment)>,
+    attachments: Vec<(Direction, Attachment)>,
     /// Where our programs stood when that was told last; first, to begin with.
-    positions: Vec<(Way, Position)>,
+    positions: Vec<(Direction, Position)>,
 }
 
 impl Session {
@@ -75,20 +74,20 @@ impl Session {
         self.monitor.add(id, &interface, link_type);
         let followed = &mut self.followed;
         let mut attachments = Vec::new();
-        for way in ways(followed.direction, &interface) {
-            let program = followed.hooks.program(way, link_type)?;
+        for direction in ways(followed.direction, &interface) {
+            let program = followed.hooks.program(direction, link_type)?;
             let attached = Attachment::new(
-                followed.plan.method(&interface.name, way),
+                followed.plan.method(&interface.name, direction),
                 self.watch.netlink(),
                 &followed.owner,
                 &followed.capture,
                 interface.ifindex,
-                way,
+                direction,
                 program,
             )
             .await;
             match attached {
-                Ok(attachment) => attachments.push((way, attachment)),
+                Ok(attachment) => attachments.push((direction, attachment)),
                 Err(error) => {
                     detach(attachments, self.watch.netlink()).await;
                     close(&self.book, id, &interface.name);
@@ -206,12 +205,12 @@ impl Followed {
     }
 
     /// What is attached now, each kind once.
-    fn needed(&self) -> Vec<(LinkType, Way)> {
+    fn needed(&self) -> Vec<(LinkType, Direction)> {
         let mut needed = Vec::new();
         for member in self.members.values() {
-            for (way, _) in &member.attachments {
-                if !needed.contains(&(member.link_type, *way)) {
-                    needed.push((member.link_type, *way));
+            for (direction, _) in &member.attachments {
+                if !needed.contains(&(member.link_type, *direction)) {
+                    needed.push((member.link_type, *direction));
                 }
             }
         }
@@ -221,8 +220,8 @@ impl Followed {
     async fn exchange(&mut self, netlink: &Handle) -> Result<(), SessionError> {
         let Self { hooks, members, .. } = self;
         for member in members.values_mut() {
-            for (way, attachment) in &mut member.attachments {
-                let program = hooks.program(*way, member.link_type)?;
+            for (direction, attachment) in &mut member.attachments {
+                let program = hooks.program(*direction, member.link_type)?;
                 match attachment.replace(netlink, program).await {
                     Err(error) if !error.is_interface_gone() => return Err(error.into()),
                     _ => {}
@@ -235,21 +234,24 @@ impl Followed {
     /// Warns of programs that have come before ours since the last look, and of ours that are gone.
     pub(super) fn check_position(&mut self) {
         for member in self.members.values_mut() {
-            let positions: Vec<(Way, Position)> = member
+            let positions: Vec<(Direction, Position)> = member
                 .attachments
                 .iter()
-                .map(|(way, attachment)| {
-                    (*way, Position::ask(attachment.method(), &member.name, *way))
+                .map(|(direction, attachment)| {
+                    (
+                        *direction,
+                        Position::ask(attachment.method(), &member.name, *direction),
+                    )
                 })
                 .filter(|(_, position)| *position != Position::First)
                 .collect();
             if positions == member.positions {
                 continue;
             }
-            for (way, position) in &positions {
-                let hook = match way {
-                    Way::In => "ingress",
-                    Way::Out => "egress",
+            for (direction, position) in &positions {
+                let hook = match direction {
+                    Direction::In => "ingress",
+                    Direction::Out => "egress",
                 };
                 let name = &member.name;
                 match position {
@@ -295,7 +297,7 @@ impl Followed {
 /// On how many hooks a capture attaches that takes these interfaces.
 pub(super) fn hooks(
     selection: &mut Selection,
-    direction: Direction,
+    direction: Directions,
     interfaces: &[Interface],
 ) -> usize {
     interfaces
@@ -307,16 +309,16 @@ pub(super) fn hooks(
 
 /// The ways to attach on: each packet that is sent on loopback is received on it as well, so one way
 /// is all of them, as in tcpdump.
-fn ways(direction: Direction, interface: &Interface) -> Vec<Way> {
+fn ways(direction: Directions, interface: &Interface) -> Vec<Direction> {
     match direction {
-        Direction::In => vec![Way::In],
-        Direction::Out => vec![Way::Out],
-        Direction::InOut if interface.is_loopback() => vec![Way::In],
-        Direction::InOut => vec![Way::In, Way::Out],
+        Directions::In => vec![Direction::In],
+        Directions::Out => vec![Direction::Out],
+        Directions::InOut if interface.is_loopback() => vec![Direction::In],
+        Directions::InOut => vec![Direction::In, Direction::Out],
     }
 }
 
-async fn detach(attachments: Vec<(Way, Attachment)>, netlink: &Handle) {
+async fn detach(attachments: Vec<(Direction, Attachment)>, netlink: &Handle) {
     for (_, attachment) in attachments {
         match attachment.detach(netlink).await {
             Ok(()) => {}

@@ -9,10 +9,10 @@ use capture_common::program_index;
 
 use super::SessionError;
 use crate::{
-    filter::{Epilogue, Filter, FilterMaps, FilterSpec, TargetMaps, TargetSet, load},
-    kernel::object::{CaptureObject, direction, link},
-    pipeline::packet::{LinkType, Way},
+    filter::{Epilogue, Filter, FilterMaps, TargetMaps, load},
+    kernel::object::{CaptureObject, direction_number, link},
 };
+use capture_types::{Direction, FilterSpec, LinkType, TargetSet};
 
 /// The programs of one capture by link type and way. A filter is generated and loaded when the first
 /// interface needs it.
@@ -20,7 +20,7 @@ pub(super) struct Hooks {
     object: CaptureObject,
     filter: FilterSpec,
     targets: TargetMaps,
-    loaded: HashMap<(LinkType, Way), OwnedFd>,
+    loaded: HashMap<(LinkType, Direction), OwnedFd>,
 }
 
 impl Hooks {
@@ -48,24 +48,24 @@ impl Hooks {
     /// The program to attach.
     pub(super) fn program(
         &mut self,
-        way: Way,
+        direction: Direction,
         link_type: LinkType,
     ) -> Result<BorrowedFd<'_>, SessionError> {
         if self.filter.takes_everything() {
-            return Ok(self.object.program(way, link_type)?);
+            return Ok(self.object.program(direction, link_type)?);
         }
-        let key = (link_type, way);
+        let key = (link_type, direction);
         if !self.loaded.contains_key(&key) {
-            let program = self.load(way, link_type)?;
+            let program = self.load(direction, link_type)?;
             self.loaded.insert(key, program);
         }
         Ok(self.loaded[&key].as_fd())
     }
 
-    fn load(&self, way: Way, link_type: LinkType) -> Result<OwnedFd, SessionError> {
+    fn load(&self, direction: Direction, link_type: LinkType) -> Result<OwnedFd, SessionError> {
         let epilogue = Epilogue {
-            index: program_index(direction(way), link(link_type)),
-            way,
+            index: program_index(direction_number(direction), link(link_type)),
+            direction,
         };
         let program = Filter::compile(&self.filter, link_type)?.program(epilogue);
         let maps = FilterMaps {
@@ -83,7 +83,7 @@ impl Hooks {
     pub(super) fn set_filter(
         &mut self,
         filter: FilterSpec,
-        needed: &[(LinkType, Way)],
+        needed: &[(LinkType, Direction)],
     ) -> Result<(), SessionError> {
         let filter = FilterSpec {
             targets: self.targets.kinds(),
@@ -103,7 +103,7 @@ impl Hooks {
     pub(super) fn set_targets(
         &mut self,
         targets: &TargetSet,
-        needed: &[(LinkType, Way)],
+        needed: &[(LinkType, Direction)],
     ) -> Result<bool, SessionError> {
         if targets.kinds() == self.targets.kinds() {
             self.targets.update(targets)?;
@@ -115,9 +115,9 @@ impl Hooks {
         Ok(true)
     }
 
-    fn load_all(&mut self, needed: &[(LinkType, Way)]) -> Result<(), SessionError> {
-        for (link_type, way) in needed {
-            self.program(*way, *link_type)?;
+    fn load_all(&mut self, needed: &[(LinkType, Direction)]) -> Result<(), SessionError> {
+        for (link_type, direction) in needed {
+            self.program(*direction, *link_type)?;
         }
         Ok(())
     }

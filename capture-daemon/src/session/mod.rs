@@ -21,7 +21,7 @@ use self::{follow::Followed, hooks::Hooks};
 use crate::{
     attach::{self, AttachError, Method, Owner, Plan},
     clock::PacketClock,
-    filter::{FilterError, FilterSpec, TargetError, TargetSet},
+    filter::{FilterError, TargetError},
     interfaces::{InterfaceError, Selection, Watch},
     kernel::{
         counters::CountersError,
@@ -35,8 +35,8 @@ use crate::{
         drain::{Drain, DrainGone, Shared},
         recorder::{Recorder, RecorderError, RecorderSpec, Statistics},
     },
-    spec::{CaptureSpec, Output},
 };
+use capture_types::{CaptureSpec, FilterSpec, Output, TargetSet};
 
 /// How often is asked whether other programs have come before ours.
 const POSITION_INTERVAL: Duration = Duration::from_secs(5);

@@ -10,17 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::Book;
 use crate::{
     interfaces::Interface,
-    kernel::ring_fill::RingFill,
-    ledger::{Discarded, Ledger},
+    kernel::{self, ring_fill::RingFill},
     pipeline::{
-        FailureKind, Progress,
-        drain::Shared,
-        manifest::FileEntry,
-        packet::{InterfaceId, LinkType},
+        FailureKind, Progress, drain::Shared, manifest::FileEntry, packet::InterfaceId,
         recorder::Finished,
     },
-    spec::CaptureSpec,
 };
+use capture_types::{CaptureSpec, Discarded, Ledger, LinkType};
 
 /// Why a capture ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -146,7 +142,7 @@ impl Monitor {
                 let ledger = Ledger {
                     written,
                     discarded,
-                    ..Ledger::from(counters)
+                    ..kernel::counters::ledger(counters)
                 };
                 let member = members.iter().find(|member| member.id == id);
                 InterfaceReport {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::grpc::Role;
+use capture_types::Role;
 
 /// A name in a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]

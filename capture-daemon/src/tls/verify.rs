@@ -10,7 +10,7 @@ use tokio_rustls::rustls::{
 };
 
 use super::{certificate::names, roles, roles::Roles};
-use crate::grpc::Role;
+use capture_types::Role;
 
 /// Of one connection: it remembers who came.
 #[derive(Debug)]

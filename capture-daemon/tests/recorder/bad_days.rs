@@ -6,14 +6,12 @@ use std::{
     time::Duration,
 };
 
-use capture_daemon::{
-    pipeline::{
-        FailureKind,
-        manifest::EndReason,
-        recorder::{Recorder, RecorderSpec},
-    },
-    spec::{Compression, Format, MinFree},
+use capture_daemon::pipeline::{
+    FailureKind,
+    manifest::EndReason,
+    recorder::{Recorder, RecorderSpec},
 };
+use capture_types::{Compression, Format, MinFree};
 
 use super::{
     mounts::Mount,

@@ -2,10 +2,8 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
-use capture_daemon::{
-    pipeline::manifest::{EndReason, Manifest},
-    spec::{CompressWhen, Compression, Format},
-};
+use capture_daemon::pipeline::manifest::{EndReason, Manifest};
+use capture_types::{CompressWhen, Compression, Format};
 
 use super::support::{
     SECOND, START, Sent, assert_ledger, capture_files, finish, output_of, packets, read, read_all,
@@ -268,7 +266,7 @@ fn the_manifest_says_of_each_file_what_is_true() {
 
 /// Records so many files of 100 packets each under a retention, and returns the numbers of the files
 /// that are left.
-fn left(directory: &Path, change: impl Fn(&mut capture_daemon::spec::Retention)) -> Vec<u64> {
+fn left(directory: &Path, change: impl Fn(&mut capture_types::Retention)) -> Vec<u64> {
     let mut spec = spec(directory);
     spec.output.rotation.packets = Some(100);
     change(&mut spec.output.retention);

@@ -1,6 +1,6 @@
 //! tcpdump, tshark and capinfos read each file and see in it what was sent.
 
-use capture_daemon::spec::{Compression, Format};
+use capture_types::{Compression, Format};
 
 use super::support::{
     Sent, assert_ledger, capture_files, finish, output_of, packets, send, spec, start,

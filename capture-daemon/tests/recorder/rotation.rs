@@ -1,9 +1,7 @@
 //! Rotation loses nothing and repeats nothing: the files, joined, are what was sent.
 
-use capture_daemon::{
-    pipeline::manifest::EndReason,
-    spec::{CompressWhen, Compression, Format, Rotation},
-};
+use capture_daemon::pipeline::manifest::EndReason;
+use capture_types::{CompressWhen, Compression, Format, Rotation};
 
 use super::support::{
     SECOND, START, as_pcap, assert_ledger, capture_files, finish, packets, read_all, send, spec,

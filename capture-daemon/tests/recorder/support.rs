@@ -9,12 +9,13 @@ use std::{
     sync::atomic::AtomicBool,
 };
 
-use capture_daemon::{
-    pipeline::{
-        packet::{InterfaceDescription, InterfaceId, LinkType, Packet, Way},
-        recorder::{Finished, Recorder, RecorderSpec},
-    },
-    spec::{CaptureName, CompressWhen, Compression, Format, OutputSpec, Retention, Rotation},
+use capture_daemon::pipeline::{
+    packet::{InterfaceDescription, InterfaceId, Packet},
+    recorder::{Finished, Recorder, RecorderSpec},
+};
+use capture_types::{
+    CaptureName, CompressWhen, Compression, Direction, Format, LinkType, OutputSpec, Retention,
+    Rotation,
 };
 use pcap_file::{
     pcap::PcapReader,
@@ -47,7 +48,11 @@ impl Sent {
         Packet {
             timestamp: self.timestamp,
             interface: InterfaceId(self.interface),
-            way: if self.out { Way::Out } else { Way::In },
+            direction: if self.out {
+                Direction::Out
+            } else {
+                Direction::In
+            },
             packet_type: 0,
             original_length: self.original_length,
             bytes: &self.bytes,

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Read as _, path::Path, time::Duration};
 
-use capture_daemon::spec::{CompressWhen, Compression, Format, Rotation};
+use capture_types::{CompressWhen, Compression, Format, Rotation};
 
 use super::support::{assert_ledger, finish, packets, send, spec, start};
 
@@ -79,9 +79,9 @@ fn lines_are_one_for_each_packet_in_order_whatever_the_rotation_and_the_compress
             assert_eq!(all.len(), sent.len());
             for (line, packet) in all.iter().zip(&sent) {
                 let time = std::time::UNIX_EPOCH + Duration::from_nanos(packet.timestamp);
-                let way = if packet.out { "Out" } else { "In " };
+                let direction = if packet.out { "Out" } else { "In " };
                 let begin = format!(
-                    "{} eth{} {way} ",
+                    "{} eth{} {direction} ",
                     humantime::format_rfc3339_nanos(time),
                     packet.interface
                 );

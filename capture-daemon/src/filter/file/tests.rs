@@ -12,10 +12,8 @@ use pcap_file::{
 };
 
 use super::{Tally, try_on_file};
-use crate::{
-    filter::{FilterSpec, TargetSet, samples},
-    kernel::features::Features,
-};
+use crate::{filter::samples, kernel::features::Features};
+use capture_types::{FilterSpec, TargetSet};
 
 #[test]
 fn a_file_is_counted_as_libpcap_counts_it() {

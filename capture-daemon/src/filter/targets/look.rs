@@ -1,15 +1,14 @@
 //! The fragment that looks for targets.
 
-use super::{HAS_NETWORKS4, HAS_NETWORKS6, TargetKinds, sieve};
-use crate::{
-    filter::{
-        build::{Builder, Mark},
-        insn::{Cond, Size},
-        ir::{Fragment, Op, Verdict},
-        program::MapRef,
-    },
-    pipeline::packet::LinkType,
+use super::{HAS_NETWORKS4, HAS_NETWORKS6, sieve};
+use crate::filter::{
+    build::{Builder, Mark},
+    insn::{Cond, Size},
+    ir::{Fragment, Op, Verdict},
+    program::MapRef,
 };
+use capture_types::LinkType;
+use capture_types::TargetKinds;
 
 /// The fragment that looks for targets.
 pub(in crate::filter) fn look(kinds: TargetKinds, link_type: LinkType) -> Fragment {

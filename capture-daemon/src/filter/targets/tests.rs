@@ -3,12 +3,13 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use pcap::{Capture, Linktype};
 
-use super::{TargetMaps, TargetSet};
+use super::TargetMaps;
 use crate::{
-    filter::{Epilogue, Filter, FilterSpec, Trial, samples},
+    filter::{Epilogue, Filter, Trial, samples},
     kernel::features::Features,
-    pipeline::packet::{LinkType, Way},
 };
+use capture_types::TargetSet;
+use capture_types::{Direction, FilterSpec, LinkType};
 
 fn kernel(test: &str) -> bool {
     match Features::probe() {
@@ -40,7 +41,7 @@ fn trial(set: &TargetSet, link_type: LinkType) -> Trial {
         .unwrap()
         .program(Epilogue {
             index: 0,
-            way: Way::In,
+            direction: Direction::In,
         });
     Trial::load(program, Some(TargetMaps::create(set).unwrap())).unwrap()
 }

@@ -11,13 +11,13 @@ use crate::filter::{
     program::{Epilogue, Program},
     samples,
 };
-use crate::pipeline::packet::Way;
+use capture_types::Direction;
 
 const EXPRESSIONS: &str = include_str!("../expressions.txt");
 
 const EPILOGUE: Epilogue = Epilogue {
     index: 3,
-    way: Way::In,
+    direction: Direction::In,
 };
 
 /// Every expression, without the mark of those that not every libpcap has.

@@ -2,15 +2,13 @@
 //! [`Reader`].
 
 use super::{Exits, Generator, context, frame, mov};
-use crate::{
-    filter::{
-        assemble::Label,
-        insn::{Alu, BpfInsn, Cond, Helper, R0, R1, R2, R6, R7, R8, R10, Reg, Size},
-        ir::{Ancillary, Fragment, MAX_SHIFT, Op, Operand, Verdict},
-        program::{MapRef, Part},
-    },
-    pipeline::packet::Way,
+use crate::filter::{
+    assemble::Label,
+    insn::{Alu, BpfInsn, Cond, Helper, R0, R1, R2, R6, R7, R8, R10, Reg, Size},
+    ir::{Ancillary, Fragment, MAX_SHIFT, Op, Operand, Verdict},
+    program::{MapRef, Part},
 };
+use capture_types::Direction;
 
 /// `PACKET_OUTGOING` of `linux/if_packet.h`: what a packet socket sees on its own way out.
 const PACKET_OUTGOING: u32 = 4;
@@ -340,10 +338,10 @@ impl Walk<'_> {
     }
 
     fn ancillary(&mut self, reader: &mut impl Reader, ancillary: Ancillary) {
-        let way = self.generator.epilogue.way;
+        let direction = self.generator.epilogue.direction;
         let asm = &mut self.generator.asm;
         let offset = match ancillary {
-            Ancillary::PacketType if way == Way::Out => {
+            Ancillary::PacketType if direction == Direction::Out => {
                 asm.emit(BpfInsn::alu32(Alu::Mov, R8, PACKET_OUTGOING));
                 return;
             }

@@ -6,20 +6,20 @@ use pcap::{Capture, Linktype};
 use super::{LOOPBACK, Trial, TrialError};
 use crate::{
     filter::{
-        Epilogue, Filter, FilterError, FilterSpec, InnerSpec, Program, TargetMaps, TargetSet,
+        Epilogue, Filter, FilterError, Program, TargetMaps,
         classic::{ClassicInsn, ClassicProgram, MAX_CLASSIC_INSTRUCTIONS},
         ir::Fragment,
         samples,
         translate::{Stages, translate},
     },
     kernel::{features::Features, prog_test_run::TestPacket},
-    pipeline::packet::{LinkType, Way},
 };
 use capture_common::SLOTS_LENGTH;
+use capture_types::{Direction, FilterSpec, InnerSpec, LinkType, TargetSet};
 
 const EPILOGUE: Epilogue = Epilogue {
     index: 0,
-    way: Way::In,
+    direction: Direction::In,
 };
 
 /// Whether the kernel can be asked. Where CI is set, it must be.

@@ -1,14 +1,12 @@
 use pcap::{Capture, Linktype};
 
-use super::Tunnel;
-use crate::{
-    filter::{
-        Epilogue, Filter, FilterSpec, InnerSpec,
-        interpret::{NoMaps, Outcome, Skb, interpret},
-        samples,
-    },
-    pipeline::packet::{LinkType, Way},
+use crate::filter::{
+    Epilogue, Filter,
+    interpret::{NoMaps, Outcome, Skb, interpret},
+    samples,
 };
+use capture_types::Tunnel;
+use capture_types::{Direction, FilterSpec, InnerSpec, LinkType};
 
 /// Where the frame inside a tunnel begins, read the plain way.
 fn inside(packet: &[u8], link_type: LinkType, tunnels: &[Tunnel]) -> Option<usize> {
@@ -108,7 +106,7 @@ fn an_inner_expression_is_decided_on_the_packet_inside_the_tunnel() {
                     .unwrap()
                     .program(Epilogue {
                         index: 0,
-                        way: Way::In,
+                        direction: Direction::In,
                     });
                 let any = if tunnels.is_empty() {
                     &Tunnel::ANY[..]

@@ -5,12 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use capture_proto::v1;
 
 use super::time::{timestamp, to_duration};
-use crate::{
-    ledger::Ledger,
-    manager::{Capture, MADE_UP_NAME, Order, Reason, Snapshot, State},
-    spec::{
-        CompressWhen, Compression, Direction, Format, InterfacePattern, Output, Retention, Rotation,
-    },
+use crate::manager::{Capture, MADE_UP_NAME, Order, Reason, Snapshot, State};
+use capture_types::{
+    CompressWhen, Compression, Directions, Format, InterfacePattern, Ledger, Output, Retention,
+    Rotation,
 };
 
 /// A capture as it is now.
@@ -83,7 +81,7 @@ fn ledger(ledger: &Ledger) -> v1::Ledger {
     }
 }
 
-pub(super) fn discarded(discarded: &crate::ledger::Discarded) -> v1::Discarded {
+pub(super) fn discarded(discarded: &capture_types::Discarded) -> v1::Discarded {
     v1::Discarded {
         queue_full: Some(discarded.queue_full),
         disk_full: Some(discarded.disk_full),
@@ -138,9 +136,9 @@ fn spec(order: &Order) -> v1::CaptureSpec {
             })
             .collect(),
         direction: match spec.direction {
-            Direction::In => v1::Direction::In,
-            Direction::Out => v1::Direction::Out,
-            Direction::InOut => v1::Direction::Inout,
+            Directions::In => v1::Direction::In,
+            Directions::Out => v1::Direction::Out,
+            Directions::InOut => v1::Direction::Inout,
         }
         .into(),
         snaplen: Some(spec.snaplen),

@@ -6,15 +6,14 @@ use capture_proto::v1;
 
 use super::time::{duration, nanoseconds};
 use crate::{
-    cli::values,
-    filter::{Filter, FilterSpec, InnerSpec, TargetSet, Tunnel},
+    filter::Filter,
     grpc::status::Violations,
     manager::{MADE_UP_NAME, Order, StopConditions},
-    pipeline::{packet::LinkType, utc},
-    spec::{
-        CaptureName, CaptureSpec, CompressWhen, Compression, Direction, Format, InterfacePattern,
-        Limits, MinFree, Output, OutputSpec, Retention, Rotation,
-    },
+};
+use capture_types::{
+    CaptureName, CaptureSpec, CompressWhen, Compression, Directions, FilterSpec, Format, InnerSpec,
+    InterfacePattern, Limits, LinkType, MinFree, Output, OutputSpec, Retention, Rotation,
+    TargetSet, Tunnel, time, values,
 };
 
 /// What a capture has where its request says nothing.
@@ -99,8 +98,8 @@ pub(in super::super) fn order(
 
 /// `capture-` and the time; a second one within the same second gets a longer name.
 fn made_up_name() -> String {
-    let now = utc::now();
-    format!("capture-{}-{:09}", utc::stamp(now), now % 1_000_000_000)
+    let now = time::now();
+    format!("capture-{}-{:09}", time::stamp(now), now % 1_000_000_000)
 }
 
 pub(super) fn check_labels<'a>(
@@ -139,7 +138,7 @@ fn interfaces(given: &[String], wrong: &mut Violations) -> Vec<InterfacePattern>
     let mut patterns = Vec::new();
     for (at, text) in given.iter().enumerate() {
         let field = format!("spec.interfaces[{at}]");
-        if let Some(pattern) = wrong.take(field.clone(), values::interface(text)) {
+        if let Some(pattern) = wrong.take(field.clone(), text.parse::<InterfacePattern>()) {
             if let InterfacePattern::Glob(glob) = &pattern
                 && let Err(error) = globset::Glob::new(glob)
             {
@@ -154,17 +153,17 @@ fn interfaces(given: &[String], wrong: &mut Violations) -> Vec<InterfacePattern>
     patterns
 }
 
-fn direction(given: i32, wrong: &mut Violations) -> Direction {
+fn direction(given: i32, wrong: &mut Violations) -> Directions {
     match v1::Direction::try_from(given) {
-        Ok(v1::Direction::Unspecified | v1::Direction::Inout) => Direction::InOut,
-        Ok(v1::Direction::In) => Direction::In,
-        Ok(v1::Direction::Out) => Direction::Out,
+        Ok(v1::Direction::Unspecified | v1::Direction::Inout) => Directions::InOut,
+        Ok(v1::Direction::In) => Directions::In,
+        Ok(v1::Direction::Out) => Directions::Out,
         Err(_) => {
             wrong.add(
                 "spec.direction",
                 format!("{given} is no direction that this version knows"),
             );
-            Direction::InOut
+            Directions::InOut
         }
     }
 }
@@ -219,7 +218,7 @@ pub(super) fn limits(
         .deadline
         .as_ref()
         .and_then(|deadline| wrong.take("spec.limits.deadline", nanoseconds(deadline)));
-    if deadline.is_some_and(|deadline| deadline <= utc::now()) {
+    if deadline.is_some_and(|deadline| deadline <= time::now()) {
         wrong.add("spec.limits.deadline", "it is over: give a time to come");
     }
     (
@@ -313,13 +312,17 @@ fn compression(
     let level = given
         .level
         .map_or_else(String::new, |level| format!(":{level}"));
+    let parse = |codec: &str| {
+        let value = format!("{codec}{level}").parse();
+        value.map_err(|error: values::ValueError| error.to_string())
+    };
     let compression = match v1::Codec::try_from(given.codec) {
         Ok(v1::Codec::Unspecified) => Ok(defaults.compression),
         Ok(v1::Codec::None) => Ok(Compression::None),
-        Ok(v1::Codec::Gzip) => values::compression(&format!("gzip{level}")),
-        Ok(v1::Codec::Zstd) => values::compression(&format!("zstd{level}")),
+        Ok(v1::Codec::Gzip) => parse("gzip"),
+        Ok(v1::Codec::Zstd) => parse("zstd"),
         Err(_) => Err(format!(
-            "{} is no codec that this version knows",
+            "codec {} is not known to this version",
             given.codec
         )),
     };

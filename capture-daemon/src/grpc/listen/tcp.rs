@@ -8,7 +8,8 @@ use std::{
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Bounds, Bytes, Door, ListenError, Listener, Refused};
-use crate::grpc::peer::{Peer, Role};
+use crate::grpc::peer::Peer;
+use capture_types::Role;
 
 impl Listener {
     /// Listens at a TCP address for anyone, without encryption.

@@ -10,7 +10,8 @@ use std::{
 use tokio::net::{UnixListener, UnixStream};
 
 use super::{Bounds, Bytes, Door, ListenError, Listener, Refused};
-use crate::grpc::peer::{Peer, Role};
+use crate::grpc::peer::Peer;
+use capture_types::Role;
 
 impl Listener {
     /// Listens at a unix socket (0600). Root, the daemon's own user and these others may connect;

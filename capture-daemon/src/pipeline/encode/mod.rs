@@ -8,7 +8,7 @@ pub(crate) mod pcapng;
 pub(crate) mod text;
 
 use super::{copying::Copying, packet::Packet};
-use crate::spec::Format;
+use capture_types::Format;
 
 pub use pcap::Pcap;
 pub use pcapng::Pcapng;

@@ -3,13 +3,8 @@
 use pcap_file::{DataLink, Endianness, PcapResult, TsResolution, pcap::PcapHeader};
 
 use super::{Encoding, words};
-use crate::{
-    pipeline::{
-        copying::Copying,
-        packet::{LinkType, Packet},
-    },
-    spec::Format,
-};
+use crate::pipeline::{copying::Copying, packet::Packet};
+use capture_types::{Format, LinkType};
 
 const RECORD_HEADER: usize = 16;
 

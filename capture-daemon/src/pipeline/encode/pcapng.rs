@@ -16,14 +16,12 @@ use pcap_file::{
 };
 
 use super::{Encoding, words};
-use crate::{
-    pipeline::{
-        copying::Copying,
-        manifest::LedgerSoFar,
-        packet::{InterfaceDescription, Packet, Way},
-    },
-    spec::{CaptureName, Format},
+use crate::pipeline::{
+    copying::Copying,
+    manifest::LedgerSoFar,
+    packet::{InterfaceDescription, Packet},
 };
+use capture_types::{CaptureName, Direction, Format};
 
 /// Type, length, interface, timestamp (2), captured and original length.
 const PACKET_HEAD: usize = 7 * 4;
@@ -85,12 +83,12 @@ impl Encoding for Pcapng {
 #[inline]
 fn flags(packet: &Packet<'_>) -> u32 {
     const RECEPTION: [u32; 4] = [0b001, 0b011, 0b010, 0b100];
-    match packet.way {
-        Way::In => {
+    match packet.direction {
+        Direction::In => {
             let reception = RECEPTION.get(usize::from(packet.packet_type)).copied();
             0b01 | reception.unwrap_or(0) << 2
         }
-        Way::Out => 0b10,
+        Direction::Out => 0b10,
     }
 }
 

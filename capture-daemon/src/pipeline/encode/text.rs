@@ -4,10 +4,8 @@ use std::io::Write as _;
 
 use capture_text::Line;
 
-use crate::{
-    pipeline::packet::{InterfaceDescription, Packet, Way},
-    spec::CaptureName,
-};
+use crate::pipeline::packet::{InterfaceDescription, Packet};
+use capture_types::{CaptureName, Direction};
 
 /// How the lines of a capture begin.
 #[derive(Debug, Clone)]
@@ -34,9 +32,9 @@ impl Lines {
             timestamp: packet.timestamp,
             capture,
             interface: &interface.name,
-            way: Some(match packet.way {
-                Way::In => capture_text::Way::In,
-                Way::Out => capture_text::Way::Out,
+            way: Some(match packet.direction {
+                Direction::In => capture_text::Way::In,
+                Direction::Out => capture_text::Way::Out,
             }),
             link_type: u32::from(interface.link_type.number()),
             original_length: packet.original_length,

@@ -13,13 +13,13 @@ use super::{
         lane::{self, LaneFile, UNDESCRIBED},
         manifest::EndReason,
         name,
-        packet::LinkType,
         tally::FailureKind,
     },
     Recorder,
     threads::DIED,
 };
-use crate::spec::{Compression, Format};
+use capture_types::LinkType;
+use capture_types::{Compression, Format};
 
 impl Recorder {
     /// The lane of an interface with this link type.

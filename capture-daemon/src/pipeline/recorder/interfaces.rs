@@ -9,11 +9,12 @@ use super::{
     super::{
         lane::UNDESCRIBED,
         manifest::{InterfaceLedger, LedgerSoFar},
-        packet::{InterfaceId, LinkType},
+        packet::InterfaceId,
     },
     Recorder,
 };
-use crate::spec::Format;
+use capture_types::Format;
+use capture_types::LinkType;
 
 impl Recorder {
     /// Makes sure that the lane's file describes what has to stand before a packet of this

@@ -12,17 +12,17 @@ use super::{
         encode::{pcapng::Blocks, text::Lines},
         lane::Lane,
         name::{self, PART},
-        packet::LinkType,
         progress::Progress,
         stdout,
         tally::Tally,
-        utc,
         write::FileSize,
     },
     Recorder, RecorderSpec, Statistics,
     threads::{Layout, Shared, Threads},
 };
-use crate::spec::{CaptureName, CompressWhen, Compression, Format, Rotation};
+use capture_types::LinkType;
+use capture_types::time;
+use capture_types::{CaptureName, CompressWhen, Compression, Format, Rotation};
 
 /// Why a capture cannot be recorded.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +85,7 @@ impl Recorder {
                 .into(),
         };
         let sizes: Arc<[FileSize]> = lanes.iter().map(|_| FileSize::default()).collect();
-        let now = utc::now();
+        let now = time::now();
         let shared = Shared {
             directory,
             tally: Arc::new(Tally::default()),
@@ -146,7 +146,7 @@ impl Recorder {
     ) -> Result<Self, RecorderError> {
         let tally = Arc::new(Tally::default());
         let progress = Arc::new(Progress::default());
-        let now = utc::now();
+        let now = time::now();
         Ok(Self {
             name: name.clone(),
             directory: PathBuf::new(),

@@ -31,7 +31,7 @@ use super::{
     },
     start::RecorderError,
 };
-use crate::spec::{CompressWhen, Compression, OutputSpec};
+use capture_types::{CompressWhen, Compression, OutputSpec};
 
 /// How memory is laid out: 40 MiB of blocks for plain files, which are written in the largest pieces
 /// that still pay; at most 27 MiB for compressed ones, where smaller blocks keep the threads busy, and

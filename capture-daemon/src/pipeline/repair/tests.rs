@@ -6,15 +6,13 @@ use std::{
 };
 
 use super::{directory, members, packets::Whole};
-use crate::{
-    pipeline::{
-        Begun, Copying,
-        encode::{self, pcap, pcapng, text::Lines},
-        manifest::{EndReason, Manifest},
-        packet::{InterfaceDescription, InterfaceId, LinkType, Packet, Way},
-    },
-    spec::{CaptureName, Format},
+use crate::pipeline::{
+    Begun, Copying,
+    encode::{self, pcap, pcapng, text::Lines},
+    manifest::{EndReason, Manifest},
+    packet::{InterfaceDescription, InterfaceId, Packet},
 };
+use capture_types::{CaptureName, Direction, Format, LinkType};
 
 const START: u64 = 1_767_225_600_123_456_789;
 
@@ -52,7 +50,7 @@ impl Sample {
             let packet = Packet {
                 timestamp: START + u64::from(number),
                 interface: InterfaceId(0),
-                way: Way::In,
+                direction: Direction::In,
                 packet_type: 0,
                 original_length: 100,
                 bytes: &[number; 100][..usize::from(number) * 7],

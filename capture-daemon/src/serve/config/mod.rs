@@ -4,12 +4,12 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{captures, clients};
 use crate::{
-    cli::values,
-    grpc::{Bounds, Defaults, Role},
+    grpc::{Bounds, Defaults},
     log,
     manager::{BudgetLimits, Order},
     tls,
 };
+use capture_types::{Role, values};
 
 mod layers;
 
@@ -202,7 +202,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// A size, where 0 means none.
-fn size_or_none(text: &str) -> Result<Option<u64>, String> {
+fn size_or_none(text: &str) -> Result<Option<u64>, values::ValueError> {
     if text == "0" {
         Ok(None)
     } else {
@@ -273,10 +273,10 @@ impl Config {
         let ring_bytes = from.take("limits.ring_memory", values::size);
         let disk = from.take("limits.disk", size_or_none);
         let ring_size = from.take("defaults.ring_size", values::ring_size);
-        let compression = from.take("defaults.compression", values::compression);
+        let compression = from.take("defaults.compression", str::parse);
         let rotation_size = from.take("defaults.rotate_size", size_or_none);
         let max_files = from.number::<u32>("defaults.max_files", 0);
-        let min_free = from.take("defaults.min_free", values::min_free);
+        let min_free = from.take("defaults.min_free", str::parse);
         let defaults = Defaults {
             ring_size: ring_size?,
             compression: compression?,
@@ -411,7 +411,7 @@ mod tests {
         assert_eq!(order.spec.name.as_str(), "web");
         assert_eq!(order.spec.interfaces.len(), 2);
         assert_eq!(order.spec.limits.duration.map(|d| d.as_secs()), Some(3600));
-        let crate::spec::Output::Files(files) = &order.spec.output else {
+        let capture_types::Output::Files(files) = &order.spec.output else {
             panic!("files are the default");
         };
         assert_eq!(files.retention.max_files, Some(5));

@@ -12,10 +12,10 @@ use prometheus_client::{
 };
 
 use crate::{
-    ledger::Ledger,
     manager::{Capture, State},
     pipeline::{WRITE_BOUNDS, Writes},
 };
+use capture_types::Ledger;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByPackets {

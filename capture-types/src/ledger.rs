@@ -6,13 +6,12 @@
 //! submitted = written + discarded (queue_full, disk_full, write_error, stopped) + in flight
 //! ```
 //!
-//! The first two lines are the kernel's ([`capture_common::Counters`]), the third is the drain
+//! The first two lines are the kernel's (its counters), the third is the drain
 //! thread's. In flight is what stands in the ring buffer and in the queue behind it while the
 //! capture runs; it is 0 when the capture has ended, and [`Ledger::check`] says so.
 
 use std::{fmt, ops::AddAssign};
 
-use capture_common::Counters;
 use serde::{Deserialize, Serialize};
 
 /// The ledger of one interface, or of several together.
@@ -79,23 +78,6 @@ impl AddAssign for Ledger {
         self.written += other.written;
         self.discarded += other.discarded;
         self.truncated += other.truncated;
-    }
-}
-
-/// The kernel's half; nothing written and nothing discarded yet.
-impl From<Counters> for Ledger {
-    fn from(counters: Counters) -> Self {
-        let matched = counters.submitted + counters.ring_full + counters.unreadable;
-        Self {
-            seen: counters.filtered + matched,
-            filtered: counters.filtered,
-            matched,
-            submitted: counters.submitted,
-            ring_full: counters.ring_full,
-            unreadable: counters.unreadable,
-            truncated: counters.truncated,
-            ..Self::default()
-        }
     }
 }
 

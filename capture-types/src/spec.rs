@@ -8,11 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::filter::{FilterSpec, TargetSet};
-
-mod name;
-
-pub use name::{CaptureName, NameError};
+use crate::{CaptureName, Directions, FilterSpec, TargetSet};
 
 /// A whole capture.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -25,8 +21,8 @@ pub struct CaptureSpec {
     pub filter: FilterSpec,
     /// The hosts and ports beside the filter's expression; they can change while the capture runs.
     pub targets: TargetSet,
-    /// Which of an interface's two ways.
-    pub direction: Direction,
+    /// Received packets, sent packets, or both.
+    pub direction: Directions,
     /// Most bytes kept of a packet, a VLAN tag included.
     pub snaplen: u32,
     /// Size of the ring buffer in bytes: a power of two and a multiple of the page size.
@@ -46,17 +42,6 @@ pub enum InterfacePattern {
     Name(String),
     /// Every interface whose name matches, also those that appear later.
     Glob(String),
-}
-
-/// Which packets of an interface are captured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Direction {
-    /// Those received.
-    In,
-    /// Those sent.
-    Out,
-    /// Both.
-    InOut,
 }
 
 /// When a capture stops by itself; whichever comes first.

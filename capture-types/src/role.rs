@@ -1,0 +1,21 @@
+//! Roles of clients.
+
+/// What a client may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Read states.
+    Viewer,
+    /// Everything.
+    Operator,
+}
+
+impl Role {
+    /// As in the API and in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+        }
+    }
+}
