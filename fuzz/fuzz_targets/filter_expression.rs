@@ -1,7 +1,7 @@
 //! Any text at all as an expression: it is taken or refused, and nothing else happens.
 #![no_main]
 
-use capture_daemon::filter::{Epilogue, Filter};
+use capture_filter::{Epilogue, Filter};
 use capture_types::{Direction, FilterSpec, LinkType};
 use libfuzzer_sys::fuzz_target;
 

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use arbitrary::Arbitrary;
-use capture_daemon::filter::{ClassicProgram, Epilogue, Filter, interpret::{NoMaps, Outcome, Skb, interpret}};
+use capture_filter::{ClassicProgram, Epilogue, Filter, interpret::{NoMaps, Outcome, Skb, interpret}};
 use capture_types::{Direction, FilterSpec, LinkType};
 use libfuzzer_sys::fuzz_target;
 use pcap::{Capture, Linktype};

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
 use super::summary::Style;
-use crate::filter::{Epilogue, Filter, bench, explain, try_on_file};
+use capture_filter::{Epilogue, Filter, bench, explain, try_on_file};
 use capture_types::{Direction, FilterSpec, InnerSpec, TargetSet, Tunnel};
 
 /// Looks at a filter without recording.

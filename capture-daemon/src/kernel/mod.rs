@@ -3,11 +3,7 @@
 
 pub mod counters;
 pub mod features;
-pub mod map;
 pub mod object;
-pub mod prog_load;
-pub mod prog_test_run;
 pub mod ring_fill;
 pub mod rings;
-pub mod socket_filter;
 pub mod syscall;

@@ -6,7 +6,8 @@ use std::{
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
 };
 
-use aya_obj::generated::{BPF_F_BEFORE, bpf_attach_type, bpf_attr, bpf_cmd};
+use aya_obj::generated::{BPF_F_BEFORE, bpf_attach_type, bpf_cmd};
+use capture_filter::kernel::syscall::{bpf, zeroed};
 
 /// Attaches a program before every other at an interface's TCX hook (kernel 6.6). The link lasts as
 /// long as the descriptor.
@@ -20,7 +21,9 @@ pub fn tcx_link_create(
     attr.link_create.__bindgen_anon_2.target_ifindex = ifindex;
     attr.link_create.attach_type = hook as u32;
     attr.link_create.flags = BPF_F_BEFORE;
-    let link = bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr)?;
+    // SAFETY: no pointer in the attribute is read.
+    #[expect(unsafe_code, reason = "bpf(2)")]
+    let link = unsafe { bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr) }?;
     let link = RawFd::try_from(link).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made this descriptor for us and nothing else owns it.
     #[expect(unsafe_code, reason = "bpf(2) gives descriptors as numbers")]
@@ -32,7 +35,9 @@ pub fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<
     let mut attr = zeroed();
     attr.link_update.link_fd = fd(link);
     attr.link_update.__bindgen_anon_1.new_prog_fd = fd(program);
-    bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr).map(drop)
+    // SAFETY: no pointer in the attribute is read.
+    #[expect(unsafe_code, reason = "bpf(2)")]
+    unsafe { bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr) }.map(drop)
 }
 
 /// What the kernel says of its clock: whether it is synchronised, and its largest error
@@ -68,27 +73,4 @@ pub fn wait_for_grace_period() -> io::Result<()> {
 fn fd(fd: BorrowedFd<'_>) -> u32 {
     // A borrowed descriptor is never negative.
     fd.as_raw_fd().cast_unsigned()
-}
-
-/// An attribute with every field 0, also those that only newer kernels know.
-pub(super) fn zeroed() -> bpf_attr {
-    // SAFETY: `bpf_attr` is a union of structs of integers, for all of which zeroes are valid.
-    #[expect(unsafe_code, reason = "the binding has no other constructor")]
-    unsafe {
-        std::mem::zeroed()
-    }
-}
-
-/// One call of bpf(2).
-pub(super) fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i64> {
-    // SAFETY: the kernel reads and writes no more than the size given, which is that of `attr`;
-    // pointers inside it, if a command takes any, are the caller's to keep valid.
-    #[expect(unsafe_code, reason = "libc has no wrapper for bpf(2)")]
-    let result =
-        unsafe { libc::syscall(libc::SYS_bpf, command as i32, attr, size_of::<bpf_attr>()) };
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::{
-    filter::Filter,
     grpc::Defaults,
     manager::{Order, StopConditions},
 };
+use capture_filter::Filter;
 use capture_types::{
     CaptureName, CaptureSpec, CompressWhen, Directions, FilterSpec, Format, InterfacePattern,
     Limits, LinkType, Output, OutputSpec, Retention, Rotation, TargetSet, values,

@@ -8,10 +8,8 @@ use std::{
 use capture_common::program_index;
 
 use super::SessionError;
-use crate::{
-    filter::{Epilogue, Filter, FilterMaps, TargetMaps, load},
-    kernel::object::{CaptureObject, direction_number, link},
-};
+use crate::kernel::object::{CaptureObject, direction_number, link};
+use capture_filter::{Epilogue, Filter, FilterMaps, TargetMaps, load};
 use capture_types::{Direction, FilterSpec, LinkType, TargetSet};
 
 /// The programs of one capture by link type and way. A filter is generated and loaded when the first

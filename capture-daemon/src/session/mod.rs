@@ -21,13 +21,11 @@ use self::{follow::Followed, hooks::Hooks};
 use crate::{
     attach::{self, AttachError, Method, Owner, Plan},
     clock::PacketClock,
-    filter::{FilterError, TargetError},
     interfaces::{InterfaceError, Selection, Watch},
     kernel::{
         counters::CountersError,
         features::{Features, FeaturesError},
         object::{CaptureObject, ObjectConfig, ObjectError},
-        prog_load::LoadError,
         ring_fill::RingFill,
         rings::RingSizes,
     },
@@ -36,6 +34,7 @@ use crate::{
         recorder::{Recorder, RecorderError, RecorderSpec, Statistics},
     },
 };
+use capture_filter::{FilterError, TargetError, kernel::prog_load::LoadError};
 use capture_types::{CaptureSpec, FilterSpec, Output, TargetSet};
 
 /// How often is asked whether other programs have come before ours.

@@ -6,10 +6,10 @@ use capture_proto::v1;
 
 use super::time::{duration, nanoseconds};
 use crate::{
-    filter::Filter,
     grpc::status::Violations,
     manager::{MADE_UP_NAME, Order, StopConditions},
 };
+use capture_filter::Filter;
 use capture_types::{
     CaptureName, CaptureSpec, CompressWhen, Compression, Directions, FilterSpec, Format, InnerSpec,
     InterfacePattern, Limits, LinkType, MinFree, Output, OutputSpec, Retention, Rotation,

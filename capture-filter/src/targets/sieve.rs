@@ -8,13 +8,11 @@ use ipnet::IpNet;
 
 use super::{TargetError, create, failed};
 use crate::{
-    filter::{
-        build::{Builder, Mark},
-        insn::Alu,
-        ir::Op,
-        program::MapRef,
-    },
+    build::{Builder, Mark},
+    insn::Alu,
+    ir::Op,
     kernel::map::RawMap,
+    program::MapRef,
 };
 
 /// Bits of an index: 32 KiB in all, so that of 10,000 addresses' neighbours one in 26 gets through.

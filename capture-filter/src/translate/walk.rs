@@ -2,7 +2,7 @@
 //! [`Reader`].
 
 use super::{Exits, Generator, context, frame, mov};
-use crate::filter::{
+use crate::{
     assemble::Label,
     insn::{Alu, BpfInsn, Cond, Helper, R0, R1, R2, R6, R7, R8, R10, Reg, Size},
     ir::{Ancillary, Fragment, MAX_SHIFT, Op, Operand, Verdict},

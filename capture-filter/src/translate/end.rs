@@ -3,7 +3,7 @@
 use capture_common::{Counters, SLOTS_LENGTH, Slot, UNKNOWN_INTERFACE};
 
 use super::{Exits, Generator, NEXT, context, frame, mov};
-use crate::filter::{
+use crate::{
     assemble::{Assembler, Label},
     insn::{Alu, BpfInsn, Cond, Helper, R0, R1, R2, R3, R6, R8, R10, Size},
     program::{MapRef, Origin, Part},

@@ -9,7 +9,7 @@ use std::{
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_type};
 
 use super::syscall::{bpf, zeroed};
-use crate::filter::BpfInsn;
+use crate::BpfInsn;
 
 /// The kernel refused a program.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +84,11 @@ fn load(insns: &[BpfInsn], name: &str, log: &mut [u8]) -> io::Result<OwnedFd> {
         program.log_buf = log.as_mut_ptr() as u64;
         program.log_size = u32::try_from(log.len()).map_err(io::Error::other)?;
     }
-    let descriptor = RawFd::try_from(bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr)?);
+    // SAFETY: the instructions, the licence and the log live as long as the call, and their lengths
+    // stand beside them; the licence ends with a zero byte.
+    #[expect(unsafe_code, reason = "bpf(2)")]
+    let descriptor = unsafe { bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr) }?;
+    let descriptor = RawFd::try_from(descriptor);
     // SAFETY: the kernel has just made this descriptor for us and nothing else owns it.
     #[expect(unsafe_code, reason = "bpf(2) gives descriptors as numbers")]
     descriptor

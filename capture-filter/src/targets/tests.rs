@@ -4,23 +4,10 @@ use ipnet::IpNet;
 use pcap::{Capture, Linktype};
 
 use super::TargetMaps;
-use crate::{
-    filter::{Epilogue, Filter, Trial, samples},
-    kernel::features::Features,
-};
+use crate::{Epilogue, Filter, Trial, samples};
+use capture_tests::gate;
 use capture_types::TargetSet;
 use capture_types::{Direction, FilterSpec, LinkType};
-
-fn kernel(test: &str) -> bool {
-    match Features::probe() {
-        Ok(_) => true,
-        Err(error) if std::env::var_os("CI").is_none() => {
-            eprintln!("SKIPPED {test}: {error}");
-            false
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
 
 fn nets(texts: &[&str]) -> Vec<IpNet> {
     texts
@@ -72,9 +59,9 @@ fn expression(set: &TargetSet) -> String {
 
 #[test]
 fn targets_match_what_host_and_port_match() {
-    if !kernel("targets_match_what_host_and_port_match") {
+    let Some(_permit) = gate::beside_others().unwrap() else {
         return;
-    }
+    };
     let hosts = [
         None,
         Some(nets(&["10.0.0.1"])),
@@ -148,9 +135,9 @@ fn targets_match_what_host_and_port_match() {
 
 #[test]
 fn a_target_that_stays_is_never_missed_while_ten_thousand_others_change() {
-    if !kernel("a_target_that_stays_is_never_missed_while_ten_thousand_others_change") {
+    let Some(_permit) = gate::beside_others().unwrap() else {
         return;
-    }
+    };
     let stays: IpNet = "10.0.0.1/32".parse().unwrap();
     let many = |block: u8| -> TargetSet {
         let mut hosts: BTreeSet<IpNet> = (0..10_000_u32)
@@ -202,9 +189,9 @@ fn a_target_that_stays_is_never_missed_while_ten_thousand_others_change() {
 
 #[test]
 fn the_kinds_of_targets_of_a_running_filter_stay() {
-    if !kernel("the_kinds_of_targets_of_a_running_filter_stay") {
+    let Some(_permit) = gate::beside_others().unwrap() else {
         return;
-    }
+    };
     let hosts = TargetSet {
         hosts: Some(nets(&["10.0.0.1"])),
         ports: None,

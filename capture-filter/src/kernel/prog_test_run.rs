@@ -65,7 +65,9 @@ pub fn test_run(
         attr.test.ctx_in = context.as_ptr() as u64;
         attr.test.ctx_size_in = CONTEXT_BYTES as u32;
     }
-    bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr)?;
+    // SAFETY: the packet and the context live as long as the call, and their sizes stand beside them.
+    #[expect(unsafe_code, reason = "bpf(2)")]
+    unsafe { bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr) }?;
     // SAFETY: every field of the union is a struct of integers, valid whatever its bytes are.
     #[expect(unsafe_code, reason = "the kernel answers in a union")]
     let test = unsafe { attr.test };

@@ -1,7 +1,7 @@
 //! The fragment that looks for targets.
 
 use super::{HAS_NETWORKS4, HAS_NETWORKS6, sieve};
-use crate::filter::{
+use crate::{
     build::{Builder, Mark},
     insn::{Cond, Size},
     ir::{Fragment, Op, Verdict},
@@ -11,7 +11,7 @@ use capture_types::LinkType;
 use capture_types::TargetKinds;
 
 /// The fragment that looks for targets.
-pub(in crate::filter) fn look(kinds: TargetKinds, link_type: LinkType) -> Fragment {
+pub(crate) fn look(kinds: TargetKinds, link_type: LinkType) -> Fragment {
     let mut builder = Builder::default();
     let (none, matched) = (builder.mark(), builder.mark());
     let carried = builder.link_layer(link_type);

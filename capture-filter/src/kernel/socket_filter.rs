@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsRawFd as _, BorrowedFd},
 };
 
-use crate::filter::ClassicProgram;
+use crate::ClassicProgram;
 
 /// Attaches a classic program to a socket (`SO_ATTACH_FILTER`, socket(7)).
 ///

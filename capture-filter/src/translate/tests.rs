@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use pcap::{Capture, Linktype};
 
 use super::{Stages, translate, translate_with};
-use crate::filter::{
+use crate::{
     assemble::Assembler,
     compile::{compile_for, named},
     interpret::{NoMaps, Outcome, Skb, interpret},
@@ -122,7 +122,7 @@ fn same_verdicts(name: &str, packets: &[Vec<u8>], at_least: usize) {
 fn never(expression: &str) -> bool {
     matches!(
         compile_for(expression, Linktype::ETHERNET),
-        Err(crate::filter::FilterError::Never)
+        Err(crate::FilterError::Never)
     )
 }
 

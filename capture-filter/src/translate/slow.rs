@@ -4,9 +4,7 @@ use super::{
     frame, mov, swap,
     walk::{Reader, Walk},
 };
-use crate::filter::insn::{
-    Alu, BpfInsn, Cond, Helper, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Reg, Size,
-};
+use crate::insn::{Alu, BpfInsn, Cond, Helper, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Reg, Size};
 
 pub(super) struct Slow;
 

@@ -12,19 +12,15 @@ use pcap_file::{
 };
 
 use super::{Tally, try_on_file};
-use crate::{filter::samples, kernel::features::Features};
+use crate::samples;
+use capture_tests::gate;
 use capture_types::{FilterSpec, TargetSet};
 
 #[test]
 fn a_file_is_counted_as_libpcap_counts_it() {
-    match Features::probe() {
-        Ok(_) => {}
-        Err(error) if std::env::var_os("CI").is_none() => {
-            eprintln!("SKIPPED a_file_is_counted_as_libpcap_counts_it: {error}");
-            return;
-        }
-        Err(error) => panic!("{error}"),
-    }
+    let Some(_permit) = gate::beside_others().unwrap() else {
+        return;
+    };
     let raw = Linktype::from_name("RAW").unwrap();
     let kinds = [
         (DataLink::ETHERNET, Linktype::ETHERNET),

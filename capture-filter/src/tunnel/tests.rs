@@ -1,6 +1,6 @@
 use pcap::{Capture, Linktype};
 
-use crate::filter::{
+use crate::{
     Epilogue, Filter,
     interpret::{NoMaps, Outcome, Skb, interpret},
     samples,

@@ -4,7 +4,7 @@ use super::{
     context, frame, mov, swap,
     walk::{Reader, Walk},
 };
-use crate::filter::{
+use crate::{
     assemble::{Assembler, Label},
     insn::{Alu, BpfInsn, Cond, R1, R2, R3, R4, R6, R7, R8, R9, R10, Reg, Size},
     program::Part,

@@ -54,7 +54,9 @@ impl RawMap {
         attr.__bindgen_anon_1.max_entries = spec.max_entries;
         attr.__bindgen_anon_1.map_flags = spec.flags;
         attr.__bindgen_anon_1.map_name = map_name;
-        let descriptor = bpf(bpf_cmd::BPF_MAP_CREATE, &mut attr)?;
+        // SAFETY: no pointer in the attribute is read.
+        #[expect(unsafe_code, reason = "bpf(2)")]
+        let descriptor = unsafe { bpf(bpf_cmd::BPF_MAP_CREATE, &mut attr) }?;
         let descriptor = RawFd::try_from(descriptor).map_err(io::Error::other)?;
         // SAFETY: the kernel has just made this descriptor for us and nothing else owns it.
         #[expect(unsafe_code, reason = "bpf(2) gives descriptors as numbers")]
@@ -135,7 +137,10 @@ impl RawMap {
         attr.__bindgen_anon_2.map_fd = self.descriptor.as_raw_fd().cast_unsigned();
         attr.__bindgen_anon_2.key = key.as_ptr() as u64;
         attr.__bindgen_anon_2.__bindgen_anon_1.value = value;
-        bpf(command, &mut attr).map(drop)
+        // SAFETY: `key` and what `value` points to live as long as the call, and the kernel reads and
+        // writes no more than the map's sizes, which have been checked.
+        #[expect(unsafe_code, reason = "bpf(2)")]
+        unsafe { bpf(command, &mut attr) }.map(drop)
     }
 }
 

@@ -23,17 +23,17 @@ mod walk;
 
 /// Offsets in `struct __sk_buff` of `linux/bpf.h`.
 pub(super) mod context {
-    pub(in crate::filter) const LEN: i16 = 0;
-    pub(in crate::filter) const PACKET_TYPE: i16 = 4;
-    pub(in crate::filter) const MARK: i16 = 8;
-    pub(in crate::filter) const QUEUE: i16 = 12;
-    pub(in crate::filter) const PROTOCOL: i16 = 16;
-    pub(in crate::filter) const VLAN_PRESENT: i16 = 20;
-    pub(in crate::filter) const VLAN_TCI: i16 = 24;
-    pub(in crate::filter) const VLAN_PROTOCOL: i16 = 28;
-    pub(in crate::filter) const IFINDEX: i16 = 40;
-    pub(in crate::filter) const DATA: i16 = 76;
-    pub(in crate::filter) const DATA_END: i16 = 80;
+    pub(crate) const LEN: i16 = 0;
+    pub(crate) const PACKET_TYPE: i16 = 4;
+    pub(crate) const MARK: i16 = 8;
+    pub(crate) const QUEUE: i16 = 12;
+    pub(crate) const PROTOCOL: i16 = 16;
+    pub(crate) const VLAN_PRESENT: i16 = 20;
+    pub(crate) const VLAN_TCI: i16 = 24;
+    pub(crate) const VLAN_PROTOCOL: i16 = 28;
+    pub(crate) const IFINDEX: i16 = 40;
+    pub(crate) const DATA: i16 = 76;
+    pub(crate) const DATA_END: i16 = 80;
 }
 
 /// Offsets from the frame pointer.

@@ -35,14 +35,14 @@ pub(super) const R10: Reg = Reg(10);
 
 /// Instruction classes.
 pub(super) mod class {
-    pub(in crate::filter) const LD: u8 = 0x00;
-    pub(in crate::filter) const LDX: u8 = 0x01;
-    pub(in crate::filter) const ST: u8 = 0x02;
-    pub(in crate::filter) const STX: u8 = 0x03;
-    pub(in crate::filter) const ALU: u8 = 0x04;
-    pub(in crate::filter) const JMP: u8 = 0x05;
-    pub(in crate::filter) const JMP32: u8 = 0x06;
-    pub(in crate::filter) const ALU64: u8 = 0x07;
+    pub(crate) const LD: u8 = 0x00;
+    pub(crate) const LDX: u8 = 0x01;
+    pub(crate) const ST: u8 = 0x02;
+    pub(crate) const STX: u8 = 0x03;
+    pub(crate) const ALU: u8 = 0x04;
+    pub(crate) const JMP: u8 = 0x05;
+    pub(crate) const JMP32: u8 = 0x06;
+    pub(crate) const ALU64: u8 = 0x07;
 }
 
 /// Set in arithmetic and jumps whose second operand is a register.

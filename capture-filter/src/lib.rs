@@ -21,6 +21,7 @@ mod hostile;
 mod insn;
 pub mod interpret;
 mod ir;
+pub mod kernel;
 mod libpcap;
 mod load;
 mod locate;

@@ -107,7 +107,7 @@ fn partition_point(length: usize, holds: impl Fn(usize) -> bool) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use crate::filter::{Filter, FilterError};
+    use crate::{Filter, FilterError};
     use capture_types::{FilterSpec, LinkType};
 
     fn error(expression: &str) -> String {
