@@ -6,7 +6,6 @@ pub mod extcap;
 pub mod live;
 pub mod model;
 pub mod order;
-pub mod pcap;
 pub mod pull;
 pub mod settings;
 pub mod target;

@@ -15,10 +15,8 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{
-    model::{Direction, Packet, StreamInterface},
-    pcap::{self, Kind, WriteError, Writer},
-};
+use crate::model::{Direction, Packet, StreamInterface};
+use capture_file::{self, Kind, WriteError, Writer};
 
 /// Bits 0 and 1 of epb_flags (draft-ietf-opsawg-pcapng, 4.3.1): 01 inbound, 10 outbound.
 const INBOUND: u32 = 1;
@@ -141,7 +139,7 @@ impl<W: Write> Live<W> {
                     Direction::Out => Some(OUTBOUND),
                     Direction::Inout | Direction::Unknown => None,
                 };
-                writer.packet(pcap::Packet {
+                writer.packet(capture_file::Packet {
                     timestamp: packet.timestamp,
                     interface: interface.number,
                     original_length: packet.original_length,
@@ -187,7 +185,7 @@ mod tests {
     use std::os::fd::AsFd as _;
 
     use super::*;
-    use crate::pcap::{CaptureReader, Item};
+    use capture_file::{CaptureReader, Item};
 
     fn packet(interface: u32, direction: Direction) -> Packet {
         Packet {

@@ -301,11 +301,10 @@ fn has_tshark() -> bool {
 }
 
 fn numbers(file: &Path) -> Vec<u64> {
-    let mut reader =
-        capture_cli::pcap::CaptureReader::new(std::fs::File::open(file).unwrap()).unwrap();
+    let mut reader = capture_file::CaptureReader::new(std::fs::File::open(file).unwrap()).unwrap();
     let mut numbers = Vec::new();
     while let Some(item) = reader.next_item().unwrap() {
-        if let capture_cli::pcap::Item::Packet(packet) = item {
+        if let capture_file::Item::Packet(packet) = item {
             let (_, number) = packet.data.split_last_chunk().unwrap();
             numbers.push(u64::from_be_bytes(*number));
             assert_eq!(packet.original_length, 1000);

@@ -14,70 +14,170 @@ use std::{fmt, ops::AddAssign};
 
 use serde::{Deserialize, Serialize};
 
+/// What packets are counted with: a number, or `Option` of one where a count may be unknown. "Not known"
+/// is never 0: it makes every sum with it unknown.
+pub trait Count: Copy + Default + PartialEq {
+    /// The sum; as large as it can be rather than wrapped around.
+    #[must_use]
+    fn plus(self, other: Self) -> Self;
+}
+
+impl Count for u64 {
+    fn plus(self, other: Self) -> Self {
+        self.saturating_add(other)
+    }
+}
+
+impl Count for Option<u64> {
+    fn plus(self, other: Self) -> Self {
+        Some(self?.plus(other?))
+    }
+}
+
 /// The ledger of one interface, or of several together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ledger {
+pub struct Ledger<N = u64> {
     /// Packets that passed the program.
-    pub seen: u64,
+    pub seen: N,
     /// Packets that the filter did not match.
-    pub filtered: u64,
+    pub filtered: N,
     /// Packets that the filter matched.
-    pub matched: u64,
+    pub matched: N,
     /// Packets copied into the ring buffer.
-    pub submitted: u64,
+    pub submitted: N,
     /// Packets lost because the ring buffer had no room.
-    pub ring_full: u64,
+    pub ring_full: N,
     /// Packets lost because their bytes could not be read.
-    pub unreadable: u64,
+    pub unreadable: N,
     /// Packets written to a file.
-    pub written: u64,
+    pub written: N,
     /// Packets taken from the ring buffer and not written.
-    pub discarded: Discarded,
+    pub discarded: Discarded<N>,
     /// Of the submitted: packets captured shorter than they were.
-    pub truncated: u64,
+    pub truncated: N,
 }
+
+/// A ledger of which some counts may be unknown, such as the kernel's after a crash.
+pub type PartialLedger = Ledger<Option<u64>>;
 
 /// Packets taken from the ring buffer and not written, by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Discarded {
+pub struct Discarded<N = u64> {
     /// The writer was behind and every block was taken.
-    pub queue_full: u64,
+    pub queue_full: N,
     /// The file system, or the capture's share of it, was full.
-    pub disk_full: u64,
+    pub disk_full: N,
     /// Writing failed otherwise.
-    pub write_error: u64,
+    pub write_error: N,
     /// They came after the packet limit had been reached, or after the capture was told to stop at once.
-    pub stopped: u64,
+    pub stopped: N,
 }
 
-impl Discarded {
+impl<N: Count> Discarded<N> {
     /// All of them.
     #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.queue_full + self.disk_full + self.write_error + self.stopped
+    pub fn total(&self) -> N {
+        self.lost().plus(self.stopped)
+    }
+
+    /// Those that are lost: all but those that came after the capture's own limit.
+    fn lost(&self) -> N {
+        let Self {
+            queue_full,
+            disk_full,
+            write_error,
+            stopped: _,
+        } = *self;
+        queue_full.plus(disk_full).plus(write_error)
     }
 }
 
-impl AddAssign for Discarded {
+impl<N: Count> AddAssign for Discarded<N> {
     fn add_assign(&mut self, other: Self) {
-        self.queue_full += other.queue_full;
-        self.disk_full += other.disk_full;
-        self.write_error += other.write_error;
-        self.stopped += other.stopped;
+        self.queue_full = self.queue_full.plus(other.queue_full);
+        self.disk_full = self.disk_full.plus(other.disk_full);
+        self.write_error = self.write_error.plus(other.write_error);
+        self.stopped = self.stopped.plus(other.stopped);
     }
 }
 
-impl AddAssign for Ledger {
+impl<N: Count> AddAssign for Ledger<N> {
     fn add_assign(&mut self, other: Self) {
-        self.seen += other.seen;
-        self.filtered += other.filtered;
-        self.matched += other.matched;
-        self.submitted += other.submitted;
-        self.ring_full += other.ring_full;
-        self.unreadable += other.unreadable;
-        self.written += other.written;
+        self.seen = self.seen.plus(other.seen);
+        self.filtered = self.filtered.plus(other.filtered);
+        self.matched = self.matched.plus(other.matched);
+        self.submitted = self.submitted.plus(other.submitted);
+        self.ring_full = self.ring_full.plus(other.ring_full);
+        self.unreadable = self.unreadable.plus(other.unreadable);
+        self.written = self.written.plus(other.written);
         self.discarded += other.discarded;
-        self.truncated += other.truncated;
+        self.truncated = self.truncated.plus(other.truncated);
+    }
+}
+
+impl<N: Count> Ledger<N> {
+    /// Packets that matched and are in no file, whatever the reason: what a person means by lost.
+    /// Those that came after the capture's own limit are not lost.
+    #[must_use]
+    pub fn lost(&self) -> N {
+        self.ring_full
+            .plus(self.unreadable)
+            .plus(self.discarded.lost())
+    }
+}
+
+impl From<Discarded> for Discarded<Option<u64>> {
+    fn from(known: Discarded) -> Self {
+        Self {
+            queue_full: Some(known.queue_full),
+            disk_full: Some(known.disk_full),
+            write_error: Some(known.write_error),
+            stopped: Some(known.stopped),
+        }
+    }
+}
+
+impl From<Ledger> for PartialLedger {
+    fn from(known: Ledger) -> Self {
+        Self {
+            seen: Some(known.seen),
+            filtered: Some(known.filtered),
+            matched: Some(known.matched),
+            submitted: Some(known.submitted),
+            ring_full: Some(known.ring_full),
+            unreadable: Some(known.unreadable),
+            written: Some(known.written),
+            discarded: known.discarded.into(),
+            truncated: Some(known.truncated),
+        }
+    }
+}
+
+/// `seen=3 filtered=unknown ...`, as in the comment of a pcapng file's interface statistics.
+impl fmt::Display for PartialLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let discarded = &self.discarded;
+        let counts = [
+            ("seen", self.seen),
+            (" filtered", self.filtered),
+            (" matched", self.matched),
+            (" submitted", self.submitted),
+            (" ring_full", self.ring_full),
+            (" unreadable", self.unreadable),
+            (" truncated", self.truncated),
+            (" written", self.written),
+            (" queue_full", discarded.queue_full),
+            (" disk_full", discarded.disk_full),
+            (" write_error", discarded.write_error),
+            (" stopped", discarded.stopped),
+        ];
+        for (name, count) in counts {
+            match count {
+                Some(count) => write!(f, "{name}={count}")?,
+                None => write!(f, "{name}=unknown")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -109,28 +209,29 @@ impl fmt::Display for Imbalance {
 
 impl Ledger {
     /// Whether the ledger of a capture that has ended adds up.
+    ///
+    /// # Errors
+    /// The ledger, when it does not.
     pub const fn check(&self) -> Result<(), Imbalance> {
         let adds_up = self.seen == self.filtered + self.matched
             && self.matched == self.submitted + self.ring_full + self.unreadable
-            && self.submitted == self.written + self.discarded.total();
+            && self.submitted
+                == self.written
+                    + self.discarded.queue_full
+                    + self.discarded.disk_full
+                    + self.discarded.write_error
+                    + self.discarded.stopped;
         if adds_up {
             Ok(())
         } else {
             Err(Imbalance(*self))
         }
     }
-
-    /// Packets that matched and are in no file, whatever the reason: what a person means by lost.
-    /// Those that came after the capture's own limit are not lost.
-    #[must_use]
-    pub const fn lost(&self) -> u64 {
-        self.ring_full + self.unreadable + self.discarded.total() - self.discarded.stopped
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Discarded, Ledger};
+    use super::{Discarded, Ledger, PartialLedger};
 
     #[test]
     fn a_packet_that_nobody_accounts_for_is_noticed() {
@@ -167,5 +268,20 @@ mod tests {
         .unwrap_err()
         .to_string();
         assert!(message.contains("ring_full 0"), "{message}");
+    }
+
+    #[test]
+    fn what_is_not_known_of_one_interface_is_not_known_of_all() {
+        let mut sum = PartialLedger::from(Ledger {
+            seen: 2,
+            ring_full: 1,
+            ..Ledger::default()
+        });
+        assert_eq!(sum.lost(), Some(1));
+        sum += PartialLedger {
+            seen: Some(3),
+            ..PartialLedger::default()
+        };
+        assert_eq!((sum.seen, sum.ring_full, sum.lost()), (Some(5), None, None));
     }
 }

@@ -6,10 +6,10 @@ use thiserror::Error as ThisError;
 
 use crate::{
     client::ClientError,
-    pcap::{MergeError, ReadError, WriteError},
     pull::{DownloadError, WorkspaceError},
     settings::SettingsError,
 };
+use capture_file::{MergeError, ReadError, WriteError};
 
 /// What the exit status says; the help names each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,10 +20,10 @@ use super::{
 use crate::{
     client::{Client, ClientError},
     model::{File, FileFormat, FileState, Output},
-    pcap::{self, Input, Kind, Writer},
     pull::{self, DownloadError, Report, Retry, Wanted, Workspace},
     target::Target,
 };
+use capture_file::{self, Input, Kind, Writer};
 
 /// Fetch all files of a capture from every node into one file, in the order of time.
 ///
@@ -172,7 +172,7 @@ fn merge(
     let comment = format!("capture {} of {}", arguments.name, labels.join(", "));
     let writer = Writer::new(workspace.begin_output()?, Kind::of(output), &comment)?;
     let mut since = 0;
-    let (merged, file) = pcap::merge(inputs, labels, writer, || {
+    let (merged, file) = capture_file::merge(inputs, labels, writer, || {
         // A bar costs more than a packet.
         since += 1;
         if since == 4096 {

@@ -105,7 +105,7 @@ pub(super) fn request_id() -> Result<String, Error> {
     let mut bytes = [0_u8; 16];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .map_err(std::io::Error::from)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(capture_file::hex(&bytes))
 }
 
 /// What a capture is on, in a few words.

@@ -24,9 +24,9 @@ use super::{
 use crate::{
     client::{Client, ClientError, Piece},
     model,
-    pcap::{self, CaptureReader, Item, ReadError},
     pull::hexadecimal,
 };
+use capture_file::{self, CaptureReader, Item, ReadError};
 
 /// Check that files are what their manifest says, and that they can be read to the end.
 ///
@@ -205,7 +205,7 @@ fn count<'a>(input: impl Read + Send + 'a, is_text: bool) -> Result<u64, ReadErr
 
 /// A line is a packet.
 fn count_lines<'a>(input: impl Read + Send + 'a) -> Result<u64, ReadError> {
-    let mut input = pcap::decoded(input)?;
+    let mut input = capture_file::decoded(input)?;
     let mut buffer = vec![0; 64 << 10];
     let (mut offset, mut whole, mut lines) = (0, 0, 0);
     loop {
@@ -307,7 +307,7 @@ impl Read for Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pcap::{Kind, Writer};
+    use capture_file::{Kind, Writer};
 
     #[test]
     fn a_file_of_lines_has_as_many_packets_as_lines() {

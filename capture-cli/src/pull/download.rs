@@ -315,8 +315,7 @@ fn feed(mut file: &File, hasher: &mut Sha256) -> io::Result<u64> {
 
 /// The digest of what was hashed so far, in lower-case hexadecimal.
 pub(crate) fn hexadecimal(hasher: &Sha256) -> String {
-    let digest = hasher.clone().finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    capture_file::hex(&hasher.clone().finalize())
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> DownloadError {

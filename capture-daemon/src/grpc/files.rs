@@ -206,11 +206,7 @@ async fn read(
     let end = v1::FileEnd {
         file_bytes: file.metadata().map_or(at, |metadata| metadata.len()),
         sent_bytes: at - range.start,
-        sent_sha256: digest
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
+        sent_sha256: capture_file::hex(&digest.finalize()),
     };
     Ok(sink.send(piece(Piece::End(end))).await?)
 }

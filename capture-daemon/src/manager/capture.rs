@@ -328,5 +328,5 @@ pub(super) fn uid() -> String {
             }
         }
     }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    capture_file::hex(&bytes)
 }

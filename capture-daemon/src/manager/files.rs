@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{Capture, Manager, ManagerError};
-use crate::pipeline::{
+use capture_file::{
     FileName,
     manifest::{FileEntry, Manifest, Removed},
 };

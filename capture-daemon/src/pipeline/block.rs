@@ -10,11 +10,8 @@ use std::{
     },
 };
 
-use super::{
-    buffer::AlignedBuffer,
-    manifest::{EndReason, InterfaceLedger},
-    tally::Span,
-};
+use super::{buffer::AlignedBuffer, tally::Span};
+use capture_file::manifest::{EndReason, InterfaceLedger};
 
 /// A piece of a file with what the writer has to know of it.
 #[derive(Debug)]

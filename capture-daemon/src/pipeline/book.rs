@@ -9,9 +9,11 @@ use std::{
 use super::{
     directory::Directory,
     holdings::{Begun, Held},
+    squeeze::Squeezed,
+};
+use capture_file::{
     manifest::{CaptureEntry, FileEntry, InterfaceLedger, Manifest},
     name::{self, PART},
-    squeeze::Squeezed,
 };
 use capture_types::CaptureName;
 use capture_types::time;

@@ -14,13 +14,15 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use super::{
     book::Book,
     directory::Directory,
-    manifest::{FileEntry, InterfaceLedger, LedgerSoFar},
-    name::PART,
     progress::Progress,
     retain::{self, Usage},
     squeeze::Squeezed,
     tally::{FailureKind, Tally},
     write::FileSize,
+};
+use capture_file::{
+    manifest::{FileEntry, InterfaceLedger},
+    name::PART,
 };
 use capture_types::Retention;
 
@@ -119,7 +121,7 @@ impl Catalog {
         }
         self.progress.add_file();
         if !interfaces.is_empty() {
-            entry.ledger = Some(LedgerSoFar::total(&interfaces));
+            entry.ledger = Some(capture_file::manifest::total(&interfaces));
         }
         self.book.add(entry, interfaces);
         if let Some(squeezer) = &self.squeezer

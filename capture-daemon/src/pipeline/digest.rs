@@ -16,10 +16,13 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use sha2::{Digest as _, Sha256};
 
+use capture_file::hex;
+
 use super::{
-    buffer::AlignedBuffer, catalog::Task, directory::Directory, file::set_direct, name::PART,
+    buffer::AlignedBuffer, catalog::Task, directory::Directory, file::set_direct,
     progress::Progress, system,
 };
+use capture_file::name::PART;
 
 /// How far a file has come, from the writer to the digest.
 #[derive(Debug)]
@@ -214,14 +217,4 @@ impl Digester {
         let _ = set_direct(&file, true);
         Ok(file)
     }
-}
-
-/// Bytes in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a `String` does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -3,9 +3,8 @@
 
 use std::time::Instant;
 
-use super::{
-    block::Block, buffer::ALIGNMENT, file::aligned_part, manifest::EndReason, write::FileSize,
-};
+use super::{block::Block, buffer::ALIGNMENT, file::aligned_part, write::FileSize};
+use capture_file::manifest::EndReason;
 use capture_types::LinkType;
 use capture_types::Rotation;
 

@@ -10,12 +10,12 @@ use super::{
     copying::Copying,
     encode::{self, Encoding, Pcap, Pcapng, pcapng, text::Lines},
     lane::{self, Lane, UNDESCRIBED},
-    manifest::{EndReason, FileEntry},
     packet::{InterfaceDescription, InterfaceId, Packet},
     progress::Progress,
     tally::{FailureKind, Outcome, RecorderFailure, Tally},
     write::FileSize,
 };
+use capture_file::manifest::{EndReason, FileEntry};
 use capture_types::{CaptureName, Compression, Discarded, Format, OutputSpec, Rotation};
 
 mod files;

@@ -12,6 +12,8 @@ use super::{
     book::Book,
     directory::{Directory, DirectoryError},
     holdings::{Begun, Held},
+};
+use capture_file::{
     manifest::{EndReason, FileEntry},
     name::PART,
 };
@@ -179,9 +181,5 @@ fn digest(path: &Path) -> io::Result<String> {
             read => hash.update(&buffer[..read]),
         }
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(capture_file::hex(&hash.finalize()))
 }

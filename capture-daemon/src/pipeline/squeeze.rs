@@ -13,16 +13,17 @@ use std::{
 use crossbeam_channel::{Receiver, Sender};
 use sha2::{Digest as _, Sha256};
 
+use capture_file::hex;
+
 use super::{
     buffer::{ALIGNMENT, AlignedBuffer},
     catalog::Task,
     compress::{self, Codec},
-    digest::hex,
     directory::Directory,
     file::{DirectFile, aligned_part, set_direct},
-    name::PART,
     system,
 };
+use capture_file::name::PART;
 
 /// What a plain file has become.
 #[derive(Debug)]

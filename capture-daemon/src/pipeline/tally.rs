@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use super::{block::Block, manifest::EndReason};
+use super::block::Block;
+use capture_file::manifest::EndReason;
 use capture_types::Discarded;
 
 /// Why a capture could not go on.

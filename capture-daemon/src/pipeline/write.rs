@@ -19,10 +19,12 @@ use super::{
     digest::{Follow, Growth},
     directory::Directory,
     file::{DirectFile, aligned_part},
-    manifest::{EndReason, FileEntry, InterfaceLedger},
-    name::PART,
     progress::Progress,
     tally::{Batch, FailureKind, Span, Tally},
+};
+use capture_file::{
+    manifest::{EndReason, FileEntry, InterfaceLedger},
+    name::PART,
 };
 
 /// How large the file of a lane has become, for the drain thread that decides on rotation.

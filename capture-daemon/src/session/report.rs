@@ -11,11 +11,9 @@ use super::Book;
 use crate::{
     interfaces::Interface,
     kernel::{self, ring_fill::RingFill},
-    pipeline::{
-        FailureKind, Progress, drain::Shared, manifest::FileEntry, packet::InterfaceId,
-        recorder::Finished,
-    },
+    pipeline::{FailureKind, Progress, drain::Shared, packet::InterfaceId, recorder::Finished},
 };
+use capture_file::manifest::FileEntry;
 use capture_types::{CaptureSpec, Discarded, Ledger, LinkType};
 
 /// Why a capture ended.

@@ -8,9 +8,9 @@ use std::{
 
 use capture_daemon::pipeline::{
     FailureKind,
-    manifest::EndReason,
     recorder::{Recorder, RecorderSpec},
 };
+use capture_file::manifest::EndReason;
 use capture_types::{Compression, Format, MinFree};
 
 use super::{

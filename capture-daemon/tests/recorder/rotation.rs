@@ -1,6 +1,6 @@
 //! Rotation loses nothing and repeats nothing: the files, joined, are what was sent.
 
-use capture_daemon::pipeline::manifest::EndReason;
+use capture_file::manifest::EndReason;
 use capture_types::{CompressWhen, Compression, Format, Rotation};
 
 use super::support::{

@@ -2,11 +2,10 @@
 
 use capture_proto::v1;
 
-use super::{capture::discarded, time::timestamp};
-use crate::{
-    manager::{FileStatus, StoredFile},
-    pipeline::manifest::{EndReason, LedgerSoFar},
-};
+use super::time::timestamp;
+use crate::manager::{FileStatus, StoredFile};
+use capture_file::manifest::EndReason;
+use capture_types::PartialLedger;
 
 /// A file of a capture.
 pub(in super::super) fn file(capture: &str, stored: &StoredFile) -> v1::File {
@@ -56,7 +55,7 @@ pub(in super::super) fn file(capture: &str, stored: &StoredFile) -> v1::File {
             .ended
             .map_or(v1::FileEndReason::Unspecified, end_reason)
             .into(),
-        ledger: entry.ledger.as_ref().map(ledger_so_far),
+        ledger: entry.ledger.as_ref().map(partial_ledger),
     }
 }
 
@@ -74,17 +73,22 @@ const fn end_reason(reason: EndReason) -> v1::FileEndReason {
 }
 
 /// The ledger at a file's end.
-fn ledger_so_far(ledger: &LedgerSoFar) -> v1::Ledger {
-    let kernel = ledger.kernel.as_ref();
+fn partial_ledger(ledger: &PartialLedger) -> v1::Ledger {
+    let discarded = &ledger.discarded;
     v1::Ledger {
-        seen: kernel.map(|kernel| kernel.seen),
-        filtered: kernel.map(|kernel| kernel.filtered),
-        matched: kernel.map(|kernel| kernel.matched),
-        submitted: kernel.map(|kernel| kernel.submitted),
-        ring_full: kernel.map(|kernel| kernel.ring_full),
-        unreadable: kernel.map(|kernel| kernel.unreadable),
-        written: Some(ledger.written),
-        discarded: Some(discarded(&ledger.discarded)),
-        truncated: kernel.map(|kernel| kernel.truncated),
+        seen: ledger.seen,
+        filtered: ledger.filtered,
+        matched: ledger.matched,
+        submitted: ledger.submitted,
+        ring_full: ledger.ring_full,
+        unreadable: ledger.unreadable,
+        written: ledger.written,
+        discarded: Some(v1::Discarded {
+            queue_full: discarded.queue_full,
+            disk_full: discarded.disk_full,
+            write_error: discarded.write_error,
+            stopped: discarded.stopped,
+        }),
+        truncated: ledger.truncated,
     }
 }

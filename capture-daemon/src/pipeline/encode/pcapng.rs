@@ -18,9 +18,9 @@ use pcap_file::{
 use super::{Encoding, words};
 use crate::pipeline::{
     copying::Copying,
-    manifest::LedgerSoFar,
     packet::{InterfaceDescription, Packet},
 };
+use capture_types::PartialLedger;
 use capture_types::{CaptureName, Direction, Format};
 
 /// Type, length, interface, timestamp (2), captured and original length.
@@ -166,7 +166,7 @@ impl Blocks {
     pub(crate) fn statistics(
         &mut self,
         number: u32,
-        ledger: &LedgerSoFar,
+        ledger: &PartialLedger,
         start: u64,
         end: u64,
     ) -> PcapResult<Vec<u8>> {
@@ -176,17 +176,18 @@ impl Blocks {
             Opt::IsbStartTime(halves(start)),
             Opt::IsbEndTime(halves(end)),
         ];
-        if let Some(kernel) = &ledger.kernel {
-            options.extend([
-                Opt::IsbIfRecv(kernel.seen),
-                Opt::IsbIfDrop(kernel.ring_full + kernel.unreadable),
-                Opt::IsbFilterAccept(kernel.matched),
-            ]);
-        }
-        options.extend([
-            Opt::IsbOsDrop(ledger.discarded.total()),
-            Opt::IsbUsrDeliv(ledger.written),
-        ]);
+        let dropped = ledger.ring_full.zip(ledger.unreadable);
+        options.extend(
+            [
+                ledger.seen.map(Opt::IsbIfRecv),
+                dropped.map(|(full, unreadable)| Opt::IsbIfDrop(full + unreadable)),
+                ledger.matched.map(Opt::IsbFilterAccept),
+                ledger.discarded.total().map(Opt::IsbOsDrop),
+                ledger.written.map(Opt::IsbUsrDeliv),
+            ]
+            .into_iter()
+            .flatten(),
+        );
         let block = InterfaceStatisticsBlock {
             interface_id: number,
             timestamp: halves(end),

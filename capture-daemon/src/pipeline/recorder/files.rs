@@ -11,13 +11,12 @@ use super::{
         copying::Copying,
         encode::{pcap, pcapng},
         lane::{self, LaneFile, UNDESCRIBED},
-        manifest::EndReason,
-        name,
         tally::FailureKind,
     },
     Recorder,
     threads::DIED,
 };
+use capture_file::{manifest::EndReason, name};
 use capture_types::LinkType;
 use capture_types::{Compression, Format};
 

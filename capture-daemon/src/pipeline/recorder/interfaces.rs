@@ -6,15 +6,14 @@
 //! link type: an idle tunnel device shall not make a file unreadable.
 
 use super::{
-    super::{
-        lane::UNDESCRIBED,
-        manifest::{InterfaceLedger, LedgerSoFar},
-        packet::InterfaceId,
-    },
+    super::{lane::UNDESCRIBED, packet::InterfaceId},
     Recorder,
 };
+use crate::kernel::counters;
+use capture_file::manifest::InterfaceLedger;
 use capture_types::Format;
 use capture_types::LinkType;
+use capture_types::PartialLedger;
 
 impl Recorder {
     /// Makes sure that the lane's file describes what has to stand before a packet of this
@@ -139,10 +138,12 @@ impl Recorder {
                 InterfaceLedger {
                     interface: id.0,
                     name: interface.description.name.clone(),
-                    ledger: LedgerSoFar {
-                        kernel: (self.statistics)(id).map(Into::into),
-                        written: interface.sealed + waiting,
-                        discarded,
+                    ledger: PartialLedger {
+                        written: Some(interface.sealed + waiting),
+                        discarded: discarded.into(),
+                        ..(self.statistics)(id).map_or_else(PartialLedger::default, |counters| {
+                            counters::ledger(counters).into()
+                        })
                     },
                 }
             })

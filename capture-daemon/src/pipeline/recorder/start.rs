@@ -11,7 +11,6 @@ use super::{
         directory::{Directory, DirectoryError},
         encode::{pcapng::Blocks, text::Lines},
         lane::Lane,
-        name::{self, PART},
         progress::Progress,
         stdout,
         tally::Tally,
@@ -20,6 +19,7 @@ use super::{
     Recorder, RecorderSpec, Statistics,
     threads::{Layout, Shared, Threads},
 };
+use capture_file::name::{self, PART};
 use capture_types::LinkType;
 use capture_types::time;
 use capture_types::{CaptureName, CompressWhen, Compression, Format, Rotation};

@@ -21,8 +21,6 @@ use super::{
         compress::{self, Codec, Worker},
         digest::{self, Digester},
         directory::Directory,
-        manifest::FileEntry,
-        name,
         progress::Progress,
         squeeze::Squeezer,
         stdout::{self, LineWriter},
@@ -31,6 +29,7 @@ use super::{
     },
     start::RecorderError,
 };
+use capture_file::{manifest::FileEntry, name};
 use capture_types::{CompressWhen, Compression, OutputSpec};
 
 /// How memory is laid out: 40 MiB of blocks for plain files, which are written in the largest pieces

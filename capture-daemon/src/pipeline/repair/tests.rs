@@ -9,9 +9,9 @@ use super::{directory, members, packets::Whole};
 use crate::pipeline::{
     Begun, Copying,
     encode::{self, pcap, pcapng, text::Lines},
-    manifest::{EndReason, Manifest},
     packet::{InterfaceDescription, InterfaceId, Packet},
 };
+use capture_file::manifest::{EndReason, Manifest};
 use capture_types::{CaptureName, Direction, Format, LinkType};
 
 const START: u64 = 1_767_225_600_123_456_789;

@@ -4,10 +4,10 @@
 use capture_types::{CaptureName, Compression, Format, time};
 
 /// What is behind the name of a file that is still being written.
-pub(crate) const PART: &str = ".part";
+pub const PART: &str = ".part";
 
 /// The name of a file made at `opened` (UTC nanoseconds) as number `sequence`.
-pub(crate) fn file_name(
+pub fn file_name(
     capture: &CaptureName,
     opened: u64,
     sequence: u64,
@@ -31,7 +31,7 @@ const fn extension(format: Format) -> &'static str {
 }
 
 /// What a codec adds to a file's name.
-pub(crate) const fn suffix(compression: Compression) -> &'static str {
+pub const fn suffix(compression: Compression) -> &'static str {
     match compression {
         Compression::None => "",
         Compression::Gzip(_) => ".gz",
@@ -41,14 +41,15 @@ pub(crate) const fn suffix(compression: Compression) -> &'static str {
 
 /// A file's name taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Parsed {
-    pub(crate) sequence: u64,
+pub struct Parsed {
+    /// The number of the file in its capture.
+    pub sequence: u64,
     /// It ends in `.part`.
-    pub(crate) part: bool,
+    pub part: bool,
 }
 
 /// Takes a file name apart if it is one that a capture of this name makes.
-pub(crate) fn parse(capture: &CaptureName, file: &str) -> Option<Parsed> {
+pub fn parse(capture: &CaptureName, file: &str) -> Option<Parsed> {
     let rest = file.strip_prefix(capture.as_str())?.strip_prefix('-')?;
     let (rest, part) = match rest.strip_suffix(PART) {
         Some(rest) => (rest, true),
@@ -80,7 +81,7 @@ pub(crate) fn parse(capture: &CaptureName, file: &str) -> Option<Parsed> {
 /// The name of a capture file, for those that look at files of captures from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileName {
-    /// The file's number.
+    /// The number of the file in its capture.
     pub sequence: u64,
     /// It is being written, or was when its recorder died.
     pub part: bool,

@@ -2,72 +2,9 @@
 //! [`CaptureEntry`], each other one a [`FileEntry`], the oldest file first. It is replaced as a
 //! whole, so that a reader always sees a complete one.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
-use capture_types::Discarded;
-use capture_types::time;
-
-/// The kernel's counters of one interface, from the start of the capture on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KernelLedger {
-    /// Packets that passed the program.
-    pub seen: u64,
-    /// Packets that the filter did not match.
-    pub filtered: u64,
-    /// Packets that the filter matched.
-    pub matched: u64,
-    /// Packets copied into the ring buffer.
-    pub submitted: u64,
-    /// Packets lost because the ring buffer had no room.
-    pub ring_full: u64,
-    /// Packets lost because their bytes could not be read.
-    pub unreadable: u64,
-    /// Of the submitted: packets captured shorter than they were.
-    pub truncated: u64,
-}
-
-impl KernelLedger {
-    fn plus(self, other: Self) -> Self {
-        Self {
-            seen: self.seen + other.seen,
-            filtered: self.filtered + other.filtered,
-            matched: self.matched + other.matched,
-            submitted: self.submitted + other.submitted,
-            ring_full: self.ring_full + other.ring_full,
-            unreadable: self.unreadable + other.unreadable,
-            truncated: self.truncated + other.truncated,
-        }
-    }
-}
-
-impl From<capture_common::Counters> for KernelLedger {
-    fn from(counters: capture_common::Counters) -> Self {
-        let matched = counters.submitted + counters.ring_full + counters.unreadable;
-        Self {
-            seen: counters.filtered + matched,
-            filtered: counters.filtered,
-            matched,
-            submitted: counters.submitted,
-            ring_full: counters.ring_full,
-            unreadable: counters.unreadable,
-            truncated: counters.truncated,
-        }
-    }
-}
-
-/// The ledger of an interface, or of all together, from the start of the capture on. Packets that
-/// stand in the ring buffer at the time are submitted and neither written nor discarded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LedgerSoFar {
-    /// The kernel's counters; `None` when they could not be read.
-    pub kernel: Option<KernelLedger>,
-    /// Packets in the capture's files.
-    pub written: u64,
-    /// Packets taken from the ring buffer and not written.
-    pub discarded: Discarded,
-}
+use capture_types::{Ledger, PartialLedger, time};
 
 /// The ledger of one interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,62 +13,20 @@ pub struct InterfaceLedger {
     pub interface: u32,
     /// Its name when it joined the capture.
     pub name: String,
-    /// Its counters.
+    /// Its ledger, from the start of the capture on. Packets in the ring buffer at the time are submitted
+    /// and neither written nor discarded. The kernel's counts are unknown when they could not be read.
     #[serde(flatten)]
-    pub ledger: LedgerSoFar,
+    pub ledger: PartialLedger,
 }
 
-/// As it stands in a pcapng file's interface statistics.
-impl fmt::Display for LedgerSoFar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kernel {
-            Some(kernel) => write!(
-                f,
-                "seen={} filtered={} matched={} submitted={} ring_full={} unreadable={} \
-                 truncated={} ",
-                kernel.seen,
-                kernel.filtered,
-                kernel.matched,
-                kernel.submitted,
-                kernel.ring_full,
-                kernel.unreadable,
-                kernel.truncated,
-            )?,
-            None => f.write_str("kernel=unknown ")?,
-        }
-        write!(
-            f,
-            "written={} queue_full={} disk_full={} write_error={} stopped={}",
-            self.written,
-            self.discarded.queue_full,
-            self.discarded.disk_full,
-            self.discarded.write_error,
-            self.discarded.stopped,
-        )
+/// The ledger of all interfaces together.
+#[must_use]
+pub fn total(interfaces: &[InterfaceLedger]) -> PartialLedger {
+    let mut total = PartialLedger::from(<Ledger>::default());
+    for interface in interfaces {
+        total += interface.ledger;
     }
-}
-
-impl LedgerSoFar {
-    /// All interfaces together; the kernel's counters only when those of each are known.
-    #[must_use]
-    pub fn total(interfaces: &[InterfaceLedger]) -> Self {
-        let mut total = Self {
-            kernel: Some(KernelLedger::default()),
-            ..Self::default()
-        };
-        for InterfaceLedger { ledger, .. } in interfaces {
-            total.kernel = total
-                .kernel
-                .zip(ledger.kernel)
-                .map(|(sum, one)| sum.plus(one));
-            total.written += ledger.written;
-            total.discarded.queue_full += ledger.discarded.queue_full;
-            total.discarded.disk_full += ledger.discarded.disk_full;
-            total.discarded.write_error += ledger.discarded.write_error;
-            total.discarded.stopped += ledger.discarded.stopped;
-        }
-        total
-    }
+    total
 }
 
 /// A time, once to read and once to compute with.
@@ -226,7 +121,7 @@ pub struct FileEntry {
     pub ended: Option<EndReason>,
     /// The capture's ledger at its end, all interfaces together. A pcapng file has that of each
     /// interface in its own statistics.
-    pub ledger: Option<LedgerSoFar>,
+    pub ledger: Option<PartialLedger>,
 }
 
 /// The capture as a whole.
@@ -295,44 +190,23 @@ impl Manifest {
 mod tests {
     use super::*;
 
-    fn interface(number: u32, kernel: Option<KernelLedger>) -> InterfaceLedger {
+    fn interface(number: u32) -> InterfaceLedger {
         InterfaceLedger {
             interface: number,
             name: format!("eth{number}"),
-            ledger: LedgerSoFar {
-                kernel,
-                written: 5,
-                discarded: Discarded {
-                    queue_full: 1,
-                    disk_full: 2,
-                    write_error: 3,
-                    stopped: 4,
-                },
+            ledger: PartialLedger {
+                seen: Some(17),
+                written: Some(5),
+                ..PartialLedger::default()
             },
         }
     }
 
     #[test]
-    fn the_kernels_counters_add_up_as_they_are_read() {
-        let kernel = KernelLedger::from(capture_common::Counters {
-            filtered: 10,
-            submitted: 4,
-            ring_full: 2,
-            unreadable: 1,
-            truncated: 3,
-        });
-        assert_eq!((kernel.matched, kernel.seen), (7, 17));
-        let total = LedgerSoFar::total(&[interface(0, Some(kernel)), interface(1, Some(kernel))]);
-        assert_eq!(total.kernel.map(|kernel| kernel.seen), Some(34));
-        assert_eq!((total.written, total.discarded.total()), (10, 20));
-    }
-
-    #[test]
-    fn what_is_not_known_of_one_interface_is_not_known_of_all() {
-        let known = KernelLedger::default();
-        let total = LedgerSoFar::total(&[interface(0, Some(known)), interface(1, None)]);
-        assert_eq!(total.kernel, None);
-        assert_eq!(total.written, 10);
+    fn the_total_is_the_sum_of_what_is_known_of_each() {
+        let total = total(&[interface(0), interface(1)]);
+        assert_eq!((total.seen, total.written), (Some(34), Some(10)));
+        assert_eq!(total.ring_full, None, "not known of one, not known of all");
     }
 
     #[test]
@@ -351,7 +225,7 @@ mod tests {
                 bytes: 3,
                 last: Some(4),
             },
-            interfaces: vec![interface(0, None)],
+            interfaces: vec![interface(0)],
         };
         let file = FileEntry {
             file: "a-1".to_owned(),
@@ -364,7 +238,7 @@ mod tests {
             last: Some(9.into()),
             sha256: None,
             ended: Some(EndReason::DiskFull),
-            ledger: Some(LedgerSoFar::default()),
+            ledger: Some(PartialLedger::default()),
         };
         let lines = [
             serde_json::to_string(&capture).expect("JSON"),
