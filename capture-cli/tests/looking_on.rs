@@ -5,7 +5,6 @@
 
 use std::{
     collections::HashMap,
-    io::Write as _,
     path::Path,
     pin::Pin,
     process::{Command, Output, Stdio},
@@ -17,6 +16,7 @@ use capture_proto::v1::{
     capture_service_server::{CaptureService, CaptureServiceServer},
     node_service_server::{NodeService, NodeServiceServer},
 };
+use capture_tests::gate;
 use futures_util::{Stream, stream};
 use tempfile::TempDir;
 use tokio::{net::UnixListener, runtime::Runtime};
@@ -286,20 +286,6 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A test that cannot run where it is says so, and fails where everything has to be there.
-fn has_tshark() -> bool {
-    let there = Command::new("tshark").arg("--version").output().is_ok();
-    if !there {
-        let ci = std::env::var("CI").is_ok_and(|value| value == "true");
-        assert!(!ci, "cannot run in CI: there is no tshark");
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED, NOT TESTED: there is no tshark (`cargo xtask setup` installs it)"
-        );
-    }
-    there
-}
-
 fn numbers(file: &Path) -> Vec<u64> {
     let mut reader = capture_file::CaptureReader::new(std::fs::File::open(file).unwrap()).unwrap();
     let mut numbers = Vec::new();
@@ -346,7 +332,7 @@ fn a_node_that_breaks_off_is_not_taken_for_an_end() {
 
 #[test]
 fn tshark_lists_a_nodes_interfaces_and_captures_and_shows_their_packets() {
-    if !has_tshark() {
+    if !gate::has_programs(&["tshark"]).unwrap() {
         return;
     }
     let scene = Scene::new(false);

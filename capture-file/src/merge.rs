@@ -35,7 +35,7 @@ pub struct Input {
 pub struct Merged {
     /// Packets written.
     pub packets: u64,
-    /// Packets that stand behind a later one: more out of order than [`REORDERED`] packets can mend.
+    /// Packets that stand behind a later one: more out of order than `REORDERED` packets can mend.
     pub out_of_order: u64,
 }
 

@@ -1,4 +1,7 @@
-//! Whether a test can run where it is, and beside which others.
+//! Whether a test can run on this machine, and beside which others.
+//!
+//! A test that cannot run is never simply passed: it prints a line that begins with `SKIPPED`, and where `CI` is
+//! `true` it fails.
 
 use std::{
     env,
@@ -9,9 +12,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use aya::programs::ProgramType;
 use rustix::fs::{FlockOperation, flock};
 
-/// Programs that the tests compare with.
+/// Programs that the tests with network namespaces use or compare with.
 const TOOLS: [&str; 6] = ["ip", "tc", "tcpdump", "tshark", "capinfos", "setpriv"];
 
 /// A test's permission to run; others run beside it or not, until it is dropped.
@@ -23,7 +27,8 @@ pub struct Permit {
 
 static ALONE_IN_PROCESS: Mutex<()> = Mutex::new(());
 
-/// Lets a test run beside others. `None`: this machine cannot run it, which has been said loudly.
+/// Lets a test with network namespaces and peers such as tcpdump run beside others. `None`: this machine cannot run
+/// it, which has been reported.
 ///
 /// # Panics
 /// Where `CI` is `true`, instead of returning `None`.
@@ -31,8 +36,7 @@ pub fn beside_others() -> Result<Option<Permit>> {
     enter(FlockOperation::LockShared)
 }
 
-/// Lets a test run when no other does: those that move the clock or load the machine. See
-/// [`beside_others`].
+/// Lets a test run while no other does, because it moves the clock or loads the machine. See [`beside_others`].
 ///
 /// # Panics
 /// Where `CI` is `true`, instead of returning `None`.
@@ -64,7 +68,33 @@ fn enter(lock: FlockOperation) -> Result<Option<Permit>> {
     }))
 }
 
-/// Says loudly that something is not tested here.
+/// Whether this process may load eBPF programs; if not, this has been reported.
+///
+/// # Panics
+/// Where `CI` is `true`, instead of returning `false`.
+pub fn may_load_bpf() -> Result<bool> {
+    let reason = match aya::sys::is_program_supported(ProgramType::SchedClassifier) {
+        Ok(true) => return Ok(true),
+        Ok(false) => "the kernel takes no TC programs".to_owned(),
+        Err(error) => format!("cannot load eBPF programs: {}", chain(&error)),
+    };
+    cannot_run(&reason)?;
+    Ok(false)
+}
+
+/// Whether these programs are installed; if not, this has been reported.
+///
+/// # Panics
+/// Where `CI` is `true`, instead of returning `false`.
+pub fn has_programs(programs: &[&str]) -> Result<bool> {
+    let missing = missing(programs);
+    if let Some(reason) = &missing {
+        cannot_run(reason)?;
+    }
+    Ok(missing.is_none())
+}
+
+/// Reports that something is not tested on this machine.
 ///
 /// # Panics
 /// Where `CI` is `true`.
@@ -80,7 +110,15 @@ fn reason_against() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return Some("this test needs root for network namespaces and eBPF".to_owned());
     }
-    let missing: Vec<_> = TOOLS.into_iter().filter(|tool| !in_path(tool)).collect();
+    missing(&TOOLS)
+}
+
+fn missing(programs: &[&str]) -> Option<String> {
+    let missing: Vec<_> = programs
+        .iter()
+        .copied()
+        .filter(|program| !in_path(program))
+        .collect();
     (!missing.is_empty()).then(|| {
         format!(
             "missing programs: {} (`cargo xtask setup` installs them)",
@@ -89,7 +127,14 @@ fn reason_against() -> Option<String> {
     })
 }
 
-/// Whether a program of this name can be found.
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<_> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
+}
+
+/// Whether a program of this name is installed.
 #[must_use]
 pub fn in_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What is checked without running anything: form, clippy, licences, sources, advisories.
+//! What is checked without running anything.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use crate::command::{cargo, command, run};
 use crate::requirements::Purpose;
 use crate::stages::Stages;
 use crate::tools::CARGO_DENY;
-use crate::{setup, workspace};
+use crate::{buf, layers, setup, workspace};
 
 enum Verdict {
     Checked,
@@ -17,23 +17,50 @@ enum Verdict {
 
 type Check = fn() -> Result<Verdict>;
 
-/// Runs every check, so that one look shows all that is wrong.
-pub(crate) fn all() -> Result<()> {
+pub(crate) const EXAMPLES: &str = "Examples:
+  cargo xtask lint           every check
+  cargo xtask lint api       the checks with `api` in their names";
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only the checks with this in their names
+    name: Option<String>,
+}
+
+/// Runs every check, even after one has failed, so that one run shows all that is wrong.
+pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     let mut stages = Stages::default();
     stages.time("set-up", || {
         setup::prepare(&[Purpose::Build, Purpose::Lint])
     })?;
-    let checks: [(&'static str, Check); 5] = [
+    let checks: [(&'static str, Check); 9] = [
         ("rustfmt", rustfmt),
         ("clippy", || checked(&mut clippy())),
         ("clippy, eBPF programs", || checked(&mut clippy_for_bpf())),
+        ("documentation", || checked(&mut documentation())),
+        ("dependency rules", || passed(layers::check())),
+        ("api, conventions", || passed(buf::lint())),
+        ("api, compatibility", || passed(buf::breaking())),
         ("licences and sources", || {
             checked(deny()?.args(["check", "bans", "licenses", "sources"]))
         }),
         ("advisories", advisories),
     ];
+    let wanted = |name: &str| {
+        arguments
+            .name
+            .as_ref()
+            .is_none_or(|part| name.contains(part))
+    };
+    if !checks.iter().any(|(name, _)| wanted(name)) {
+        let names = checks.map(|(name, _)| name).join("; ");
+        bail!(
+            "no check has `{}` in its name; the checks are: {names}",
+            arguments.name.as_deref().unwrap_or_default()
+        );
+    }
     let (mut failed, mut unchecked) = (Vec::new(), Vec::new());
-    for (name, check) in checks {
+    for (name, check) in checks.into_iter().filter(|(name, _)| wanted(name)) {
         match stages.time(name, check) {
             Ok(Verdict::Checked) => {}
             Ok(Verdict::NotChecked(reason)) => {
@@ -53,8 +80,11 @@ pub(crate) fn all() -> Result<()> {
 }
 
 fn checked(command: &mut Command) -> Result<Verdict> {
-    run(command)?;
-    Ok(Verdict::Checked)
+    passed(run(command))
+}
+
+fn passed(result: Result<()>) -> Result<Verdict> {
+    result.map(|()| Verdict::Checked)
 }
 
 fn rustfmt() -> Result<Verdict> {
@@ -71,6 +101,14 @@ fn clippy() -> Command {
     let mut cargo = cargo();
     cargo.args(["clippy", "--all-targets", "--locked"]);
     cargo.args(["--", "-D", "warnings"]);
+    cargo
+}
+
+fn documentation() -> Command {
+    let mut cargo = cargo();
+    cargo
+        .args(["doc", "--no-deps", "--locked"])
+        .env("RUSTDOCFLAGS", "-D warnings");
     cargo
 }
 

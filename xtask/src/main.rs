@@ -1,18 +1,22 @@
 //! Set-up, build, run, test, lint, fuzz and bench: `cargo xtask --help`.
 
 mod bench;
+mod buf;
 mod build;
 mod command;
 #[cfg(test)]
 mod documents;
 mod fuzz;
 mod kernels;
+mod layers;
 mod lint;
 mod packages;
 mod python;
 mod requirements;
 mod run;
 mod setup;
+#[cfg(test)]
+mod sources;
 mod stages;
 mod test;
 mod toolchain;
@@ -60,8 +64,11 @@ enum Task {
     /// Measure against tcpdump and dumpcap
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Arguments),
-    /// Check formatting, clippy (the eBPF programs included), licences and advisories
-    Lint,
+    /// Check formatting, clippy, documentation, dependencies, the gRPC API, licences and advisories
+    #[command(after_help = lint::EXAMPLES)]
+    Lint(lint::Arguments),
+    /// Take the gRPC API as it is now for the one that `lint` compares with
+    ApiBaseline,
     /// Fuzz for a bounded time
     #[command(after_help = fuzz::EXAMPLES)]
     Fuzz(fuzz::Arguments),
@@ -89,7 +96,11 @@ fn perform(task: Task) -> Result<()> {
         Task::Run(arguments) => run::record(&arguments),
         Task::Test(arguments) => test::all(&arguments),
         Task::Bench(arguments) => bench::measure(&arguments),
-        Task::Lint => lint::all(),
+        Task::Lint(arguments) => lint::all(&arguments),
+        Task::ApiBaseline => {
+            setup::prepare(&[Purpose::Lint])?;
+            buf::renew_baseline()
+        }
         Task::Fuzz(arguments) => fuzz::all(&arguments),
     }
 }

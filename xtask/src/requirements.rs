@@ -55,6 +55,7 @@ const REQUIREMENTS: &[Requirement] = &[
     needs("libprotobuf-dev", Proof::Header("google/protobuf/timestamp.proto"), "the types that the gRPC API builds on", EVERY),
     needs("netbase", Proof::File("/etc/services"), "names of ports and protocols in expressions", EVERY),
     needs(LLVM_PACKAGE, Proof::Library(LLVM_LIBRARY), "the LLVM that bpf-linker links with", EVERY),
+    needs("npm", Proof::Program("npm"), "brings buf, which checks the gRPC API", &[Lint]),
     needs("g++", Proof::Program("c++"), "compiles the fuzzing engine", &[Fuzz]),
     needs("iproute2", Proof::Program("ip"), "network namespaces, links, qdiscs", &[Test, Bench]),
     needs("tcpdump", Proof::Program("tcpdump"), "the recorder to compare with", &[Test, Bench]),

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::requirements::Purpose;
 use crate::tools::{BPF_LINKER, CARGO_DENY, CARGO_FUZZ};
-use crate::{kernels, packages, python, toolchain};
+use crate::{buf, kernels, packages, python, toolchain};
 
 /// Installs what is missing and says so; costs milliseconds and no network when nothing is.
 ///
@@ -20,6 +20,7 @@ pub(crate) fn prepare(purposes: &[Purpose]) -> Result<()> {
     }
     if purposes.contains(&Purpose::Lint) {
         CARGO_DENY.install()?;
+        buf::install()?;
     }
     if purposes.contains(&Purpose::Fuzz) {
         CARGO_FUZZ.install()?;

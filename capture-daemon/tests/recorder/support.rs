@@ -13,6 +13,7 @@ use capture_daemon::pipeline::{
     packet::{InterfaceDescription, InterfaceId, Packet},
     recorder::{Finished, Recorder, RecorderSpec},
 };
+use capture_tests::gate;
 use capture_types::{
     CaptureName, CompressWhen, Compression, Direction, Format, LinkType, OutputSpec, Retention,
     Rotation,
@@ -299,19 +300,16 @@ pub(crate) fn as_pcap(packets: &[Sent], raw: bool) -> Vec<Sent> {
         .collect()
 }
 
-/// What a command prints; `None`, said loudly, when it is not installed and need not be.
+/// What a command prints; `None`, after a report, where it is not installed.
 pub(crate) fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
-    match Command::new(program).args(arguments).output() {
-        Ok(output) => {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{program} {arguments:?}: {errors}");
-            Some(String::from_utf8(output.stdout).expect("UTF-8"))
-        }
-        Err(error) => {
-            let ci = std::env::var("CI").is_ok_and(|value| value == "true");
-            assert!(!ci, "{program}: {error}");
-            eprintln!("SKIPPED: {program} is not here ({error}); install it to run this test");
-            None
-        }
+    if !gate::has_programs(&[program]).expect("writes to stderr") {
+        return None;
     }
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .expect("starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {errors}");
+    Some(String::from_utf8(output.stdout).expect("UTF-8"))
 }

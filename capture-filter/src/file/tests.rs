@@ -18,9 +18,9 @@ use capture_types::{FilterSpec, TargetSet};
 
 #[test]
 fn a_file_is_counted_as_libpcap_counts_it() {
-    let Some(_permit) = gate::beside_others().unwrap() else {
+    if !gate::may_load_bpf().unwrap() {
         return;
-    };
+    }
     let raw = Linktype::from_name("RAW").unwrap();
     let kinds = [
         (DataLink::ETHERNET, Linktype::ETHERNET),

@@ -59,9 +59,9 @@ fn expression(set: &TargetSet) -> String {
 
 #[test]
 fn targets_match_what_host_and_port_match() {
-    let Some(_permit) = gate::beside_others().unwrap() else {
+    if !gate::may_load_bpf().unwrap() {
         return;
-    };
+    }
     let hosts = [
         None,
         Some(nets(&["10.0.0.1"])),
@@ -135,9 +135,9 @@ fn targets_match_what_host_and_port_match() {
 
 #[test]
 fn a_target_that_stays_is_never_missed_while_ten_thousand_others_change() {
-    let Some(_permit) = gate::beside_others().unwrap() else {
+    if !gate::may_load_bpf().unwrap() {
         return;
-    };
+    }
     let stays: IpNet = "10.0.0.1/32".parse().unwrap();
     let many = |block: u8| -> TargetSet {
         let mut hosts: BTreeSet<IpNet> = (0..10_000_u32)
@@ -189,9 +189,9 @@ fn a_target_that_stays_is_never_missed_while_ten_thousand_others_change() {
 
 #[test]
 fn the_kinds_of_targets_of_a_running_filter_stay() {
-    let Some(_permit) = gate::beside_others().unwrap() else {
+    if !gate::may_load_bpf().unwrap() {
         return;
-    };
+    }
     let hosts = TargetSet {
         hosts: Some(nets(&["10.0.0.1"])),
         ports: None,

@@ -36,9 +36,9 @@ fn load(program: Program, what: &str) -> Trial {
 
 #[test]
 fn the_kernel_decides_as_libpcap_does_and_counts_what_it_filters() {
-    let Some(_permit) = gate::beside_others().unwrap() else {
+    if !gate::may_load_bpf().unwrap() {
         return;
-    };
+    }
     for (link_type, dlt, packets) in [
         (
             LinkType::Ethernet,
@@ -100,9 +100,9 @@ fn the_kernel_decides_as_libpcap_does_and_counts_what_it_filters() {
 
 #[test]
 fn an_interface_whose_slot_another_one_has_is_counted_all_the_same() {
-    let Some(_permit) = gate::beside_others().unwrap() else {
+    if !gate::may_load_bpf().unwrap() {
         return;
-    };
+    }
     let packets = samples::many(8, 50, |random| samples::ethernet(random, 0));
     let packets = packets.iter().filter(|packet| packet.len() >= 64);
     for (owner, in_slot) in [
@@ -133,9 +133,9 @@ fn an_interface_whose_slot_another_one_has_is_counted_all_the_same() {
 
 #[test]
 fn the_verifier_takes_programs_as_long_as_classic_bpf_can_be() {
-    let Some(_permit) = gate::beside_others().unwrap() else {
+    if !gate::may_load_bpf().unwrap() {
         return;
-    };
+    }
     let insn = |code, jt, jf, k| ClassicInsn { code, jt, jf, k };
     let (load_half, load_indirect, tax, equal, ja) = (0x28, 0x48, 0x07, 0x15, 0x05);
     let blocks: [(&str, Vec<ClassicInsn>); 4] = [
@@ -204,9 +204,9 @@ fn the_verifier_takes_programs_as_long_as_classic_bpf_can_be() {
 
 #[test]
 fn expression_targets_and_tunnel_work_together() {
-    let Some(_permit) = gate::beside_others().unwrap() else {
+    if !gate::may_load_bpf().unwrap() {
         return;
-    };
+    }
     let set = TargetSet {
         hosts: Some(vec!["10.0.0.0/8".parse().unwrap()]),
         ports: Some(vec![4789, 6081]),
@@ -269,9 +269,9 @@ fn expression_targets_and_tunnel_work_together() {
 
 #[test]
 fn a_long_expression_is_taken() {
-    let Some(_permit) = gate::beside_others().unwrap() else {
+    if !gate::may_load_bpf().unwrap() {
         return;
-    };
+    }
     let terms: Vec<String> = (0..150)
         .map(|term| format!("tcp port {} and host 10.0.{}.1", term + 1, term))
         .collect();
@@ -286,9 +286,9 @@ fn a_long_expression_is_taken() {
 
 #[test]
 fn a_program_that_the_verifier_refuses_is_reported_with_its_last_lines() {
-    let Some(_permit) = gate::beside_others().unwrap() else {
+    if !gate::may_load_bpf().unwrap() {
         return;
-    };
+    }
     let mut program = Filter::compile(&FilterSpec::expression("tcp"), LinkType::Ethernet)
         .unwrap()
         .program(EPILOGUE);

@@ -1,0 +1,179 @@
+//! Which crate may depend on which. Arrows point downwards only.
+//!
+//! `cargo tree` reads what `cargo metadata` prints, and spares xtask a JSON parser.
+
+use anyhow::{Result, bail};
+
+use crate::command::{cargo, output};
+
+/// What a crate of the workspace may use of the others, and what it must never bring along.
+struct Layer {
+    name: &'static str,
+    /// Crates of the workspace that it may depend on directly.
+    below: &'static [&'static str],
+    /// Crates from elsewhere that it must not depend on, directly or through others.
+    never: &'static [&'static str],
+}
+
+/// The lowest layers first. Crates that do not exist yet may stand here.
+#[rustfmt::skip]
+const LAYERS: &[Layer] = &[
+    layer("capture-common", &[], &["tokio", "tonic", "prost", "serde"]),
+    layer("capture-ebpf", &["capture-common"], &["aya"]),
+    layer("generator-ebpf", &[], &["aya"]),
+    layer("capture-proto", &[], &["aya", "pcap", "clap", "kube"]),
+    layer("capture-types", &[], &["aya", "aya-obj", "pcap", "tonic", "tokio", "prost", "clap", "kube"]),
+    layer("capture-text", &["capture-types"], &["aya", "pcap", "tonic", "tokio", "prost", "clap"]),
+    layer("capture-file", &["capture-types"], &["aya", "aya-obj", "pcap", "tonic", "kube", "clap"]),
+    layer("capture-filter", &["capture-common", "capture-file", "capture-text", "capture-types"], &["tonic", "prost", "clap", "kube"]),
+    layer("capture-client", &["capture-file", "capture-proto", "capture-types"], &["aya", "pcap", "clap", "comfy-table", "crossterm", "indicatif", "kube"]),
+    layer("capture-analysis", &["capture-file", "capture-text", "capture-types"], &["aya", "pcap", "tonic", "kube", "clap"]),
+    layer("capture-daemon", &["capture-common", "capture-ebpf", "capture-file", "capture-filter", "capture-proto", "capture-text", "capture-types"], &["kube"]),
+    layer("capture-cli", &["capture-analysis", "capture-client", "capture-file", "capture-proto", "capture-text", "capture-types"], &["aya", "aya-obj", "pcap", "kube"]),
+    layer("capture-coordinator", &["capture-client", "capture-proto", "capture-types"], &["aya", "aya-obj", "pcap"]),
+    layer("capture-web", &["capture-analysis", "capture-client", "capture-file", "capture-proto", "capture-text", "capture-types"], &["aya", "aya-obj", "pcap", "kube"]),
+    layer("capture-export", &["capture-analysis", "capture-file", "capture-text", "capture-types"], &["aya", "aya-obj", "pcap", "tonic", "kube"]),
+];
+
+/// What drives or builds the others may depend on any of them.
+const FREE: [&str; 2] = ["capture-tests", "xtask"];
+
+const fn layer(
+    name: &'static str,
+    below: &'static [&'static str],
+    never: &'static [&'static str],
+) -> Layer {
+    Layer { name, below, never }
+}
+
+/// Holds the dependencies of every crate of the workspace against the table.
+///
+/// # Errors
+/// Names each dependency that the table forbids, and each crate that it does not have.
+pub(crate) fn check() -> Result<()> {
+    let members = members()?;
+    let mut found = Vec::new();
+    for member in members.iter().filter(|name| !FREE.contains(&name.as_str())) {
+        let Some(layer) = LAYERS.iter().find(|layer| layer.name == *member) else {
+            found.push(format!("{member} has no place in the table in {}", file!()));
+            continue;
+        };
+        let tree = output(cargo().args([
+            "tree",
+            "--locked",
+            "--package",
+            member,
+            "--all-features",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "depth",
+            "--format",
+            "{p}",
+        ]))?;
+        found.extend(forbidden(layer, &members, &tree));
+    }
+    if !found.is_empty() {
+        bail!("\n  {}", found.join("\n  "));
+    }
+    Ok(())
+}
+
+/// Names of the workspace's crates.
+fn members() -> Result<Vec<String>> {
+    let tree = output(cargo().args([
+        "tree",
+        "--locked",
+        "--workspace",
+        "--depth",
+        "0",
+        "--prefix",
+        "depth",
+        "--format",
+        "{p}",
+    ]))?;
+    Ok(tree
+        .lines()
+        .filter_map(entry)
+        .map(|(_, name)| name.to_owned())
+        .collect())
+}
+
+/// Depth and name, of `2tokio v1.54.1 (*)`.
+fn entry(line: &str) -> Option<(usize, &str)> {
+    let name = line.find(|letter: char| !letter.is_ascii_digit())?;
+    let (depth, rest) = line.split_at(name);
+    Some((depth.parse().ok()?, rest.split(' ').next()?))
+}
+
+/// What a crate depends on against the table: one line each, with the way there.
+fn forbidden(layer: &Layer, members: &[String], tree: &str) -> Vec<String> {
+    let mut way: Vec<&str> = Vec::new();
+    let mut found = Vec::new();
+    for (depth, name) in tree.lines().filter_map(entry) {
+        way.truncate(depth);
+        way.push(name);
+        let is_member = members.iter().any(|member| member == name);
+        let above = depth == 1 && is_member && !layer.below.contains(&name);
+        if above || layer.never.contains(&name) {
+            found.push(format!(
+                "{} must not depend on {name}: {}",
+                layer.name,
+                way.join(" -> ")
+            ));
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: Layer = layer("client", &["types"], &["clap"]);
+
+    fn found(tree: &str) -> Vec<String> {
+        let members = ["client", "daemon", "types"].map(str::to_owned);
+        forbidden(&CLIENT, &members, tree)
+    }
+
+    #[test]
+    fn an_arrow_upwards_is_found() {
+        let tree = "0client v0.1.0 (/client)\n1daemon v0.1.0 (/daemon)\n2types v0.1.0 (/types)\n1types v0.1.0 (/types)\n";
+        assert_eq!(
+            found(tree),
+            ["client must not depend on daemon: client -> daemon"]
+        );
+    }
+
+    #[test]
+    fn a_forbidden_crate_is_found_behind_another_and_the_way_to_it_is_named() {
+        let tree = "0client v0.1.0 (/client)\n1tonic v0.14.9\n2tower v0.5.3\n1pretty v1.0.0\n2clap v4.6.7\n";
+        assert_eq!(
+            found(tree),
+            ["client must not depend on clap: client -> pretty -> clap"]
+        );
+    }
+
+    #[test]
+    fn what_the_table_allows_is_no_finding() {
+        let tree = "0client v0.1.0 (/client)\n1types v0.1.0 (/types)\n1tonic v0.14.9\n2clap_lex v1.1.1 (*)\n";
+        assert_eq!(found(tree), [""; 0]);
+    }
+
+    #[test]
+    fn no_two_layers_are_above_each_other() {
+        for (at, layer) in LAYERS.iter().enumerate() {
+            for name in layer.below {
+                let below = LAYERS.iter().position(|other| other.name == *name);
+                assert!(
+                    below.is_some_and(|below| below < at),
+                    "{} -> {name}",
+                    layer.name
+                );
+            }
+        }
+    }
+}
