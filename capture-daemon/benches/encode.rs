@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, hint::black_box, time::Duration, time::Instant};
 
+use anyhow::Result;
 use capture_daemon::pipeline::{
     Copying, encode,
     packet::{InterfaceId, Packet},
@@ -24,16 +25,16 @@ use pcap_file::{
 const MEMORY: usize = 4 << 20;
 const TIMESTAMP: u64 = 1_767_225_600_123_456_789;
 
-fn main() {
+fn main() -> Result<()> {
     println!("ns per packet          own    past cache   pcap-file");
     for format in [Format::Pcapng, Format::Pcap] {
         for length in [64, 512, 1514] {
             let bytes = vec![0x5a; length];
-            let own_cached = own(format, &bytes, Copying::Cached);
-            let own_streamed = own(format, &bytes, Copying::Streamed);
+            let own_cached = own(format, &bytes, Copying::Cached)?;
+            let own_streamed = own(format, &bytes, Copying::Streamed)?;
             let library = match format {
-                Format::Pcapng => library_pcapng(&bytes),
-                Format::Pcap => library_pcap(&bytes),
+                Format::Pcapng => library_pcapng(&bytes)?,
+                Format::Pcap => library_pcap(&bytes)?,
                 Format::Text => continue,
             };
             println!(
@@ -41,24 +42,22 @@ fn main() {
             );
         }
     }
+    Ok(())
 }
 
 /// The best of several runs, in nanoseconds for each packet.
-fn measure(packets: usize, mut run: impl FnMut()) -> f64 {
+fn measure(packets: usize, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
     const RUNS: u32 = 60;
-    (0..RUNS)
-        .map(|_| {
-            let begun = Instant::now();
-            run();
-            begun.elapsed()
-        })
-        .min()
-        .unwrap_or(Duration::ZERO)
-        .as_nanos() as f64
-        / packets as f64
+    let mut best = Duration::MAX;
+    for _ in 0..RUNS {
+        let begun = Instant::now();
+        run()?;
+        best = best.min(begun.elapsed());
+    }
+    Ok(best.as_nanos() as f64 / packets as f64)
 }
 
-fn own(format: Format, bytes: &[u8], copying: Copying) -> f64 {
+fn own(format: Format, bytes: &[u8], copying: Copying) -> Result<f64> {
     let packets = MEMORY / encode::packet_length(format, bytes.len());
     let mut memory = vec![0; MEMORY];
     measure(packets, || {
@@ -76,15 +75,16 @@ fn own(format: Format, bytes: &[u8], copying: Copying) -> f64 {
         }
         Copying::settle();
         black_box(&memory);
+        Ok(())
     })
 }
 
-fn library_pcapng(bytes: &[u8]) -> f64 {
+fn library_pcapng(bytes: &[u8]) -> Result<f64> {
     let packets = MEMORY / encode::packet_length(Format::Pcapng, bytes.len());
     let memory = Vec::with_capacity(MEMORY + 4096);
-    let mut writer = PcapNgWriter::with_endianness(memory, Endianness::native()).expect("memory");
+    let mut writer = PcapNgWriter::with_endianness(memory, Endianness::native())?;
     let interface = InterfaceDescriptionBlock::new(DataLink::ETHERNET, 0);
-    writer.write_pcapng_block(interface).expect("memory");
+    writer.write_pcapng_block(interface)?;
     measure(packets, || {
         writer.get_mut().clear();
         for number in 0..packets {
@@ -95,13 +95,14 @@ fn library_pcapng(bytes: &[u8]) -> f64 {
                 data: Cow::Borrowed(black_box(bytes)),
                 options: vec![EnhancedPacketOption::Flags(0b101)],
             };
-            writer.write_pcapng_block(packet).expect("memory");
+            writer.write_pcapng_block(packet)?;
         }
         black_box(writer.get_ref());
+        Ok(())
     })
 }
 
-fn library_pcap(bytes: &[u8]) -> f64 {
+fn library_pcap(bytes: &[u8]) -> Result<f64> {
     let packets = MEMORY / encode::packet_length(Format::Pcap, bytes.len());
     let header = PcapHeader {
         ts_resolution: TsResolution::NanoSecond,
@@ -110,15 +111,16 @@ fn library_pcap(bytes: &[u8]) -> f64 {
     };
     measure(packets, || {
         let memory = Vec::with_capacity(MEMORY + 4096);
-        let mut writer = PcapWriter::with_header(memory, header).expect("memory");
+        let mut writer = PcapWriter::with_header(memory, header)?;
         for number in 0..packets {
             let packet = PcapPacket {
                 timestamp: Duration::from_nanos(TIMESTAMP + number as u64),
                 orig_len: bytes.len() as u32,
                 data: Cow::Borrowed(black_box(bytes)),
             };
-            writer.write_packet(&packet).expect("memory");
+            writer.write_packet(&packet)?;
         }
         black_box(writer.into_writer());
+        Ok(())
     })
 }

@@ -7,6 +7,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicBool, time::Instant};
 
+use anyhow::{Context as _, Result};
 use capture_daemon::pipeline::{
     packet::{InterfaceDescription, Packet},
     recorder::{Recorder, RecorderSpec},
@@ -18,7 +19,7 @@ use capture_types::{
 
 const TIMESTAMP: u64 = 1_767_225_600_000_000_000;
 
-fn main() {
+fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args()
         .skip(1)
         .filter(|argument| !argument.starts_with("--"))
@@ -26,10 +27,12 @@ fn main() {
     let directory = arguments.first().map_or(".", String::as_str);
     let length = arguments
         .get(1)
-        .map_or(1514, |text| text.parse().expect("BYTES"));
+        .map_or(Ok(1514), |text| text.parse())
+        .context("BYTES")?;
     let mebibytes: u64 = arguments
         .get(2)
-        .map_or(4096, |text| text.parse().expect("MEBIBYTES"));
+        .map_or(Ok(4096), |text| text.parse())
+        .context("MEBIBYTES")?;
     println!("{length} bytes per packet; CPU in ns per packet, by thread");
     for (compression, share) in [
         (Compression::None, 1),
@@ -38,26 +41,33 @@ fn main() {
         (Compression::Gzip(1), 8),
         (Compression::Gzip(6), 16),
     ] {
-        let root = tempfile::tempdir_in(directory).expect("a directory");
+        let root = tempfile::tempdir_in(directory)?;
         run(
             root.path(),
             compression,
             length,
             mebibytes / share,
             f64::INFINITY,
-        );
+        )?;
     }
     for rate in [0.5, 1.0, 2.0] {
-        let root = tempfile::tempdir_in(directory).expect("a directory");
+        let root = tempfile::tempdir_in(directory)?;
         print!("at {rate} GB/s, ");
-        run(root.path(), Compression::None, length, mebibytes / 2, rate);
+        run(root.path(), Compression::None, length, mebibytes / 2, rate)?;
     }
+    Ok(())
 }
 
 /// Records so many mebibytes, at no more than `rate` GB/s.
-fn run(directory: &Path, compression: Compression, length: usize, mebibytes: u64, rate: f64) {
+fn run(
+    directory: &Path,
+    compression: Compression,
+    length: usize,
+    mebibytes: u64,
+    rate: f64,
+) -> Result<()> {
     let spec = RecorderSpec {
-        name: CaptureName::new("bench").expect("valid"),
+        name: CaptureName::new("bench")?,
         output: OutputSpec {
             directory: directory.to_owned(),
             format: Format::Pcapng,
@@ -75,7 +85,7 @@ fn run(directory: &Path, compression: Compression, length: usize, mebibytes: u64
         packet_limit: None,
     };
     let content = content(length);
-    let mut recorder = Recorder::start(&spec, Box::new(|_| None)).expect("start");
+    let mut recorder = Recorder::start(&spec, Box::new(|_| None))?;
     let interface = recorder.add_interface(InterfaceDescription {
         name: "eth0".to_owned(),
         ifindex: 2,
@@ -84,7 +94,7 @@ fn run(directory: &Path, compression: Compression, length: usize, mebibytes: u64
         mac: None,
     });
     let packets = (mebibytes << 20) / length as u64;
-    let before = cpu();
+    let before = cpu()?;
     let begun = Instant::now();
     for number in 0..packets {
         let at = number as usize % (content.len() / length) * length;
@@ -112,8 +122,8 @@ fn run(directory: &Path, compression: Compression, length: usize, mebibytes: u64
         std::thread::sleep(std::time::Duration::from_micros(200));
     }
     let elapsed = begun.elapsed();
-    let after = cpu();
-    let memory = resident();
+    let after = cpu()?;
+    let memory = resident()?;
     let finished = recorder.finish(&AtomicBool::new(false));
     let written: u64 = finished.interfaces.iter().map(|(written, _)| written).sum();
     assert_eq!(written, packets, "{:?}", finished.failure);
@@ -134,6 +144,7 @@ fn run(directory: &Path, compression: Compression, length: usize, mebibytes: u64
         }
     }
     println!(" = {total:.0}");
+    Ok(())
 }
 
 /// 16 MiB: more than the caches nearest to the CPU hold.
@@ -154,9 +165,9 @@ fn content(length: usize) -> Vec<u8> {
 }
 
 /// Nanoseconds that each thread has been on a CPU (`/proc/PID/task/TID/schedstat`).
-fn cpu() -> BTreeMap<(String, String), u64> {
-    let tasks = fs::read_dir("/proc/self/task").expect("proc");
-    tasks
+fn cpu() -> Result<BTreeMap<(String, String), u64>> {
+    let tasks = fs::read_dir("/proc/self/task")?;
+    Ok(tasks
         .filter_map(|task| {
             let path = task.ok()?.path();
             let name = fs::read_to_string(path.join("comm")).ok()?;
@@ -165,20 +176,20 @@ fn cpu() -> BTreeMap<(String, String), u64> {
             let id = path.file_name()?.to_string_lossy().into_owned();
             Some(((id, name.trim().to_owned()), spent))
         })
-        .collect()
+        .collect())
 }
 
 /// Mebibytes of memory in use, the content of the packets not counted.
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").expect("proc");
+fn resident() -> Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
     let line = status
         .lines()
         .find(|line| line.starts_with("VmRSS"))
-        .expect("VmRSS");
+        .context("no VmRSS")?;
     let kibibytes: u64 = line
         .split_whitespace()
         .nth(1)
         .and_then(|text| text.parse().ok())
-        .expect("a number");
-    (kibibytes >> 10).saturating_sub(16)
+        .context("VmRSS is no number")?;
+    Ok((kibibytes >> 10).saturating_sub(16))
 }

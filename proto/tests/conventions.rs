@@ -1,5 +1,7 @@
 //! The API keeps to the conventions that `buf lint` checks, and to our own: everything is documented.
 
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 
 use prost::Message as _;
