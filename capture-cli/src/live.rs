@@ -15,7 +15,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::model::{Direction, Packet, StreamInterface};
+use capture_client::model::{Direction, Packet, StreamInterface};
 use capture_file::{self, Kind, WriteError, Writer};
 
 /// Bits 0 and 1 of epb_flags (draft-ietf-opsawg-pcapng, 4.3.1): 01 inbound, 10 outbound.

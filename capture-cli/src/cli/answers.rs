@@ -7,10 +7,7 @@ use super::{
     Context,
     exit::{Error, Exit},
 };
-use crate::{
-    client::{Client, ClientError, Manner},
-    target::Target,
-};
+use capture_client::{Client, ClientError, Manner, Target};
 
 /// What a node answered.
 #[derive(Debug, Clone, Serialize)]

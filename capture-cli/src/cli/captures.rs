@@ -9,8 +9,8 @@ use super::{
     exit::{Error, Exit},
     output, tables, values,
 };
-use crate::{
-    client::{Client, ClientError, Manner},
+use capture_client::{
+    Client, ClientError, Manner,
     model::{Capture, State},
 };
 

@@ -7,7 +7,11 @@ use std::{
 
 use clap::Args;
 
-use crate::settings::{self, Layer, Settings, SettingsError};
+use super::{environment, exit::Error};
+use capture_client::{
+    contexts::{self, ContextFile},
+    settings::{Layer, Settings},
+};
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Nodes")]
@@ -62,13 +66,14 @@ pub(super) struct Connection {
 
 impl Connection {
     /// What holds, of flags, environment and file.
-    pub(super) fn settings(&self) -> Result<Settings, SettingsError> {
-        let path = self.config.clone().unwrap_or_else(settings::default_path);
-        let file = settings::read(&path, self.config.is_some())?;
+    pub(super) fn settings(&self) -> Result<Settings, Error> {
+        let path = self.config.clone().unwrap_or_else(contexts::default_path);
+        let file = ContextFile::read(&path, self.config.is_some())?;
+        let context = file.context(self.context.as_deref(), &path)?;
         let variables = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
-        let environment = settings::from_environment(variables)?;
+        let environment = environment::layer(variables)?;
         let flags = Layer {
             nodes: self.nodes.clone(),
             socket: self.socket.clone(),
@@ -79,7 +84,7 @@ impl Connection {
             insecure: self.insecure.then_some(true),
             timeout: self.timeout.clone(),
         };
-        settings::settle(flags, environment, self.context.as_deref(), &file, &path)
+        Ok(Settings::merge(&[flags, environment, context])?)
     }
 
     /// The options again, for a script that calls this program from anywhere.

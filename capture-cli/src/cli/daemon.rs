@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
 use super::exit::Error;
-use crate::target::{Address, Target};
+use capture_client::{Address, Target};
 
 /// Between two looks at whether it serves, or has ended.
 const LOOK: Duration = Duration::from_millis(20);

@@ -4,12 +4,15 @@ use std::{io, process::ExitCode};
 
 use thiserror::Error as ThisError;
 
-use crate::{
-    client::ClientError,
+use capture_client::{
+    ClientError,
+    contexts::ContextError,
     pull::{DownloadError, WorkspaceError},
     settings::SettingsError,
 };
 use capture_file::{MergeError, ReadError, WriteError};
+
+use super::environment::EnvironmentError;
 
 /// What the exit status says; the help names each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +69,10 @@ pub(super) enum Error {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error(transparent)]
+    Context(#[from] ContextError),
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    #[error(transparent)]
     Workspace(#[from] WorkspaceError),
     #[error(transparent)]
     Download(#[from] DownloadError),
@@ -113,7 +120,9 @@ impl Error {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::OutputClosed => Exit::Done,
-            Self::Usage(_) | Self::Settings(_) => Exit::Usage,
+            Self::Usage(_) | Self::Settings(_) | Self::Context(_) | Self::Environment(_) => {
+                Exit::Usage
+            }
             Self::Failed(_) | Self::Workspace(_) | Self::Io(_) => Exit::Failed,
             Self::Damaged(_) => Exit::Damaged,
             Self::Client(error) => of_client(error),

@@ -23,11 +23,12 @@ use super::{
     tail::{TailArgs, look_on},
 };
 use crate::{
-    client::{Client, ClientError},
     extcap::{self, Source},
     live::{self, Live},
+};
+use capture_client::{
+    Client, ClientError, Target,
     model::{FileOutput, Limits, Output, Retention, Rotation, Span, Spec, State},
-    target::Target,
 };
 
 /// Let Wireshark and tshark show the nodes' interfaces and captures.

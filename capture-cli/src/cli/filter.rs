@@ -11,7 +11,7 @@ use super::{
     exit::{Error, Exit},
     output,
 };
-use crate::{client::ClientError, model::Spec};
+use capture_client::{ClientError, model::Spec};
 
 /// Work with filter expressions.
 #[derive(Debug, Args)]

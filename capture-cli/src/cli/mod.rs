@@ -5,6 +5,7 @@ mod captures;
 mod completion;
 mod connection;
 mod daemon;
+mod environment;
 mod exit;
 mod extcap;
 mod files;
@@ -28,7 +29,7 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::{connection::Connection, exit::Exit, output::Format};
-use crate::settings::Settings;
+use capture_client::settings::Settings;
 
 /// Starts, follows, pulls and merges captures on one node or many.
 ///

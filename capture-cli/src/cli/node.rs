@@ -9,7 +9,7 @@ use super::{
     exit::{Error, Exit},
     output, tables,
 };
-use crate::model::{NetworkInterface, Node};
+use capture_client::model::{NetworkInterface, Node};
 
 /// List the interfaces that can be captured on.
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use comfy_table::{Cell, CellAlignment, Color, Table, presets::NOTHING};
 use serde::Serialize;
 
 use super::exit::{Error, Exit};
-use crate::model::State;
+use capture_client::model::State;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {

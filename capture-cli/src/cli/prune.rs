@@ -10,7 +10,7 @@ use super::{
     exit::{Error, Exit},
     output, tables, values,
 };
-use crate::{client::ClientError, model::File};
+use capture_client::{ClientError, model::File};
 
 /// Remove finished files of a capture, the oldest first, on every node.
 #[derive(Debug, Args)]
@@ -109,7 +109,7 @@ impl PruneArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Codec, FileFormat, FileState, Time};
+    use capture_client::model::{Codec, FileFormat, FileState, Time};
 
     fn file(sequence: u64, state: FileState) -> File {
         File {

@@ -17,11 +17,10 @@ use super::{
     exit::{Error, Exit},
     output, tables,
 };
-use crate::{
-    client::{Client, ClientError},
+use capture_client::{
+    Client, ClientError, Target,
     model::{File, FileFormat, FileState, Output},
     pull::{self, DownloadError, Report, Retry, Wanted, Workspace},
-    target::Target,
 };
 use capture_file::{self, Input, Kind, Writer};
 

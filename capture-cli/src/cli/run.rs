@@ -19,10 +19,9 @@ use super::{
     spec::SpecArgs,
     start, tables,
 };
-use crate::{
-    client::{Client, ClientError},
+use capture_client::{
+    Client, ClientError, Target,
     model::{Capture, EventKind, File, State},
-    target::Target,
 };
 
 /// Start a capture, follow it, and stop it on Ctrl-C; then show its ledger and its files.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::values;
-use crate::model::{
+use capture_client::model::{
     Codec, CompressWhen, Compression, Direction, FileFormat, FileOutput, InnerFilter, Limits,
     Output, Retention, Rotation, Span, Spec, Time,
 };

@@ -12,8 +12,8 @@ use super::{
     spec::SpecArgs,
     values,
 };
-use crate::{
-    client::ClientError,
+use capture_client::{
+    ClientError,
     model::{Capture, Spec},
 };
 

@@ -7,7 +7,7 @@ use super::{
     answers::OnNode,
     output::{state_cell, table, text},
 };
-use crate::model::{Capture, File, InterfaceLedger, Ledger, Output, Time};
+use capture_client::model::{Capture, File, InterfaceLedger, Ledger, Output, Time};
 
 /// A size for a person.
 pub(super) fn size(bytes: u64) -> String {

@@ -20,12 +20,11 @@ use super::{
     exit::{Error, Exit},
     tables, values,
 };
-use crate::{
-    client::{Client, ClientError},
-    live::{self, Live},
+use crate::live::{self, Live};
+use capture_client::{
+    Client, ClientError, Target,
     model::{Packet, StreamEvent},
-    order::Order,
-    target::Target,
+    reorder::Order,
 };
 
 /// Show a running capture's packets as they come, from every node, until it ends or Ctrl-C.

@@ -10,7 +10,7 @@ use super::{
     spec::{LimitArgs, TargetArgs},
     values,
 };
-use crate::{client::Update, model::Spec};
+use capture_client::{Update, model::Spec};
 
 /// Change a running capture: filter, hosts, ports, limits, labels.
 ///

@@ -5,7 +5,7 @@ use std::{str::FromStr as _, time::Duration};
 
 use bytesize::ByteSize;
 
-use crate::model::{Codec, Time};
+use capture_client::model::{Codec, Time};
 
 pub(super) fn size(text: &str) -> Result<u64, String> {
     match ByteSize::from_str(text) {

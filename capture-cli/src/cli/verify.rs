@@ -21,12 +21,8 @@ use super::{
     exit::{Error, Exit},
     output, tables,
 };
-use crate::{
-    client::{Client, ClientError, Piece},
-    model,
-    pull::hexadecimal,
-};
-use capture_file::{self, CaptureReader, Item, ReadError};
+use capture_client::{Client, ClientError, Piece, model};
+use capture_file::{CaptureReader, Item, ReadError, hex};
 
 /// Check that files are what their manifest says, and that they can be read to the end.
 ///
@@ -126,7 +122,7 @@ async fn remote(client: &Client, file: &model::File) -> Result<Verdict, ClientEr
     }
     Ok(verdict(
         file.name.clone(),
-        hexadecimal(&hasher),
+        hex(&hasher.finalize()),
         counted,
         file.sha256.as_deref(),
         file.packets,
@@ -247,7 +243,7 @@ fn digest(path: &Path) -> io::Result<String> {
     let mut buffer = vec![0; 256 << 10];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(hexadecimal(&hasher)),
+            0 => return Ok(hex(&hasher.finalize())),
             read => hasher.update(&buffer[..read]),
         }
     }

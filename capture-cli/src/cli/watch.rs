@@ -18,10 +18,9 @@ use super::{
     output::{self, Format},
     tables, values,
 };
-use crate::{
-    client::{Client, ClientError},
+use capture_client::{
+    Client, ClientError, Target,
     model::{Capture, Event, EventKind},
-    target::Target,
 };
 
 /// Follow captures as they change, until Ctrl-C.

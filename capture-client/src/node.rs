@@ -3,8 +3,8 @@
 use capture_proto::v1::{self, node_service_client::NodeServiceClient};
 use tonic::transport::Channel;
 
-use super::{Client, ClientError, LARGEST_MESSAGE, convert};
 use crate::model::{NetworkInterface, Node};
+use crate::{Client, ClientError, client::LARGEST_MESSAGE, convert};
 
 impl Client {
     fn node_service(&self) -> NodeServiceClient<Channel> {

@@ -6,8 +6,8 @@ use capture_proto::v1::{self, capture_service_client::CaptureServiceClient};
 use futures_util::{Stream, StreamExt as _};
 use tonic::{Request, transport::Channel};
 
-use super::{Client, ClientError, LARGEST_MESSAGE, convert};
 use crate::model::{Capture, Event, Span, Spec, State, StreamEvent};
+use crate::{Client, ClientError, client::LARGEST_MESSAGE, convert};
 
 /// What is to change in a capture; `None` stays as it is.
 #[derive(Debug, Clone, Default)]
@@ -153,7 +153,7 @@ impl Client {
         let stream = answer.map_err(|status| self.error(&status))?.into_inner();
         Ok(stream.map(|event| match event {
             Ok(event) => Ok(convert::event(event)),
-            Err(status) => Err(super::error::from_status(&status, None)),
+            Err(status) => Err(crate::error::from_status(&status, None)),
         }))
     }
 
@@ -176,7 +176,7 @@ impl Client {
         let stream = answer.map_err(|status| self.error(&status))?.into_inner();
         Ok(stream.filter_map(async |event| match event {
             Ok(event) => convert::stream_event(event).map(Ok),
-            Err(status) => Some(Err(super::error::from_status(&status, None))),
+            Err(status) => Some(Err(crate::error::from_status(&status, None))),
         }))
     }
 }

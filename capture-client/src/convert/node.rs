@@ -3,7 +3,7 @@ use capture_proto::v1;
 use super::time::{span, time};
 use crate::model::{Clock, Features, NetworkInterface, Node, NodeLimits, Usage};
 
-pub(in crate::client) fn node(node: v1::Node) -> Node {
+pub(crate) fn node(node: v1::Node) -> Node {
     let features = node.features.unwrap_or_default();
     let limits = node.limits.unwrap_or_default();
     let usage = node.usage.unwrap_or_default();
@@ -44,7 +44,7 @@ pub(in crate::client) fn node(node: v1::Node) -> Node {
     }
 }
 
-pub(in crate::client) fn interface(interface: v1::NetworkInterface) -> NetworkInterface {
+pub(crate) fn interface(interface: v1::NetworkInterface) -> NetworkInterface {
     NetworkInterface {
         name: interface.name,
         ifindex: interface.ifindex,

@@ -4,7 +4,7 @@ use super::capture::capture;
 use crate::model::{Direction, Packet, StreamEvent, StreamInterface};
 
 /// `None`: a kind of event that this client does not know.
-pub(in crate::client) fn stream_event(response: v1::StreamPacketsResponse) -> Option<StreamEvent> {
+pub(crate) fn stream_event(response: v1::StreamPacketsResponse) -> Option<StreamEvent> {
     use v1::stream_packets_response::Event;
     Some(match response.event? {
         Event::Interface(interface) => StreamEvent::Interface(StreamInterface {

@@ -8,8 +8,7 @@ mod download;
 mod retry;
 mod workspace;
 
-pub(crate) use download::hexadecimal;
 pub use download::{DownloadError, Fetch, Report, Wanted, download};
 pub use retry::Retry;
-pub(crate) use workspace::file_name;
+pub use workspace::file_name;
 pub use workspace::{Workspace, WorkspaceError};

@@ -5,7 +5,7 @@ use crate::model::{
     Capture, Discarded, Event, EventKind, InterfaceLedger, Ledger, State, StateReason,
 };
 
-pub(in crate::client) fn capture(capture: v1::Capture) -> Capture {
+pub(crate) fn capture(capture: v1::Capture) -> Capture {
     Capture {
         state: state(capture.state()),
         state_reason: state_reason(capture.state_reason),
@@ -93,7 +93,7 @@ fn state_reason(reason: i32) -> Option<StateReason> {
     })
 }
 
-pub(in crate::client) fn event(event: v1::WatchCapturesResponse) -> Event {
+pub(crate) fn event(event: v1::WatchCapturesResponse) -> Event {
     Event {
         kind: match event.r#type() {
             v1::EventType::Unspecified => EventKind::Unknown,

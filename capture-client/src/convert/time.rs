@@ -29,7 +29,7 @@ pub(super) fn timestamp(time: Time) -> Timestamp {
     }
 }
 
-pub(in crate::client) fn duration(span: Span) -> ProtoDuration {
+pub(crate) fn duration(span: Span) -> ProtoDuration {
     ProtoDuration {
         seconds: i64::try_from(span.0.as_secs()).unwrap_or(i64::MAX),
         nanos: span.0.subsec_nanos().cast_signed(),

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use tokio_rustls::rustls::{AlertDescription, CertificateError, Error};
 
-use super::ClientError;
+use crate::ClientError;
 
 /// Why node and client do not accept each other, if that is what an error is about.
 pub(super) fn refusal(error: &(dyn StdError + 'static)) -> Option<ClientError> {

@@ -5,8 +5,8 @@ use capture_proto::v1::{self, file_service_client::FileServiceClient};
 use futures_util::{Stream, StreamExt as _};
 use tonic::{Request, transport::Channel};
 
-use super::{Client, ClientError, LARGEST_MESSAGE, convert, error};
 use crate::model::{File, Listing, Removed};
+use crate::{Client, ClientError, client::LARGEST_MESSAGE, convert, error};
 
 /// What the reading of a file yields.
 #[derive(Debug, Clone)]

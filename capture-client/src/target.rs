@@ -34,6 +34,15 @@ pub struct Tls {
 }
 
 impl Target {
+    /// The daemon at a unix socket on this machine.
+    #[must_use]
+    pub const fn socket(path: PathBuf) -> Self {
+        Self {
+            address: Address::Unix(path),
+            tls: None,
+        }
+    }
+
     /// What it is called in tables and messages: `HOST:PORT`, or "local" for a socket.
     #[must_use]
     pub fn label(&self) -> String {

@@ -155,7 +155,8 @@ pub(super) fn private() -> OpenOptions {
 }
 
 /// As a file's name: a node may be called anything.
-pub(crate) fn file_name(label: &str) -> String {
+#[must_use]
+pub fn file_name(label: &str) -> String {
     let name: String = label
         .chars()
         .map(|c| {

@@ -103,7 +103,7 @@ fn limits(limits: v1::Limits) -> Limits {
     }
 }
 
-pub(in crate::client) fn spec_to_proto(spec: Spec) -> v1::CaptureSpec {
+pub(crate) fn spec_to_proto(spec: Spec) -> v1::CaptureSpec {
     v1::CaptureSpec {
         interfaces: spec.interfaces,
         direction: spec

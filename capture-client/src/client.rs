@@ -1,12 +1,5 @@
 //! A node's API as calls on the client's own types. Generated types do not leave this module.
 
-mod captures;
-mod convert;
-mod error;
-mod files;
-mod node;
-mod tls;
-
 use std::{path::Path, time::Duration};
 
 use tonic::{
@@ -14,15 +7,14 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
-pub use self::{captures::Update, error::ClientError, files::Piece};
-use crate::target::{Address, Target};
+use crate::{Address, ClientError, Target, error, tls};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A chunk of a file has 256 KiB: so much may be on its way that the line is never idle.
 const STREAM_WINDOW: u32 = 2 << 20;
 /// Larger than any message of the API, and not large.
-const LARGEST_MESSAGE: usize = 16 << 20;
+pub(crate) const LARGEST_MESSAGE: usize = 16 << 20;
 
 /// How requests are made.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +28,7 @@ pub struct Manner {
 /// A connection to a node. It comes about again by itself when it breaks between requests.
 #[derive(Debug, Clone)]
 pub struct Client {
-    channel: Channel,
+    pub(crate) channel: Channel,
     manner: Manner,
 }
 
@@ -62,7 +54,7 @@ impl Client {
     }
 
     /// A request with the deadline that requests have.
-    fn request<T>(&self, message: T) -> Request<T> {
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(timeout) = self.manner.timeout {
             request.set_timeout(timeout);
@@ -70,12 +62,12 @@ impl Client {
         request
     }
 
-    fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         self.manner.reason.clone()
     }
 
     /// What a status means for a request that has a deadline.
-    fn error(&self, status: &Status) -> ClientError {
+    pub(crate) fn error(&self, status: &Status) -> ClientError {
         error::from_status(status, self.manner.timeout)
     }
 }

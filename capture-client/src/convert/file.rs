@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{Codec, File, FileEndReason, FileFormat, FileState};
 
-pub(in crate::client) fn file(file: v1::File) -> File {
+pub(crate) fn file(file: v1::File) -> File {
     File {
         state: match file.state() {
             v1::FileState::Unspecified => FileState::Unknown,

@@ -16,7 +16,7 @@ use super::{
     Retry,
     workspace::{private, sync_directory_of},
 };
-use crate::client::{Client, ClientError, Piece};
+use crate::{Client, ClientError, Piece};
 
 /// Where a file's bytes come from.
 pub trait Fetch {
@@ -314,7 +314,7 @@ fn feed(mut file: &File, hasher: &mut Sha256) -> io::Result<u64> {
 }
 
 /// The digest of what was hashed so far, in lower-case hexadecimal.
-pub(crate) fn hexadecimal(hasher: &Sha256) -> String {
+fn hexadecimal(hasher: &Sha256) -> String {
     capture_file::hex(&hasher.clone().finalize())
 }
 

@@ -6,7 +6,7 @@ use thiserror::Error;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::tls;
+use crate::tls;
 
 /// A request that failed.
 #[derive(Debug, Clone, Error)]

@@ -5,13 +5,13 @@ mod file;
 mod node;
 mod packet;
 mod spec;
-pub(super) mod time;
+pub(crate) mod time;
 
-pub(super) use capture::{capture, event};
-pub(super) use file::file;
-pub(super) use node::{interface, node};
-pub(super) use packet::stream_event;
-pub(super) use spec::spec_to_proto;
+pub(crate) use capture::{capture, event};
+pub(crate) use file::file;
+pub(crate) use node::{interface, node};
+pub(crate) use packet::stream_event;
+pub(crate) use spec::spec_to_proto;
 
 /// A text that is empty when it is not known.
 fn known(text: String) -> Option<String> {
