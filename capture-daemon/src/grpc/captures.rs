@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     audit,
-    manager::{Capture, Change, ManagerError, Order, State},
+    manager::{Capture, CaptureChange, CaptureRequest, ManagerError, State},
 };
 
 const MOST_PER_PAGE: u32 = 1000;
@@ -39,10 +39,10 @@ impl Captures {
         Ok(self.0.manager.get(name)?)
     }
 
-    async fn start(&self, order: Order) -> Result<v1::Capture, ManagerError> {
+    async fn start(&self, wanted: CaptureRequest) -> Result<v1::Capture, ManagerError> {
         let manager = self.0.manager.clone();
         // A client that goes away meanwhile does not leave half a capture behind.
-        let started = tokio::spawn(async move { manager.start(order).await });
+        let started = tokio::spawn(async move { manager.start(wanted).await });
         let capture = started.await.map_err(|_| ManagerError::Internal)??;
         Ok(convert::capture(capture.snapshot()))
     }
@@ -69,14 +69,15 @@ impl CaptureService for Captures {
         let asked = request.name.clone();
         let result = async {
             let mut wrong = Violations::default();
-            let order = convert::order(request, &self.0.defaults, &who, &mut wrong);
+            let wanted = convert::capture_request(request, &self.0.defaults, &who, &mut wrong);
             wrong.check()?;
-            let order = order.ok_or_else(|| Status::internal("a wrong request was not refused"))?;
+            let wanted =
+                wanted.ok_or_else(|| Status::internal("a wrong request was not refused"))?;
             if validate_only {
-                self.0.manager.check(&order)?;
-                return Ok(convert::capture(Capture::planned(order)));
+                self.0.manager.check(&wanted)?;
+                return Ok(convert::capture(Capture::planned(wanted)));
             }
-            Ok(self.start(order).await?)
+            Ok(self.start(wanted).await?)
         }
         .await;
         if !validate_only {
@@ -299,9 +300,9 @@ async fn watch(
             () = follower.changed() => {
                 for (change, capture) in follower.changes() {
                     let kind = match change {
-                        Change::Added => v1::EventType::Added,
-                        Change::Changed => v1::EventType::Changed,
-                        Change::Deleted => v1::EventType::Deleted,
+                        CaptureChange::Added => v1::EventType::Added,
+                        CaptureChange::Changed => v1::EventType::Changed,
+                        CaptureChange::Deleted => v1::EventType::Deleted,
                     };
                     if wanted(&capture) {
                         send(&sink, kind, Some(&capture)).await?;

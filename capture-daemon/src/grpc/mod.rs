@@ -22,7 +22,7 @@ mod too_large;
 
 pub use self::{
     convert::Defaults,
-    listen::{Bounds, ListenError, Listener},
+    listen::{ConnectionLimits, ListenError, Listener},
     node::NodeInfo,
     peer::Peer,
 };

@@ -169,7 +169,7 @@ fn captures_by_interface(manager: &Manager) -> ByInterface {
     for capture in manager.list() {
         if capture.state() == State::Running {
             let record = capture.snapshot().record;
-            for interface in record.tally.interfaces {
+            for interface in record.totals.interfaces {
                 let names = captures.entry(interface.ifindex).or_default();
                 if names
                     .last()

@@ -22,7 +22,7 @@ pub struct BudgetLimits {
 
 /// How much is taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct BudgetUsage {
     /// Captures that are pending, running or stopping.
     pub active_captures: u32,
     /// Bytes of ring buffers.
@@ -110,9 +110,9 @@ impl Budget {
 
     /// What is taken now.
     #[must_use]
-    pub fn usage(&self) -> Usage {
+    pub fn usage(&self) -> BudgetUsage {
         let (active_captures, ring_bytes) = *self.active();
-        Usage {
+        BudgetUsage {
             active_captures,
             ring_bytes,
             disk_bytes: self.disk.load(Relaxed),
@@ -201,7 +201,7 @@ impl Drop for ReaderShare {
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, BudgetLimits, Exhausted, Usage};
+    use super::{Budget, BudgetLimits, BudgetUsage, Exhausted};
 
     const LIMITS: BudgetLimits = BudgetLimits {
         active_captures: 2,
@@ -231,7 +231,7 @@ mod tests {
         assert!(budget.take_reader().is_err());
         drop(reader);
         budget.take_reader().expect("the next");
-        assert_eq!(budget.usage(), Usage::default());
+        assert_eq!(budget.usage(), BudgetUsage::default());
     }
 
     #[test]

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::{
-    order::Order,
+    request::CaptureRequest,
     state::{Reason, State},
-    tally::Tally,
+    totals::Totals,
 };
 use crate::{
     pipeline::{Begun, Held, drain::Shared},
@@ -30,7 +30,8 @@ pub struct Record {
     /// Another capture of the same name has another.
     pub uid: String,
     /// What it is to do.
-    pub order: Order,
+    #[serde(alias = "order")]
+    pub request: CaptureRequest,
     /// Where it is in its life.
     pub state: State,
     /// Why.
@@ -44,12 +45,13 @@ pub struct Record {
     /// When it ended and everything was on disk.
     pub ended: Option<u64>,
     /// What became of its packets.
-    pub tally: Tally,
+    #[serde(alias = "tally")]
+    pub totals: Totals,
     /// What did not end it.
     pub warnings: Vec<String>,
     /// How often a new daemon has taken it up.
     pub resumed: u32,
-    /// Changes with state, order and labels.
+    /// Changes with state, request and labels.
     pub generation: u64,
     /// How the session began that runs, if it makes files.
     #[serde(default)]
@@ -86,14 +88,14 @@ pub(super) struct Live {
 }
 
 impl Live {
-    fn tally(&self) -> Tally {
+    fn totals(&self) -> Totals {
         let interfaces = self.monitor.report();
         let mut total = Ledger::default();
         for interface in &interfaces {
             total += interface.ledger;
         }
         let progress = self.monitor.progress();
-        Tally {
+        Totals {
             total,
             interfaces,
             bytes: progress.bytes(),
@@ -127,18 +129,18 @@ impl Capture {
     }
 
     /// The record of a capture that nobody has started yet.
-    pub(super) fn ordered(order: Order) -> Record {
+    pub(super) fn requested(request: CaptureRequest) -> Record {
         Record {
-            name: order.spec.name.clone(),
+            name: request.spec.name.clone(),
             uid: uid(),
-            order,
+            request,
             state: State::Pending,
             state_reason: None,
             message: String::new(),
             created: time::now(),
             started: None,
             ended: None,
-            tally: Tally::default(),
+            totals: Totals::default(),
             warnings: Vec::new(),
             resumed: 0,
             generation: 1,
@@ -154,9 +156,9 @@ impl Capture {
 
     /// A capture that would be, and is not.
     #[must_use]
-    pub fn planned(order: Order) -> Snapshot {
+    pub fn planned(request: CaptureRequest) -> Snapshot {
         Snapshot {
-            record: Self::ordered(order),
+            record: Self::requested(request),
             current_file: None,
         }
     }
@@ -179,7 +181,7 @@ impl Capture {
             .filter(|_| record.state == State::Running)
             .and_then(|live| live.monitor.progress().file());
         if let Some(live) = &live {
-            record.tally = record.tally.and(&live.tally());
+            record.totals = record.totals.and(&live.totals());
         }
         Snapshot {
             record,
@@ -212,7 +214,7 @@ impl Capture {
             return true;
         }
         let inner = self.inner();
-        let own = &inner.record.order.labels;
+        let own = &inner.record.request.labels;
         labels
             .iter()
             .all(|(key, value)| own.get(key) == Some(value))
@@ -266,12 +268,12 @@ impl Capture {
     pub(super) fn ends_live(&self, report: Option<&Report>) {
         let mut inner = self.inner();
         if let Some(live) = inner.live.take() {
-            let mut last = live.tally();
+            let mut last = live.totals();
             if let Some(report) = report {
                 last.total = report.total;
                 last.interfaces.clone_from(&report.interfaces);
             }
-            inner.record.tally = inner.record.tally.and(&last);
+            inner.record.totals = inner.record.totals.and(&last);
         }
     }
 

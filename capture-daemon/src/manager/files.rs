@@ -40,7 +40,7 @@ pub enum FileStatus {
 
 /// The files of a capture, the oldest first, and what retention has removed.
 #[derive(Debug, Default)]
-pub struct Files {
+pub struct CaptureFiles {
     /// Those that are there.
     pub files: Vec<StoredFile>,
     /// Those that are not.
@@ -49,7 +49,7 @@ pub struct Files {
 
 impl Manager {
     /// The files of a capture, the oldest first.
-    pub async fn files(&self, capture: &Arc<Capture>) -> Result<Files, ManagerError> {
+    pub async fn files(&self, capture: &Arc<Capture>) -> Result<CaptureFiles, ManagerError> {
         let name = capture.record().name;
         let directory = self.directory(&name);
         blocking(move || list(&directory, &name)).await
@@ -97,7 +97,7 @@ impl Manager {
     pub(super) async fn remove_aged(&self) {
         for capture in self.list() {
             let record = capture.record();
-            let Some(keep_for) = record.order.keep_for else {
+            let Some(keep_for) = record.request.keep_for else {
                 continue;
             };
             let directory = self.directory(&record.name);
@@ -135,7 +135,7 @@ pub(super) fn io_error<'a>(
     }
 }
 
-fn list(directory: &Path, name: &CaptureName) -> Result<Files, ManagerError> {
+fn list(directory: &Path, name: &CaptureName) -> Result<CaptureFiles, ManagerError> {
     // The manifest first: a file that is finished after it was read is then at least found by name.
     let path = directory.join(format!("{name}.manifest.jsonl"));
     let manifest = match fs::read_to_string(&path) {
@@ -150,7 +150,7 @@ fn list(directory: &Path, name: &CaptureName) -> Result<Files, ManagerError> {
         .collect();
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Files::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(CaptureFiles::default()),
         Err(error) => return Err(io_error("listing", directory)(error)),
     };
     let mut files = Vec::new();
@@ -183,7 +183,7 @@ fn list(directory: &Path, name: &CaptureName) -> Result<Files, ManagerError> {
         });
     }
     files.sort_by_key(|file| file.entry.sequence);
-    Ok(Files {
+    Ok(CaptureFiles {
         files,
         removed: manifest
             .capture

@@ -1,6 +1,6 @@
 //! Many captures at once: their states, what they share, and what is known of them after a crash.
 //!
-//! This knows neither gRPC nor configuration files; both come to it with an [`Order`].
+//! This knows neither gRPC nor configuration files; both come to it with a [`CaptureRequest`].
 
 use std::{
     collections::BTreeMap,
@@ -9,45 +9,43 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::{oneshot, watch as tokio_watch},
-    time::timeout,
-};
+use tokio::{sync::watch as tokio_watch, time::timeout};
 
 mod budget;
 mod capture;
 mod error;
 mod files;
-mod order;
 mod packets;
 mod recover;
+mod request;
 mod run;
+mod start;
 mod state;
 mod store;
-mod tally;
+mod totals;
 mod update;
 mod watch;
 
 use self::store::Store;
 pub use self::{
-    budget::{Budget, BudgetLimits, Exhausted, ReaderShare, Usage},
+    budget::{Budget, BudgetLimits, BudgetUsage, Exhausted, ReaderShare},
     capture::{Capture, Record, SessionStart, Snapshot},
     error::ManagerError,
-    files::{FileStatus, Files, StoredFile},
-    order::{Order, StopConditions},
+    files::{CaptureFiles, FileStatus, StoredFile},
     packets::PacketReader,
+    request::{CaptureRequest, MADE_UP_NAME, StopConditions},
     state::{Reason, State},
     store::StoreError,
-    tally::{Settled, Tally},
+    totals::{Settled, Totals},
     update::Update,
-    watch::{Change, Follower},
+    watch::{CaptureChange, Follower},
 };
 use crate::session::SessionOptions;
 use capture_types::{CaptureName, time};
 
 /// What the manager is to keep to.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct ManagerSettings {
     /// Where it keeps what it knows.
     pub state_dir: PathBuf,
     /// Where captures have their directories.
@@ -65,7 +63,7 @@ pub struct Manager {
 }
 
 struct Inner {
-    settings: Settings,
+    settings: ManagerSettings,
     captures: Mutex<BTreeMap<CaptureName, Arc<Capture>>>,
     budget: Arc<Budget>,
     store: Store,
@@ -100,7 +98,7 @@ impl Inner {
 impl Manager {
     /// Opens the state directory and takes over what an earlier daemon has left there. Captures
     /// whose time is not over are started by [`Manager::resume`].
-    pub async fn open(settings: Settings) -> Result<Self, StoreError> {
+    pub async fn open(settings: ManagerSettings) -> Result<Self, StoreError> {
         let (store, records) = Store::open(&settings.state_dir)?;
         let inner = Arc::new(Inner {
             budget: Budget::new(settings.limits),
@@ -115,126 +113,6 @@ impl Manager {
             manager.take_over(record).await;
         }
         Ok(manager)
-    }
-
-    /// Starts a capture. When this returns it is attached, or it has left nothing behind. An order
-    /// whose request id has been seen returns the capture that it started.
-    pub async fn start(&self, order: Order) -> Result<Arc<Capture>, ManagerError> {
-        let (capture, started) = self.admit(order)?;
-        let Some(started) = started else {
-            return self.repeated(capture).await;
-        };
-        match started.await {
-            Ok(Ok(())) => Ok(capture),
-            Ok(Err(error)) => {
-                self.forget(&capture).await;
-                Err(error)
-            }
-            Err(_) => {
-                run::fail(
-                    &capture,
-                    Reason::Internal,
-                    Reason::Internal.sentence().to_owned(),
-                );
-                Err(ManagerError::Internal)
-            }
-        }
-    }
-
-    /// A request came again: its capture may still be on its way.
-    async fn repeated(&self, capture: Arc<Capture>) -> Result<Arc<Capture>, ManagerError> {
-        let mut version = self.inner.version.subscribe();
-        let pending = |_: &u64| capture.state() != State::Pending;
-        let _ = version.wait_for(pending).await;
-        Ok(capture)
-    }
-
-    /// Checks everything that can be checked before the capture is started.
-    pub fn check(&self, order: &Order) -> Result<(), ManagerError> {
-        let captures = self.inner.captures();
-        if self.find_repeated(&captures, order)?.is_some() {
-            return Ok(());
-        }
-        self.check_new(&captures, order)?;
-        drop(captures);
-        self.inner.budget.take(order.ring_memory())?;
-        Ok(())
-    }
-
-    fn check_new(
-        &self,
-        captures: &BTreeMap<CaptureName, Arc<Capture>>,
-        order: &Order,
-    ) -> Result<(), ManagerError> {
-        if *self.inner.closing.borrow() {
-            return Err(ManagerError::ShuttingDown);
-        }
-        if let Some(there) = captures.get(&order.spec.name) {
-            return Err(ManagerError::Exists {
-                name: order.spec.name.to_string(),
-                state: there.state(),
-            });
-        }
-        let limit = self.inner.settings.limits.captures;
-        if captures.len() >= limit as usize {
-            return Err(Exhausted::Known { limit }.into());
-        }
-        Ok(())
-    }
-
-    fn find_repeated(
-        &self,
-        captures: &BTreeMap<CaptureName, Arc<Capture>>,
-        order: &Order,
-    ) -> Result<Option<Arc<Capture>>, ManagerError> {
-        let Some(id) = &order.request_id else {
-            return Ok(None);
-        };
-        for (name, capture) in captures {
-            let record = capture.record();
-            if record.order.request_id.as_ref() != Some(id)
-                || record.order.created_by != order.created_by
-            {
-                continue;
-            }
-            // A name that the node made up differs from request to request.
-            let made_up = order.labels.contains_key(MADE_UP_NAME);
-            if *name != order.spec.name && !made_up {
-                return Err(ManagerError::RequestReused {
-                    id: id.clone(),
-                    name: name.to_string(),
-                });
-            }
-            return Ok(Some(Arc::clone(capture)));
-        }
-        Ok(None)
-    }
-
-    /// Takes a new capture in and starts it; nothing is started if the order has been seen before.
-    #[expect(clippy::type_complexity, reason = "said in the line above")]
-    fn admit(
-        &self,
-        order: Order,
-    ) -> Result<
-        (
-            Arc<Capture>,
-            Option<oneshot::Receiver<Result<(), ManagerError>>>,
-        ),
-        ManagerError,
-    > {
-        let mut captures = self.inner.captures();
-        if let Some(capture) = self.find_repeated(&captures, &order)? {
-            return Ok((capture, None));
-        }
-        self.check_new(&captures, &order)?;
-        let share = self.inner.budget.take(order.ring_memory())?;
-        let name = order.spec.name.clone();
-        let capture = Capture::new(Capture::ordered(order));
-        captures.insert(name, Arc::clone(&capture));
-        drop(captures);
-        self.inner.announce();
-        let starts = run::spawn(&self.inner, &capture, share);
-        Ok((capture, Some(starts)))
     }
 
     /// The capture of this name.
@@ -401,6 +279,3 @@ impl Manager {
         }
     }
 }
-
-/// A label that says that the client gave no name.
-pub const MADE_UP_NAME: &str = "captured/made-up-name";

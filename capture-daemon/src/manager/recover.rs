@@ -10,7 +10,7 @@ use super::{
     files::{blocking, io_error},
     run,
     state::{Reason, State},
-    tally::Settled,
+    totals::Settled,
 };
 use crate::pipeline::repair;
 use capture_types::{Output, time};
@@ -102,8 +102,8 @@ impl Manager {
         if died && record.started.is_some() {
             let before = session.map_or_else(Default::default, |session| session.before);
             let held = before.and(added.unwrap_or_default());
-            let settled = record.tally.settle(held);
-            let warning = match record.order.spec.output {
+            let settled = record.totals.settle(held);
+            let warning = match record.request.spec.output {
                 Output::Files(_) => not_known(settled, record.saved),
                 Output::Stdout => not_known_of_lines(record.saved),
             };
@@ -122,9 +122,9 @@ impl Manager {
                 continue;
             }
             let started = record.started.unwrap_or(record.created);
-            let (packets, bytes) = (record.tally.total.written, record.tally.bytes);
+            let (packets, bytes) = (record.totals.total.written, record.totals.bytes);
             if !record
-                .order
+                .request
                 .has_more_to_do(started, time::now(), packets, bytes)
             {
                 continue;
@@ -139,7 +139,7 @@ impl Manager {
     }
 
     async fn start_again(&self, capture: &Arc<Capture>) -> Result<(), ManagerError> {
-        let ring = capture.record().order.ring_memory();
+        let ring = capture.record().request.ring_memory();
         let share = match self.inner.budget.take(ring) {
             Ok(share) => share,
             Err(error) => {
@@ -189,7 +189,7 @@ impl Manager {
                     .list()
                     .into_iter()
                     .filter(|capture| capture.state() == State::Running)
-                    .max_by_key(|capture| capture.snapshot().record.tally.bytes);
+                    .max_by_key(|capture| capture.snapshot().record.totals.bytes);
                 if let Some(capture) = largest {
                     capture.stop(Reason::DiskFull);
                 }

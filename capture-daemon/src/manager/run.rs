@@ -58,7 +58,7 @@ pub(super) fn spawn(
 async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: Started) {
     let record = capture.record();
     let name = record.name.clone();
-    let spec = record.order.session_spec(record.tally.total.written);
+    let spec = record.request.session_spec(record.totals.total.written);
     let session = match Session::start(spec, inner.settings.session).await {
         Ok(session) => session,
         Err(error) => {
@@ -74,7 +74,7 @@ async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: St
     let begun = session.monitor().progress().begun();
     capture.change(|record| {
         record.session = begun.map(|begun| SessionStart {
-            before: record.tally.written(),
+            before: record.totals.written(),
             begun,
         });
     });
@@ -116,14 +116,14 @@ async fn until_it_should_end(inner: &Inner, capture: &Capture) -> Reason {
     loop {
         let record = capture.record();
         let now = time::now();
-        let end = record.order.ends_at(record.started.unwrap_or(now));
+        let end = record.request.ends_at(record.started.unwrap_or(now));
         let left = end.map(|end| Duration::from_nanos(end.saturating_sub(now)));
         tokio::select! {
             reason = capture.asked_to_stop() => return reason,
             () = after(left) => {
                 // The system's clock may have been set: look again.
                 if end.is_some_and(|end| time::now() >= end) {
-                    return match record.order.stop.deadline {
+                    return match record.request.stop.deadline {
                         Some(deadline) if end == Some(deadline) => Reason::Deadline,
                         _ => Reason::Duration,
                     };
@@ -131,8 +131,8 @@ async fn until_it_should_end(inner: &Inner, capture: &Capture) -> Reason {
             }
             _ = looks.tick() => {
                 let written = capture.live().map_or(0, |live| live.monitor.progress().bytes());
-                let limit = record.order.stop.bytes;
-                if limit.is_some_and(|limit| record.tally.bytes + written >= limit) {
+                let limit = record.request.stop.bytes;
+                if limit.is_some_and(|limit| record.totals.bytes + written >= limit) {
                     return Reason::Bytes;
                 }
                 count += 1;

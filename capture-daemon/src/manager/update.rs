@@ -41,7 +41,7 @@ impl Manager {
         update: Update,
     ) -> Result<Arc<Capture>, ManagerError> {
         // The filter and the targets first: they are what the kernel can refuse.
-        let mut targets = capture.record().order.spec.targets;
+        let mut targets = capture.record().request.spec.targets;
         set(&mut targets.hosts, update.hosts.clone());
         set(&mut targets.ports, update.ports.clone());
         if update.filter.is_some() || update.hosts.is_some() || update.ports.is_some() {
@@ -52,7 +52,7 @@ impl Manager {
             if let Some(filter) = &update.filter {
                 live.control.set_filter(filter.clone()).await?;
             }
-            if targets != record.order.spec.targets {
+            if targets != record.request.spec.targets {
                 live.control.set_targets(targets.clone()).await?;
             }
         }
@@ -83,15 +83,15 @@ impl Manager {
                 });
                 return false;
             }
-            let order = &mut record.order;
-            set(&mut order.spec.filter, update.filter.clone());
-            order.spec.targets = targets;
-            set(&mut order.spec.limits.duration, update.duration);
-            set(&mut order.spec.limits.packets, update.packets);
-            set(&mut order.stop.bytes, update.bytes);
-            set(&mut order.stop.deadline, update.deadline);
+            let request = &mut record.request;
+            set(&mut request.spec.filter, update.filter.clone());
+            request.spec.targets = targets;
+            set(&mut request.spec.limits.duration, update.duration);
+            set(&mut request.spec.limits.packets, update.packets);
+            set(&mut request.stop.bytes, update.bytes);
+            set(&mut request.stop.deadline, update.deadline);
             if let Some(labels) = &update.labels {
-                order.labels.clone_from(labels);
+                request.labels.clone_from(labels);
             }
             true
         });
@@ -99,7 +99,7 @@ impl Manager {
             return Err(error);
         }
         if let (Some(packets), Some(live)) = (update.packets, capture.live()) {
-            let before = capture.record().tally.total.written;
+            let before = capture.record().totals.total.written;
             let limit = packets.map_or(u64::MAX, |packets| packets.saturating_sub(before));
             live.shared.packet_limit.store(limit, Relaxed);
         }

@@ -10,10 +10,10 @@ use capture_types::CaptureName;
 
 /// What happened to a capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum CaptureChange {
     /// It is new to the reader.
     Added,
-    /// Its state, order or labels changed.
+    /// Its state, request or labels changed.
     Changed,
     /// It was deleted.
     Deleted,
@@ -37,7 +37,7 @@ impl Follower {
     }
 
     /// What has changed since the last call; at the first one, all captures are added.
-    pub fn changes(&mut self) -> Vec<(Change, Arc<Capture>)> {
+    pub fn changes(&mut self) -> Vec<(CaptureChange, Arc<Capture>)> {
         self.version.mark_unchanged();
         let now = self.inner.captures().clone();
         let mut changes = Vec::new();
@@ -46,7 +46,7 @@ impl Follower {
                 .get(name)
                 .is_some_and(|present| Arc::ptr_eq(present, capture));
             if !same {
-                changes.push((Change::Deleted, Arc::clone(capture)));
+                changes.push((CaptureChange::Deleted, Arc::clone(capture)));
             }
             same
         });
@@ -55,11 +55,11 @@ impl Follower {
             match self.seen.get_mut(&name) {
                 None => {
                     self.seen.insert(name, (Arc::clone(&capture), generation));
-                    changes.push((Change::Added, capture));
+                    changes.push((CaptureChange::Added, capture));
                 }
                 Some((_, seen)) if *seen != generation => {
                     *seen = generation;
-                    changes.push((Change::Changed, capture));
+                    changes.push((CaptureChange::Changed, capture));
                 }
                 Some(_) => {}
             }

@@ -25,7 +25,7 @@ use tokio::{
 
 use self::numbers::{ByState, Numbers, signed};
 use super::watchdog::Watchdog;
-use crate::manager::{Manager, State, Usage};
+use crate::manager::{BudgetUsage, Manager, State};
 
 mod numbers;
 
@@ -134,7 +134,7 @@ impl Pages {
 
     fn budget(&self, registry: &mut Registry) {
         let limits = self.manager.budget().limits();
-        let Usage {
+        let BudgetUsage {
             active_captures,
             ring_bytes,
             disk_bytes,

@@ -4,8 +4,6 @@ use std::{fs, io, sync::Arc};
 
 use tokio::task::JoinSet;
 
-mod captures;
-mod clients;
 pub mod config;
 mod metrics;
 mod watchdog;
@@ -16,7 +14,7 @@ use crate::{
     grpc::{self, Context, ListenError, Listener, NodeInfo},
     kernel::features::Features,
     log::LogLevel,
-    manager::{Manager, ManagerError, Settings, StoreError},
+    manager::{Manager, ManagerError, ManagerSettings, StoreError},
     session::{self, SessionOptions},
     signals::Ends,
 };
@@ -52,7 +50,7 @@ pub async fn run(config: Config, log: LogLevel) -> Result<(), ServeError> {
     let mut ends = Ends::new().map_err(ServeError::Signals)?;
     remove_leftovers().await;
     make_data_dir(&config)?;
-    let manager = Manager::open(Settings {
+    let manager = Manager::open(ManagerSettings {
         state_dir: config.state_dir.clone(),
         data_dir: config.data_dir.clone(),
         limits: config.limits,
@@ -182,10 +180,10 @@ async fn listeners(config: &Config) -> Result<Vec<Listener>, ListenError> {
 
 /// Captures of the configuration file. One that an earlier daemon has started goes on, or has ended
 /// by a limit of its own; it is not started anew.
-async fn start_configured(manager: &Manager, orders: Vec<crate::manager::Order>) {
-    for order in orders {
-        let name = order.spec.name.to_string();
-        match manager.start(order).await {
+async fn start_configured(manager: &Manager, requests: Vec<crate::manager::CaptureRequest>) {
+    for request in requests {
+        let name = request.spec.name.to_string();
+        match manager.start(request).await {
             Ok(_) => {}
             Err(ManagerError::ShuttingDown) => return,
             Err(error) => tracing::error!("capture {name} of the configuration: {error}"),

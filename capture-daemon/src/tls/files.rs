@@ -23,7 +23,7 @@ use super::{
 
 /// Where certificates and key are, in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Files {
+pub struct CertificateFiles {
     /// The daemon's certificate, and those between it and its authority.
     pub certificate: PathBuf,
     /// Its key.
@@ -74,7 +74,7 @@ pub(super) struct Material {
     pub(super) has_alternative_name: bool,
 }
 
-impl Files {
+impl CertificateFiles {
     /// All that is wrong with them, for a check of the configuration.
     #[must_use]
     pub fn check(&self) -> Vec<FilesError> {

@@ -7,23 +7,23 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
 mod certificate;
 mod files;
-mod keeper;
+mod reload;
 mod roles;
 mod verify;
 
 pub use self::{
-    files::{Files, FilesError},
-    keeper::Keeper,
+    files::{CertificateFiles, FilesError},
+    reload::Reloader,
     roles::{Name, Roles},
 };
 
 /// A TCP listener for clients with certificates.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct TlsSettings {
     /// Where it listens.
     pub listen: SocketAddr,
     /// Certificates and key.
-    pub files: Files,
+    pub files: CertificateFiles,
     /// What clients may do.
     pub roles: Arc<Roles>,
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use capture_proto::v1;
 
 use super::time::{timestamp, to_duration};
-use crate::manager::{Capture, MADE_UP_NAME, Order, Reason, Snapshot, State};
+use crate::manager::{Capture, CaptureRequest, MADE_UP_NAME, Reason, Snapshot, State};
 use capture_types::{
     CompressWhen, Compression, Directions, Format, InterfacePattern, Ledger, Output, Retention,
     Rotation,
@@ -18,12 +18,12 @@ pub(in super::super) fn capture(
         current_file,
     }: Snapshot,
 ) -> v1::Capture {
-    let mut labels: HashMap<String, String> = record.order.labels.clone().into_iter().collect();
+    let mut labels: HashMap<String, String> = record.request.labels.clone().into_iter().collect();
     labels.remove(MADE_UP_NAME);
     v1::Capture {
         name: record.name.to_string(),
         uid: record.uid,
-        spec: Some(spec(&record.order)),
+        spec: Some(spec(&record.request)),
         labels,
         state: state(record.state).into(),
         state_reason: record
@@ -34,12 +34,12 @@ pub(in super::super) fn capture(
         create_time: Some(timestamp(record.created)),
         start_time: record.started.map(timestamp),
         end_time: record.ended.map(timestamp),
-        created_by: record.order.created_by,
-        reason: record.order.reason,
-        request_id: record.order.request_id.unwrap_or_default(),
-        ledger: Some(ledger(&record.tally.total)),
+        created_by: record.request.created_by,
+        reason: record.request.reason,
+        request_id: record.request.request_id.unwrap_or_default(),
+        ledger: Some(ledger(&record.totals.total)),
         interfaces: record
-            .tally
+            .totals
             .interfaces
             .iter()
             .map(|interface| v1::InterfaceLedger {
@@ -49,8 +49,8 @@ pub(in super::super) fn capture(
                 ledger: Some(ledger(&interface.ledger)),
             })
             .collect(),
-        bytes_written: record.tally.bytes,
-        files_finished: record.tally.files,
+        bytes_written: record.totals.bytes,
+        files_finished: record.totals.files,
         current_file: current_file.unwrap_or_default(),
         warnings: record.warnings,
         resumed: record.resumed,
@@ -124,8 +124,8 @@ const fn reason(reason: Reason) -> v1::StateReason {
     }
 }
 
-fn spec(order: &Order) -> v1::CaptureSpec {
-    let spec = &order.spec;
+fn spec(request: &CaptureRequest) -> v1::CaptureSpec {
+    let spec = &request.spec;
     v1::CaptureSpec {
         interfaces: spec
             .interfaces
@@ -151,13 +151,13 @@ fn spec(order: &Order) -> v1::CaptureSpec {
         targets: list(spec.targets.hosts.as_deref(), ToString::to_string),
         ports: list(spec.targets.ports.as_deref(), |port| u32::from(*port)),
         output: Some(v1::Output {
-            kind: Some(output(&spec.output, order.keep_for)),
+            kind: Some(output(&spec.output, request.keep_for)),
         }),
         limits: Some(v1::Limits {
             duration: spec.limits.duration.map(to_duration),
             packets: spec.limits.packets,
-            bytes: order.stop.bytes,
-            deadline: order.stop.deadline.map(timestamp),
+            bytes: request.stop.bytes,
+            deadline: request.stop.deadline.map(timestamp),
         }),
     }
 }

@@ -1,8 +1,10 @@
-//! Between the API's types and the domain's; each way once.
+//! Conversion between the API's types and the domain's, once in each direction.
 
 mod capture;
 mod file;
+mod output;
 mod request;
+mod selection;
 mod time;
 mod update;
 
@@ -10,7 +12,7 @@ pub use self::request::Defaults;
 pub(super) use self::{
     capture::{capture, labels_match, state_from},
     file::file,
-    request::order,
+    request::capture_request,
     time::{duration, timestamp},
     update::update,
 };

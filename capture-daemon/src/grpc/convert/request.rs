@@ -1,22 +1,24 @@
-//! From a request to an order: every field is looked at, and all that is wrong is told at once.
+//! From StartCapture to what the manager starts: every field is checked, and every error is reported at once.
 
 use std::time::Duration;
 
 use capture_proto::v1;
 
-use super::time::{duration, nanoseconds};
+use super::{
+    output::output,
+    selection::{filter, targets},
+    time::{duration, nanoseconds},
+};
 use crate::{
     grpc::status::Violations,
-    manager::{MADE_UP_NAME, Order, StopConditions},
+    manager::{CaptureRequest, MADE_UP_NAME, StopConditions},
 };
-use capture_filter::Filter;
 use capture_types::{
-    CaptureName, CaptureSpec, CompressWhen, Compression, Directions, FilterSpec, Format, InnerSpec,
-    InterfacePattern, Limits, LinkType, MinFree, Output, OutputSpec, Retention, Rotation,
-    TargetSet, Tunnel, time, values,
+    CaptureName, CaptureSpec, Compression, Directions, InterfacePattern, Limits, MinFree, time,
+    values,
 };
 
-/// What a capture has where its request says nothing.
+/// What a capture gets for fields that its request leaves unset.
 #[derive(Debug, Clone)]
 pub struct Defaults {
     /// Bytes of a ring buffer.
@@ -25,26 +27,24 @@ pub struct Defaults {
     pub compression: Compression,
     /// Bytes after which a file is finished.
     pub rotation_size: Option<u64>,
-    /// Files that are kept.
+    /// Finished files to keep.
     pub max_files: Option<u32>,
-    /// Free space that is left.
+    /// Free space to leave on the file system.
     pub min_free: MinFree,
-    /// Where captures have their directories.
+    /// The parent of the captures' directories.
     pub data_dir: std::path::PathBuf,
 }
 
 const MOST_INTERFACES: usize = 256;
 const MOST_LABELS: usize = 64;
-const LEAST_FILE: u64 = 4096;
-const SECOND: Duration = Duration::from_secs(1);
 
-/// What a request asks for.
-pub(in super::super) fn order(
+/// The capture that a request asks for.
+pub(in super::super) fn capture_request(
     request: v1::StartCaptureRequest,
     defaults: &Defaults,
     created_by: &str,
     wrong: &mut Violations,
-) -> Option<Order> {
+) -> Option<CaptureRequest> {
     let mut labels: std::collections::BTreeMap<_, _> = request.labels.into_iter().collect();
     check_labels(&labels, wrong);
     let name = if request.name.is_empty() {
@@ -75,7 +75,7 @@ pub(in super::super) fn order(
     let targets = targets(&spec, wrong);
     let (limits, stop) = limits;
     let (output, keep_for) = output;
-    Some(Order {
+    Some(CaptureRequest {
         spec: CaptureSpec {
             name: name?,
             interfaces,
@@ -189,7 +189,7 @@ fn ring_size(given: Option<u32>, defaults: &Defaults, wrong: &mut Violations) ->
         .unwrap_or(defaults.ring_size)
 }
 
-/// When a capture is to stop by itself.
+/// When a capture stops by itself.
 pub(super) fn limits(
     given: Option<&v1::Limits>,
     wrong: &mut Violations,
@@ -228,261 +228,4 @@ pub(super) fn limits(
         },
         StopConditions { bytes, deadline },
     )
-}
-
-fn output(
-    given: Option<&v1::Output>,
-    defaults: &Defaults,
-    directory: std::path::PathBuf,
-    wrong: &mut Violations,
-) -> (Output, Option<Duration>) {
-    let (field, format, files) = match given.and_then(|output| output.kind.as_ref()) {
-        None => (
-            "spec.output.files",
-            Format::Pcapng,
-            v1::FileOutput::default(),
-        ),
-        Some(v1::output::Kind::Files(files)) => {
-            let field = "spec.output.files";
-            (field, format(field, files.format, wrong), *files)
-        }
-        Some(v1::output::Kind::Text(text)) => {
-            let files = v1::FileOutput {
-                format: v1::FileFormat::Text.into(),
-                compression: text.compression,
-                rotation: text.rotation,
-                retention: text.retention,
-                without_digest: false,
-            };
-            ("spec.output.text", Format::Text, files)
-        }
-        Some(v1::output::Kind::Stdout(v1::StdoutOutput {})) => return (Output::Stdout, None),
-    };
-    let (compression, compress_when) = compression(
-        &format!("{field}.compression"),
-        files.compression.as_ref(),
-        defaults,
-        wrong,
-    );
-    let rotation = rotation(
-        &format!("{field}.rotation"),
-        files.rotation.as_ref(),
-        defaults,
-        wrong,
-    );
-    let (retention, keep_for) = retention(
-        &format!("{field}.retention"),
-        files.retention.as_ref(),
-        defaults,
-        wrong,
-    );
-    let output = OutputSpec {
-        directory,
-        format,
-        compression,
-        compress_when,
-        rotation,
-        retention,
-        digest: !files.without_digest,
-    };
-    (Output::Files(output), keep_for)
-}
-
-fn format(field: &str, given: i32, wrong: &mut Violations) -> Format {
-    match v1::FileFormat::try_from(given) {
-        Ok(v1::FileFormat::Unspecified | v1::FileFormat::Pcapng) => Format::Pcapng,
-        Ok(v1::FileFormat::Pcap) => Format::Pcap,
-        Ok(v1::FileFormat::Text) | Err(_) => {
-            wrong.add(
-                format!("{field}.format"),
-                "give pcapng or pcap; spec.output.text makes files of lines",
-            );
-            Format::Pcapng
-        }
-    }
-}
-
-fn compression(
-    field: &str,
-    given: Option<&v1::Compression>,
-    defaults: &Defaults,
-    wrong: &mut Violations,
-) -> (Compression, CompressWhen) {
-    let given = given.copied().unwrap_or_default();
-    let level = given
-        .level
-        .map_or_else(String::new, |level| format!(":{level}"));
-    let parse = |codec: &str| {
-        let value = format!("{codec}{level}").parse();
-        value.map_err(|error: values::ValueError| error.to_string())
-    };
-    let compression = match v1::Codec::try_from(given.codec) {
-        Ok(v1::Codec::Unspecified) => Ok(defaults.compression),
-        Ok(v1::Codec::None) => Ok(Compression::None),
-        Ok(v1::Codec::Gzip) => parse("gzip"),
-        Ok(v1::Codec::Zstd) => parse("zstd"),
-        Err(_) => Err(format!(
-            "codec {} is not known to this version",
-            given.codec
-        )),
-    };
-    let when = match v1::CompressWhen::try_from(given.when) {
-        Ok(v1::CompressWhen::Unspecified | v1::CompressWhen::Streaming) => CompressWhen::Streaming,
-        Ok(v1::CompressWhen::Rotated) => CompressWhen::Rotated,
-        Err(_) => {
-            wrong.add(format!("{field}.when"), "give streaming or rotated");
-            CompressWhen::Streaming
-        }
-    };
-    (
-        wrong.take(field, compression).unwrap_or(Compression::None),
-        when,
-    )
-}
-
-fn rotation(
-    field: &str,
-    given: Option<&v1::Rotation>,
-    defaults: &Defaults,
-    wrong: &mut Violations,
-) -> Rotation {
-    let Some(given) = given else {
-        return Rotation {
-            size: defaults.rotation_size,
-            ..Rotation::default()
-        };
-    };
-    if given.max_file_bytes.is_some_and(|bytes| bytes < LEAST_FILE) {
-        wrong.add(
-            format!("{field}.max_file_bytes"),
-            format!("give at least {LEAST_FILE}"),
-        );
-    }
-    if given.max_packets == Some(0) {
-        wrong.add(
-            format!("{field}.max_packets"),
-            "0: give at least 1, or leave it out",
-        );
-    }
-    let interval = given
-        .interval
-        .as_ref()
-        .and_then(|given| wrong.take(format!("{field}.interval"), duration(given, SECOND)));
-    Rotation {
-        size: given.max_file_bytes,
-        interval,
-        packets: given.max_packets,
-    }
-}
-
-fn retention(
-    field: &str,
-    given: Option<&v1::Retention>,
-    defaults: &Defaults,
-    wrong: &mut Violations,
-) -> (Retention, Option<Duration>) {
-    let min_free = Some(defaults.min_free);
-    let Some(given) = given else {
-        return (
-            Retention {
-                max_files: defaults.max_files,
-                max_bytes: None,
-                min_free,
-            },
-            None,
-        );
-    };
-    if given.max_files == Some(0) {
-        wrong.add(
-            format!("{field}.max_files"),
-            "0: give at least 1, or leave it out",
-        );
-    }
-    if given.max_bytes.is_some_and(|bytes| bytes < LEAST_FILE) {
-        wrong.add(
-            format!("{field}.max_bytes"),
-            format!("give at least {LEAST_FILE}"),
-        );
-    }
-    let keep_for = given
-        .max_age
-        .as_ref()
-        .and_then(|age| wrong.take(format!("{field}.max_age"), duration(age, SECOND)));
-    let retention = Retention {
-        max_files: given.max_files,
-        max_bytes: given.max_bytes,
-        min_free,
-    };
-    (retention, keep_for)
-}
-
-/// Which packets; checked by compiling it as it will be.
-pub(super) fn filter(spec: &v1::CaptureSpec, wrong: &mut Violations) -> FilterSpec {
-    let outer = FilterSpec {
-        expression: (!spec.filter.trim().is_empty()).then(|| spec.filter.clone()),
-        ..FilterSpec::default()
-    };
-    let compile = |filter: &FilterSpec| Filter::compile(filter, LinkType::Ethernet).map(drop);
-    let outer_is_sound = wrong.take("spec.filter", compile(&outer)).is_some();
-    let Some(inner) = &spec.inner_filter else {
-        return outer;
-    };
-    let mut tunnels = Vec::new();
-    for (at, text) in inner.tunnels.iter().enumerate() {
-        tunnels.extend(wrong.take(
-            format!("spec.inner_filter.tunnels[{at}]"),
-            text.parse::<Tunnel>(),
-        ));
-    }
-    if inner.expression.trim().is_empty() {
-        wrong.add(
-            "spec.inner_filter.expression",
-            "it is empty: say which inner packets",
-        );
-        return outer;
-    }
-    let expression = inner.expression.clone();
-    let both = FilterSpec {
-        inner: Some(InnerSpec {
-            expression,
-            tunnels,
-        }),
-        ..outer
-    };
-    if outer_is_sound {
-        wrong.take("spec.inner_filter.expression", compile(&both));
-    }
-    both
-}
-
-const MOST_TARGETS: usize = 65_536;
-
-/// Addresses, networks and ports beside the filter.
-pub(super) fn targets(spec: &v1::CaptureSpec, wrong: &mut Violations) -> TargetSet {
-    for (field, count) in [
-        ("spec.targets", spec.targets.len()),
-        ("spec.ports", spec.ports.len()),
-    ] {
-        if count > MOST_TARGETS {
-            wrong.add(
-                field,
-                format!("{count} values: at most {MOST_TARGETS} are allowed"),
-            );
-            return TargetSet::default();
-        }
-    }
-    let mut hosts = Vec::new();
-    for (at, text) in spec.targets.iter().enumerate() {
-        hosts.extend(wrong.take(format!("spec.targets[{at}]"), values::network(text)));
-    }
-    let mut ports = Vec::new();
-    for (at, port) in spec.ports.iter().enumerate() {
-        let port = u16::try_from(*port).ok().filter(|port| *port > 0);
-        let port = port.ok_or("give a port from 1 to 65535");
-        ports.extend(wrong.take(format!("spec.ports[{at}]"), port));
-    }
-    TargetSet {
-        hosts: (!hosts.is_empty()).then_some(hosts),
-        ports: (!ports.is_empty()).then_some(ports),
-    }
 }

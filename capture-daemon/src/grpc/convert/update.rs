@@ -3,7 +3,10 @@
 use capture_proto::v1;
 use tonic::Status;
 
-use super::request::{check_labels, filter, limits, targets};
+use super::{
+    request::{check_labels, limits},
+    selection::{filter, targets},
+};
 use crate::{grpc::status::Violations, manager::Update};
 
 /// What a request wants to change.

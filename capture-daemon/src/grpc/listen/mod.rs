@@ -59,7 +59,7 @@ pub enum ListenError {
 
 /// How many clients there may be.
 #[derive(Debug, Clone, Copy)]
-pub struct Bounds {
+pub struct ConnectionLimits {
     /// Connections that are in, of each listener.
     pub connections: usize,
     /// Connections that are on their way in.
@@ -67,26 +67,26 @@ pub struct Bounds {
 }
 
 /// A connection, whatever it is made of.
-pub(super) trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Bytes for S {}
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
 
-type Accepted = Connection<Box<dyn Bytes>>;
+type Accepted = Connection<Box<dyn Io>>;
 
 /// What a kind of listener does in its own way.
-trait Door: Send + Sync + 'static {
-    type Knock: Send + 'static;
+trait Acceptor: Send + Sync + 'static {
+    type Incoming: Send + 'static;
 
     /// Somebody comes.
-    fn knock(&self) -> impl Future<Output = io::Result<Self::Knock>> + Send;
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Incoming>> + Send;
 
     /// Where from, as far as that is known before anything is said.
-    fn from(knock: &Self::Knock) -> Option<IpAddr>;
+    fn from(incoming: &Self::Incoming) -> Option<IpAddr>;
 
     /// Finds out who it is. `Err` says why the client does not come in.
-    fn admit(
+    fn authenticate(
         &self,
-        knock: Self::Knock,
-    ) -> impl Future<Output = Result<(Box<dyn Bytes>, Peer), Refused>> + Send;
+        incoming: Self::Incoming,
+    ) -> impl Future<Output = Result<(Box<dyn Io>, Peer), Refused>> + Send;
 }
 
 /// Why a client does not come in.
@@ -117,9 +117,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SUMMARY: Duration = Duration::from_secs(10);
 
 impl Listener {
-    fn new(door: impl Door, bounds: Bounds) -> Self {
+    fn new(acceptor: impl Acceptor, bounds: ConnectionLimits) -> Self {
         let (sender, accepted) = mpsc::channel(1);
-        tokio::spawn(serve(Arc::new(door), bounds, sender));
+        tokio::spawn(serve(Arc::new(acceptor), bounds, sender));
         Self { accepted }
     }
 
@@ -130,15 +130,19 @@ impl Listener {
 
 /// Lets clients in until nobody takes them any more. Those on their way in cannot hold up others:
 /// when there are too many, the one that has been at it longest is closed.
-async fn serve<D: Door>(door: Arc<D>, bounds: Bounds, sender: mpsc::Sender<io::Result<Accepted>>) {
+async fn serve<D: Acceptor>(
+    acceptor: Arc<D>,
+    bounds: ConnectionLimits,
+    sender: mpsc::Sender<io::Result<Accepted>>,
+) {
     let places = Arc::new(Semaphore::new(bounds.connections));
     let refusals = Arc::new(Refusals::default());
     let mut entering = JoinSet::new();
     let mut by_age: VecDeque<(AbortHandle, String)> = VecDeque::new();
     let mut summaries = interval(SUMMARY);
     loop {
-        let knock = tokio::select! {
-            knock = door.knock() => knock,
+        let incoming = tokio::select! {
+            incoming = acceptor.accept() => incoming,
             Some(_) = entering.join_next() => continue,
             _ = summaries.tick() => {
                 refusals.summarise();
@@ -146,10 +150,10 @@ async fn serve<D: Door>(door: Arc<D>, bounds: Bounds, sender: mpsc::Sender<io::R
             }
             () = sender.closed() => return,
         };
-        let knock = match knock {
-            Ok(knock) => knock,
+        let incoming = match incoming {
+            Ok(incoming) => incoming,
             Err(error) => {
-                refusals.tell("unknown", &format!("it could not be accepted: {error}"));
+                refusals.report("unknown", &format!("it could not be accepted: {error}"));
                 sleep(PAUSE).await;
                 continue;
             }
@@ -159,17 +163,17 @@ async fn serve<D: Door>(door: Arc<D>, bounds: Bounds, sender: mpsc::Sender<io::R
             && let Some((oldest, from)) = by_age.pop_front()
         {
             oldest.abort();
-            refusals.tell(
+            refusals.report(
                 &from,
                 "others wait, and it took longest (limits.handshakes)",
             );
         }
-        let from = D::from(&knock).map(|address| address.to_string());
+        let from = D::from(&incoming).map(|address| address.to_string());
         let name = from.clone().unwrap_or_else(|| "a client".to_owned());
-        let (door, refusals) = (Arc::clone(&door), Arc::clone(&refusals));
+        let (acceptor, refusals) = (Arc::clone(&acceptor), Arc::clone(&refusals));
         let (places, sender) = (Arc::clone(&places), sender.clone());
         let task = entering.spawn(async move {
-            let admitted = match timeout(PATIENCE, pin!(door.admit(knock))).await {
+            let admitted = match timeout(PATIENCE, pin!(acceptor.authenticate(incoming))).await {
                 Ok(admitted) => admitted,
                 Err(_) => Err(Refused::Because {
                     who: None,
@@ -184,7 +188,8 @@ async fn serve<D: Door>(door: Arc<D>, bounds: Bounds, sender: mpsc::Sender<io::R
                         // Otherwise the daemon ends.
                         let _ = sender.send(Ok(connection)).await;
                     } else {
-                        refusals.tell(&peer.identity, "all places are taken (limits.connections)");
+                        refusals
+                            .report(&peer.identity, "all places are taken (limits.connections)");
                     }
                 }
                 Err(Refused::Because { who, why }) => {
@@ -193,7 +198,7 @@ async fn serve<D: Door>(door: Arc<D>, bounds: Bounds, sender: mpsc::Sender<io::R
                         (Some(one), None) | (None, Some(one)) => one,
                         (None, None) => "unknown".to_owned(),
                     };
-                    refusals.tell(&who, &why);
+                    refusals.report(&who, &why);
                 }
                 Err(Refused::Silent) => tracing::debug!("{from:?} came and went"),
             }

@@ -34,7 +34,7 @@ impl Default for Refusals {
 
 impl Refusals {
     /// Tells of one, or counts it.
-    pub(super) fn tell(&self, who: &str, why: &str) {
+    pub(super) fn report(&self, who: &str, why: &str) {
         let may = self.bucket(|bucket| bucket.take(Instant::now()));
         if may {
             audit::refused(who, "connect", why);

@@ -7,13 +7,16 @@ use std::{
 
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Bounds, Bytes, Door, ListenError, Listener, Refused};
+use super::{Acceptor, ConnectionLimits, Io, ListenError, Listener, Refused};
 use crate::grpc::peer::Peer;
 use capture_types::Role;
 
 impl Listener {
     /// Listens at a TCP address for anyone, without encryption.
-    pub async fn insecure(address: SocketAddr, bounds: Bounds) -> Result<Self, ListenError> {
+    pub async fn insecure(
+        address: SocketAddr,
+        bounds: ConnectionLimits,
+    ) -> Result<Self, ListenError> {
         let listener = bind(address).await?;
         Ok(Self::new(Insecure(listener), bounds))
     }
@@ -35,18 +38,21 @@ pub(super) async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, Soc
 
 struct Insecure(TcpListener);
 
-impl Door for Insecure {
-    type Knock = (TcpStream, SocketAddr);
+impl Acceptor for Insecure {
+    type Incoming = (TcpStream, SocketAddr);
 
-    async fn knock(&self) -> io::Result<Self::Knock> {
+    async fn accept(&self) -> io::Result<Self::Incoming> {
         accept(&self.0).await
     }
 
-    fn from((_, from): &Self::Knock) -> Option<IpAddr> {
+    fn from((_, from): &Self::Incoming) -> Option<IpAddr> {
         Some(from.ip())
     }
 
-    async fn admit(&self, (stream, from): Self::Knock) -> Result<(Box<dyn Bytes>, Peer), Refused> {
+    async fn authenticate(
+        &self,
+        (stream, from): Self::Incoming,
+    ) -> Result<(Box<dyn Io>, Peer), Refused> {
         // Clients of HTTP/2 speak first (RFC 9113, 3.4); who says nothing takes no place.
         let mut first = [0];
         match stream.peek(&mut first).await {

@@ -17,45 +17,48 @@ use tokio_rustls::{
     rustls::{CertificateError, Error},
 };
 
-use super::{Bounds, Bytes, Door, ListenError, Listener, Refused, tcp};
+use super::{Acceptor, ConnectionLimits, Io, ListenError, Listener, Refused, tcp};
 use crate::{
     grpc::peer::Peer,
-    tls::{Keeper, Settings},
+    tls::{Reloader, TlsSettings},
 };
 
 impl Listener {
     /// Listens at a TCP address for clients with certificates.
-    pub async fn tls(settings: Settings, bounds: Bounds) -> Result<Self, ListenError> {
+    pub async fn tls(settings: TlsSettings, bounds: ConnectionLimits) -> Result<Self, ListenError> {
         let address = settings.listen;
-        let keeper = Keeper::open(settings)?;
+        let reloader = Reloader::open(settings)?;
         let listener = tcp::bind(address).await?;
-        Ok(Self::new(Tls { listener, keeper }, bounds))
+        Ok(Self::new(Tls { listener, reloader }, bounds))
     }
 }
 
 struct Tls {
     listener: TcpListener,
-    keeper: Arc<Keeper>,
+    reloader: Arc<Reloader>,
 }
 
 /// What a refused client may still send while the reason is on its way to it.
 const FAREWELL: u64 = 64 << 10;
 const FAREWELL_TIME: Duration = Duration::from_secs(1);
 
-impl Door for Tls {
-    type Knock = (TcpStream, SocketAddr);
+impl Acceptor for Tls {
+    type Incoming = (TcpStream, SocketAddr);
 
-    async fn knock(&self) -> io::Result<Self::Knock> {
+    async fn accept(&self) -> io::Result<Self::Incoming> {
         tcp::accept(&self.listener).await
     }
 
-    fn from((_, from): &Self::Knock) -> Option<IpAddr> {
+    fn from((_, from): &Self::Incoming) -> Option<IpAddr> {
         Some(from.ip())
     }
 
-    async fn admit(&self, (stream, _): Self::Knock) -> Result<(Box<dyn Bytes>, Peer), Refused> {
+    async fn authenticate(
+        &self,
+        (stream, _): Self::Incoming,
+    ) -> Result<(Box<dyn Io>, Peer), Refused> {
         let (config, verifier) = self
-            .keeper
+            .reloader
             .connection()
             .map_err(|error| because(None, error))?;
         let accepting = TlsAcceptor::from(config).accept(stream).into_fallible();

@@ -9,14 +9,14 @@ use std::{
 
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{Bounds, Bytes, Door, ListenError, Listener, Refused};
+use super::{Acceptor, ConnectionLimits, Io, ListenError, Listener, Refused};
 use crate::grpc::peer::Peer;
 use capture_types::Role;
 
 impl Listener {
     /// Listens at a unix socket (0600). Root, the daemon's own user and these others may connect;
     /// all are operators.
-    pub fn unix(path: &Path, users: &[u32], bounds: Bounds) -> Result<Self, ListenError> {
+    pub fn unix(path: &Path, users: &[u32], bounds: ConnectionLimits) -> Result<Self, ListenError> {
         let failed = |source| ListenError::Socket {
             path: path.to_owned(),
             source,
@@ -42,10 +42,10 @@ struct Unix {
     users: Vec<u32>,
 }
 
-impl Door for Unix {
-    type Knock = UnixStream;
+impl Acceptor for Unix {
+    type Incoming = UnixStream;
 
-    async fn knock(&self) -> io::Result<UnixStream> {
+    async fn accept(&self) -> io::Result<UnixStream> {
         self.listener.accept().await.map(|(stream, _)| stream)
     }
 
@@ -53,7 +53,7 @@ impl Door for Unix {
         None
     }
 
-    async fn admit(&self, stream: UnixStream) -> Result<(Box<dyn Bytes>, Peer), Refused> {
+    async fn authenticate(&self, stream: UnixStream) -> Result<(Box<dyn Io>, Peer), Refused> {
         let credentials = stream.peer_cred().map_err(|error| Refused::Because {
             who: None,
             why: error.to_string(),

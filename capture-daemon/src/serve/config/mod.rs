@@ -2,16 +2,19 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::{captures, clients};
+use self::validator::{Validator, address, log_format, size_or_none};
 use crate::{
-    grpc::{Bounds, Defaults},
+    grpc::{ConnectionLimits, Defaults},
     log,
-    manager::{BudgetLimits, Order},
+    manager::{BudgetLimits, CaptureRequest},
     tls,
 };
-use capture_types::{Role, values};
+use capture_types::values;
 
+mod captures;
+mod clients;
 mod layers;
+mod validator;
 
 pub use layers::{LayerError, Layers, Origin, Tables};
 
@@ -35,7 +38,7 @@ pub struct Config {
     /// How it looks.
     pub log_format: log::Format,
     /// TCP for clients with certificates.
-    pub tls: Option<tls::Settings>,
+    pub tls: Option<tls::TlsSettings>,
     /// TCP for anyone.
     pub insecure_listen: Option<SocketAddr>,
     /// Metrics over HTTP.
@@ -45,11 +48,11 @@ pub struct Config {
     /// What captures share.
     pub limits: BudgetLimits,
     /// How many clients there may be.
-    pub clients: Bounds,
+    pub clients: ConnectionLimits,
     /// What captures have where nothing is said.
     pub defaults: Defaults,
     /// Captures that start with the daemon.
-    pub captures: Vec<Order>,
+    pub captures: Vec<CaptureRequest>,
 }
 
 /// Everything that is wrong with a configuration.
@@ -88,159 +91,18 @@ pub fn read(
     Ok((layers, tables))
 }
 
-/// Collects what is wrong while values are taken from the layers.
-struct Reader<'a> {
-    layers: &'a Layers,
-    wrong: Vec<String>,
-}
-
-impl Reader<'_> {
-    fn wrong(&mut self, key: &str, reason: impl fmt::Display) {
-        let (value, origin) = (self.layers.text(key), self.layers.origin(key));
-        self.wrong
-            .push(format!("{origin}: {key} = {value:?}: {reason}"));
-    }
-
-    fn take<T, E: fmt::Display>(
-        &mut self,
-        key: &str,
-        parse: impl Fn(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        match parse(self.layers.text(key)) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.wrong(key, error);
-                None
-            }
-        }
-    }
-
-    /// Nothing, if the text is empty.
-    fn maybe<T, E: fmt::Display>(
-        &mut self,
-        key: &str,
-        parse: impl Fn(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        if self.layers.text(key).is_empty() {
-            None
-        } else {
-            self.take(key, parse)
-        }
-    }
-
-    fn path(&mut self, key: &str) -> PathBuf {
-        let path = PathBuf::from(self.layers.text(key));
-        if !path.is_absolute() {
-            self.wrong(key, "give an absolute path");
-        }
-        path
-    }
-
-    /// TCP for clients with certificates, if it is wanted. Roles are checked in any case.
-    fn tls(&mut self, clients: &[toml::Value]) -> Option<tls::Settings> {
-        let listen = self.maybe("listen", address);
-        let default = self.maybe("tls.default_role", role);
-        let mut entries = Vec::new();
-        for (at, client) in clients.iter().enumerate() {
-            match clients::entry(client) {
-                Ok(entry) => entries.push(entry),
-                Err(error) => self.wrong.push(format!("client {}: {error}", at + 1)),
-            }
-        }
-        let listen = listen?;
-        let mut named = |key| {
-            if self.layers.text(key).is_empty() {
-                self.wrong(
-                    key,
-                    "clients that come to listen need it: name a file in PEM",
-                );
-                return None;
-            }
-            Some(self.path(key))
-        };
-        let (certificate, key) = (named("tls.certificate"), named("tls.key"));
-        let client_ca = named("tls.client_ca");
-        let roles = tls::Roles::new(entries, default);
-        if roles.is_empty() && clients.is_empty() {
-            self.wrong(
-                "listen",
-                "every client would be refused: add [[client]] with cn or san and role to the \
-                 configuration file, or set tls.default_role",
-            );
-        }
-        let files = tls::Files {
-            certificate: certificate?,
-            key: key?,
-            client_ca: client_ca?,
-        };
-        for error in files.check() {
-            self.wrong(error.setting, error.problem);
-        }
-        Some(tls::Settings {
-            listen,
-            files,
-            roles: roles.into(),
-        })
-    }
-
-    fn number<T: TryFrom<u64>>(&mut self, key: &str, least: u64) -> Option<T> {
-        let number = self.layers.number(key);
-        let fits = T::try_from(number).ok().filter(|_| number >= least);
-        if fits.is_none() {
-            let origin = self.layers.origin(key);
-            self.wrong.push(format!(
-                "{origin}: {key} = {number}: give a number from {least} on"
-            ));
-        }
-        fits
-    }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| "give ADDRESS:PORT, as in 127.0.0.1:9100 or [::]:50051".to_owned())
-}
-
-/// A size, where 0 means none.
-fn size_or_none(text: &str) -> Result<Option<u64>, values::ValueError> {
-    if text == "0" {
-        Ok(None)
-    } else {
-        values::size(text).map(Some)
-    }
-}
-
-fn role(text: &str) -> Result<Role, &'static str> {
-    match text {
-        "viewer" => Ok(Role::Viewer),
-        "operator" => Ok(Role::Operator),
-        _ => Err("give viewer or operator"),
-    }
-}
-
-fn log_format(text: &str) -> Result<log::Format, &'static str> {
-    match text {
-        "text" => Ok(log::Format::Text),
-        "json" => Ok(log::Format::Json),
-        _ => Err("give text or json"),
-    }
-}
-
 impl Config {
     /// Checks every value; all that is wrong is told at once.
     pub fn check(layers: &Layers, tables: &Tables) -> Result<Self, ConfigError> {
-        let mut reader = Reader {
-            layers,
-            wrong: Vec::new(),
-        };
-        let config = Self::from_reader(&mut reader, tables);
+        let mut validator = Validator::new(layers);
+        let config = Self::from_validator(&mut validator, tables);
         match config {
-            Some(config) if reader.wrong.is_empty() => Ok(config),
-            _ => Err(ConfigError(reader.wrong)),
+            Some(config) if validator.wrong.is_empty() => Ok(config),
+            _ => Err(ConfigError(validator.wrong)),
         }
     }
 
-    fn from_reader(from: &mut Reader<'_>, tables: &Tables) -> Option<Self> {
+    fn from_validator(from: &mut Validator<'_>, tables: &Tables) -> Option<Self> {
         let socket = from
             .maybe("socket", |_| Ok::<_, String>(()))
             .map(|()| from.path("socket"));
@@ -285,10 +147,10 @@ impl Config {
             min_free: min_free?,
             data_dir: data_dir.clone(),
         };
-        let mut orders = Vec::new();
+        let mut requests = Vec::new();
         for (at, capture) in tables.captures.iter().enumerate() {
-            match captures::order(capture, &defaults) {
-                Ok(order) => orders.push(order),
+            match captures::request(capture, &defaults) {
+                Ok(request) => requests.push(request),
                 Err(error) => from.wrong.push(format!("capture {}: {error}", at + 1)),
             }
         }
@@ -311,12 +173,12 @@ impl Config {
                 disk_bytes: disk?.unwrap_or(0),
                 packet_readers: readers?,
             },
-            clients: Bounds {
+            clients: ConnectionLimits {
                 connections: connections?,
                 handshakes: handshakes?,
             },
             defaults,
-            captures: orders,
+            captures: requests,
         })
     }
 }
@@ -407,14 +269,17 @@ mod tests {
              compression = \"gzip:3\"\nmax_files = 5\n",
         )
         .expect("sound");
-        let order = &config.captures[0];
-        assert_eq!(order.spec.name.as_str(), "web");
-        assert_eq!(order.spec.interfaces.len(), 2);
-        assert_eq!(order.spec.limits.duration.map(|d| d.as_secs()), Some(3600));
-        let capture_types::Output::Files(files) = &order.spec.output else {
+        let request = &config.captures[0];
+        assert_eq!(request.spec.name.as_str(), "web");
+        assert_eq!(request.spec.interfaces.len(), 2);
+        assert_eq!(
+            request.spec.limits.duration.map(|d| d.as_secs()),
+            Some(3600)
+        );
+        let capture_types::Output::Files(files) = &request.spec.output else {
             panic!("files are the default");
         };
         assert_eq!(files.retention.max_files, Some(5));
-        assert_eq!(order.created_by, "config");
+        assert_eq!(request.created_by, "config");
     }
 }

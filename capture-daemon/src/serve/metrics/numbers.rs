@@ -56,10 +56,10 @@ impl Numbers {
         let labels = ByCapture {
             capture: record.name.to_string(),
         };
-        let tally = &record.tally;
-        self.bytes.get_or_create(&labels).inc_by(tally.bytes);
-        self.files.get_or_create(&labels).inc_by(tally.files);
-        for interface in &tally.interfaces {
+        let totals = &record.totals;
+        self.bytes.get_or_create(&labels).inc_by(totals.bytes);
+        self.files.get_or_create(&labels).inc_by(totals.files);
+        for interface in &totals.interfaces {
             for (outcome, count) in outcomes(&interface.ledger) {
                 let labels = ByPackets {
                     capture: labels.capture.clone(),

@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_rustls::rustls::{self, ServerConfig, server::NoServerSessionStorage, version::TLS13};
 
 use super::{
-    Settings,
+    TlsSettings,
     files::{Contents, FilesError, Material},
     provider,
     verify::Verifier,
@@ -24,25 +24,25 @@ const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The certificates in force.
 #[derive(Debug)]
-pub struct Keeper {
-    settings: Settings,
+pub struct Reloader {
+    settings: TlsSettings,
     in_force: RwLock<Arc<Material>>,
 }
 
-impl Keeper {
-    /// Reads the files, and looks at them again and again for as long as the keeper is there.
-    pub fn open(settings: Settings) -> Result<Arc<Self>, FilesError> {
+impl Reloader {
+    /// Reads the files, and looks at them again and again for as long as the reloader is there.
+    pub fn open(settings: TlsSettings) -> Result<Arc<Self>, FilesError> {
         let contents = settings.files.read()?;
         let material = Arc::new(settings.files.material(&contents)?);
-        let keeper = Arc::new(Self {
+        let reloader = Arc::new(Self {
             settings,
             in_force: RwLock::new(Arc::clone(&material)),
         });
         let now = SystemTime::now();
-        keeper.speak_of(&material, now);
-        let is_timely = keeper.settings.files.untimely(&material, now).is_none();
-        tokio::spawn(follow(Arc::downgrade(&keeper), contents, is_timely));
-        Ok(keeper)
+        reloader.speak_of(&material, now);
+        let is_timely = reloader.settings.files.untimely(&material, now).is_none();
+        tokio::spawn(follow(Arc::downgrade(&reloader), contents, is_timely));
+        Ok(reloader)
     }
 
     /// What the next connection is made with, and who tells afterwards who came.
@@ -112,18 +112,18 @@ impl Keeper {
     }
 }
 
-/// Ends with its keeper.
-async fn follow(keeper: Weak<Keeper>, mut in_force: Contents, mut was_timely: bool) {
+/// Ends with its reloader.
+async fn follow(reloader: Weak<Reloader>, mut in_force: Contents, mut was_timely: bool) {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = Ok(in_force.clone());
     let mut said = None;
     loop {
         ticks.tick().await;
-        let Some(keeper) = keeper.upgrade() else {
+        let Some(reloader) = reloader.upgrade() else {
             return;
         };
-        let files = keeper.settings.files.clone();
+        let files = reloader.settings.files.clone();
         let Ok(seen) = tokio::task::spawn_blocking(move || files.read()).await else {
             continue;
         };
@@ -135,7 +135,7 @@ async fn follow(keeper: Weak<Keeper>, mut in_force: Contents, mut was_timely: bo
         let now = SystemTime::now();
         let outcome = match seen {
             Ok(contents) if contents == in_force => Ok(()),
-            Ok(contents) => keeper.renew(&contents, now).map(|()| in_force = contents),
+            Ok(contents) => reloader.renew(&contents, now).map(|()| in_force = contents),
             Err(error) => Err(error),
         };
         match outcome {
@@ -149,7 +149,7 @@ async fn follow(keeper: Weak<Keeper>, mut in_force: Contents, mut was_timely: bo
                 }
             }
         }
-        let untimely = keeper.settings.files.untimely(&keeper.material(), now);
+        let untimely = reloader.settings.files.untimely(&reloader.material(), now);
         if let Some(error) = &untimely
             && was_timely
             && said.is_none()

@@ -9,7 +9,7 @@ use capture_types::{CaptureSpec, Limits};
 
 /// A capture that is to be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Order {
+pub struct CaptureRequest {
     /// What is captured, and where it goes. Its limits count from the first start.
     pub spec: CaptureSpec,
     /// Limits that the manager watches over.
@@ -35,7 +35,7 @@ pub struct StopConditions {
     pub deadline: Option<u64>,
 }
 
-impl Order {
+impl CaptureRequest {
     /// Bytes that the rings take while it runs.
     #[must_use]
     pub const fn ring_memory(&self) -> u64 {
@@ -75,3 +75,6 @@ impl Order {
         spec
     }
 }
+
+/// A label that says that the client gave no name.
+pub const MADE_UP_NAME: &str = "captured/made-up-name";

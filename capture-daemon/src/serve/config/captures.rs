@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     grpc::Defaults,
-    manager::{Order, StopConditions},
+    manager::{CaptureRequest, StopConditions},
 };
 use capture_filter::Filter;
 use capture_types::{
@@ -74,7 +74,7 @@ enum RawWhen {
 
 /// Takes a capture that is to start with the daemon. It is the daemon's own, so that a second start
 /// with the same file finds it.
-pub(super) fn order(value: &toml::Value, defaults: &Defaults) -> Result<Order, String> {
+pub(super) fn request(value: &toml::Value, defaults: &Defaults) -> Result<CaptureRequest, String> {
     let raw: Raw = value
         .clone()
         .try_into()
@@ -165,7 +165,7 @@ pub(super) fn order(value: &toml::Value, defaults: &Defaults) -> Result<Order, S
         Some(RawFormat::Stdout) => Output::Stdout,
         _ => Output::Files(output),
     };
-    Ok(Order {
+    Ok(CaptureRequest {
         request_id: Some(format!("config:{name}")),
         spec: CaptureSpec {
             name,

@@ -7,18 +7,18 @@ use capture_types::{Ledger, LinkType};
 
 /// The numbers of a capture, of all its sessions together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct Totals {
     /// All interfaces together.
     pub total: Ledger,
     /// Each interface, in the order of their joining.
     pub interfaces: Vec<InterfaceReport>,
     /// Bytes written to files.
     pub bytes: u64,
-    /// Files finished.
+    /// CaptureFiles finished.
     pub files: u64,
 }
 
-impl Tally {
+impl Totals {
     /// These numbers and those of a later session.
     #[must_use]
     pub fn and(&self, later: &Self) -> Self {
@@ -101,7 +101,7 @@ pub struct Settled {
 
 #[cfg(test)]
 mod tests {
-    use super::{Held, InterfaceReport, Ledger, LinkType, Settled, Tally};
+    use super::{Held, InterfaceReport, Ledger, LinkType, Settled, Totals};
 
     fn interface(name: &str, submitted: u64, written: u64) -> InterfaceReport {
         InterfaceReport {
@@ -120,15 +120,15 @@ mod tests {
         }
     }
 
-    fn tally(interfaces: Vec<InterfaceReport>) -> Tally {
-        let mut tally = Tally {
+    fn totals(interfaces: Vec<InterfaceReport>) -> Totals {
+        let mut totals = Totals {
             interfaces,
-            ..Tally::default()
+            ..Totals::default()
         };
-        for interface in &tally.interfaces {
-            tally.total += interface.ledger;
+        for interface in &totals.interfaces {
+            totals.total += interface.ledger;
         }
-        tally
+        totals
     }
 
     fn held(packets: u64) -> Held {
@@ -157,21 +157,21 @@ mod tests {
             let interfaces = interfaces.iter();
             let interfaces =
                 interfaces.map(|(name, submitted, written)| interface(name, *submitted, *written));
-            let mut tally = tally(interfaces.collect());
-            let before = tally.clone();
-            assert_eq!(tally.settle(held(files)), Settled { found, lost });
-            tally.total.check().expect("it adds up");
-            for interface in &tally.interfaces {
+            let mut totals = totals(interfaces.collect());
+            let before = totals.clone();
+            assert_eq!(totals.settle(held(files)), Settled { found, lost });
+            totals.total.check().expect("it adds up");
+            for interface in &totals.interfaces {
                 interface.ledger.check().expect("each adds up");
             }
-            assert_eq!(tally.total.written, before.total.written.max(files));
-            assert_eq!(tally.total.ring_full, before.total.ring_full);
-            assert!(tally.total.seen >= before.total.seen);
-            assert_eq!(tally.total.discarded.write_error, lost);
-            assert_eq!((tally.files, tally.bytes), (2, files * 100));
-            let settled = tally.clone();
-            tally.settle(held(files));
-            assert_eq!(tally, settled, "once is enough");
+            assert_eq!(totals.total.written, before.total.written.max(files));
+            assert_eq!(totals.total.ring_full, before.total.ring_full);
+            assert!(totals.total.seen >= before.total.seen);
+            assert_eq!(totals.total.discarded.write_error, lost);
+            assert_eq!((totals.files, totals.bytes), (2, files * 100));
+            let settled = totals.clone();
+            totals.settle(held(files));
+            assert_eq!(totals, settled, "once is enough");
         }
     }
 }

@@ -1,0 +1,132 @@
+//! Admitting a new capture and starting it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::sync::oneshot;
+
+use super::{
+    Capture, CaptureRequest, Exhausted, MADE_UP_NAME, Manager, ManagerError, Reason, State, run,
+};
+use capture_types::CaptureName;
+
+impl Manager {
+    /// Starts a capture. When this returns it is attached, or it has left nothing behind. A request
+    /// whose request id has been seen returns the capture that it started.
+    pub async fn start(&self, request: CaptureRequest) -> Result<Arc<Capture>, ManagerError> {
+        let (capture, started) = self.admit(request)?;
+        let Some(started) = started else {
+            return self.repeated(capture).await;
+        };
+        match started.await {
+            Ok(Ok(())) => Ok(capture),
+            Ok(Err(error)) => {
+                self.forget(&capture).await;
+                Err(error)
+            }
+            Err(_) => {
+                run::fail(
+                    &capture,
+                    Reason::Internal,
+                    Reason::Internal.sentence().to_owned(),
+                );
+                Err(ManagerError::Internal)
+            }
+        }
+    }
+
+    /// A request came again: its capture may still be on its way.
+    async fn repeated(&self, capture: Arc<Capture>) -> Result<Arc<Capture>, ManagerError> {
+        let mut version = self.inner.version.subscribe();
+        let pending = |_: &u64| capture.state() != State::Pending;
+        let _ = version.wait_for(pending).await;
+        Ok(capture)
+    }
+
+    /// Checks everything that can be checked before the capture is started.
+    pub fn check(&self, request: &CaptureRequest) -> Result<(), ManagerError> {
+        let captures = self.inner.captures();
+        if self.find_repeated(&captures, request)?.is_some() {
+            return Ok(());
+        }
+        self.check_new(&captures, request)?;
+        drop(captures);
+        self.inner.budget.take(request.ring_memory())?;
+        Ok(())
+    }
+
+    fn check_new(
+        &self,
+        captures: &BTreeMap<CaptureName, Arc<Capture>>,
+        request: &CaptureRequest,
+    ) -> Result<(), ManagerError> {
+        if *self.inner.closing.borrow() {
+            return Err(ManagerError::ShuttingDown);
+        }
+        if let Some(there) = captures.get(&request.spec.name) {
+            return Err(ManagerError::Exists {
+                name: request.spec.name.to_string(),
+                state: there.state(),
+            });
+        }
+        let limit = self.inner.settings.limits.captures;
+        if captures.len() >= limit as usize {
+            return Err(Exhausted::Known { limit }.into());
+        }
+        Ok(())
+    }
+
+    fn find_repeated(
+        &self,
+        captures: &BTreeMap<CaptureName, Arc<Capture>>,
+        request: &CaptureRequest,
+    ) -> Result<Option<Arc<Capture>>, ManagerError> {
+        let Some(id) = &request.request_id else {
+            return Ok(None);
+        };
+        for (name, capture) in captures {
+            let record = capture.record();
+            if record.request.request_id.as_ref() != Some(id)
+                || record.request.created_by != request.created_by
+            {
+                continue;
+            }
+            // A name that the node made up differs from request to request.
+            let made_up = request.labels.contains_key(MADE_UP_NAME);
+            if *name != request.spec.name && !made_up {
+                return Err(ManagerError::RequestReused {
+                    id: id.clone(),
+                    name: name.to_string(),
+                });
+            }
+            return Ok(Some(Arc::clone(capture)));
+        }
+        Ok(None)
+    }
+
+    /// Takes a new capture in and starts it; nothing is started if the request has been seen before.
+    #[expect(clippy::type_complexity, reason = "said in the line above")]
+    fn admit(
+        &self,
+        request: CaptureRequest,
+    ) -> Result<
+        (
+            Arc<Capture>,
+            Option<oneshot::Receiver<Result<(), ManagerError>>>,
+        ),
+        ManagerError,
+    > {
+        let mut captures = self.inner.captures();
+        if let Some(capture) = self.find_repeated(&captures, &request)? {
+            return Ok((capture, None));
+        }
+        self.check_new(&captures, &request)?;
+        let share = self.inner.budget.take(request.ring_memory())?;
+        let name = request.spec.name.clone();
+        let capture = Capture::new(Capture::requested(request));
+        captures.insert(name, Arc::clone(&capture));
+        drop(captures);
+        self.inner.announce();
+        let starts = run::spawn(&self.inner, &capture, share);
+        Ok((capture, Some(starts)))
+    }
+}
