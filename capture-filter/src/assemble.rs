@@ -1,4 +1,4 @@
-//! Puts instructions in a row and resolves jumps, all of them forward.
+//! Emits instructions and resolves jumps, all of them forward.
 
 use super::{
     insn::{BpfInsn, LOAD_64, R0, Reg},
@@ -125,12 +125,12 @@ impl Assembler {
         }
     }
 
-    /// Before the oldest open jump gets too long: an island, where the old jumps land and jump on.
+    /// Before the oldest open jump gets too long: a branch island, where the old jumps land and continue.
     fn bridge(&mut self) {
         let Some((oldest, _)) = self.pending.first() else {
             return;
         };
-        // Each open jump may need a stone on the island, and an instruction may take two slots.
+        // Each open jump may need an entry on the island, and an instruction may take two slots.
         if self.insns.len() - oldest + self.pending.len() + 4 < self.reach {
             return;
         }
@@ -151,14 +151,14 @@ impl Assembler {
             self.push(over);
         }
         let first = self.insns.len();
-        for (stone, label) in labels.iter().enumerate() {
+        for (entry, label) in labels.iter().enumerate() {
             self.reachable = true;
-            self.pending.push((first + stone, *label));
+            self.pending.push((first + entry, *label));
             self.push(BpfInsn::jump());
         }
         for (at, label) in jumps {
-            let stone = labels.partition_point(|other| *other < label);
-            self.insns[at].offset = offset(at, first + stone);
+            let entry = labels.partition_point(|other| *other < label);
+            self.insns[at].offset = offset(at, first + entry);
         }
         self.reachable = was_reachable;
         self.origin = origin;

@@ -1,4 +1,4 @@
-//! Classic BPF: what libpcap makes of an expression.
+//! Classic BPF: what libpcap compiles expressions to.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ pub struct ClassicInsn {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassicProgram(Vec<ClassicInsn>);
 
-/// A classic program that is none.
+/// Why instructions are not a valid classic program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClassicError {
     /// No instruction at all.
@@ -36,7 +36,7 @@ pub enum ClassicError {
     /// More than [`MAX_CLASSIC_INSTRUCTIONS`].
     #[error("the classic program has {0} instructions; the most is {MAX_CLASSIC_INSTRUCTIONS}")]
     TooLong(usize),
-    /// A jump behind the last instruction.
+    /// A jump past the last instruction.
     #[error("classic instruction {0} jumps out of the program")]
     JumpOutside(usize),
     /// A jump backwards: a loop.
@@ -75,7 +75,7 @@ pub enum ClassicError {
 }
 
 impl ClassicProgram {
-    /// Takes the instructions, none of them looked at yet: the translator does that.
+    /// Takes the instructions unchecked; the translator checks them.
     #[must_use]
     pub const fn new(instructions: Vec<ClassicInsn>) -> Self {
         Self(instructions)

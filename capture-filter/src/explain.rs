@@ -1,4 +1,4 @@
-//! A filter made readable: the classic BPF and the eBPF that it becomes, side by side.
+//! Shows a filter's classic BPF and the eBPF generated from it, side by side.
 
 use std::fmt::Write as _;
 
@@ -11,8 +11,8 @@ use super::{
 /// Width of the left column.
 const LEFT: usize = 46;
 
-/// Explains a filter and one of its programs. Of the two ways to read a packet only the fast one is
-/// shown; the slow one does the same with a call of `bpf_skb_load_bytes` for each load.
+/// Explains a filter and one of its programs. Only the fast path is shown; the slow path does the same
+/// with a call of `bpf_skb_load_bytes` for each load.
 #[must_use]
 pub fn explain(filter: &Filter, program: &Program) -> String {
     let mut text = String::new();
@@ -21,8 +21,8 @@ pub fn explain(filter: &Filter, program: &Program) -> String {
             continue;
         }
         let title = match (tagged, filter.tagged().is_some()) {
-            (false, true) => "packets without a VLAN tag beside their bytes",
-            (true, _) => "packets with a VLAN tag beside their bytes",
+            (false, true) => "packets without a VLAN tag in the metadata",
+            (true, _) => "packets with a VLAN tag in the metadata",
             (false, false) => "every packet",
         };
         // Writing to a string cannot fail.
@@ -73,10 +73,10 @@ fn left(filter: &Filter, origin: Origin) -> String {
     match origin.part {
         Part::Start => "set-up".to_owned(),
         Part::Short => "a load outside the linear part".to_owned(),
-        Part::NoMatch => "no match: count it, let it pass".to_owned(),
-        Part::Match => "match: on to the capture program".to_owned(),
+        Part::NoMatch => "no match: count the packet, pass it on".to_owned(),
+        Part::Match => "match: call the capture program".to_owned(),
         Part::NoSlot => "no slot: the counters are in a hash table".to_owned(),
-        Part::Island => "(stepping stone of a long jump)".to_owned(),
+        Part::Island => "(branch island of a long jump)".to_owned(),
         Part::Stage(stage, op) => {
             let classic = |program: &ClassicProgram| {
                 let index = op as usize;

@@ -284,13 +284,13 @@ impl<M: Maps> Machine<'_, M> {
             MapRef::Slots,
             MapRef::Counters,
             MapRef::Programs,
-            MapRef::Sieve,
+            MapRef::Prefilter,
             MapRef::Hosts4,
             MapRef::Hosts6,
             MapRef::Networks4,
             MapRef::Networks6,
             MapRef::Ports,
-            MapRef::Shape,
+            MapRef::TargetFlags,
         ];
         let map = maps
             .into_iter()

@@ -30,7 +30,7 @@ pub(super) enum Ancillary {
     Random,
 }
 
-/// Which packets a verdict takes.
+/// What a verdict says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Match,
@@ -63,11 +63,11 @@ pub(super) enum Op {
     Constant(u32),
     XConstant(u32),
     /// A = M\[cell\]
-    Recall(u8),
-    XRecall(u8),
+    LoadScratch(u8),
+    LoadXScratch(u8),
     /// M\[cell\] = A
-    Keep(u8),
-    XKeep(u8),
+    StoreScratch(u8),
+    StoreXScratch(u8),
     Arithmetic(Alu, Operand),
     Negate,
     /// X = A
@@ -103,21 +103,21 @@ pub(super) enum Op {
         otherwise: usize,
     },
     /// A = the map's only value
-    LoadCell(MapRef),
+    LoadValue(MapRef),
 }
 
 /// Most that one [`Op::Advance`] moves: an Ethernet header with tags, the longest IPv4 header, UDP, and
 /// the longest Geneve header are 386 bytes.
 pub(super) const MAX_SHIFT: u32 = 1023;
 
-/// A piece of a filter with one way in; it ends in a verdict on every way.
+/// A piece of a filter with one entry; every path ends in a verdict.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fragment {
     pub(super) ops: Vec<Op>,
 }
 
 impl Fragment {
-    /// Decodes a classic program and refuses what is none.
+    /// Decodes a classic program; an invalid one is an error.
     pub(super) fn decode(program: &ClassicProgram) -> Result<Self, ClassicError> {
         let insns = program.instructions();
         if insns.len() > classic::MAX_CLASSIC_INSTRUCTIONS {
@@ -137,9 +137,9 @@ impl Fragment {
     }
 
     /// The scratch cells that are read anywhere in it, as bits.
-    pub(super) fn recalled(&self) -> u16 {
+    pub(super) fn scratch_read(&self) -> u16 {
         self.ops.iter().fold(0, |cells, op| match op {
-            Op::Recall(cell) | Op::XRecall(cell) => cells | 1 << cell,
+            Op::LoadScratch(cell) | Op::LoadXScratch(cell) => cells | 1 << cell,
             _ => cells,
         })
     }
@@ -175,18 +175,18 @@ fn decode(index: usize, insn: ClassicInsn, length: usize) -> Result<Op, ClassicE
             (classic::IND, Some(size)) => Op::LoadIndirect { size, offset: k },
             (classic::IMM, Some(Size::Word)) => Op::Constant(k),
             (classic::LEN, Some(Size::Word)) => Op::LoadLength,
-            (classic::MEM, Some(Size::Word)) => Op::Recall(cell()?),
+            (classic::MEM, Some(Size::Word)) => Op::LoadScratch(cell()?),
             _ => return Err(unknown),
         },
         (classic::LDX, mode) => match (mode & 0xe0, classic::load_size(insn.code)) {
             (classic::MSH, Some(Size::Byte)) => Op::HeaderLength { offset: k },
             (classic::IMM, Some(Size::Word)) => Op::XConstant(k),
             (classic::LEN, Some(Size::Word)) => Op::LoadXLength,
-            (classic::MEM, Some(Size::Word)) => Op::XRecall(cell()?),
+            (classic::MEM, Some(Size::Word)) => Op::LoadXScratch(cell()?),
             _ => return Err(unknown),
         },
-        (classic::ST, 0) => Op::Keep(cell()?),
-        (classic::STX, 0) => Op::XKeep(cell()?),
+        (classic::ST, 0) => Op::StoreScratch(cell()?),
+        (classic::STX, 0) => Op::StoreXScratch(cell()?),
         (classic::ALU, operation) => Op::Arithmetic(
             match operation & 0xf0 {
                 0x00 => Alu::Add,

@@ -1,8 +1,8 @@
 //! pcap-filter in the kernel: an expression becomes one eBPF program that decides about a packet
-//! before it is copied.
+//! before the packet is copied.
 //!
 //! libpcap compiles the expression to classic BPF for one link type (`compile`), `translate` turns
-//! that into eBPF, and the kernel's verifier takes it (`load`).
+//! that into eBPF, and `load` loads it into the kernel.
 //!
 //! An expression means what it means to tcpdump on a live Linux interface. That includes VLANs: the
 //! outer tag of a packet is usually not in its bytes but beside them. Up to the first `vlan` of an
@@ -11,44 +11,41 @@
 
 mod assemble;
 pub mod bench;
-mod build;
+mod builder;
 pub mod classic;
 mod compile;
+mod error;
+mod error_place;
 mod explain;
-mod file;
-#[cfg(test)]
-mod hostile;
 mod insn;
 pub mod interpret;
 mod ir;
 pub mod kernel;
 mod libpcap;
 mod load;
-mod locate;
 mod program;
 #[cfg(test)]
 mod samples;
 mod targets;
+mod tokens;
 mod translate;
 mod trial;
 mod tunnel;
-mod vlan;
-mod words;
+mod vlan_metadata;
 
 pub use classic::{ClassicError, ClassicInsn, ClassicProgram};
-pub use compile::{
-    FilterError, MAX_EXPRESSION_BYTES, MAX_EXPRESSION_DEPTH, MAX_EXPRESSION_WORDS,
-    MAX_UNOPTIMIZED_INSTRUCTIONS, Place, compile,
+pub use compile::compile;
+pub use error::{
+    FilterError, MAX_COMPILE_TIME, MAX_EXPRESSION_BYTES, MAX_EXPRESSION_DEPTH,
+    MAX_EXPRESSION_TOKENS, MAX_UNOPTIMIZED_INSTRUCTIONS, Place,
 };
 pub use explain::explain;
-pub use file::{FileError, Tally, try_on_file};
 pub use insn::BpfInsn;
-pub use libpcap::MAX_COMPILE_TIME;
 pub use load::{FilterMaps, load};
 pub use program::{Epilogue, MapRef, Origin, Part, Program};
 pub use targets::{TargetError, TargetMaps};
 pub use translate::NEXT;
-pub use trial::{Decision, Runner, Trial, TrialError};
+pub use trial::{Decision, FileError, Runner, Trial, TrialError, TrialTotals, try_on_file};
 
 use capture_types::LinkType;
 use capture_types::{FilterSpec, TargetKinds, Tunnel};
@@ -65,8 +62,8 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Compiles a filter for a link type. An expression that another link type has and this one has
-    /// not (`arp` without a link layer) matches nothing here.
+    /// Compiles a filter for a link type. An expression that is valid for another link type only (`arp`
+    /// without a link layer) matches nothing.
     ///
     /// # Errors
     ///
@@ -94,7 +91,7 @@ impl Filter {
         if let Some(expression) = &spec.expression {
             filter.push(compile::compile_or_nothing(expression, dlt)?)?;
             if dlt == Linktype::ETHERNET
-                && let Some(beside) = vlan::beside(expression)
+                && let Some(beside) = vlan_metadata::for_metadata_tag(expression)
             {
                 let program = match compile::compile_or_nothing(&beside, dlt) {
                     Err(FilterError::Never) => ClassicProgram::nothing(),
@@ -112,7 +109,7 @@ impl Filter {
             return Ok(filter);
         };
         if spec.targets != TargetKinds::default() {
-            filter.append(targets::look(spec.targets, link_type));
+            filter.append(targets::target_lookup(spec.targets, link_type));
         }
         if let Some(inner) = &spec.inner {
             let tunnels = if inner.tunnels.is_empty() {
@@ -142,14 +139,14 @@ impl Filter {
         self.stages.plain.push(fragment);
     }
 
-    /// The classic programs, each with the number of the stage that it is.
+    /// The classic programs, each with the number of its stage.
     #[must_use]
     pub fn classic(&self) -> &[(usize, ClassicProgram)] {
         &self.classic
     }
 
-    /// The first stage's classic program for packets whose VLAN tag is beside their bytes, where that
-    /// makes a difference.
+    /// The first stage's classic program for packets whose VLAN tag is in the metadata, where it differs
+    /// from the one for packets without such a tag.
     #[must_use]
     pub const fn tagged(&self) -> Option<&ClassicProgram> {
         self.tagged.as_ref()

@@ -1,5 +1,5 @@
-//! libpcap's compiler, at arm's length: it looks names up, which may take as long as a resolver takes,
-//! and its time grows with the square of an expression and worse.
+//! Calls libpcap's compiler on a thread of its own, with a time limit: it resolves names, which takes as
+//! long as the resolver takes, and its time grows at least with the square of the expression's length.
 
 use std::{
     sync::{
@@ -8,18 +8,15 @@ use std::{
         mpsc,
     },
     thread,
-    time::Duration,
 };
 
 use pcap::{Capture, Linktype};
 
 use super::{
     classic::{ClassicInsn, ClassicProgram},
-    compile::FilterError,
+    error::{FilterError, MAX_COMPILE_TIME},
 };
 
-/// Longest that an expression may take to compile.
-pub const MAX_COMPILE_TIME: Duration = Duration::from_secs(30);
 /// libpcap's code generator and optimizer recurse; this is many times what they need for the longest
 /// expression, and only what is used of it is real.
 const STACK_BYTES: usize = 64 << 20;

@@ -1,4 +1,4 @@
-//! A generated program into the kernel.
+//! Loads a generated program into the kernel.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -8,10 +8,10 @@ use super::{
 };
 use crate::kernel::prog_load::{LoadError, load_classifier};
 
-/// The name of every filter program; it begins as all of our programs' names do.
+/// The name of every filter program; all programs of the recorder begin with `captured`.
 const PROGRAM_NAME: &str = "captured_filter";
 
-/// The maps of the capture that a filter works for.
+/// The maps of the capture that a filter belongs to.
 #[derive(Debug, Clone, Copy)]
 pub struct FilterMaps<'a> {
     /// `SLOTS`: the counters of an interface that has a slot.

@@ -14,8 +14,8 @@ pub enum MapRef {
     Counters,
     /// The capture programs, by direction and link type.
     Programs,
-    /// A bit for each single address, to send most others away.
-    Sieve,
+    /// A bitmap over hashes of the single addresses, which rejects most others before a hash lookup.
+    Prefilter,
     /// Single IPv4 addresses.
     Hosts4,
     /// Single IPv6 addresses.
@@ -26,8 +26,8 @@ pub enum MapRef {
     Networks6,
     /// The port bitmap.
     Ports,
-    /// What the target set holds; see `targets`.
-    Shape,
+    /// Flags: which prefix tries hold anything; see `targets`.
+    TargetFlags,
 }
 
 impl MapRef {
@@ -38,13 +38,13 @@ impl MapRef {
             Self::Slots => "SLOTS",
             Self::Counters => "COUNTERS",
             Self::Programs => "PROGRAMS",
-            Self::Sieve => "SIEVE",
+            Self::Prefilter => "PREFILTER",
             Self::Hosts4 => "HOSTS4",
             Self::Hosts6 => "HOSTS6",
             Self::Networks4 => "NETWORKS4",
             Self::Networks6 => "NETWORKS6",
             Self::Ports => "PORTS",
-            Self::Shape => "SHAPE",
+            Self::TargetFlags => "TARGET_FLAGS",
         }
     }
 }
@@ -65,7 +65,7 @@ pub enum Part {
     Start,
     /// A stage of the filter: its number, and the operation in it.
     Stage(u16, u32),
-    /// A load outside the linear part of the packet: reject or read it the slow way.
+    /// A load outside the linear part of the packet: no match, or continue on the slow path.
     Short,
     /// Counting a packet that does not match.
     NoMatch,
@@ -73,7 +73,7 @@ pub enum Part {
     Match,
     /// Counting a packet of an interface that has no slot.
     NoSlot,
-    /// A stepping stone for jumps too long for 16 bits.
+    /// A branch island: an intermediate target of jumps too long for 16 bits.
     Island,
 }
 
@@ -82,7 +82,7 @@ pub enum Part {
 pub struct Origin {
     /// Of the two variants: the one for packets whose VLAN tag is in the metadata.
     pub tagged: bool,
-    /// Of the two ways to read: the one with a helper call for each load.
+    /// The slow path, with a helper call for each load.
     pub slow: bool,
     /// The part.
     pub part: Part,

@@ -20,13 +20,13 @@ use super::{
 };
 use crate::kernel::map::{MapSpec, RawMap};
 
-mod look;
-mod sieve;
+mod lookup;
+mod prefilter;
 
-pub(super) use self::look::look;
-use self::sieve::Sieve;
+pub(super) use self::lookup::target_lookup;
+use self::prefilter::Prefilter;
 
-/// Bits of the shape: which tries are worth a look.
+/// Bits of the flags: which prefix tries are not empty.
 const HAS_NETWORKS4: u32 = 1;
 const HAS_NETWORKS6: u32 = 2;
 const BPF_F_NO_PREALLOC: u32 = 1;
@@ -37,24 +37,24 @@ pub struct TargetMaps {
     kinds: TargetKinds,
     hosts: BTreeSet<IpNet>,
     ports: BTreeSet<u16>,
-    sieve: Sieve,
+    prefilter: Prefilter,
     hosts4: RawMap,
     hosts6: RawMap,
     networks4: RawMap,
     networks6: RawMap,
     bitmap: RawMap,
-    shape: RawMap,
+    flags: RawMap,
 }
 
 /// Targets could not be put into their maps.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// The kernel refused.
+    /// The kernel refused an operation.
     #[error("the targets' map {} could not be {doing}: {source}", .map.name())]
     Map {
         /// Which map.
         map: MapRef,
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
         /// Why not.
         source: io::Error,
@@ -87,32 +87,32 @@ impl TargetMaps {
     /// What the kernel says, or a set too large.
     pub fn create(set: &TargetSet) -> Result<Self, TargetError> {
         let kinds = set.kinds();
-        // A map that no program looks into need not hold anything.
+        // A map that no program reads need not hold anything.
         let hosts = if kinds.hosts { MAX_TARGETS } else { 1 };
         let mut maps = Self {
             kinds,
             hosts: BTreeSet::new(),
             ports: BTreeSet::new(),
-            sieve: Sieve::create(kinds.hosts)?,
+            prefilter: Prefilter::create(kinds.hosts)?,
             hosts4: create(MapRef::Hosts4, BPF_MAP_TYPE_HASH, 4, 1, hosts)?,
             hosts6: create(MapRef::Hosts6, BPF_MAP_TYPE_HASH, 16, 1, hosts)?,
             networks4: create(MapRef::Networks4, BPF_MAP_TYPE_LPM_TRIE, 8, 1, hosts)?,
             networks6: create(MapRef::Networks6, BPF_MAP_TYPE_LPM_TRIE, 20, 1, hosts)?,
             bitmap: create(MapRef::Ports, BPF_MAP_TYPE_ARRAY, 4, 8, 1024)?,
-            shape: create(MapRef::Shape, BPF_MAP_TYPE_ARRAY, 4, 4, 1)?,
+            flags: create(MapRef::TargetFlags, BPF_MAP_TYPE_ARRAY, 4, 4, 1)?,
         };
         maps.update(set)?;
         Ok(maps)
     }
 
-    /// Which kinds of targets the filter has to look for.
+    /// Which kinds of targets the filter looks up.
     #[must_use]
     pub const fn kinds(&self) -> TargetKinds {
         self.kinds
     }
 
-    /// Replaces the targets. The new ones are there before the old ones go, so that a packet of a
-    /// target that stays is never missed.
+    /// Replaces the targets. The new ones are inserted before the old ones are removed, so that a packet of
+    /// a target that stays is never missed.
     ///
     /// # Errors
     ///
@@ -128,8 +128,8 @@ impl TargetMaps {
             }
         }
         let hosts: BTreeSet<IpNet> = set.hosts.iter().flatten().map(IpNet::trunc).collect();
-        self.set_shape(shape(&hosts) | shape(&self.hosts))?;
-        self.sieve.set(hosts.union(&self.hosts))?;
+        self.set_flags(prefix_flags(&hosts) | prefix_flags(&self.hosts))?;
+        self.prefilter.set(hosts.union(&self.hosts))?;
         for host in hosts.difference(&self.hosts) {
             let (map, key) = key(host);
             self.map(map)
@@ -148,8 +148,8 @@ impl TargetMaps {
                 _ => {}
             }
         }
-        self.sieve.set(hosts.iter())?;
-        self.set_shape(shape(&hosts))?;
+        self.prefilter.set(hosts.iter())?;
+        self.set_flags(prefix_flags(&hosts))?;
         self.hosts = hosts;
 
         let ports: BTreeSet<u16> = set.ports.iter().flatten().copied().collect();
@@ -169,21 +169,23 @@ impl TargetMaps {
         Ok(())
     }
 
-    fn set_shape(&self, shape: u32) -> Result<(), TargetError> {
-        self.shape
-            .set(&0_u32.to_ne_bytes(), &shape.to_ne_bytes())
-            .map_err(|source| failed(MapRef::Shape, "filled", source))
+    fn set_flags(&self, flags: u32) -> Result<(), TargetError> {
+        self.flags
+            .set(&0_u32.to_ne_bytes(), &flags.to_ne_bytes())
+            .map_err(|source| failed(MapRef::TargetFlags, "filled", source))
     }
 
     const fn map(&self, map: MapRef) -> &RawMap {
         match map {
-            MapRef::Sieve => self.sieve.map(),
+            MapRef::Prefilter => self.prefilter.map(),
             MapRef::Hosts4 => &self.hosts4,
             MapRef::Hosts6 => &self.hosts6,
             MapRef::Networks4 => &self.networks4,
             MapRef::Networks6 => &self.networks6,
             MapRef::Ports => &self.bitmap,
-            MapRef::Shape | MapRef::Slots | MapRef::Counters | MapRef::Programs => &self.shape,
+            MapRef::TargetFlags | MapRef::Slots | MapRef::Counters | MapRef::Programs => {
+                &self.flags
+            }
         }
     }
 
@@ -253,11 +255,11 @@ fn key(host: &IpNet) -> (MapRef, Vec<u8>) {
     }
 }
 
-fn shape(hosts: &BTreeSet<IpNet>) -> u32 {
-    hosts.iter().fold(0, |shape, host| match key(host).0 {
-        MapRef::Networks4 => shape | HAS_NETWORKS4,
-        MapRef::Networks6 => shape | HAS_NETWORKS6,
-        _ => shape,
+fn prefix_flags(hosts: &BTreeSet<IpNet>) -> u32 {
+    hosts.iter().fold(0, |flags, host| match key(host).0 {
+        MapRef::Networks4 => flags | HAS_NETWORKS4,
+        MapRef::Networks6 => flags | HAS_NETWORKS6,
+        _ => flags,
     })
 }
 

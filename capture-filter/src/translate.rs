@@ -1,13 +1,13 @@
 //! From stages of a filter to one eBPF program. Pure: no kernel, no libpcap.
 //!
-//! Each filter is translated twice into the same program. The fast way reads the linear part of the
-//! packet through pointers, each load behind a guard that the next ones need not repeat. When a guard
-//! fails on a packet that has bytes outside its linear part, the program starts over on the slow way,
-//! where every load is a call of `bpf_skb_load_bytes`. A filter changes nothing, so that starting
-//! over is safe.
+//! Each filter is translated twice into the same program. The fast path reads the linear part of the
+//! packet by direct packet access, each load behind a bounds check that later loads need not repeat.
+//! When a check fails on a packet that has bytes outside its linear part, the program starts over on the
+//! slow path, where every load is a call of `bpf_skb_load_bytes`. A filter has no side effects, so
+//! starting over is safe.
 //!
-//! Registers: r6 context, r7 X, r8 A. Fast: r9 where the packet begins, r3 where its linear part
-//! ends, r4 the packet plus X. Slow: r9 how far the beginning of the packet has been moved.
+//! Registers: r6 context, r7 X, r8 A. Fast path: r9 start of the packet, r3 end of its linear part, r4
+//! start of the packet plus X. Slow path: r9 by how much the start of the packet has been moved.
 
 use super::{
     assemble::{Assembler, Label},
@@ -16,10 +16,10 @@ use super::{
     program::{Epilogue, Origin, Part, Program},
 };
 
-mod end;
-mod fast;
-mod slow;
-mod walk;
+mod codegen;
+mod epilogue;
+mod fast_path;
+mod slow_path;
 
 /// Offsets in `struct __sk_buff` of `linux/bpf.h`.
 pub(super) mod context {
@@ -40,9 +40,9 @@ pub(super) mod context {
 mod frame {
     /// The key of a counter lookup.
     pub(super) const COUNTER_KEY: i16 = -4;
-    /// Where the slow way's loads put what they read.
+    /// Where the slow path's loads put what they read.
     pub(super) const LOADED: i16 = -8;
-    /// How far the beginning of the packet has been moved.
+    /// By how much the start of the packet has been moved.
     pub(super) const SHIFT: i16 = -16;
     /// M\[0\] to M\[15\].
     pub(super) const SCRATCH: i16 = SHIFT - 64;
@@ -55,15 +55,15 @@ mod frame {
     }
 }
 
-/// `TCX_NEXT`, which is also `TC_ACT_UNSPEC`: the packet goes on as if nothing had looked at it.
+/// `TCX_NEXT`, which is also `TC_ACT_UNSPEC`: the packet goes on to the next program.
 pub const NEXT: u32 = -1_i32 as u32;
 
-/// The stages that a packet has to pass, one after the other.
+/// The stages that a packet has to pass, in order.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stages {
-    /// For packets that are as their bytes say.
+    /// For packets without a VLAN tag in the metadata.
     pub(super) plain: Vec<Fragment>,
-    /// For packets whose outer VLAN tag is in the metadata, where that makes a difference.
+    /// For packets whose outer VLAN tag is in the metadata, where the stages differ.
     pub(super) tagged: Option<Vec<Fragment>>,
 }
 
@@ -74,7 +74,7 @@ pub(super) fn translate(stages: &Stages, epilogue: Epilogue) -> Program {
 
 pub(super) fn translate_with(mut asm: Assembler, stages: &Stages, epilogue: Epilogue) -> Program {
     let mut generator = Generator {
-        no_slot: end::NoSlot::new(&mut asm),
+        no_slot: epilogue::NoSlot::new(&mut asm),
         asm,
         epilogue,
     };
@@ -97,10 +97,10 @@ pub(super) fn translate_with(mut asm: Assembler, stages: &Stages, epilogue: Epil
 struct Generator {
     asm: Assembler,
     epilogue: Epilogue,
-    no_slot: end::NoSlot,
+    no_slot: epilogue::NoSlot,
 }
 
-/// Where a way through the stages can leave.
+/// Where a path through the stages ends.
 #[derive(Clone, Copy)]
 struct Exits {
     matched: Label,
@@ -115,22 +115,22 @@ impl Generator {
             slow: false,
             part: Part::Start,
         };
-        let mut fast = fast::Fast::new(&mut self.asm, slow);
-        self.way(stages, &mut fast);
+        let mut fast = fast_path::FastPath::new(&mut self.asm, slow);
+        self.path(stages, &mut fast);
         self.asm.bind(slow);
         if self.asm.reachable() {
             self.asm.origin.slow = true;
-            self.way(stages, &mut slow::Slow);
+            self.path(stages, &mut slow_path::SlowPath);
         }
     }
 
-    fn way(&mut self, stages: &[Fragment], reader: &mut impl walk::Reader) {
+    fn path(&mut self, stages: &[Fragment], reader: &mut impl codegen::PacketReader) {
         self.asm.origin.part = Part::Start;
         let exits = Exits {
             matched: self.asm.label(),
             no_match: self.asm.label(),
         };
-        walk::walk(self, exits, stages, reader);
+        codegen::generate(self, exits, stages, reader);
         self.epilogue(exits);
     }
 }

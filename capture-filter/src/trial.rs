@@ -26,12 +26,16 @@ use crate::kernel::{
     prog_test_run::{LONGEST, SHORTEST, TestPacket, test_run},
 };
 
+mod file;
+
+pub use file::{FileError, TrialTotals, try_on_file};
+
 /// The interface index of every namespace's loopback device, which test runs are made on.
 const LOOPBACK: u32 = 1;
 /// What the stand-in for the capture programs returns. It is attached to nothing.
 const MATCHED: u32 = 1;
 
-/// A loaded filter with maps of its own, in whose program array a stand-in notes that it was reached.
+/// A loaded filter with maps of its own; its program array holds a stand-in for the capture programs.
 #[derive(Debug)]
 pub struct Trial {
     program: Program,
@@ -46,7 +50,7 @@ pub struct Trial {
 #[derive(Debug)]
 pub struct Runner(OwnedFd);
 
-/// What a filter said of a packet, and who ran it.
+/// A filter's verdict on a packet, and where the program ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
     /// Whether the packet matches.

@@ -1,11 +1,11 @@
 //! The packet inside a tunnel.
 //!
-//! The outer packet is looked through for an Ethernet frame in VXLAN (RFC 7348) or Geneve (RFC 8926)
+//! The outer packet is searched for an Ethernet frame in VXLAN (RFC 7348) or Geneve (RFC 8926)
 //! over UDP, over IPv4 or over IPv6 without extension headers, behind up to two VLAN tags. What
 //! follows sees that frame as its packet.
 
 use super::{
-    build::{Builder, Mark},
+    builder::{Builder, Label},
     insn::{Alu, Cond, Size},
     ir::{Fragment, Op, Operand, Verdict},
 };
@@ -22,10 +22,10 @@ const ETHERNET: u32 = 0x6558;
 /// that fits.
 pub(super) fn enter(tunnels: &[Tunnel], link_type: LinkType) -> Fragment {
     let mut builder = Builder::default();
-    let (udp, none) = (builder.mark(), builder.mark());
-    let carried = builder.link_layer(link_type);
+    let (udp, none) = (builder.label(), builder.label());
+    let network = builder.link_layer(link_type);
 
-    builder.bind(carried.ipv4);
+    builder.bind(network.ipv4);
     builder.load(Size::Byte, 9);
     builder.require(Cond::Eq, UDP, none);
     builder.load(Size::Half, 6);
@@ -33,7 +33,7 @@ pub(super) fn enter(tunnels: &[Tunnel], link_type: LinkType) -> Fragment {
     builder.past_ipv4_header();
     builder.push(Op::Jump(udp.index()));
 
-    builder.bind(carried.ipv6);
+    builder.bind(network.ipv6);
     builder.load(Size::Byte, 6);
     builder.require(Cond::Eq, UDP, none);
     builder.push(Op::ToA);
@@ -42,7 +42,7 @@ pub(super) fn enter(tunnels: &[Tunnel], link_type: LinkType) -> Fragment {
 
     builder.bind(udp);
     for tunnel in tunnels {
-        let next = builder.mark();
+        let next = builder.label();
         if let Some(port) = tunnel.port {
             builder.load(Size::Half, 2);
             builder.require(Cond::Eq, port.into(), next);
@@ -57,13 +57,13 @@ pub(super) fn enter(tunnels: &[Tunnel], link_type: LinkType) -> Fragment {
         builder.bind(next);
     }
     builder.bind(none);
-    builder.bind(carried.arp);
+    builder.bind(network.arp);
     builder.verdict(Verdict::NoMatch);
     builder.finish()
 }
 
 /// A = length of the UDP and the VXLAN header
-fn vxlan(builder: &mut Builder, strict: bool, otherwise: Mark) {
+fn vxlan(builder: &mut Builder, strict: bool, otherwise: Label) {
     if strict {
         // The flag that says that there is a network identifier, and nothing but that.
         builder.load(Size::Word, UDP_HEADER);
@@ -78,7 +78,7 @@ fn vxlan(builder: &mut Builder, strict: bool, otherwise: Mark) {
 }
 
 /// A = length of the UDP and the Geneve header, options and all
-fn geneve(builder: &mut Builder, strict: bool, otherwise: Mark) {
+fn geneve(builder: &mut Builder, strict: bool, otherwise: Label) {
     builder.load(Size::Half, UDP_HEADER + 2);
     builder.require(Cond::Eq, ETHERNET, otherwise);
     if strict {

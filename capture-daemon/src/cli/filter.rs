@@ -131,17 +131,17 @@ pub(super) fn run(command: &FilterCommand) -> anyhow::Result<ExitCode> {
         }
         Action::Test(test) => {
             let (spec, targets) = test.filter.filter();
-            let tally = try_on_file(&spec, &targets, &test.read)
+            let totals = try_on_file(&spec, &targets, &test.read)
                 .with_context(|| test.read.display().to_string())?;
             match test.summary {
-                Style::Json => println!("{}", serde_json::to_string(&tally)?),
+                Style::Json => println!("{}", serde_json::to_string(&totals)?),
                 Style::Text => {
-                    println!("{} of {} packets match", tally.matched, tally.packets);
-                    if tally.interpreted > 0 {
+                    println!("{} of {} packets match", totals.matched, totals.packets);
+                    if totals.interpreted > 0 {
                         println!(
                             "{} of them the kernel's test run could not take; the same program was \
                              interpreted for them",
-                            tally.interpreted
+                            totals.interpreted
                         );
                     }
                 }

@@ -1,39 +1,39 @@
-//! The slow way: each load is a call of `bpf_skb_load_bytes`, which reads any part of a packet.
+//! The slow path: each load is a call of `bpf_skb_load_bytes`, which reads any part of a packet.
 
 use super::{
+    codegen::{Codegen, PacketReader},
     frame, mov, swap,
-    walk::{Reader, Walk},
 };
 use crate::insn::{Alu, BpfInsn, Cond, Helper, R0, R1, R2, R3, R4, R6, R7, R8, R9, R10, Reg, Size};
 
-pub(super) struct Slow;
+pub(super) struct SlowPath;
 
-impl Reader for Slow {
-    fn begin(&mut self, walk: &mut Walk<'_>) {
-        if walk.shifts {
-            walk.generator.asm.emit(BpfInsn::alu32(Alu::Mov, R9, 0));
+impl PacketReader for SlowPath {
+    fn begin(&mut self, codegen: &mut Codegen<'_>) {
+        if codegen.shifts {
+            codegen.generator.asm.emit(BpfInsn::alu32(Alu::Mov, R9, 0));
         }
     }
 
-    fn load(&mut self, walk: &mut Walk<'_>, dst: Reg, size: Size, offset: u32) {
-        load(walk, dst, size, offset, false);
+    fn load(&mut self, codegen: &mut Codegen<'_>, dst: Reg, size: Size, offset: u32) {
+        load(codegen, dst, size, offset, false);
     }
 
-    fn load_indirect(&mut self, walk: &mut Walk<'_>, size: Size, offset: u32) {
-        load(walk, R8, size, offset, true);
+    fn load_indirect(&mut self, codegen: &mut Codegen<'_>, size: Size, offset: u32) {
+        load(codegen, R8, size, offset, true);
     }
 
-    fn advance(&mut self, walk: &mut Walk<'_>) {
-        let asm = &mut walk.generator.asm;
+    fn advance(&mut self, codegen: &mut Codegen<'_>) {
+        let asm = &mut codegen.generator.asm;
         asm.emit(BpfInsn::alu64_reg(Alu::Add, R9, R8));
         asm.emit(BpfInsn::store(Size::Word, R10, frame::SHIFT, R9));
-        walk.within_packet(R9);
+        codegen.within_packet(R9);
     }
 }
 
-fn load(walk: &mut Walk<'_>, dst: Reg, size: Size, offset: u32, indirect: bool) {
-    let no_match = walk.exits.no_match;
-    let asm = &mut walk.generator.asm;
+fn load(codegen: &mut Codegen<'_>, dst: Reg, size: Size, offset: u32, indirect: bool) {
+    let no_match = codegen.exits.no_match;
+    let asm = &mut codegen.generator.asm;
     // The helper takes offsets up to `i32::MAX`; no packet is that long.
     let Ok(offset) = i32::try_from(offset) else {
         asm.jump(no_match);
@@ -43,10 +43,10 @@ fn load(walk: &mut Walk<'_>, dst: Reg, size: Size, offset: u32, indirect: bool) 
     if indirect {
         asm.emit(BpfInsn::alu64_reg(Alu::Add, R2, R7));
     }
-    if walk.shifts {
+    if codegen.shifts {
         asm.emit(BpfInsn::alu64_reg(Alu::Add, R2, R9));
     }
-    if indirect || walk.shifts {
+    if indirect || codegen.shifts {
         asm.branch(BpfInsn::branch64(Cond::Gt, R2, i32::MAX), no_match);
     }
     asm.emit(mov(R1, R6));

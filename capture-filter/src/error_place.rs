@@ -1,11 +1,11 @@
-//! Where an expression is wrong. libpcap says what, but not where.
+//! Finds where an expression is wrong. libpcap says what is wrong, but not where.
 
 use pcap::Linktype;
 
 use super::{
-    compile::{FilterError, Place},
+    error::{FilterError, Place},
     libpcap,
-    words::{self, Word},
+    tokens::{self, Token},
 };
 
 /// What may follow a beginning of an expression; one of them makes any beginning that has a
@@ -25,51 +25,51 @@ const CONTINUATIONS: [&str; 12] = [
     "tcp-syn",
 ];
 
-/// The first word that cannot stand where it does, found by asking libpcap which beginnings of the
+/// The first token that cannot stand where it does, found by asking libpcap which beginnings of the
 /// expression can be continued.
-pub(super) fn place(expression: &str, link_type: Linktype, message: &str) -> Option<Place> {
-    let words = words::split(expression);
+pub(super) fn find(expression: &str, link_type: Linktype, message: &str) -> Option<Place> {
+    let tokens = tokens::tokenize(expression);
     if !message.contains("syntax error") {
-        return quoted(message, &words);
+        return quoted(message, &tokens);
     }
     // If a beginning can be continued, so can each shorter one.
-    let bad = partition_point(words.len(), |count| {
-        continues(expression, &words[..=count], link_type)
+    let bad = partition_point(tokens.len(), |count| {
+        continues(expression, &tokens[..=count], link_type)
     });
-    Some(words.get(bad).map_or(
+    Some(tokens.get(bad).map_or(
         Place {
             byte: expression.len(),
-            word: String::new(),
+            token: String::new(),
         },
-        |word| Place {
-            byte: word.start,
-            word: word.text.to_owned(),
+        |token| Place {
+            byte: token.start,
+            token: token.text.to_owned(),
         },
     ))
 }
 
-/// The word that libpcap's message quotes.
-fn quoted(message: &str, words: &[Word<'_>]) -> Option<Place> {
+/// The token that libpcap's message quotes.
+fn quoted(message: &str, tokens: &[Token<'_>]) -> Option<Place> {
     let name = message
         .split(['\'', '"'])
         .nth(1)
         .filter(|name| !name.is_empty())?;
-    words
+    tokens
         .iter()
-        .find(|word| word.text == name)
-        .map(|word| Place {
-            byte: word.start,
-            word: word.text.to_owned(),
+        .find(|token| token.text == name)
+        .map(|token| Place {
+            byte: token.start,
+            token: token.text.to_owned(),
         })
 }
 
-fn continues(expression: &str, words: &[Word<'_>], link_type: Linktype) -> bool {
-    let Some(last) = words.last() else {
+fn continues(expression: &str, tokens: &[Token<'_>], link_type: Linktype) -> bool {
+    let Some(last) = tokens.last() else {
         return true;
     };
     let mut closers = String::new();
-    for word in words {
-        match word.text {
+    for token in tokens {
+        match token.text {
             "(" => closers.insert(0, ')'),
             "[" => closers.insert(0, ']'),
             ")" | "]" if !closers.is_empty() => {

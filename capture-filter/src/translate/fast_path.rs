@@ -1,8 +1,8 @@
-//! The fast way: loads through pointers into the linear part of the packet.
+//! The fast path: direct packet access to the linear part of the packet.
 
 use super::{
+    codegen::{Codegen, PacketReader},
     context, frame, mov, swap,
-    walk::{Reader, Walk},
 };
 use crate::{
     assemble::{Assembler, Label},
@@ -17,19 +17,19 @@ const FARTHEST: u64 = 0xf000;
 const FARTHEST_INDIRECT: u64 = 0x6000;
 const LARGEST_X: u32 = 0x7fff;
 
-/// What is known on every way to an operation.
+/// What holds on every path to an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Facts {
-    /// Bytes from the beginning of the packet that guards have shown to be there.
+    /// Bytes from the start of the packet that have been checked to be there.
     known: u32,
-    /// r4 is the packet plus X, and so many bytes are there from it.
+    /// r4 is the packet plus X, and this many bytes from there have been checked.
     known_past_x: Option<u32>,
     /// X is at most this.
     x_limit: u32,
 }
 
 impl Facts {
-    /// What holds on both ways.
+    /// What holds on both paths.
     fn meet(self, other: Self) -> Self {
         Self {
             known: self.known.min(other.known),
@@ -47,10 +47,10 @@ impl Facts {
     }
 }
 
-pub(super) struct Fast {
-    /// Where the slow way begins.
+pub(super) struct FastPath {
+    /// Where the slow path begins.
     slow: Label,
-    /// Where a failed guard goes.
+    /// Where a failed bounds check goes.
     short: Label,
     /// Of the operation being translated.
     facts: Facts,
@@ -60,7 +60,7 @@ pub(super) struct Fast {
     next_stage: Option<Facts>,
 }
 
-impl Fast {
+impl FastPath {
     pub(super) const fn new(asm: &mut Assembler, slow: Label) -> Self {
         Self {
             slow,
@@ -76,16 +76,16 @@ impl Fast {
     }
 }
 
-impl Reader for Fast {
-    fn begin(&mut self, walk: &mut Walk<'_>) {
-        let asm = &mut walk.generator.asm;
+impl PacketReader for FastPath {
+    fn begin(&mut self, codegen: &mut Codegen<'_>) {
+        let asm = &mut codegen.generator.asm;
         asm.emit(BpfInsn::load(Size::Word, R9, R6, context::DATA));
         asm.emit(BpfInsn::load(Size::Word, R3, R6, context::DATA_END));
     }
 
-    fn load(&mut self, walk: &mut Walk<'_>, dst: Reg, size: Size, offset: u32) {
+    fn load(&mut self, codegen: &mut Codegen<'_>, dst: Reg, size: Size, offset: u32) {
         let end = u64::from(offset) + u64::from(size.bytes());
-        let asm = &mut walk.generator.asm;
+        let asm = &mut codegen.generator.asm;
         if end > FARTHEST {
             asm.jump(self.slow);
             return;
@@ -109,9 +109,9 @@ impl Reader for Fast {
         }
     }
 
-    fn load_indirect(&mut self, walk: &mut Walk<'_>, size: Size, offset: u32) {
+    fn load_indirect(&mut self, codegen: &mut Codegen<'_>, size: Size, offset: u32) {
         let end = u64::from(offset) + u64::from(size.bytes());
-        let asm = &mut walk.generator.asm;
+        let asm = &mut codegen.generator.asm;
         if end > FARTHEST_INDIRECT {
             asm.jump(self.slow);
             return;
@@ -139,20 +139,20 @@ impl Reader for Fast {
         }
     }
 
-    fn advance(&mut self, walk: &mut Walk<'_>) {
-        let asm = &mut walk.generator.asm;
+    fn advance(&mut self, codegen: &mut Codegen<'_>) {
+        let asm = &mut codegen.generator.asm;
         asm.emit(BpfInsn::alu64_reg(Alu::Add, R9, R8));
         asm.emit(BpfInsn::load(Size::Word, R1, R10, frame::SHIFT));
         asm.emit(BpfInsn::alu64_reg(Alu::Add, R1, R8));
         asm.emit(BpfInsn::store(Size::Word, R10, frame::SHIFT, R1));
-        walk.within_packet(R1);
+        codegen.within_packet(R1);
         self.facts.known = 0;
         self.facts.known_past_x = None;
     }
 
-    /// A guard has failed: the packet is too short, or it is longer than its linear part.
-    fn end(&mut self, walk: &mut Walk<'_>) {
-        let asm = &mut walk.generator.asm;
+    /// A bounds check has failed: the packet is too short, or it is longer than its linear part.
+    fn end(&mut self, codegen: &mut Codegen<'_>) {
+        let asm = &mut codegen.generator.asm;
         asm.bind(self.short);
         asm.origin.part = Part::Short;
         asm.emit(BpfInsn::load(Size::Word, R1, R6, context::DATA));
@@ -160,13 +160,13 @@ impl Reader for Fast {
         asm.branch(BpfInsn::branch64(Cond::Gt, R2, 0xffff), self.slow);
         asm.emit(BpfInsn::alu64_reg(Alu::Add, R1, R2));
         asm.branch(BpfInsn::branch64_reg(Cond::Gt, R1, R3), self.slow);
-        asm.jump(walk.exits.no_match);
+        asm.jump(codegen.exits.no_match);
     }
 
     /// The end of the linear part was in r3, the packet plus X in r4.
-    fn after_call(&mut self, walk: &mut Walk<'_>) {
+    fn after_call(&mut self, codegen: &mut Codegen<'_>) {
         let end = BpfInsn::load(Size::Word, R3, R6, context::DATA_END);
-        walk.generator.asm.emit(end);
+        codegen.generator.asm.emit(end);
         self.facts.known_past_x = None;
     }
 

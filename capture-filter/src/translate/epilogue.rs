@@ -1,4 +1,4 @@
-//! What a program does when the filter has decided: count the packet, or hand it over.
+//! What a program does with the verdict: count the packet, or call the capture program.
 
 use capture_common::{Counters, SLOTS_LENGTH, Slot, UNKNOWN_INTERFACE};
 
@@ -33,7 +33,7 @@ impl NoSlot {
 }
 
 impl Generator {
-    /// What follows the stages of one way; reached only through the exits.
+    /// The code behind the stages of one path; reached only through the exits.
     pub(super) fn epilogue(&mut self, exits: Exits) {
         self.asm.bind(exits.no_match);
         self.asm.origin.part = Part::NoMatch;
@@ -46,7 +46,7 @@ impl Generator {
         self.asm
             .emit(BpfInsn::alu32(Alu::Mov, R3, self.epilogue.index));
         self.asm.emit(BpfInsn::call(Helper::TailCall));
-        // The tail call comes back only when the array has no program at that place.
+        // The tail call returns only if the array has no program at that index.
         self.count(UNREADABLE, self.no_slot.unreadable);
     }
 
@@ -65,8 +65,8 @@ impl Generator {
         self.increment(SLOT_COUNTERS + counter);
     }
 
-    /// Where another interface has the slot. An interface without counters of its own has those of the
-    /// unknown one. r8 is the interface.
+    /// Counts packets whose slot belongs to another interface. An interface without counters of its own
+    /// uses those of the unknown interface. r8 is the interface.
     pub(super) fn count_without_slot(&mut self) {
         let NoSlot {
             filtered,

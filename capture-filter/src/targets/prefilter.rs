@@ -1,5 +1,5 @@
-//! Most packets are of no target, and a look into a hash table is what they cost most. A bit for each
-//! address, found by a multiplication, sends nearly all of them away before that.
+//! Rejects most packets before the hash lookup, which is what they would cost most: a bitmap indexed by a
+//! multiplicative hash of the address (a Bloom filter with one hash function).
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::{TargetError, create, failed};
 use crate::{
-    build::{Builder, Mark},
+    builder::{Builder, Label},
     insn::Alu,
     ir::Op,
     kernel::map::RawMap,
@@ -22,17 +22,17 @@ const FACTOR: u32 = 0x9e37_79b9;
 
 /// The bits of the single addresses among the targets, by the last four bytes of each.
 #[derive(Debug)]
-pub(super) struct Sieve {
+pub(super) struct Prefilter {
     map: RawMap,
     words: BTreeMap<u32, u64>,
 }
 
-impl Sieve {
-    /// One that lets nothing through; `used` if a program looks into it.
+impl Prefilter {
+    /// An empty one, which rejects every address; `used` if a program reads it.
     pub(super) fn create(used: bool) -> Result<Self, TargetError> {
         let words = if used { 1 << (INDEX_BITS - 6) } else { 1 };
         Ok(Self {
-            map: create(MapRef::Sieve, BPF_MAP_TYPE_ARRAY, 4, 8, words)?,
+            map: create(MapRef::Prefilter, BPF_MAP_TYPE_ARRAY, 4, 8, words)?,
             words: BTreeMap::new(),
         })
     }
@@ -41,8 +41,8 @@ impl Sieve {
         &self.map
     }
 
-    /// Lets these through and no others, but for those that share their bits. A bit that stays is
-    /// never 0 in between.
+    /// Replaces the addresses that pass; others pass only if they share a bit with one of them. The bit of
+    /// an address that stays is never 0 in between.
     pub(super) fn set<'a>(
         &mut self,
         hosts: impl Iterator<Item = &'a IpNet>,
@@ -58,7 +58,7 @@ impl Sieve {
             }
             self.map
                 .set(&word.to_ne_bytes(), &bits.to_ne_bytes())
-                .map_err(|source| failed(MapRef::Sieve, "filled", source))?;
+                .map_err(|source| failed(MapRef::Prefilter, "filled", source))?;
             self.words.insert(word, bits);
         }
         self.words.retain(|_, bits| *bits != 0);
@@ -76,12 +76,12 @@ fn bit(host: &IpNet) -> Option<u32> {
     Some(address.wrapping_mul(FACTOR) >> (32 - INDEX_BITS))
 }
 
-/// Goes on if an address that ends in A may be a target, else jumps to `none`.
-pub(super) fn pass(builder: &mut Builder, none: Mark) {
-    let perhaps = builder.mark();
+/// Continues if an address that ends in A may be a target, else jumps to `none`.
+pub(super) fn pass(builder: &mut Builder, none: Label) {
+    let perhaps = builder.label();
     builder.alu(Alu::Mul, FACTOR);
     builder.alu(Alu::Rsh, 32 - INDEX_BITS);
-    builder.bit(MapRef::Sieve, perhaps);
+    builder.bit(MapRef::Prefilter, perhaps);
     builder.push(Op::Jump(none.index()));
     builder.bind(perhaps);
 }

@@ -14,15 +14,14 @@ use pcap_file::{
     pcapng::{Block, PcapNgReader},
 };
 
-use super::{
-    Epilogue, Filter, FilterError, TargetError, TargetMaps, Trial, TrialError, compile::named,
-};
+use super::{Trial, TrialError};
+use crate::{Epilogue, Filter, FilterError, TargetError, TargetMaps, compile::named};
 use capture_types::Direction;
 use capture_types::{FilterSpec, TargetSet};
 
 /// How many packets match.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Tally {
+pub struct TrialTotals {
     /// Packets in the file.
     pub packets: u64,
     /// Of these: packets that match.
@@ -68,12 +67,12 @@ pub fn try_on_file(
     spec: &FilterSpec,
     targets: &TargetSet,
     path: &Path,
-) -> Result<Tally, FileError> {
+) -> Result<TrialTotals, FileError> {
     let mut tries = Tries {
         spec,
         targets,
         trials: HashMap::new(),
-        tally: Tally::default(),
+        totals: TrialTotals::default(),
     };
     let mut reader = open(path)?;
     let mut magic = [0; 4];
@@ -85,7 +84,7 @@ pub fn try_on_file(
     } else {
         tries.pcap(reader)?;
     }
-    Ok(tries.tally)
+    Ok(tries.totals)
 }
 
 fn open(path: &Path) -> io::Result<Box<dyn Read>> {
@@ -104,7 +103,7 @@ struct Tries<'a> {
     spec: &'a FilterSpec,
     targets: &'a TargetSet,
     trials: HashMap<u32, Trial>,
-    tally: Tally,
+    totals: TrialTotals,
 }
 
 impl Tries<'_> {
@@ -143,7 +142,7 @@ impl Tries<'_> {
             };
             let Some(link_type) = interfaces.get(interface as usize) else {
                 return Err(FileError::Format {
-                    packet: self.tally.packets,
+                    packet: self.totals.packets,
                     reason: format!("there is no interface {interface}"),
                 });
             };
@@ -159,9 +158,9 @@ impl Tries<'_> {
         }
         if let Some(trial) = self.trials.get(&link_type) {
             let decision = trial.decide(bytes, length as usize)?;
-            self.tally.packets += 1;
-            self.tally.matched += u64::from(decision.matched);
-            self.tally.interpreted += u64::from(!decision.by_kernel);
+            self.totals.packets += 1;
+            self.totals.matched += u64::from(decision.matched);
+            self.totals.interpreted += u64::from(!decision.by_kernel);
         }
         Ok(())
     }
@@ -181,7 +180,7 @@ impl Tries<'_> {
 
     fn broken(&self, error: &PcapError) -> FileError {
         FileError::Format {
-            packet: self.tally.packets,
+            packet: self.totals.packets,
             reason: error.to_string(),
         }
     }

@@ -1,27 +1,27 @@
-//! The words of an expression, cut as libpcap's scanner cuts them.
+//! Splits an expression into the tokens that libpcap's scanner sees.
 
-/// A word or a sign, and where it stands.
+/// A word or an operator, and its offset in the expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Word<'a> {
+pub(super) struct Token<'a> {
     pub(super) start: usize,
     pub(super) text: &'a str,
 }
 
-impl Word<'_> {
+impl Token<'_> {
     pub(super) const fn end(&self) -> usize {
         self.start + self.text.len()
     }
 }
 
-/// Signs that stand for themselves; the longer first.
-const SIGNS: [&str; 24] = [
+/// Longer ones first.
+const OPERATORS: [&str; 24] = [
     "<<", ">>", "<=", ">=", "!=", "==", "&&", "||", "(", ")", "[", "]", "+", "-", "*", "/", "%",
     "&", "|", "^", "<", ">", "=", "!",
 ];
 
-/// Cuts an expression into words. What is no sign and no white space is part of a word.
-pub(super) fn split(expression: &str) -> Vec<Word<'_>> {
-    let mut words = Vec::new();
+/// Cuts an expression into tokens. What is no operator and no white space is part of a token.
+pub(super) fn tokenize(expression: &str) -> Vec<Token<'_>> {
+    let mut tokens = Vec::new();
     let mut at = 0;
     while let Some(first) = expression[at..].chars().next() {
         if first.is_ascii_whitespace() {
@@ -29,22 +29,22 @@ pub(super) fn split(expression: &str) -> Vec<Word<'_>> {
             continue;
         }
         let rest = &expression[at..];
-        let length = SIGNS
+        let length = OPERATORS
             .iter()
-            .find(|sign| rest.starts_with(**sign))
-            .map_or_else(|| word_length(rest), |sign| sign.len());
-        words.push(Word {
+            .find(|operator| rest.starts_with(**operator))
+            .map_or_else(|| token_length(rest), |operator| operator.len());
+        tokens.push(Token {
             start: at,
             text: &rest[..length],
         });
         at += length;
     }
-    words
+    tokens
 }
 
-/// A minus inside a word belongs to it (`icmp-echo`, `00-11-22-33-44-55`), as does what a backslash
+/// A minus inside a token belongs to it (`icmp-echo`, `00-11-22-33-44-55`), as does what a backslash
 /// escapes and a colon with a bracket's size after it.
-fn word_length(rest: &str) -> usize {
+fn token_length(rest: &str) -> usize {
     let ends =
         |character: char| character.is_ascii_whitespace() || "()[]+*/%&|^<>=!".contains(character);
     let length = rest.find(ends).unwrap_or(rest.len());
@@ -53,10 +53,10 @@ fn word_length(rest: &str) -> usize {
 }
 
 /// How deep parentheses and brackets are nested.
-pub(super) fn depth(words: &[Word<'_>]) -> usize {
+pub(super) fn depth(tokens: &[Token<'_>]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
-    for word in words {
-        match word.text {
+    for token in tokens {
+        match token.text {
             "(" | "[" => depth += 1,
             ")" | "]" => depth = depth.saturating_sub(1),
             _ => {}

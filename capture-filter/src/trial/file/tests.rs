@@ -11,7 +11,7 @@ use pcap_file::{
     },
 };
 
-use super::{Tally, try_on_file};
+use super::{TrialTotals, try_on_file};
 use crate::samples;
 use capture_tests::gate;
 use capture_types::{FilterSpec, TargetSet};
@@ -89,27 +89,27 @@ fn a_file_is_counted_as_libpcap_counts_it() {
             let mut file = tempfile::NamedTempFile::new().unwrap();
             file.write_all(bytes).unwrap();
             let spec = FilterSpec::expression(expression);
-            let tally = try_on_file(&spec, &TargetSet::default(), file.path()).unwrap();
+            let totals = try_on_file(&spec, &TargetSet::default(), file.path()).unwrap();
             assert_eq!(
-                (tally.packets, tally.matched),
+                (totals.packets, totals.matched),
                 (packets.len() as u64, matched as u64),
                 "{expression}"
             );
-            assert!(tally.interpreted >= 120, "{tally:?}");
-            assert!(tally.interpreted < tally.packets / 2, "{tally:?}");
+            assert!(totals.interpreted >= 120, "{totals:?}");
+            assert!(totals.interpreted < totals.packets / 2, "{totals:?}");
         }
     }
 }
 
 #[test]
 fn a_tally_as_json_has_the_two_counts() {
-    let tally = Tally {
+    let totals = TrialTotals {
         packets: 7,
         matched: 3,
         interpreted: 1,
     };
     assert_eq!(
-        serde_json::to_string(&tally).unwrap(),
+        serde_json::to_string(&totals).unwrap(),
         r#"{"packets":7,"matched":3}"#
     );
 }

@@ -1,8 +1,8 @@
-//! The fragment that looks for targets.
+//! The fragment that looks a packet's addresses and ports up in the targets' maps.
 
-use super::{HAS_NETWORKS4, HAS_NETWORKS6, sieve};
+use super::{HAS_NETWORKS4, HAS_NETWORKS6, prefilter};
 use crate::{
-    build::{Builder, Mark},
+    builder::{Builder, Label},
     insn::{Cond, Size},
     ir::{Fragment, Op, Verdict},
     program::MapRef,
@@ -10,13 +10,13 @@ use crate::{
 use capture_types::LinkType;
 use capture_types::TargetKinds;
 
-/// The fragment that looks for targets.
-pub(crate) fn look(kinds: TargetKinds, link_type: LinkType) -> Fragment {
+/// The fragment that looks the packet's addresses and ports up.
+pub(crate) fn target_lookup(kinds: TargetKinds, link_type: LinkType) -> Fragment {
     let mut builder = Builder::default();
-    let (none, matched) = (builder.mark(), builder.mark());
-    let carried = builder.link_layer(link_type);
+    let (none, matched) = (builder.label(), builder.label());
+    let network = builder.link_layer(link_type);
 
-    builder.bind(carried.ipv4);
+    builder.bind(network.ipv4);
     if kinds.hosts {
         addresses(&mut builder, &IPV4, none);
     }
@@ -33,7 +33,7 @@ pub(crate) fn look(kinds: TargetKinds, link_type: LinkType) -> Fragment {
         builder.verdict(Verdict::Match);
     }
 
-    builder.bind(carried.ipv6);
+    builder.bind(network.ipv6);
     if kinds.hosts {
         addresses(&mut builder, &IPV6, none);
     }
@@ -47,7 +47,7 @@ pub(crate) fn look(kinds: TargetKinds, link_type: LinkType) -> Fragment {
         builder.verdict(Verdict::Match);
     }
 
-    builder.bind(carried.arp);
+    builder.bind(network.arp);
     if kinds.hosts && !kinds.ports {
         addresses(&mut builder, &ARP, none);
         builder.verdict(Verdict::Match);
@@ -59,7 +59,7 @@ pub(crate) fn look(kinds: TargetKinds, link_type: LinkType) -> Fragment {
     builder.finish()
 }
 
-/// Where a protocol has its addresses, and which maps have them.
+/// Where a protocol has its addresses, and the maps for them.
 struct Layout {
     addresses: [u32; 2],
     words: u8,
@@ -87,20 +87,20 @@ const ARP: Layout = Layout {
     ..IPV4
 };
 
-/// Goes on if either address is a target.
-fn addresses(builder: &mut Builder, layout: &Layout, none: Mark) {
-    let found = builder.mark();
+/// Continues if either address is a target.
+fn addresses(builder: &mut Builder, layout: &Layout, none: Label) {
+    let found = builder.label();
     for map in [layout.hosts, layout.networks] {
         if map == layout.networks {
-            builder.push(Op::LoadCell(MapRef::Shape));
+            builder.push(Op::LoadValue(MapRef::TargetFlags));
             builder.require(Cond::Set, layout.has_networks, none);
         }
         for address in layout.addresses {
-            let not_this_one = builder.mark();
+            let not_this_one = builder.label();
             if map == layout.hosts {
                 let last_word = address + 4 * u32::from(layout.words - 1);
                 builder.load(Size::Word, last_word);
-                sieve::pass(builder, not_this_one);
+                prefilter::pass(builder, not_this_one);
             }
             for word in 0..layout.words {
                 builder.load(Size::Word, address + 4 * u32::from(word));
@@ -114,9 +114,9 @@ fn addresses(builder: &mut Builder, layout: &Layout, none: Mark) {
     builder.bind(found);
 }
 
-/// Jumps to the mark it gives if the protocol at `offset` has ports.
-fn transport(builder: &mut Builder, offset: u32) -> Mark {
-    let has_ports = builder.mark();
+/// Jumps to the returned label if the protocol at `offset` has ports.
+fn transport(builder: &mut Builder, offset: u32) -> Label {
+    let has_ports = builder.label();
     builder.load(Size::Byte, offset);
     for protocol in [6, 17, 132] {
         builder.branch(Cond::Eq, protocol, has_ports);
@@ -125,7 +125,7 @@ fn transport(builder: &mut Builder, offset: u32) -> Mark {
 }
 
 /// Jumps to `matched` if either port at `offset` is a target.
-fn ports(builder: &mut Builder, offset: u32, matched: Mark) {
+fn ports(builder: &mut Builder, offset: u32, matched: Label) {
     for port in [offset, offset + 2] {
         builder.load(Size::Half, port);
         builder.bit(MapRef::Ports, matched);

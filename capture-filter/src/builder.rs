@@ -1,4 +1,4 @@
-//! Fragments written by hand: jumps to labels, resolved at the end.
+//! Builds fragments that do not come from libpcap: jumps to labels, resolved at the end.
 
 use super::{
     insn::{Alu, Cond, Size},
@@ -9,37 +9,37 @@ use capture_types::LinkType;
 
 /// A place to jump to, bound once and after every jump to it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Mark(usize);
+pub(super) struct Label(usize);
 
-/// A fragment in the making. Its jumps hold marks until [`Builder::finish`].
+/// A fragment under construction. Its jumps hold labels until [`Builder::finish`].
 #[derive(Debug, Default)]
 pub(super) struct Builder {
     ops: Vec<Op>,
-    places: Vec<usize>,
+    positions: Vec<usize>,
 }
 
-/// Where a packet goes on by what its link layer carries. X is where that begins.
-pub(super) struct Carried {
-    pub(super) ipv4: Mark,
-    pub(super) ipv6: Mark,
-    pub(super) arp: Mark,
+/// Where a packet continues, by its network layer. X is the offset of that header.
+pub(super) struct NetworkLayer {
+    pub(super) ipv4: Label,
+    pub(super) ipv6: Label,
+    pub(super) arp: Label,
 }
 
-impl Mark {
-    /// As jumps hold it until the fragment is finished.
+impl Label {
+    /// The number that jumps hold until the fragment is finished.
     pub(super) const fn index(self) -> usize {
         self.0
     }
 }
 
 impl Builder {
-    pub(super) fn mark(&mut self) -> Mark {
-        self.places.push(usize::MAX);
-        Mark(self.places.len() - 1)
+    pub(super) fn label(&mut self) -> Label {
+        self.positions.push(usize::MAX);
+        Label(self.positions.len() - 1)
     }
 
-    pub(super) fn bind(&mut self, mark: Mark) {
-        self.places[mark.0] = self.ops.len();
+    pub(super) fn bind(&mut self, label: Label) {
+        self.positions[label.0] = self.ops.len();
     }
 
     pub(super) fn push(&mut self, op: Op) {
@@ -56,8 +56,8 @@ impl Builder {
     }
 
     /// Jumps to `then` if A compares so, else goes on.
-    pub(super) fn branch(&mut self, cond: Cond, k: u32, then: Mark) {
-        let next = self.mark();
+    pub(super) fn branch(&mut self, cond: Cond, k: u32, then: Label) {
+        let next = self.label();
         self.push(Op::Branch {
             cond,
             operand: Operand::K(k),
@@ -68,8 +68,8 @@ impl Builder {
     }
 
     /// Goes on if A compares so, else jumps to `otherwise`.
-    pub(super) fn require(&mut self, cond: Cond, k: u32, otherwise: Mark) {
-        let next = self.mark();
+    pub(super) fn require(&mut self, cond: Cond, k: u32, otherwise: Label) {
+        let next = self.label();
         self.push(Op::Branch {
             cond,
             operand: Operand::K(k),
@@ -80,8 +80,8 @@ impl Builder {
     }
 
     /// Jumps to `then` if the key is in the map, else goes on.
-    pub(super) fn lookup(&mut self, map: MapRef, words: u8, then: Mark) {
-        let next = self.mark();
+    pub(super) fn lookup(&mut self, map: MapRef, words: u8, then: Label) {
+        let next = self.label();
         self.push(Op::Lookup {
             map,
             words,
@@ -92,8 +92,8 @@ impl Builder {
     }
 
     /// Jumps to `then` if bit A of the map is set, else goes on.
-    pub(super) fn bit(&mut self, map: MapRef, then: Mark) {
-        let next = self.mark();
+    pub(super) fn bit(&mut self, map: MapRef, then: Label) {
+        let next = self.label();
         self.push(Op::Bit {
             map,
             then: then.0,
@@ -115,45 +115,45 @@ impl Builder {
         self.push(Op::ToX);
     }
 
-    /// Finds what the link layer carries, behind up to two VLAN tags in the bytes, and where. A packet
-    /// that carries nothing of it does not match.
-    pub(super) fn link_layer(&mut self, link_type: LinkType) -> Carried {
-        let carried = Carried {
-            ipv4: self.mark(),
-            ipv6: self.mark(),
-            arp: self.mark(),
+    /// Finds the network layer and its offset, behind up to two VLAN tags in the bytes. Packets of other
+    /// network layers do not match.
+    pub(super) fn link_layer(&mut self, link_type: LinkType) -> NetworkLayer {
+        let network = NetworkLayer {
+            ipv4: self.label(),
+            ipv6: self.label(),
+            arp: self.label(),
         };
         match link_type {
             LinkType::Raw => {
                 self.push(Op::XConstant(0));
                 self.load(Size::Byte, 0);
                 self.alu(Alu::Rsh, 4);
-                self.branch(Cond::Eq, 4, carried.ipv4);
-                self.branch(Cond::Eq, 6, carried.ipv6);
+                self.branch(Cond::Eq, 4, network.ipv4);
+                self.branch(Cond::Eq, 6, network.ipv6);
                 self.verdict(Verdict::NoMatch);
             }
             LinkType::Ethernet => {
-                let (tagged, again) = (self.mark(), self.mark());
-                self.ethernet_type(14, &carried, Some(tagged));
+                let (tagged, again) = (self.label(), self.label());
+                self.ethernet_type(14, &network, Some(tagged));
                 self.bind(tagged);
-                self.ethernet_type(18, &carried, Some(again));
+                self.ethernet_type(18, &network, Some(again));
                 self.bind(again);
-                self.ethernet_type(22, &carried, None);
+                self.ethernet_type(22, &network, None);
             }
         }
-        carried
+        network
     }
 
-    fn ethernet_type(&mut self, end: u32, carried: &Carried, tag: Option<Mark>) {
+    fn ethernet_type(&mut self, end: u32, network: &NetworkLayer, tag: Option<Label>) {
         self.push(Op::XConstant(end));
         self.push(Op::Load {
             size: Size::Half,
             offset: end - 2,
         });
-        self.branch(Cond::Eq, 0x0800, carried.ipv4);
-        self.branch(Cond::Eq, 0x86dd, carried.ipv6);
-        self.branch(Cond::Eq, 0x0806, carried.arp);
-        self.branch(Cond::Eq, 0x8035, carried.arp);
+        self.branch(Cond::Eq, 0x0800, network.ipv4);
+        self.branch(Cond::Eq, 0x86dd, network.ipv6);
+        self.branch(Cond::Eq, 0x0806, network.arp);
+        self.branch(Cond::Eq, 0x8035, network.arp);
         if let Some(tag) = tag {
             // 802.1Q, 802.1ad, and what came before that: those that libpcap's `vlan` knows.
             for kind in [0x8100, 0x88a8, 0x9100] {
@@ -166,7 +166,7 @@ impl Builder {
     pub(super) fn finish(mut self) -> Fragment {
         for op in &mut self.ops {
             match op {
-                Op::Jump(target) => *target = self.places[*target],
+                Op::Jump(target) => *target = self.positions[*target],
                 Op::Branch {
                     then, otherwise, ..
                 }
@@ -176,8 +176,8 @@ impl Builder {
                 | Op::Bit {
                     then, otherwise, ..
                 } => {
-                    *then = self.places[*then];
-                    *otherwise = self.places[*otherwise];
+                    *then = self.positions[*then];
+                    *otherwise = self.positions[*otherwise];
                 }
                 _ => {}
             }

@@ -1,5 +1,5 @@
-//! The way through the stages of a filter, operation by operation; how the packet is read is left to a
-//! [`Reader`].
+//! Generates code for the stages of a filter, operation by operation; how the packet is read is left to a
+//! [`PacketReader`].
 
 use super::{Exits, Generator, context, frame, mov};
 use crate::{
@@ -13,33 +13,33 @@ use capture_types::Direction;
 /// `PACKET_OUTGOING` of `linux/if_packet.h`: what a packet socket sees on its own way out.
 const PACKET_OUTGOING: u32 = 4;
 
-/// One of the ways to read a packet. Beside reading, it is told what may change what it knows.
-pub(super) trait Reader {
+/// One of the two ways to read a packet. It is also notified of everything that invalidates its facts.
+pub(super) trait PacketReader {
     /// Before the first stage.
-    fn begin(&mut self, walk: &mut Walk<'_>);
+    fn begin(&mut self, codegen: &mut Codegen<'_>);
 
     /// `dst` = packet\[offset\]
-    fn load(&mut self, walk: &mut Walk<'_>, dst: Reg, size: Size, offset: u32);
+    fn load(&mut self, codegen: &mut Codegen<'_>, dst: Reg, size: Size, offset: u32);
 
     /// A = packet\[X + offset\]
-    fn load_indirect(&mut self, walk: &mut Walk<'_>, size: Size, offset: u32);
+    fn load_indirect(&mut self, codegen: &mut Codegen<'_>, size: Size, offset: u32);
 
     /// The packet begins A bytes further on; A is within bounds.
-    fn advance(&mut self, walk: &mut Walk<'_>);
+    fn advance(&mut self, codegen: &mut Codegen<'_>);
 
-    /// Behind the last stage, which nothing reaches by itself.
-    fn end(&mut self, _: &mut Walk<'_>) {}
+    /// Code behind the last stage, reached by jumps only.
+    fn end(&mut self, _: &mut Codegen<'_>) {}
 
     /// A helper has been called, which leaves r1 to r5 undefined.
-    fn after_call(&mut self, _: &mut Walk<'_>) {}
+    fn after_call(&mut self, _: &mut Codegen<'_>) {}
 
     /// A stage of so many operations begins.
     fn begin_stage(&mut self, _operations: usize) {}
 
-    /// The operation at `index` begins; the one before may go on to it.
+    /// The operation at `index` begins; `falls_through` if the one before may continue with it.
     fn begin_operation(&mut self, _index: usize, _falls_through: bool) {}
 
-    /// X is another number, at most this.
+    /// X has been written; it is at most `limit`.
     fn x_written(&mut self, _limit: u32) {}
 
     /// The operation at `target` can be reached from here.
@@ -52,8 +52,8 @@ pub(super) trait Reader {
     fn end_stage(&mut self) {}
 }
 
-/// Where a translation is.
-pub(super) struct Walk<'a> {
+/// The state of a translation.
+pub(super) struct Codegen<'a> {
     pub(super) generator: &'a mut Generator,
     pub(super) exits: Exits,
     /// Whether the beginning of the packet moves.
@@ -63,50 +63,51 @@ pub(super) struct Walk<'a> {
     next_stage: Label,
 }
 
-/// Translates the stages, read one way.
-pub(super) fn walk(
+/// Translates the stages for one way to read packets.
+pub(super) fn generate(
     generator: &mut Generator,
     exits: Exits,
     stages: &[Fragment],
-    reader: &mut impl Reader,
+    reader: &mut impl PacketReader,
 ) {
     let shifts = stages
         .iter()
         .any(|fragment| fragment.ops.contains(&Op::Advance));
-    let mut walk = Walk {
+    let mut codegen = Codegen {
         generator,
         exits,
         shifts,
         labels: Vec::new(),
         next_stage: exits.matched,
     };
-    reader.begin(&mut walk);
+    reader.begin(&mut codegen);
     if shifts {
-        walk.generator
+        codegen
+            .generator
             .asm
             .emit(BpfInsn::store_constant(Size::Word, R10, frame::SHIFT, 0));
     }
     for (number, fragment) in stages.iter().enumerate() {
         let last = number + 1 == stages.len();
-        walk.next_stage = if last {
+        codegen.next_stage = if last {
             exits.matched
         } else {
-            walk.generator.asm.label()
+            codegen.generator.asm.label()
         };
-        walk.stage(reader, number as u16, fragment);
+        codegen.stage(reader, number as u16, fragment);
         if !last {
-            walk.generator.asm.bind(walk.next_stage);
+            codegen.generator.asm.bind(codegen.next_stage);
         }
         reader.end_stage();
     }
     if stages.is_empty() {
-        walk.generator.asm.jump(exits.matched);
+        codegen.generator.asm.jump(exits.matched);
     }
-    reader.end(&mut walk);
+    reader.end(&mut codegen);
 }
 
-impl Walk<'_> {
-    fn stage(&mut self, reader: &mut impl Reader, number: u16, fragment: &Fragment) {
+impl Codegen<'_> {
+    fn stage(&mut self, reader: &mut impl PacketReader, number: u16, fragment: &Fragment) {
         self.generator.asm.origin.part = Part::Start;
         self.begin_fragment(fragment);
         reader.begin_stage(fragment.ops.len());
@@ -125,7 +126,7 @@ impl Walk<'_> {
         }
     }
 
-    fn operation(&mut self, reader: &mut impl Reader, index: usize, op: Op) {
+    fn operation(&mut self, reader: &mut impl PacketReader, index: usize, op: Op) {
         let exits = self.exits;
         let asm = &mut self.generator.asm;
         match op {
@@ -149,15 +150,19 @@ impl Walk<'_> {
                 asm.emit(BpfInsn::alu32(Alu::Mov, R7, k));
                 reader.x_written(k);
             }
-            Op::Recall(cell) => {
+            Op::LoadScratch(cell) => {
                 asm.emit(BpfInsn::load(Size::Word, R8, R10, frame::cell(cell)));
             }
-            Op::XRecall(cell) => {
+            Op::LoadXScratch(cell) => {
                 asm.emit(BpfInsn::load(Size::Word, R7, R10, frame::cell(cell)));
                 reader.x_written(u32::MAX);
             }
-            Op::Keep(cell) => asm.emit(BpfInsn::store(Size::Word, R10, frame::cell(cell), R8)),
-            Op::XKeep(cell) => asm.emit(BpfInsn::store(Size::Word, R10, frame::cell(cell), R7)),
+            Op::StoreScratch(cell) => {
+                asm.emit(BpfInsn::store(Size::Word, R10, frame::cell(cell), R8))
+            }
+            Op::StoreXScratch(cell) => {
+                asm.emit(BpfInsn::store(Size::Word, R10, frame::cell(cell), R7))
+            }
             Op::Arithmetic(operation, operand) => self.arithmetic(operation, operand),
             Op::Negate => asm.emit(BpfInsn::alu32(Alu::Neg, R8, 0)),
             Op::ToX => {
@@ -253,7 +258,7 @@ impl Walk<'_> {
                 asm.branch(BpfInsn::branch64(Cond::Ne, R1, 0), self.labels[then]);
                 asm.jump(self.labels[otherwise]);
             }
-            Op::LoadCell(map) => {
+            Op::LoadValue(map) => {
                 asm.emit(BpfInsn::store_constant(Size::Word, R10, frame::KEY, 0));
                 self.lookup(reader, map, frame::KEY);
                 let asm = &mut self.generator.asm;
@@ -263,7 +268,7 @@ impl Walk<'_> {
         }
     }
 
-    /// A tunnel's header may say that it is longer than the packet.
+    /// A tunnel's header may claim to be longer than the packet.
     pub(super) fn within_packet(&mut self, shift: Reg) {
         let asm = &mut self.generator.asm;
         asm.emit(BpfInsn::load(Size::Word, R2, R6, context::LEN));
@@ -277,7 +282,7 @@ impl Walk<'_> {
     fn begin_fragment(&mut self, fragment: &Fragment) {
         self.generator.asm.emit(BpfInsn::alu32(Alu::Mov, R8, 0));
         self.generator.asm.emit(BpfInsn::alu32(Alu::Mov, R7, 0));
-        let cells = fragment.recalled();
+        let cells = fragment.scratch_read();
         for cell in (0..16).filter(|cell| cells & 1 << cell != 0) {
             self.generator.asm.emit(BpfInsn::store_constant(
                 Size::Word,
@@ -288,7 +293,7 @@ impl Walk<'_> {
         }
     }
 
-    fn lookup(&mut self, reader: &mut impl Reader, map: MapRef, key: i16) {
+    fn lookup(&mut self, reader: &mut impl PacketReader, map: MapRef, key: i16) {
         self.generator.asm.load_map(R1, map);
         self.generator.asm.emit(mov(R2, R10));
         self.generator
@@ -337,7 +342,7 @@ impl Walk<'_> {
         }
     }
 
-    fn ancillary(&mut self, reader: &mut impl Reader, ancillary: Ancillary) {
+    fn ancillary(&mut self, reader: &mut impl PacketReader, ancillary: Ancillary) {
         let direction = self.generator.epilogue.direction;
         let asm = &mut self.generator.asm;
         let offset = match ancillary {
@@ -372,7 +377,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Compares A and goes on; `next` is where the program continues by itself.
+    /// Compares A and branches; `next` is the operation that follows.
     fn compare(
         &mut self,
         cond: Cond,

@@ -1,6 +1,6 @@
-//! Expressions that nobody writes by hand.
+//! Expressions at and beyond the bounds.
 
-use super::{Filter, FilterError};
+use crate::{Filter, FilterError};
 use capture_types::FilterSpec;
 use capture_types::LinkType;
 
