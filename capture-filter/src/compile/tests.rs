@@ -33,7 +33,7 @@ fn an_expression_out_of_bounds_is_refused_and_the_bound_is_named() {
         assert!(message.contains(bound), "{start}: {message}");
     }
     let zero = compile("tcp\0udp").unwrap_err().to_string();
-    assert!(zero.contains("byte 0"), "{zero}");
+    assert!(zero.contains("zero byte"), "{zero}");
 }
 
 #[test]
