@@ -4,7 +4,7 @@ use core::mem::{offset_of, size_of};
 /// exactly one of the first four.
 ///
 /// `seen = filtered + matched` and `matched = submitted + ring_full + unreadable` are sums of these
-/// and hold by construction; that they are true is for tests to show against the sender's count.
+/// and hold by construction; tests compare them with the sender's count.
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
@@ -22,11 +22,11 @@ pub struct Counters {
 
 const _: () = assert!(size_of::<Counters>() == 40);
 
-/// Counters that are found by a place in an array, which is far cheaper than by a key in a hash table.
+/// Counters in an array, where a lookup is far cheaper than in a hash table.
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
-    /// The interface that has the slot, 0 if none: two of them can share a place.
+    /// The interface that owns the slot, 0 if none: several indexes lead to the same slot.
     pub ifindex: u32,
     /// Always 0.
     pub padding: u32,
@@ -40,29 +40,29 @@ const _: () = {
     assert!(offset_of!(Slot, counters) == 8);
 };
 
-/// How many slots there are, a power of two: 24 KiB for each CPU of the machine and each capture.
+/// The number of slots, a power of two: 24 KiB per CPU and capture.
 pub const SLOTS_LENGTH: u32 = 512;
 
 const _: () = assert!(SLOTS_LENGTH.is_power_of_two());
 
-/// The only slot that an interface can have. Interfaces made one after the other do not get in each
-/// other's way; the counters of one whose slot is taken are in the hash table.
+/// The only slot that an interface can have. Consecutive indexes have different slots; an interface whose
+/// slot is taken has its counters in the hash table.
 #[must_use]
 pub const fn slot_index(ifindex: u32) -> u32 {
     ifindex & (SLOTS_LENGTH - 1)
 }
 
-/// Most interfaces with counters in the hash table, that is without a slot, that one capture can have
+/// The number of interfaces without a slot, with counters in the hash table, that one capture can have
 /// at a time.
 pub const INTERFACES: u32 = 16_384;
 
-/// The key under which packets of an interface without counters are counted: no interface has it.
+/// The key of the counters for packets of unknown interfaces; no interface has this index.
 pub const UNKNOWN_INTERFACE: u32 = 0;
 
 #[cfg(feature = "user")]
 #[expect(
     unsafe_code,
-    reason = "aya reads map values only of types that are marked so"
+    reason = "aya reads map values only of types that implement Pod"
 )]
 // SAFETY: `repr(C)`, five u64 and nothing else: every bit pattern is valid and there is no padding.
 unsafe impl aya::Pod for Counters {}
@@ -70,7 +70,7 @@ unsafe impl aya::Pod for Counters {}
 #[cfg(feature = "user")]
 #[expect(
     unsafe_code,
-    reason = "aya reads map values only of types that are marked so"
+    reason = "aya reads map values only of types that implement Pod"
 )]
 // SAFETY: `repr(C)`, two u32 and five u64: every bit pattern is valid and there is no hidden padding.
 unsafe impl aya::Pod for Slot {}

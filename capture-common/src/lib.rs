@@ -1,8 +1,8 @@
-//! What the eBPF programs write and user space reads: the ring buffer's records and the counters of
+//! What the eBPF programs write and user space reads: the records of the ring buffer and the counters of
 //! the ledger.
 //!
-//! Only integers with explicit padding stand in these structs, in the byte order of the machine.
-//! Size and offsets are asserted at compile time, for the BPF target as for user space.
+//! The structs contain only integers and explicit padding, in the byte order of the machine. Sizes and
+//! offsets are asserted at compile time, for the BPF target and for user space.
 #![no_std]
 #![forbid(unsafe_op_in_unsafe_fn)]
 

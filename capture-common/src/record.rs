@@ -1,15 +1,15 @@
 use core::mem::{offset_of, size_of};
 
-/// What stands before each packet's bytes in a ring buffer record: 24 bytes.
+/// The header before each packet's bytes in a ring buffer record: 24 bytes.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordHeader {
-    /// Nanoseconds of the clock that the program was loaded for: `CLOCK_TAI` where the kernel has
-    /// `bpf_ktime_get_tai_ns` (6.1), else `CLOCK_MONOTONIC`.
+    /// Nanoseconds of `CLOCK_TAI` where the kernel has `bpf_ktime_get_tai_ns` (6.1), else of
+    /// `CLOCK_MONOTONIC`.
     pub timestamp: u64,
-    /// Bytes of the packet on the wire, a VLAN tag put back by the program included.
+    /// Bytes of the packet on the wire, including a VLAN tag that the program restored.
     pub original_length: u32,
-    /// Bytes that follow this header; the record itself is as long as its size class.
+    /// Bytes of the packet that follow this header; the record itself has the length of its size class.
     pub captured_length: u32,
     /// Index of the interface that the packet was seen on.
     pub ifindex: u32,
@@ -24,7 +24,7 @@ pub struct RecordHeader {
 }
 
 impl RecordHeader {
-    /// Reads a header as the program wrote it, wherever it stands.
+    /// Decodes a header, at any alignment.
     #[must_use]
     #[inline]
     pub const fn from_bytes(bytes: &[u8; RECORD_DATA]) -> Self {
@@ -67,9 +67,9 @@ impl RecordHeader {
     }
 }
 
-/// The packet came in through the interface.
+/// The interface received the packet.
 pub const DIRECTION_INGRESS: u8 = 0;
-/// The packet goes out through the interface.
+/// The interface sends the packet.
 pub const DIRECTION_EGRESS: u8 = 1;
 
 /// The bytes begin with an Ethernet header.
@@ -77,28 +77,28 @@ pub const LINK_ETHERNET: u8 = 0;
 /// The bytes begin with an IPv4 or IPv6 header.
 pub const LINK_RAW: u8 = 1;
 
-/// How many capture programs there are.
+/// The number of capture programs.
 pub const PROGRAMS_LENGTH: u32 = 4;
 
-/// Where the capture program for a direction and a link stands in the map `PROGRAMS`.
+/// The index of the capture program for a direction and a link type in the map `PROGRAMS`.
 #[must_use]
 pub const fn program_index(direction: u8, link: u8) -> u32 {
     direction as u32 + 2 * link as u32
 }
 
-/// Where a record's packet bytes begin.
+/// The offset of the packet's bytes in a record.
 pub const RECORD_DATA: usize = size_of::<RecordHeader>();
 
-/// What stands before the header of a record in the spill ring: the position of the front ring, as a
-/// `u64`, up to which the front ring's records come first.
+/// Bytes before the header of a record in the spill ring: a position of the front ring, as a `u64`. The
+/// front ring's records up to this position come first.
 pub const SPILL_HEAD: usize = size_of::<u64>();
 
 /// Bytes of packet that a record of each size class can hold, ascending.
 ///
-/// `bpf_ringbuf_reserve` takes only a size known to the verifier. The classes follow the sizes that
-/// packets have: acknowledgements, small requests, an Ethernet frame of 1,514 bytes and a tag or
-/// two, jumbo frames, and what segmentation offload puts together. Each makes a record (header and
-/// the ring buffer's own 8 bytes included) of a multiple of 32 bytes.
+/// `bpf_ringbuf_reserve` accepts only sizes that the verifier knows. The classes follow common packet
+/// sizes: acknowledgements, small requests, an Ethernet frame of 1,514 bytes with one or two tags, jumbo
+/// frames, and the large packets of segmentation offload. Each record, including the header and the
+/// ring buffer's own 8 bytes, is a multiple of 32 bytes.
 pub const SIZE_CLASSES: [u32; 12] = [
     64,
     96,
@@ -114,9 +114,8 @@ pub const SIZE_CLASSES: [u32; 12] = [
     MAX_CAPTURED_LENGTH,
 ];
 
-/// The longest that is captured of one packet: an IP datagram of 65,535 bytes with its Ethernet
-/// header and two VLAN tags, rounded up to a record's alignment. A longer one (BIG TCP) is truncated
-/// and counted.
+/// Bytes captured of one packet at most: an IP datagram of 65,535 bytes with its Ethernet header and two
+/// VLAN tags, rounded up to a record's alignment. A longer packet (BIG TCP) is truncated and counted.
 pub const MAX_CAPTURED_LENGTH: u32 = 65_568;
 
 const _: () = {

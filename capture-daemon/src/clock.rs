@@ -1,29 +1,28 @@
-//! UTC for packets: from the clock of the eBPF programs to nanoseconds since 1970.
+//! Converts the timestamps of the eBPF programs to UTC in nanoseconds since 1970.
 
 use rustix::time::{ClockId, DynamicClockId, Timespec, clock_gettime, clock_gettime_dynamic};
 
 /// Converts the timestamps of one capture's records.
 ///
-/// With `CLOCK_TAI` (kernel 6.1) the kernel's clock is UTC plus a whole number of seconds, and it
-/// takes part in every step of the system clock; so a packet bears the time that the system clock
-/// showed when it passed, whichever side of a step it is on. Only that whole number can change, when
-/// a time daemon makes it known.
+/// With `CLOCK_TAI` (kernel 6.1) the kernel's clock is UTC plus a whole number of seconds and follows
+/// every step of the system clock. A packet therefore has the time that the system clock showed when it
+/// passed, before or after a step. Only the whole number can change, when a time daemon sets it.
 ///
-/// With `CLOCK_MONOTONIC` the difference to UTC is measured at each [`PacketClock::update`], so a
-/// packet that passed within one round of the drain thread before a step bears the time after it.
+/// With `CLOCK_MONOTONIC` the difference to UTC is measured at each [`PacketClock::update`]. A packet that
+/// passed within one round of the drain thread before a step has the time after the step.
 #[derive(Debug, Clone, Copy)]
 pub struct PacketClock {
     tai: bool,
-    /// What is taken from a record's timestamp to get UTC.
+    /// Subtracted from a record's timestamp to get UTC.
     offset: i64,
-    /// The offset before the latest change, for records that are older than it.
+    /// The offset before its latest change, for older records.
     previous: i64,
     /// UTC at the latest update.
     now: i64,
 }
 
 impl PacketClock {
-    /// A clock for programs that were loaded with this one.
+    /// A clock for programs that stamp packets with `CLOCK_TAI`, or else with `CLOCK_MONOTONIC`.
     #[must_use]
     pub fn new(tai: bool) -> Self {
         let mut new = Self {
@@ -37,10 +36,10 @@ impl PacketClock {
         new
     }
 
-    /// Reads the clocks; to be called at least once in each round of the drain thread, before the
-    /// records of that round are taken.
+    /// Reads the clocks. Call this at least once in each round of the drain thread, before the records of
+    /// that round are taken.
     pub fn update(&mut self) {
-        // The two cannot be read at once: the middle of two readings is closest.
+        // The clocks cannot be read at the same moment: the middle of two readings is closest.
         let before = realtime();
         let kernel = kernel_clock(self.tai);
         let after = realtime();
@@ -71,8 +70,8 @@ impl PacketClock {
         let timestamp = timestamp.cast_signed();
         let utc = timestamp - self.offset;
         if self.tai && self.previous != self.offset {
-            // The offset has changed since the program looked at the clock if that puts the packet
-            // nearer to now: no packet waits as long as the second that it changes by at the least.
+            // The program read the clock before the offset changed if that puts the packet closer to
+            // now: an offset changes by a second at least, and no packet waits that long.
             let before = timestamp - self.previous;
             if (self.now - before).abs() < (self.now - utc).abs() {
                 return before.cast_unsigned();
@@ -92,11 +91,11 @@ fn realtime() -> i64 {
     nanoseconds(clock_gettime(ClockId::Realtime))
 }
 
-/// The clock that the programs stamp packets with.
+/// The clock with which the programs stamp packets.
 fn kernel_clock(tai: bool) -> i64 {
     match tai.then(|| clock_gettime_dynamic(DynamicClockId::Tai)) {
         Some(Ok(time)) => nanoseconds(time),
-        // Where programs can ask for this clock, everybody can; the offset is 0 at worst.
+        // Where programs can read this clock, so can user space; at worst the offset is 0.
         Some(Err(_)) => realtime(),
         None => nanoseconds(clock_gettime(ClockId::Monotonic)),
     }

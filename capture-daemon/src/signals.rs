@@ -1,24 +1,23 @@
-//! The signals that end the program in order: SIGINT, SIGTERM, and SIGHUP, which a terminal that closes
-//! sends.
+//! The signals that end the program in order: SIGINT, SIGTERM, and SIGHUP, which a closing terminal sends.
 
 use std::{fs, io};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Waits for them. As long as this lives they do nothing else.
-pub struct Ends {
+/// Catches the signals that end the program. They have no other effect as long as this exists.
+pub struct EndSignals {
     interrupt: Signal,
     terminate: Signal,
-    /// None under nohup(1), which wants the program to go on without its terminal.
+    /// `None` under nohup(1), where the program goes on without its terminal.
     hang_up: Option<Signal>,
 }
 
-impl Ends {
-    /// Catches them from now on.
+impl EndSignals {
+    /// Catches the signals from now on.
     ///
     /// # Errors
     ///
-    /// What the kernel answers.
+    /// What sigaction(2) returns.
     pub fn new() -> io::Result<Self> {
         let hang_up = SignalKind::hangup();
         Ok(Self {
@@ -32,7 +31,7 @@ impl Ends {
         })
     }
 
-    /// Ends with the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         let Self {
             interrupt,
@@ -53,13 +52,13 @@ impl Ends {
     }
 }
 
-/// Whether whoever started the program had it ignore a signal (`SigIgn`, proc_pid_status(5)).
+/// Whether the program was started with a signal ignored (`SigIgn`, proc_pid_status(5)).
 fn is_ignored(signal: SignalKind) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     ignored(&status).is_some_and(|mask| mask >> (signal.as_raw_value() - 1) & 1 == 1)
 }
 
-/// The signals that are ignored: bit 0 is signal 1.
+/// The mask of ignored signals: bit 0 is signal 1.
 fn ignored(status: &str) -> Option<u64> {
     let mut lines = status.lines();
     let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"))?;

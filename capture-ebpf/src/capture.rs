@@ -1,7 +1,7 @@
 //! Copies one packet into the ring buffer and counts what became of it.
 
 use aya_ebpf::{
-    bindings::{__sk_buff, BPF_RB_NO_WAKEUP, BPF_RB_PROD_POS},
+    bindings::{__sk_buff, BPF_RB_NO_WAKEUP},
     helpers::generated::{
         bpf_ktime_get_ns, bpf_ktime_get_tai_ns, bpf_ringbuf_discard, bpf_ringbuf_submit,
         bpf_skb_load_bytes,
@@ -15,11 +15,11 @@ use capture_common::{
 
 use crate::{config, maps, wakeup};
 
-/// What `vlan_tci` and `vlan_proto` take in a frame, right behind the two addresses.
+/// Bytes of a VLAN tag in a frame, right behind the two addresses.
 const VLAN_TAG_LENGTH: u32 = 4;
 const ADDRESSES_LENGTH: u32 = 12;
 
-/// What the ring buffer itself puts before a record.
+/// Bytes that the ring buffer itself puts before a record.
 const RING_HEADER: u64 = 8;
 
 enum Fate {
@@ -28,7 +28,7 @@ enum Fate {
     Unreadable,
 }
 
-/// What is known of a packet before it is copied.
+/// What is known about a packet before it is copied.
 struct Packet {
     skb: *mut __sk_buff,
     header: RecordHeader,
@@ -44,8 +44,8 @@ pub fn capture<const DIRECTION: u8, const LINK: u8>(context: &TcContext) {
         return;
     };
     let fate = copy(&packet);
-    // SAFETY: the verifier has seen that the lookup gave an element, which stays where it is as
-    // long as this program runs, and no other CPU writes to this CPU's counters.
+    // SAFETY: the lookup returned an element, which does not move as long as this program runs, and no
+    // other CPU writes to this CPU's counters.
     let counters = unsafe { &mut *counters };
     match fate {
         Fate::Submitted => {
@@ -70,7 +70,7 @@ pub fn capture<const DIRECTION: u8, const LINK: u8>(context: &TcContext) {
 impl Packet {
     #[inline(always)]
     fn new(skb: *mut __sk_buff, direction: u8, link: u8) -> Self {
-        // SAFETY: the kernel hands every program a context whose fields may be read.
+        // SAFETY: the kernel passes every program a valid context.
         let (length, ifindex, packet_type) =
             unsafe { ((*skb).len, (*skb).ifindex, (*skb).pkt_type) };
         let vlan_tag = if link == LINK_ETHERNET {
@@ -103,7 +103,7 @@ impl Packet {
     }
 }
 
-/// The tag that the kernel holds beside the packet's bytes, as it stands in a frame.
+/// The VLAN tag that the kernel keeps beside the packet's bytes, in the byte order of a frame.
 #[inline(always)]
 fn vlan_tag(skb: *mut __sk_buff) -> u32 {
     // SAFETY: as in `Packet::new`.
@@ -112,8 +112,8 @@ fn vlan_tag(skb: *mut __sk_buff) -> u32 {
     if present == 0 {
         return 0;
     }
-    // `vlan_proto` is in network byte order already, `vlan_tci` is not; the two stand in a frame
-    // in this order, so the protocol is the half at the lower address.
+    // `vlan_proto` is in network byte order already, `vlan_tci` is not. In a frame the protocol comes
+    // first, at the lower address.
     let tci = u32::from((tci as u16).to_be());
     let protocol = protocol & 0xffff;
     if cfg!(target_endian = "little") {
@@ -125,7 +125,7 @@ fn vlan_tag(skb: *mut __sk_buff) -> u32 {
 
 #[inline(always)]
 fn now() -> u64 {
-    // SAFETY: these helpers take nothing. The verifier removes the one that this kernel lacks.
+    // SAFETY: these helpers take no arguments. The verifier removes the one that this kernel lacks.
     unsafe {
         if config::has_tai_clock() {
             bpf_ktime_get_tai_ns()
@@ -135,7 +135,7 @@ fn now() -> u64 {
     }
 }
 
-/// Copies into a record of the smallest class that holds the packet.
+/// Copies the packet into a record of the smallest size class that holds it.
 #[inline(always)]
 fn copy(packet: &Packet) -> Fate {
     macro_rules! smallest_class {
@@ -152,13 +152,13 @@ fn copy(packet: &Packet) -> Fate {
     Fate::Unreadable
 }
 
-/// Copies into a record that has room for `ROOM` bytes of packet: in the front ring, or if that is
-/// full in the spill ring.
+/// Copies the packet into a record for `ROOM` bytes of packet: in the front ring, or in the spill ring
+/// if the front ring is full.
 #[inline(always)]
 fn copy_into<const ROOM: u32>(packet: &Packet) -> Fate {
     let size = RECORD_DATA + ROOM as usize;
     if let Some(start) = reserve(&maps::FRONT, size) {
-        // SAFETY: the record is reserved, `size` bytes long, and given back here and nowhere else.
+        // SAFETY: the record is reserved, `size` bytes long, and submitted or discarded only here.
         return unsafe {
             finish(start, fill::<ROOM>(packet, start), || {
                 wakeup::flags(size as u64 + RING_HEADER)
@@ -168,12 +168,12 @@ fn copy_into<const ROOM: u32>(packet: &Packet) -> Fate {
     if !config::has_spill() {
         return Fate::RingFull;
     }
-    // Asked before the record is reserved: what this CPU puts into the front ring later is behind it.
-    let behind = front_position();
+    // Read before the record is reserved: what this CPU puts into the front ring later comes after it.
+    let behind = maps::front_position();
     let Some(start) = reserve(&maps::SPILL, SPILL_HEAD + size) else {
         return Fate::RingFull;
     };
-    // SAFETY: as above, and the position stands before what is `size` bytes long.
+    // SAFETY: as above; the position is written before the `size` bytes of the record.
     unsafe {
         start.cast::<u64>().write(behind);
         let filled = fill::<ROOM>(packet, start.add(SPILL_HEAD));
@@ -181,21 +181,15 @@ fn copy_into<const ROOM: u32>(packet: &Packet) -> Fate {
     }
 }
 
-/// Up to where the front ring is reserved.
-#[inline(always)]
-pub fn front_position() -> u64 {
-    maps::FRONT.query(u64::from(BPF_RB_PROD_POS))
-}
-
-/// Reserves a record, aligned to 8 bytes; `None` if there is no room. It has to be given back.
+/// Reserves a record, aligned to 8 bytes; `None` if there is no room. The caller must submit or discard it.
 #[inline(always)]
 fn reserve(ring: &RingBuf, size: usize) -> Option<*mut u8> {
-    // aya's handle does nothing when dropped.
+    // Dropping aya's handle does nothing.
     ring.reserve_bytes(size, 0)
         .map(|mut record| record.as_mut_ptr())
 }
 
-/// Writes the header and the packet's bytes; `false` if the kernel does not give them.
+/// Writes the header and the packet's bytes; `false` if the bytes cannot be read.
 ///
 /// # Safety
 ///
@@ -214,11 +208,11 @@ unsafe fn fill<const ROOM: u32>(packet: &Packet, to: *mut u8) -> bool {
     }
 }
 
-/// Gives a record to the reader, or back to the ring.
+/// Submits a record, or discards it if it could not be filled.
 ///
 /// # Safety
 ///
-/// `start` is a reserved record, which nobody uses any more.
+/// `start` is a reserved record, which is not used after this.
 #[inline(always)]
 unsafe fn finish(start: *mut u8, filled: bool, flags: impl FnOnce() -> u64) -> Fate {
     // SAFETY: the caller's promise.
@@ -233,7 +227,7 @@ unsafe fn finish(start: *mut u8, filled: bool, flags: impl FnOnce() -> u64) -> F
     }
 }
 
-/// Copies the two addresses, the tag, and what follows them.
+/// Copies the two addresses, the tag, and the rest of the packet.
 ///
 /// # Safety
 ///
@@ -242,8 +236,8 @@ unsafe fn finish(start: *mut u8, filled: bool, flags: impl FnOnce() -> u64) -> F
 unsafe fn load_tagged<const ROOM: u32>(packet: &Packet, data: *mut u8) -> bool {
     let captured = packet.header.captured_length;
     let before = captured.min(ADDRESSES_LENGTH);
-    // SAFETY: the smallest class has room for the addresses and the tag, and what follows them is
-    // bounded by the room that is left.
+    // SAFETY: the smallest class has room for the addresses and the tag, and the last copy is bounded by
+    // the remaining room.
     unsafe {
         if !load_bytes(packet.skb, 0, data, before, ADDRESSES_LENGTH) {
             return false;
@@ -265,7 +259,7 @@ unsafe fn load_tagged<const ROOM: u32>(packet: &Packet, data: *mut u8) -> bool {
     }
 }
 
-/// Copies `length` bytes of the packet from `offset`: 1 to `room`, which the verifier has to see.
+/// Copies `length` bytes of the packet from `offset`: 1 to `room`, in a form that the verifier can check.
 ///
 /// # Safety
 ///
@@ -278,8 +272,9 @@ unsafe fn load_bytes(
     length: u32,
     room: u32,
 ) -> bool {
-    // The verifier of 6.1 learns that a number is not 0 only by seeing 1 added to it, and it does
-    // not see what the compiler proves: hence the last byte's index, behind a black box.
+    // The verifier of 6.1 knows that a number is not 0 only after 1 was added to it, and the compiler
+    // would remove an addition that it can prove redundant: hence the last byte's index behind a black
+    // box.
     let last = core::hint::black_box(length.wrapping_sub(1));
     if last >= room {
         return false;

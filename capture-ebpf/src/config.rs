@@ -1,13 +1,13 @@
-//! What user space sets before it loads the programs. The kernel freezes these, so the verifier
-//! takes them for constants and removes the code that they rule out.
+//! Settings that user space writes before it loads the programs. The kernel freezes them, so the
+//! verifier treats them as constants and removes the code that they make unreachable.
 
 use aya_ebpf::Global;
 
-/// Most bytes kept of a packet, at least 1.
+/// Bytes kept of a packet at most, at least 1.
 #[unsafe(no_mangle)]
 static SNAPLEN: Global<u32> = Global::new(0);
 
-/// Distance of the wake-ups in bytes of the front ring, a power of two.
+/// Bytes of the front ring between two wake-ups, a power of two.
 #[unsafe(no_mangle)]
 static WAKEUP_DISTANCE: Global<u64> = Global::new(0);
 

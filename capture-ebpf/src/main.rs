@@ -1,7 +1,7 @@
-//! The TC programs: one for each direction and kind of link, all of them [`capture::capture`].
+//! The TC programs, one for each direction and link type; all of them are [`capture::capture`].
 //!
-//! Whatever happens to a packet in here, the verdict is always the same: the next program has its
-//! turn. `TC_ACT_UNSPEC` and `TCX_NEXT` are both -1.
+//! The verdict is the same on every path: the next program runs. `TC_ACT_UNSPEC` and `TCX_NEXT` are
+//! both -1.
 #![no_std]
 #![no_main]
 

@@ -1,7 +1,7 @@
-//! Every map of the programs. User space sets the sizes that depend on the capture.
+//! The maps of the programs. User space sets the sizes that depend on the capture.
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
+    bindings::{BPF_F_NO_PREALLOC, BPF_RB_PROD_POS},
     macros::map,
     maps::{PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
 };
@@ -9,33 +9,33 @@ use capture_common::{
     Counters, INTERFACES, PROGRAMS_LENGTH, SLOTS_LENGTH, Slot, UNKNOWN_INTERFACE, slot_index,
 };
 
-/// Packets on their way to user space. Small, so that its memory stays in the CPU's caches and address
-/// translations as long as the reader keeps up.
+/// Packets on their way to user space. The ring is small, so that it stays in the CPU's caches and TLB as
+/// long as the reader keeps up.
 #[map]
 pub static FRONT: RingBuf = RingBuf::with_byte_size(1 << 21, 0);
 
-/// Takes what the front ring has no room for; used only if [`crate::config::has_spill`]. Its records
-/// begin with the front ring's position behind which they belong.
+/// Packets for which the front ring has no room; used only if [`crate::config::has_spill`]. Each record
+/// begins with the position of the front ring after which it belongs.
 #[map]
 pub static SPILL: RingBuf = RingBuf::with_byte_size(1 << 26, 0);
 
-/// The ledger's counters by [`slot_index`]. User space gives an interface its slot, if that is free,
-/// before it attaches.
+/// The ledger's counters by [`slot_index`]. User space assigns an interface its slot, if the slot is
+/// free, before it attaches.
 #[map]
 static SLOTS: PerCpuArray<Slot> = PerCpuArray::with_max_entries(SLOTS_LENGTH, 0);
 
-/// The counters of interfaces without a slot, by ifindex. User space makes an interface's entry before
-/// it attaches. There are few, so that memory is taken for those that there are: for all that there
-/// may be it would be 640 KiB for each CPU.
+/// The counters of interfaces without a slot, by ifindex. User space creates an interface's entry before
+/// it attaches. Entries are allocated on demand: few interfaces need one, and the whole map would take
+/// 640 KiB per CPU.
 #[map]
 static COUNTERS: PerCpuHashMap<u32, Counters> =
     PerCpuHashMap::with_max_entries(INTERFACES, BPF_F_NO_PREALLOC);
 
-/// The capture programs, for a filter program to go on to.
+/// The capture programs, which filter programs tail-call.
 #[map]
 static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(PROGRAMS_LENGTH, 0);
 
-/// This CPU's counters of an interface, or those of the interfaces that have none.
+/// This CPU's counters of an interface, or the counters of unknown interfaces.
 #[inline(always)]
 pub fn counters(ifindex: u32) -> Option<*mut Counters> {
     slot(ifindex)
@@ -46,7 +46,12 @@ pub fn counters(ifindex: u32) -> Option<*mut Counters> {
 #[inline(always)]
 fn slot(ifindex: u32) -> Option<*mut Counters> {
     let slot = SLOTS.get_ptr_mut(slot_index(ifindex))?;
-    // SAFETY: the verifier has seen that the lookup gave an element, which stays where it is as long as
-    // this program runs.
+    // SAFETY: the lookup returned an element, which does not move as long as this program runs.
     unsafe { ((*slot).ifindex == ifindex).then_some(&raw mut (*slot).counters) }
+}
+
+/// The position up to which the front ring is reserved.
+#[inline(always)]
+pub fn front_position() -> u64 {
+    FRONT.query(u64::from(BPF_RB_PROD_POS))
 }

@@ -1,21 +1,21 @@
-//! Waking the reader costs more than the copy, so it is done once per so many bytes.
+//! Waking the reader costs more than copying a packet, so the reader is woken once per wake-up distance.
 
 use aya_ebpf::bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 
-use crate::{capture::front_position, config};
+use crate::{config, maps};
 
-/// The kernel wakes the reader if it has read all that was in the ring before.
+/// The kernel wakes the reader if the reader has consumed all earlier records of the ring.
 pub const WHEN_FIRST: u64 = 0;
 
-/// The flags to submit a record of `size` bytes in the front ring with, once it has been reserved.
+/// The flags for submitting a reserved record of `size` bytes in the front ring.
 ///
-/// It wakes the reader if the record reaches across a multiple of the wake-up distance. That takes
-/// no state of ours, so it holds however many CPUs and interfaces fill the ring. Another CPU that
-/// reserves in between can hide a crossing: the first record that spills wakes the reader as well, and
-/// it does not wait for ever.
+/// The reader is woken if the record crosses a multiple of the wake-up distance. This needs no state,
+/// so it works with any number of CPUs and interfaces that fill the ring. Another CPU that reserves in
+/// between can hide a crossing; the first record in the spill ring wakes the reader too, and the
+/// reader's wait is bounded.
 #[inline(always)]
 pub fn flags(size: u64) -> u64 {
-    let end = front_position();
+    let end = maps::front_position();
     if end & (config::wakeup_distance() - 1) < size {
         u64::from(BPF_RB_FORCE_WAKEUP)
     } else {

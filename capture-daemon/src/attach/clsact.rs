@@ -20,13 +20,13 @@ use rtnetlink::{
 use super::{AttachError, hook_name, owner::is_leftover};
 use capture_types::Direction;
 
-/// The numerically lowest priority comes first.
+/// The numerically lowest priority runs first.
 const FIRST_PRIORITY: u16 = 1;
 
-/// `ETH_P_ALL` in network byte order, as the kernel wants it here.
+/// `ETH_P_ALL` in network byte order, as the kernel expects it here.
 const ALL_PROTOCOLS: u16 = 0x0003_u16.to_be();
 
-/// A filter that is in place.
+/// A filter that is attached.
 #[derive(Debug)]
 pub(super) struct Filter {
     ifindex: u32,
@@ -78,8 +78,8 @@ impl Filter {
                     }
                     return Ok(filter);
                 }
-                // The handle is taken: by another capture of ours, or by somebody else's filter of
-                // the same priority, which ours is put before.
+                // The handle is in use: by another capture of ours, or by a filter of somebody else
+                // with the same priority, before which ours is placed.
                 Err(error) if is(&error, libc::EEXIST) && filter.handle < MOST_HANDLES => {
                     filter.handle += 1;
                 }
@@ -107,7 +107,7 @@ impl Filter {
     pub(super) async fn remove(self, netlink: &Handle) -> Result<(), AttachError> {
         let message = RouteNetlinkMessage::DelTrafficFilter(self.message(None));
         match request(netlink, message, 0).await {
-            // It went with its interface, or somebody removed it.
+            // The filter is gone: with its interface, or somebody removed it.
             Err(error)
                 if [libc::ENODEV, libc::ENXIO, libc::ENOENT, libc::EINVAL]
                     .iter()
@@ -148,13 +148,17 @@ impl Filter {
     }
 }
 
-/// So many of our own filters fit on one priority before adding one fails.
+/// Handles that are tried on one priority before adding a filter fails.
 const MOST_HANDLES: u32 = 4096;
-/// So far down is looked for a priority that has no other kind of filter.
+/// The last priority that is tried when others have another kind of filter.
 const LAST_PRIORITY: u16 = 64;
 
-/// Removes the filters that processes which no longer run have left on any interface, and says how
-/// many. Filters of others, and of a recorder that runs, stay.
+/// Removes the filters that recorders which no longer run have left on any interface, and returns how
+/// many. Filters of others and of running recorders stay.
+///
+/// # Errors
+///
+/// rtnetlink(7) failed.
 pub async fn remove_leftovers(netlink: &Handle) -> Result<usize, Error> {
     let mut removed = 0;
     for ifindex in interfaces_with_clsact(netlink).await? {

@@ -1,4 +1,4 @@
-//! Attaching a program to one direction of an interface, before every other program there.
+//! Attaches programs to one direction of an interface, before all other programs there.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -22,17 +22,17 @@ pub use owner::Owner;
 /// How programs are attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// TCX links (kernel 6.6): the kernel removes them when the process ends.
+    /// TCX links (kernel 6.6), which the kernel removes when the process ends.
     Tcx,
-    /// Filters of the clsact queueing discipline: they stay when the process is killed, so each
-    /// start looks for those left behind.
+    /// Filters of the clsact queueing discipline. They stay when the process is killed, so each start
+    /// looks for leftovers.
     Clsact,
 }
 
 /// Attaching failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
-    /// TCX was asked for and the kernel has none.
+    /// TCX was requested and the kernel does not have it.
     #[error(
         "kernel {kernel} has no TCX (Linux 6.6 has): use --attach clsact, or leave --attach out"
     )]
@@ -40,30 +40,30 @@ pub enum AttachError {
         /// The kernel's release.
         kernel: String,
     },
-    /// bpf(2) refused.
+    /// bpf(2) failed.
     #[error("TCX {hook} of interface index {ifindex}: {source}")]
     Tcx {
         /// The interface.
         ifindex: u32,
         /// `ingress` or `egress`.
         hook: &'static str,
-        /// Why.
+        /// Why it failed.
         source: std::io::Error,
     },
-    /// rtnetlink(7) refused.
+    /// rtnetlink(7) failed.
     #[error("clsact {hook} of interface index {ifindex}: {source}")]
     Clsact {
         /// The interface.
         ifindex: u32,
         /// `ingress` or `egress`.
         hook: &'static str,
-        /// Why.
+        /// Why it failed.
         source: rtnetlink::Error,
     },
 }
 
 impl AttachError {
-    /// Whether the interface went away, which is no error of anybody's.
+    /// Whether the interface went away, which is not a fault.
     #[must_use]
     pub fn is_interface_gone(&self) -> bool {
         match self {
@@ -79,7 +79,11 @@ impl AttachError {
 }
 
 impl Method {
-    /// The method asked for, or the best one that the kernel has.
+    /// The requested method, or the best one that the kernel has.
+    ///
+    /// # Errors
+    ///
+    /// TCX was requested and the kernel does not have it.
     pub fn choose(asked: Option<Self>, features: &Features) -> Result<Self, AttachError> {
         match asked {
             Some(Self::Tcx) if !features.tcx => Err(AttachError::NoTcx {
@@ -94,24 +98,28 @@ impl Method {
 
 /// How a capture attaches to many hooks at once.
 ///
-/// Attaching by TCX, and detaching, waits for an RCU grace period under the kernel's one lock of the
-/// network's configuration (`tcx_entry_sync` in include/net/tcx.h, `rtnl_lock` in kernel/bpf/tcx.c).
-/// That is 13 ms a hook on an idle machine with 2 CPUs: 200 interfaces take more than 5 seconds, during
-/// which everybody else who adds or changes an interface waits. Clsact waits for nothing and takes 0.3
-/// seconds. But it comes after every TCX program, so it is for hooks that have none of others.
-/// (`/sys/kernel/rcu_expedited` makes TCX as quick. It is the whole machine's, interrupts every CPU for
-/// each grace period, and would stay set when this process is killed.)
+/// Attaching and detaching by TCX waits for an RCU grace period while holding the kernel's lock of the
+/// network configuration (`tcx_entry_sync` in include/net/tcx.h, `rtnl_lock` in kernel/bpf/tcx.c). On an
+/// idle machine with 2 CPUs that is 13 ms per hook: 200 interfaces take more than 5 seconds, during which
+/// every other change of an interface waits. Clsact does not wait and takes 0.3 seconds, but its filters
+/// run after every TCX program, so it is used for hooks without TCX programs of others.
+/// (`/sys/kernel/rcu_expedited` makes TCX as fast, but applies to the whole machine, interrupts every CPU
+/// for each grace period, and would stay set when this process is killed.)
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
     method: Method,
     many: bool,
 }
 
-/// More hooks than these, at the start of a capture, are many: with TCX they would take half a second.
+/// A capture that starts with more hooks than this avoids TCX, which would take half a second.
 const FEW_HOOKS: usize = 32;
 
 impl Plan {
-    /// A plan for so many hooks. A method that was asked for is kept to.
+    /// A plan for this many hooks. A requested method is always used.
+    ///
+    /// # Errors
+    ///
+    /// TCX was requested and the kernel does not have it.
     pub fn new(
         asked: Option<Method>,
         features: &Features,
@@ -123,15 +131,15 @@ impl Plan {
         })
     }
 
-    /// The capture has started: from now on hooks come one by one.
+    /// The capture has started: from now on hooks are added one by one.
     pub fn has_started(&mut self) {
         self.many = false;
     }
 
-    /// How to attach to this hook.
+    /// The method for this hook.
     #[must_use]
     pub fn method(&self, interface: &str, direction: Direction) -> Method {
-        let alone = || Position::ask(Method::Clsact, interface, direction) == Position::First;
+        let alone = || Position::query(Method::Clsact, interface, direction) == Position::First;
         if self.many && self.method == Method::Tcx && alone() {
             Method::Clsact
         } else {
@@ -151,7 +159,11 @@ enum Kind {
 }
 
 impl Attachment {
-    /// Attaches `program` before every other; `owner` and `capture` name it for others to see.
+    /// Attaches `program` before all others. A clsact filter is named after `owner` and `capture`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel rejected the attachment, or the interface is gone.
     pub async fn new(
         method: Method,
         netlink: &Handle,
@@ -164,8 +176,8 @@ impl Attachment {
         if method == Method::Tcx {
             match tcx_link_create(program, ifindex, hook(direction)) {
                 Ok(link) => return Ok(Self(Kind::Tcx(link))),
-                // The hook has its 63 programs, which is all it takes (bpf_mprog_max in
-                // include/linux/bpf_mprog.h); clsact runs behind them and has no such limit.
+                // A TCX hook holds 63 programs at most (bpf_mprog_max in include/linux/bpf_mprog.h).
+                // Clsact runs after them and has no such limit.
                 Err(error) if error.raw_os_error() == Some(libc::ERANGE) => {}
                 Err(source) => {
                     return Err(AttachError::Tcx {
@@ -182,7 +194,7 @@ impl Attachment {
             .map(|filter| Self(Kind::Clsact(filter)))
     }
 
-    /// How it is attached, which may be by clsact where the TCX hook was full.
+    /// How the program is attached: by clsact if the TCX hook was full.
     #[must_use]
     pub const fn method(&self) -> Method {
         match self.0 {
@@ -191,7 +203,11 @@ impl Attachment {
         }
     }
 
-    /// Exchanges the program; no packet passes without meeting the old one or the new one.
+    /// Replaces the program. Every packet passes either the old program or the new one.
+    ///
+    /// # Errors
+    ///
+    /// The old program stays attached.
     pub async fn replace(
         &mut self,
         netlink: &Handle,
@@ -209,8 +225,12 @@ impl Attachment {
         }
     }
 
-    /// Takes the program away; when this returns no packet is in it any more (TCX) or will soon be
-    /// in it (clsact: the kernel frees the filter a little later).
+    /// Detaches the program. With TCX no packet is in the program when this returns; with clsact the
+    /// kernel frees the filter a little later.
+    ///
+    /// # Errors
+    ///
+    /// The filter could not be removed.
     pub async fn detach(self, netlink: &Handle) -> Result<(), AttachError> {
         match self.0 {
             Kind::Tcx(link) => {
@@ -224,21 +244,22 @@ impl Attachment {
     }
 }
 
-/// Where our program stands among those at an interface's hook.
+/// The position of our program among those at an interface's hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Position {
-    /// Before every program of others, as far as the kernel tells.
+    /// Before all programs of others that the kernel lists.
     First,
-    /// Behind these, by name, the first one first. What they drop or redirect is not seen.
+    /// After these programs, by name, in the order in which they run. What they drop or redirect is not
+    /// seen.
     Behind(Vec<String>),
-    /// Not there: somebody has taken it away.
+    /// Detached by somebody else.
     Missing,
 }
 
 impl Position {
-    /// Asks the kernel. It tells of TCX programs only; they come before every clsact filter.
+    /// Asks the kernel, which lists TCX programs only; they run before every clsact filter.
     #[must_use]
-    pub fn ask(method: Method, interface: &str, direction: Direction) -> Self {
+    pub fn query(method: Method, interface: &str, direction: Direction) -> Self {
         let hook = match direction {
             Direction::In => TcAttachType::Ingress,
             Direction::Out => TcAttachType::Egress,
@@ -289,7 +310,7 @@ mod tests {
     use super::{Method, Position};
 
     #[test]
-    fn what_comes_before_ours_is_named_and_our_absence_is_noticed() {
+    fn programs_before_ours_are_named_and_a_detached_program_is_noticed() {
         let position = |method, names: &[&str]| {
             Position::among(method, names.iter().map(|name| (*name).to_owned()))
         };

@@ -1,8 +1,8 @@
-//! Tells a filter that a running recorder owns from one that a killed recorder left behind.
+//! Distinguishes filters of a running recorder from those that a killed recorder left behind.
 //!
-//! A process id would not do: recorders in two containers share the interfaces and not the process
-//! ids. An abstract unix socket (unix(7)) lives as long as its process and belongs to a network
-//! namespace, as the interfaces do.
+//! A process id would not do: recorders in two containers can share interfaces, but not process ids. An
+//! abstract unix socket (unix(7)) lives as long as its process and belongs to a network namespace, as
+//! the interfaces do.
 
 use std::{
     io,
@@ -12,20 +12,23 @@ use std::{
     },
 };
 
-/// Every filter of ours is named so, then its owner's token, then the capture:
-/// `captured:<token>:<capture>`.
+/// The beginning of the names of our filters: `captured:<token of the owner>:<capture>`.
 const PREFIX: &str = "captured:";
 
-/// This process, as the owner of filters.
+/// This process as the owner of filters.
 #[derive(Debug)]
 pub struct Owner {
     token: String,
-    // Being bound is all that it is for.
+    // Only needs to be bound.
     _socket: UnixDatagram,
 }
 
 impl Owner {
     /// Takes a token that no other owner in this network namespace has.
+    ///
+    /// # Errors
+    ///
+    /// The socket could not be created.
     pub fn new() -> io::Result<Self> {
         let mut random = [0; 8];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
@@ -37,14 +40,14 @@ impl Owner {
         })
     }
 
-    /// What a filter of this owner's is called.
+    /// The name of a filter of this owner.
     #[must_use]
     pub fn filter_name(&self, capture: &str) -> String {
         format!("{PREFIX}{}:{capture}", self.token)
     }
 }
 
-/// Whether a filter of this name is one of ours whose owner is gone.
+/// Whether a filter of this name is ours and its owner is gone.
 #[must_use]
 pub(super) fn is_leftover(filter_name: &str) -> bool {
     let Some((token, _capture)) = filter_name

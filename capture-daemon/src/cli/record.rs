@@ -265,7 +265,7 @@ async fn record(
     let session = Session::start(spec, options)
         .await
         .with_context(|| format!("capture {name}"))?;
-    let signals = signals::Signals::new(session.abort()).context("handling signals")?;
+    let signals = signals::Signals::new(session.drain_state()).context("handling signals")?;
     let live = live::start(session.monitor(), directory.unwrap_or_default().as_path());
     let report = session.run(signals.first()).await;
     live.finish().await;

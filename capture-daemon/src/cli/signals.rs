@@ -4,7 +4,7 @@ use std::{io, process, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use crate::{pipeline::drain::Shared, session::EndReason, signals::Ends};
+use crate::{pipeline::drain::Shared, session::EndReason, signals::EndSignals};
 
 /// What the shell reports of a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;
@@ -18,7 +18,7 @@ pub(super) struct Signals {
 
 impl Signals {
     pub(super) fn new(drain: Arc<Shared>) -> io::Result<Self> {
-        let mut ends = Ends::new()?;
+        let mut ends = EndSignals::new()?;
         let (sender, first) = oneshot::channel();
         tokio::spawn(async move {
             ends.next().await;

@@ -229,9 +229,9 @@ async fn follow(
         .collect();
     while let Some(change) = watch.next().await {
         let (now, gone) = match change {
-            interfaces::Change::Present(interface) => (vec![interface], Vec::new()),
-            interfaces::Change::Gone { ifindex } => (Vec::new(), vec![ifindex]),
-            interfaces::Change::Resync(now) => {
+            interfaces::InterfaceChange::Present(interface) => (vec![interface], Vec::new()),
+            interfaces::InterfaceChange::Gone { ifindex } => (Vec::new(), vec![ifindex]),
+            interfaces::InterfaceChange::Resync(now) => {
                 tokio::time::sleep(BREATH).await;
                 let there = |ifindex: &u32| now.iter().any(|one| one.ifindex == *ifindex);
                 let gone = known

@@ -1,4 +1,4 @@
-//! The network interfaces of this network namespace: which there are, and which come and go.
+//! The network interfaces of this network namespace, and their changes.
 
 use crate::pipeline::packet::InterfaceDescription;
 use capture_types::LinkType;
@@ -7,24 +7,24 @@ mod select;
 mod watch;
 
 pub use select::{InterfaceError, Selection};
-pub use watch::{Change, Watch};
+pub use watch::{InterfaceChange, Watch};
 
 /// A network interface as rtnetlink(7) describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// Its index; it keeps this when it is renamed.
+    /// The index, which a renamed interface keeps.
     pub ifindex: u32,
-    /// Its name now.
+    /// The current name.
     pub name: String,
     /// `ARPHRD_...` of `linux/if_arp.h`.
     pub hardware_type: u16,
     /// `veth`, `bridge`, `vxlan`, ... for virtual devices.
     pub kind: Option<String>,
-    /// Its alias, where somebody gave it one (`ip link set alias`).
+    /// The alias (`ip link set alias`), if there is one.
     pub alias: Option<String>,
-    /// Its hardware address.
+    /// The hardware address.
     pub address: Vec<u8>,
-    /// Whether it is administratively up.
+    /// Whether the interface is administratively up.
     pub up: bool,
 }
 
@@ -41,7 +41,7 @@ const ARPHRD_IP6GRE: u16 = 823;
 const ARPHRD_NONE: u16 = 0xfffe;
 
 impl Interface {
-    /// The link type of its packets at TC, or `None` where they are neither Ethernet nor IP.
+    /// The link type of the packets at TC; `None` if they are neither Ethernet nor IP.
     #[must_use]
     pub const fn link_type(&self) -> Option<LinkType> {
         match self.hardware_type {
@@ -52,13 +52,13 @@ impl Interface {
         }
     }
 
-    /// Whether it is the loopback device, on which each packet sent is received as well.
+    /// Whether this is the loopback device, where each packet sent is received as well.
     #[must_use]
     pub const fn is_loopback(&self) -> bool {
         self.hardware_type == ARPHRD_LOOPBACK
     }
 
-    /// What capture files say of it.
+    /// The description in capture files.
     #[must_use]
     pub fn describe(&self, link_type: LinkType) -> InterfaceDescription {
         let parts: Vec<&str> = [self.kind.as_deref(), self.alias.as_deref()]

@@ -1,32 +1,32 @@
-//! Which interfaces a capture is on.
+//! Which interfaces a capture selects.
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::Interface;
 use capture_types::InterfacePattern;
 
-/// The interfaces asked for cannot be found.
+/// The requested interfaces cannot be recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum InterfaceError {
-    /// There is none of this name.
+    /// No interface has this name.
     #[error("no interface named {name:?}{}", hint(near.as_deref(), *any))]
     NotFound {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// One that is spelled much like it.
+        /// An interface with a similar name.
         near: Option<String>,
-        /// Whether there is any interface at all.
+        /// Whether any interface exists.
         any: bool,
     },
-    /// The pattern cannot be read.
+    /// The pattern is malformed.
     #[error("interface pattern {pattern:?}: {source}")]
     Pattern {
-        /// The pattern asked for.
+        /// The pattern.
         pattern: String,
         /// What is wrong with it.
         source: globset::Error,
     },
-    /// Its packets are of no link type that can be captured.
+    /// The packets of the interface have no link type that can be recorded.
     #[error(
         "interface {name:?} carries neither Ethernet nor IP packets (hardware type \
          {hardware_type}): leave it out"
@@ -47,7 +47,7 @@ fn hint(near: Option<&str>, any: bool) -> String {
     }
 }
 
-/// Patterns made ready to match.
+/// Compiled patterns.
 #[derive(Debug)]
 pub struct Selection {
     any: bool,
@@ -55,8 +55,8 @@ pub struct Selection {
     globs: GlobSet,
 }
 
-/// An interface that was named. It is meant under any name as long as it is there; when it is gone,
-/// the next one of that name is.
+/// An interface that was requested by name. It stays selected when it is renamed; when it is gone, the
+/// next interface with the requested name is selected.
 #[derive(Debug)]
 struct Named {
     name: String,
@@ -64,7 +64,11 @@ struct Named {
 }
 
 impl Selection {
-    /// Resolves the names among `patterns` against the interfaces that there are now.
+    /// Resolves the names among `patterns` against the interfaces that exist now.
+    ///
+    /// # Errors
+    ///
+    /// A name does not exist or cannot be recorded, or a pattern is malformed.
     pub fn new(
         patterns: &[InterfacePattern],
         interfaces: &[Interface],
@@ -101,7 +105,7 @@ impl Selection {
         Ok(selection)
     }
 
-    /// Whether the capture is to be on this interface, which is there.
+    /// Whether the capture selects this interface, which exists.
     pub fn takes(&mut self, interface: &Interface) -> bool {
         if interface.link_type().is_none() {
             return false;
@@ -119,7 +123,7 @@ impl Selection {
                 .any(|named| named.ifindex == Some(interface.ifindex))
     }
 
-    /// Notes that an interface is gone.
+    /// Forgets an interface that is gone.
     pub fn forget(&mut self, ifindex: u32) {
         for named in &mut self.named {
             if named.ifindex == Some(ifindex) {
@@ -147,7 +151,7 @@ fn find<'a>(name: &str, interfaces: &'a [Interface]) -> Result<&'a Interface, In
     Ok(interface)
 }
 
-/// The name most like `name`, upper case or lower, if any is much like it.
+/// The name most similar to `name`, ignoring case, if any is similar enough.
 fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     names
@@ -179,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_nearly_right_is_pointed_out() {
+    fn a_similar_name_is_suggested() {
         let interfaces = [interface(1, "lo", 772), interface(2, "eth0", 1)];
         for name in ["eht0", "ETH0", "eth00"] {
             let asked = [InterfacePattern::Name(name.to_owned())];
@@ -198,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_interface_is_meant_under_its_new_name_too() {
+    fn a_named_interface_stays_selected_when_it_is_renamed() {
         let asked = [InterfacePattern::Name("eth0".to_owned())];
         let mut selection = Selection::new(&asked, &[interface(2, "eth0", 1)]).unwrap();
         assert!(selection.takes(&interface(2, "uplink", 1)));
@@ -209,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glob_takes_what_matches_and_can_be_captured() {
+    fn a_glob_selects_matching_interfaces_that_can_be_recorded() {
         let asked = [InterfacePattern::Glob("veth*".to_owned())];
         let mut selection = Selection::new(&asked, &[]).unwrap();
         assert!(selection.takes(&interface(7, "veth12", 1)));

@@ -1,4 +1,4 @@
-//! Following interfaces as they come, go and change their names.
+//! Follows interfaces as they appear, go away and are renamed.
 
 use std::{collections::VecDeque, io};
 
@@ -19,30 +19,34 @@ type Messages = futures_channel::mpsc::UnboundedReceiver<(
     rtnetlink::sys::SocketAddr,
 )>;
 
-/// What happened to an interface.
+/// A change of an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// It is new, or something about it changed.
+pub enum InterfaceChange {
+    /// The interface is new, or something about it changed.
     Present(Interface),
-    /// It is gone.
+    /// The interface is gone.
     Gone {
-        /// The index that it had.
+        /// Its index.
         ifindex: u32,
     },
-    /// Messages were lost; these are the interfaces that there are now.
+    /// Messages were lost; these are all interfaces that exist now.
     Resync(Vec<Interface>),
 }
 
-/// A subscription to the changes of the network namespace it was made in.
+/// A subscription to the changes in the network namespace in which it was created.
 #[derive(Debug)]
 pub struct Watch {
     netlink: Handle,
     messages: Messages,
-    ready: VecDeque<Change>,
+    ready: VecDeque<InterfaceChange>,
 }
 
 impl Watch {
-    /// Subscribes. Must be called within a tokio runtime, which it leaves a task on.
+    /// Subscribes. Must be called within a tokio runtime, on which it starts a task.
+    ///
+    /// # Errors
+    ///
+    /// The netlink socket could not be opened.
     pub fn new() -> io::Result<Self> {
         let (connection, netlink, messages) = new_multicast_connection(&[MulticastGroup::Link])?;
         tokio::spawn(connection);
@@ -59,7 +63,11 @@ impl Watch {
         &self.netlink
     }
 
-    /// The interfaces that there are now. What changes after this call, [`Watch::next`] tells.
+    /// The interfaces that exist now. Later changes are returned by [`Watch::next`].
+    ///
+    /// # Errors
+    ///
+    /// rtnetlink(7) failed.
     pub async fn list(&self) -> Result<Vec<Interface>, rtnetlink::Error> {
         self.netlink
             .link()
@@ -71,7 +79,7 @@ impl Watch {
     }
 
     /// The next change; `None` when the kernel has closed the connection. Cancel safe.
-    pub async fn next(&mut self) -> Option<Change> {
+    pub async fn next(&mut self) -> Option<InterfaceChange> {
         loop {
             if let Some(change) = self.ready.pop_front() {
                 return Some(change);
@@ -79,18 +87,19 @@ impl Watch {
             let (message, _from) = self.messages.next().await?;
             match message.payload {
                 NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                    self.ready.extend(interface(&link).map(Change::Present));
+                    self.ready
+                        .extend(interface(&link).map(InterfaceChange::Present));
                 }
                 NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link))
                     if !is_bridge_port_message(&link) =>
                 {
-                    self.ready.push_back(Change::Gone {
+                    self.ready.push_back(InterfaceChange::Gone {
                         ifindex: link.header.index,
                     });
                 }
                 NetlinkPayload::Overrun(_) => {
                     if let Ok(interfaces) = self.list().await {
-                        self.ready.push_back(Change::Resync(interfaces));
+                        self.ready.push_back(InterfaceChange::Resync(interfaces));
                     }
                 }
                 _ => {}
@@ -99,7 +108,7 @@ impl Watch {
     }
 }
 
-/// A bridge tells of its ports in messages of its own: such a `DelLink` means that the interface has
+/// Bridges announce their ports in messages of their own: such a `DelLink` means that the interface has
 /// left the bridge, not that it is gone.
 fn is_bridge_port_message(link: &LinkMessage) -> bool {
     u8::from(link.header.interface_family) == u8::try_from(libc::AF_BRIDGE).unwrap_or(u8::MAX)

@@ -1,4 +1,4 @@
-//! The kernel's half of the ledger, read out of its per-CPU maps.
+//! The kernel's half of the ledger, read from its per-CPU maps.
 
 use capture_types::Ledger;
 use std::collections::HashMap;
@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use aya::maps::{MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use capture_common::{Counters, Slot, UNKNOWN_INTERFACE, slot_index};
 
-/// The counters of every interface that a capture is attached to: in the slot that its number leads to,
-/// or in the hash table if another interface has that slot.
+/// The counters of every interface that a capture is attached to: in the slot for its index, or in the
+/// hash table if another interface has that slot.
 pub struct KernelCounters {
     slots: PerCpuArray<MapData, Slot>,
     /// The interface that has a slot.
@@ -16,44 +16,43 @@ pub struct KernelCounters {
     cpus: usize,
 }
 
-/// How often an entry is asked for: the kernel keeps a few in stock, and says that it has no memory
-/// until it has filled that up (`bpf_mem_alloc`, Linux 6.1).
+/// How often the allocation of an entry is tried: the kernel keeps a small stock of entries and reports
+/// ENOMEM until it has refilled the stock (`bpf_mem_alloc`, Linux 6.1).
 const TRIES: usize = 100;
 
 /// The counters' map could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CountersError {
-    /// Every entry is taken.
+    /// Every entry is in use.
     #[error(
         "interface index {ifindex} cannot be counted: the capture is on {} interfaces or more \
          already, narrow it with --interface",
         capture_common::INTERFACES - 1
     )]
     Full {
-        /// The interface that found no entry.
+        /// The interface without an entry.
         ifindex: u32,
     },
-    /// The kernel refused.
+    /// The kernel rejected the call.
     #[error("the counters of interface index {ifindex} could not be {doing}: {source}")]
     Map {
         /// The interface.
         ifindex: u32,
         /// What was tried.
         doing: &'static str,
-        /// Why not.
+        /// Why it failed.
         source: MapError,
     },
 }
 
 impl KernelCounters {
-    /// Takes the maps over and makes the entry for packets of interfaces that have none, so that they
-    /// are not lost.
+    /// Takes over the maps and creates the entry that counts packets of unknown interfaces.
     pub(crate) fn new(
         slots: PerCpuArray<MapData, Slot>,
         map: PerCpuHashMap<MapData, u32, Counters>,
     ) -> Result<Self, CountersError> {
         let cpus = aya::util::nr_cpus()
-            .map_err(|(_, error)| failed(UNKNOWN_INTERFACE, "made")(MapError::IoError(error)))?;
+            .map_err(|(_, error)| failed(UNKNOWN_INTERFACE, "created")(MapError::IoError(error)))?;
         let mut counters = Self {
             slots,
             owners: HashMap::new(),
@@ -64,7 +63,7 @@ impl KernelCounters {
         Ok(counters)
     }
 
-    /// Starts an interface's counters at 0; to be called before the programs are attached to it.
+    /// Starts an interface's counters at 0. Call this before a program is attached to the interface.
     pub fn open(&mut self, ifindex: u32) -> Result<(), CountersError> {
         if self.owners.contains_key(&slot_index(ifindex)) {
             return self.open_without_slot(ifindex);
@@ -74,7 +73,7 @@ impl KernelCounters {
             ..Slot::default()
         };
         self.set_slot(ifindex, slot)
-            .map_err(failed(ifindex, "made"))?;
+            .map_err(failed(ifindex, "created"))?;
         self.owners.insert(slot_index(ifindex), ifindex);
         Ok(())
     }
@@ -91,7 +90,7 @@ impl KernelCounters {
                     tries -= 1;
                     std::thread::yield_now();
                 }
-                _ => return Err(failed(ifindex, "made")(source)),
+                _ => return Err(failed(ifindex, "created")(source)),
             }
         }
     }
@@ -121,7 +120,7 @@ impl KernelCounters {
         sum.map_err(failed(ifindex, "read"))
     }
 
-    /// Frees an interface's counters; to be called once nothing is attached to it.
+    /// Frees an interface's counters. Call this when nothing is attached to the interface any more.
     pub fn close(&mut self, ifindex: u32) -> Result<(), CountersError> {
         if self.has_slot(ifindex) {
             self.set_slot(ifindex, Slot::default())
@@ -158,7 +157,7 @@ fn failed(ifindex: u32, doing: &'static str) -> impl Fn(MapError) -> CountersErr
     }
 }
 
-/// The kernel's half of a ledger; nothing is written and nothing discarded in it.
+/// The kernel's half of a ledger; what was written and discarded is 0 in it.
 #[must_use]
 pub fn ledger(counters: Counters) -> Ledger {
     let matched = counters.submitted + counters.ring_full + counters.unreadable;
@@ -186,7 +185,7 @@ mod tests {
     };
 
     #[test]
-    fn thousands_of_interfaces_at_once_find_a_place_and_leave_it_to_the_next() {
+    fn thousands_of_interfaces_are_counted_at_once_and_their_entries_reused() {
         if !gate::may_load_bpf().unwrap() {
             return;
         }

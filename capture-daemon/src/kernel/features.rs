@@ -1,4 +1,4 @@
-//! What this kernel and this process can do, found out by asking the kernel, not by its version.
+//! What this kernel supports and this process may do, found out by asking the kernel, not from its version.
 
 use std::{fmt, fs};
 
@@ -8,30 +8,30 @@ use aya::{
     sys::{BpfHelper, is_helper_supported, is_map_supported},
 };
 
-/// What was found.
+/// The features of this kernel.
 #[derive(Debug, Clone)]
 pub struct Features {
-    /// The kernel's release, as uname(2) tells it.
+    /// The kernel's release (uname(2)).
     pub kernel: String,
     /// TCX links (6.6); clsact filters are used without them.
     pub tcx: bool,
-    /// `bpf_ktime_get_tai_ns` (6.1): timestamps that follow steps of the clock by themselves.
+    /// `bpf_ktime_get_tai_ns` (6.1): timestamps that follow steps of the system clock.
     pub tai_clock: bool,
 }
 
-/// Something without which nothing can be captured is missing.
+/// Something that every capture needs is missing.
 #[derive(Debug, thiserror::Error)]
 pub enum FeaturesError {
-    /// Capabilities.
+    /// The process lacks capabilities.
     #[error(
         "missing {missing}: run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and \
          CAP_PERFMON (before kernel 5.8: CAP_SYS_ADMIN)"
     )]
     Capability {
-        /// Those that are not effective.
+        /// Those that are not in the effective set.
         missing: MissingCapabilities,
     },
-    /// The ring buffer.
+    /// The kernel has no ring buffer.
     #[error("kernel {kernel} has no BPF ring buffer: Linux 5.8 or later is needed")]
     RingBuffer {
         /// The kernel's release.
@@ -42,12 +42,12 @@ pub enum FeaturesError {
     Unknown {
         /// The kernel's release.
         kernel: String,
-        /// What it said instead.
+        /// What it answered.
         reason: String,
     },
 }
 
-/// Capabilities that a capture needs and the process does not have.
+/// Capabilities that a capture needs and the process lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingCapabilities(Vec<&'static str>);
 
@@ -59,6 +59,10 @@ impl fmt::Display for MissingCapabilities {
 
 impl Features {
     /// Asks the kernel.
+    ///
+    /// # Errors
+    ///
+    /// Nothing can be captured, and why.
     pub fn probe() -> Result<Self, FeaturesError> {
         let missing = missing_capabilities(effective_capabilities());
         if !missing.0.is_empty() {
@@ -80,8 +84,7 @@ impl Features {
             BpfHelper::BPF_FUNC_ktime_get_tai_ns,
         )
         .map_err(|error| unknown(error.to_string()))?;
-        // A network namespace always has its loopback device. Before 6.6 the kernel knows no such
-        // hook to ask about.
+        // Every network namespace has a loopback device. Before 6.6 the query itself is unknown.
         let tcx = SchedClassifier::query_tcx("lo", TcAttachType::Ingress).is_ok();
         Ok(Self {
             kernel,

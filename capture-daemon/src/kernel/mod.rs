@@ -1,5 +1,5 @@
-//! The kernel's side of a capture as user space sees it: the loaded programs, their maps, and what
-//! this kernel can do.
+//! The kernel's side of a capture as user space sees it: the loaded programs, their maps, and the
+//! features of this kernel.
 
 pub mod counters;
 pub mod features;

@@ -22,27 +22,27 @@ use capture_types::{Direction, LinkType};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/capture"));
 
-/// Every program of the object begins with this: it tells ours from other people's.
+/// The names of all our programs begin with this, which tells them from those of others.
 pub const PROGRAM_PREFIX: &str = "captured_";
 
 /// Loading the eBPF object failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
-    /// The kernel refused a map or the object cannot be read.
+    /// The kernel rejected a map, or the object cannot be read.
     #[error("the eBPF object could not be loaded: {0}")]
     Load(#[from] EbpfError),
-    /// The kernel refused a program.
-    #[error("the kernel refused the eBPF program {program}: {source}")]
+    /// The kernel rejected a program.
+    #[error("the kernel rejected the eBPF program {program}: {source}")]
     Program {
         /// Its name.
         program: &'static str,
-        /// Why, with the verifier's words where it gave any.
+        /// Why, with the verifier's message if there is one.
         source: Box<ProgramError>,
     },
-    /// The counters could not be made.
+    /// The counters could not be created.
     #[error(transparent)]
     Counters(#[from] super::counters::CountersError),
-    /// A map is not as expected.
+    /// A map is missing or of another type.
     #[error("the eBPF map {map} could not be used: {source}")]
     Map {
         /// Its name.
@@ -59,26 +59,26 @@ pub struct ObjectConfig {
     pub snaplen: u32,
     /// The ring buffers.
     pub rings: RingSizes,
-    /// Whether the programs log what is rare (target `capture` at level warn and above).
+    /// Whether the programs log rare events (target `capture` at level warn and above).
     pub log: bool,
 }
 
-/// The loaded programs and their maps. They are gone when this is dropped and nothing is attached.
+/// The loaded programs and their maps. The kernel frees them when this is dropped and nothing is attached.
 pub struct CaptureObject {
     ebpf: Ebpf,
-    /// Programs reach their targets through this map only while it is held.
+    /// Programs can tail-call through this map only as long as user space holds it.
     programs: OwnedFd,
     slots: OwnedFd,
     counters: OwnedFd,
 }
 
-/// The maps that the capture's threads take over, each to its owner.
+/// The maps that other parts of the capture take over.
 pub struct CaptureMaps {
-    /// To the drain thread.
+    /// For the drain thread.
     pub rings: RingMaps,
-    /// To whoever reads the ledger.
+    /// For the ledger.
     pub counters: KernelCounters,
-    /// To whoever prints what the programs log, if they do.
+    /// For the log of the programs, if they log.
     pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
@@ -90,7 +90,7 @@ const PROGRAMS: [(&str, u8, u8); 4] = [
 ];
 
 impl CaptureObject {
-    /// Loads the object and makes its maps.
+    /// Loads the object and creates its maps.
     pub fn load(
         config: &ObjectConfig,
         features: &Features,
@@ -188,7 +188,7 @@ impl CaptureObject {
         self.counters.as_fd()
     }
 
-    /// The program that captures packets of this way and link type.
+    /// The program that captures packets of this direction and link type.
     pub fn program(
         &self,
         direction: Direction,
@@ -210,7 +210,7 @@ impl CaptureObject {
     }
 }
 
-/// The kernel's number of a way.
+/// The kernel's number of a direction.
 #[must_use]
 pub const fn direction_number(direction: Direction) -> u8 {
     match direction {
@@ -246,7 +246,7 @@ fn classifier<'a>(
         .map_err(refused)
 }
 
-/// A descriptor of a map beside the one that its owner will hold.
+/// A second descriptor of a map, beside the one that its owner will hold.
 fn descriptor(ebpf: &Ebpf, map: &'static str) -> Result<OwnedFd, ObjectError> {
     let copied = data(ebpf, map)?.fd().as_fd().try_clone_to_owned();
     copied.map_err(|error| ObjectError::Map {
@@ -293,7 +293,7 @@ mod tests {
     use crate::kernel::{features::Features, rings::RingSizes};
 
     #[test]
-    fn the_kernel_takes_every_program() {
+    fn the_kernel_accepts_every_program() {
         if !gate::may_load_bpf().unwrap() {
             return;
         }

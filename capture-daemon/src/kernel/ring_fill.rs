@@ -1,4 +1,4 @@
-//! How full BPF ring buffers are, looked at from beside their reader.
+//! How full the BPF ring buffers of a capture are, read beside the drain thread.
 
 use std::{
     io,
@@ -10,12 +10,12 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use super::rings::{RingMap, RingMaps};
 
-/// The rings of a capture.
+/// The fill level of a capture's rings.
 #[derive(Debug)]
 pub struct RingFill(Vec<Positions>);
 
-/// The positions of a ring buffer's reader and of its writers, mapped to be read only: two pages,
-/// each of which begins with one position (`struct bpf_ringbuf` in kernel/bpf/ringbuf.c, Linux 5.8).
+/// The positions of a ring buffer's reader and of its writers, mapped read-only: two pages, each of
+/// which begins with one position (`struct bpf_ringbuf` in kernel/bpf/ringbuf.c, Linux 5.8).
 #[derive(Debug)]
 struct Positions {
     pages: MmapRaw,
@@ -28,7 +28,7 @@ impl RingFill {
     ///
     /// # Errors
     ///
-    /// What the kernel answers.
+    /// What mmap(2) returns.
     pub fn new(rings: &RingMaps) -> io::Result<Self> {
         let positions: io::Result<_> = rings.iter().map(Positions::new).collect();
         Ok(Self(positions?))
@@ -40,7 +40,7 @@ impl RingFill {
         self.0.iter().map(|ring| u64::from(ring.size)).sum()
     }
 
-    /// Bytes that are taken: records that wait, and those that are being written.
+    /// Bytes in use: records that wait for the reader, and those being written.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.0.iter().map(Positions::used).sum()
@@ -62,7 +62,7 @@ impl Positions {
 
     fn used(&self) -> u64 {
         let (reader, writers) = (self.position(0), self.position(self.page));
-        // The reader may have gone on between the two looks.
+        // The reader may have advanced between the two loads.
         writers.saturating_sub(reader).min(u64::from(self.size))
     }
 

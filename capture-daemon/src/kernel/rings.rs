@@ -1,32 +1,32 @@
-//! The ring buffers of a capture: a small one in front, and the one that it spills into.
+//! The ring buffers of a capture: a small front ring, and a large spill ring.
 //!
 //! A ring buffer is written and read from end to end, so a large one is never in the CPU's caches, and
-//! with pages of 4 KiB its addresses are in no TLB either. That costs each packet more than its copy
-//! does. So packets go through a small ring as long as the reader keeps up, and the large one is there
-//! for when it does not. Which of them comes next is written in the records ([`SPILL_HEAD`]).
+//! with pages of 4 KiB its addresses are not in the TLB either. Cache and TLB misses cost more per packet
+//! than the copy. Packets therefore go through the small ring as long as the reader keeps up, and into
+//! the large one when it does not. The records say in which order they belong ([`SPILL_HEAD`]).
 //!
 //! [`SPILL_HEAD`]: capture_common::SPILL_HEAD
 
 use std::os::fd::OwnedFd;
 
-/// Bytes of the front ring: 512 pages, which are in the second level TLB and mostly in the second level
-/// cache of the machines of today. Alone on two cores of an AMD EPYC (1 MiB of second level cache) a ring
-/// of 1 MiB lost 0.3 % of 400,000 packets of 1,514 bytes a second, one of 2 MiB next to none; it added 190
-/// to 195 ns to the way of each, one of 4 MiB 244 to 256, one of 64 MiB 284 to 303.
+/// Bytes of the front ring: 512 pages, which fit the second level TLB and mostly the second level cache
+/// of current machines. On two otherwise idle cores of an AMD EPYC (1 MiB of second level cache) a ring
+/// of 1 MiB lost 0.3 % of 400,000 packets of 1,514 bytes per second, one of 2 MiB next to none. A ring of
+/// 2 MiB added 190 to 195 ns to the path of each packet, one of 4 MiB 244 to 256, one of 64 MiB 284 to 303.
 const FRONT: u32 = 2 << 20;
 
-/// How large the rings of a capture are, in bytes; each a power of two and a multiple of the page size.
+/// The sizes of a capture's rings in bytes, each a power of two and a multiple of the page size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RingSizes {
     /// The front ring.
     pub front: u32,
-    /// The spill ring; `None` if what was asked for is no larger than a front ring.
+    /// The spill ring; `None` if the requested size is no larger than a front ring.
     pub spill: Option<u32>,
 }
 
 impl RingSizes {
-    /// The rings that have room for `ring_size` bytes when the reader is behind, a power of two and a
-    /// multiple of the page size.
+    /// Rings that hold at least `ring_size` bytes, which is a power of two and a multiple of the page
+    /// size.
     #[must_use]
     pub const fn new(ring_size: u32) -> Self {
         if ring_size <= FRONT {
@@ -52,8 +52,8 @@ impl RingSizes {
         self.front as u64 + spill
     }
 
-    /// The reader is woken once per so many bytes of the front ring: often enough that it is far from
-    /// full by then, seldom enough that the wake-ups, of several microseconds each, do not count.
+    /// The reader is woken once per this many bytes of the front ring: often enough that the ring is far
+    /// from full by then, seldom enough that the cost of a wake-up, several microseconds, does not matter.
     #[must_use]
     pub const fn wakeup_distance(self) -> u32 {
         self.front / 4
@@ -65,7 +65,7 @@ impl RingSizes {
 pub struct RingMap {
     /// The map.
     pub descriptor: OwnedFd,
-    /// Bytes of data that it has room for, a power of two and of pages.
+    /// Its capacity in bytes, a power of two and a multiple of the page size.
     pub size: u32,
 }
 
@@ -90,7 +90,7 @@ mod tests {
     use super::RingSizes;
 
     #[test]
-    fn there_is_always_room_for_what_was_asked_for() {
+    fn the_rings_hold_at_least_the_requested_size() {
         for power in 17..=31 {
             let asked = 1_u32 << power;
             let sizes = RingSizes::new(asked);

@@ -1,5 +1,5 @@
-//! System calls that no library has: bpf(2) for TCX links by ifindex (aya attaches by name, and
-//! names change), and membarrier(2).
+//! System calls that no library wraps: bpf(2) for TCX links by ifindex (aya attaches by name, and names
+//! change), adjtimex(2) and membarrier(2). Every function here is safe to call with any arguments.
 
 use std::{
     io,
@@ -9,8 +9,8 @@ use std::{
 use aya_obj::generated::{BPF_F_BEFORE, bpf_attach_type, bpf_cmd};
 use capture_filter::kernel::syscall::{bpf, zeroed};
 
-/// Attaches a program before every other at an interface's TCX hook (kernel 6.6). The link lasts as
-/// long as the descriptor.
+/// Attaches a program before all others at an interface's TCX hook (kernel 6.6). The program stays
+/// attached as long as the descriptor is open.
 pub fn tcx_link_create(
     program: BorrowedFd<'_>,
     ifindex: u32,
@@ -30,7 +30,7 @@ pub fn tcx_link_create(
     Ok(unsafe { OwnedFd::from_raw_fd(link) })
 }
 
-/// Exchanges a link's program in one step: each packet meets the old one or the new one.
+/// Replaces a link's program in one step: each packet passes either the old one or the new one.
 pub fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     let mut attr = zeroed();
     attr.link_update.link_fd = fd(link);
@@ -40,10 +40,9 @@ pub fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<
     unsafe { bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr) }.map(drop)
 }
 
-/// What the kernel says of its clock: whether it is synchronised, and its largest error
-/// (adjtimex(2)).
+/// Whether the system clock is synchronised, and its largest error (adjtimex(2)).
 pub fn clock_state() -> io::Result<(bool, std::time::Duration)> {
-    // SAFETY: all zeroes are a valid timex, which asks and sets nothing.
+    // SAFETY: all zeroes are a valid timex, which reads the state and sets nothing.
     #[expect(unsafe_code, reason = "adjtimex(2) has no wrapper")]
     let mut state: libc::timex = unsafe { std::mem::zeroed() };
     // SAFETY: the kernel writes to this timex only, within its size.
@@ -57,8 +56,8 @@ pub fn clock_state() -> io::Result<(bool, std::time::Duration)> {
     Ok((synchronised, std::time::Duration::from_micros(microseconds)))
 }
 
-/// Waits until every program that runs now has returned: an RCU grace period, which is what the
-/// global command of membarrier(2) waits for (kernel 4.3).
+/// Waits for an RCU grace period, after which every program that runs now has returned: the global
+/// command of membarrier(2) waits for one (kernel 4.3).
 pub fn wait_for_grace_period() -> io::Result<()> {
     // SAFETY: the call takes three numbers and touches no memory.
     #[expect(unsafe_code, reason = "libc has no wrapper for membarrier(2)")]

@@ -80,7 +80,7 @@ async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: St
     });
     capture.goes_live(Live {
         monitor: session.monitor(),
-        shared: session.abort(),
+        shared: session.drain_state(),
         control: session.control(),
     });
     capture.change(|record| {

@@ -16,12 +16,13 @@ use tokio::sync::{Notify, oneshot};
 
 use super::{
     encode::{Encoding, Pcap, Pcapng},
+    interface_counters::InterfaceCounters,
     packet::{InterfaceDescription, InterfaceId, Packet},
     recorder::{Finished, Recorder},
     ring::{Ring, Waker},
     tap::{Feeds, Taps},
 };
-use crate::{clock::PacketClock, kernel::rings::RingMaps, session::Book};
+use crate::{clock::PacketClock, kernel::rings::RingMaps};
 use capture_types::{Direction, LinkType};
 use capture_types::{Discarded, Format};
 
@@ -86,7 +87,7 @@ impl Drain {
         rings: &RingMaps,
         clock: PacketClock,
         recorder: Recorder,
-        book: Arc<Book>,
+        counters: Arc<InterfaceCounters>,
     ) -> io::Result<Self> {
         let (ring, waker) = Ring::new(rings)?;
         let (commands, received) = unbounded();
@@ -98,7 +99,7 @@ impl Drain {
             ring,
             clock,
             recorder,
-            book,
+            counters,
             commands: received,
             interfaces: Interfaces::default(),
             shared: Arc::clone(&shared),
@@ -153,7 +154,7 @@ struct State {
     ring: Ring,
     clock: PacketClock,
     recorder: Recorder,
-    book: Arc<Book>,
+    counters: Arc<InterfaceCounters>,
     commands: Receiver<Command>,
     interfaces: Interfaces,
     shared: Arc<Shared>,
@@ -261,7 +262,7 @@ impl State {
             clock,
             recorder,
             interfaces,
-            book,
+            counters,
             shared,
             feeds,
             ..
@@ -270,7 +271,7 @@ impl State {
         let Some((header, bytes)) = run.packet() else {
             return 0;
         };
-        let interface = interfaces.find(&header, recorder, book, &shared.taps);
+        let interface = interfaces.find(&header, recorder, counters, &shared.taps);
         let packet = packet(&header, bytes, interface, clock);
         recorder.packet(&packet);
         feeds.push(&packet);
@@ -385,12 +386,12 @@ impl Interfaces {
         &mut self,
         header: &RecordHeader,
         recorder: &mut Recorder,
-        book: &Book,
+        counters: &InterfaceCounters,
         taps: &Taps,
     ) -> InterfaceId {
         match self.known(header.ifindex) {
             Some(id) => id,
-            None => self.unknown(header, recorder, book, taps),
+            None => self.unknown(header, recorder, counters, taps),
         }
     }
 
@@ -420,7 +421,7 @@ impl Interfaces {
         &mut self,
         header: &RecordHeader,
         recorder: &mut Recorder,
-        book: &Book,
+        counters: &InterfaceCounters,
         taps: &Taps,
     ) -> InterfaceId {
         let link_type = if header.link == LINK_RAW {
@@ -442,7 +443,7 @@ impl Interfaces {
         };
         taps.add_interface(description.clone());
         let id = recorder.add_interface(description);
-        book.open_unknown(id);
+        counters.open_unknown(id);
         self.unknown.push((link_type, id));
         self.latest = Some((header.ifindex, id));
         id

@@ -12,6 +12,7 @@ pub mod drain;
 pub mod encode;
 mod file;
 mod holdings;
+pub mod interface_counters;
 mod lane;
 pub mod packet;
 mod progress;

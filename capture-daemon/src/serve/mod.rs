@@ -16,7 +16,7 @@ use crate::{
     log::LogLevel,
     manager::{Manager, ManagerError, ManagerSettings, StoreError},
     session::{self, SessionOptions},
-    signals::Ends,
+    signals::EndSignals,
 };
 use capture_types::time;
 
@@ -47,7 +47,7 @@ pub enum ServeError {
 
 /// Serves until a signal says that it is enough, then ends every capture in order.
 pub async fn run(config: Config, log: LogLevel) -> Result<(), ServeError> {
-    let mut ends = Ends::new().map_err(ServeError::Signals)?;
+    let mut ends = EndSignals::new().map_err(ServeError::Signals)?;
     remove_leftovers().await;
     make_data_dir(&config)?;
     let manager = Manager::open(ManagerSettings {

@@ -1,4 +1,4 @@
-//! The interfaces that a capture is on: they join, go away and change their names.
+//! The interfaces that a capture is attached to, as they appear, go away and are renamed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,80 +7,113 @@ use std::{
 
 use rtnetlink::Handle;
 
-use super::{Book, Session, SessionError, hooks::Hooks};
+use super::{error::SessionError, monitor::Monitor, programs::Programs};
 use crate::{
     attach::{AttachError, Attachment, Method, Owner, Plan, Position},
-    interfaces::{Change, Interface, Selection},
+    interfaces::{Interface, InterfaceChange, Selection},
     kernel::syscall::wait_for_grace_period,
-    pipeline::packet::InterfaceId,
+    pipeline::{drain::Drain, interface_counters::InterfaceCounters, packet::InterfaceId},
 };
 use capture_types::{CaptureSpec, Direction, Directions, FilterSpec, LinkType, TargetSet};
 
-/// Far longer than an RCU grace period takes, for systems without membarrier(2).
+/// Far longer than an RCU grace period, for systems without membarrier(2).
 const GRACE_PERIOD: Duration = Duration::from_millis(200);
 
-/// What is attached where.
+/// The interfaces of a capture and what is attached to them.
 pub(super) struct Followed {
     plan: Plan,
     owner: Owner,
-    pub(super) hooks: Hooks,
+    programs: Programs,
+    selection: Selection,
     capture: String,
-    direction: Directions,
+    directions: Directions,
     /// By ifindex.
     members: BTreeMap<u32, Member>,
-    /// Interfaces that were asked for and could not be joined: tried once.
+    /// Indexes of selected interfaces that could not be joined. Each is tried once.
     refused: BTreeSet<u32>,
 }
 
+/// An interface that has joined the capture.
 struct Member {
     id: InterfaceId,
     link_type: LinkType,
     name: String,
     attachments: Vec<(Direction, Attachment)>,
-    /// Where our programs stood when that was told last; first, to begin with.
+    /// Where the programs stood when this was last reported; empty while all of them are first.
     positions: Vec<(Direction, Position)>,
 }
 
-impl Session {
-    /// Takes note of an interface that is there, and joins it if it is asked for.
-    pub(super) async fn present(&mut self, interface: Interface) -> Result<(), SessionError> {
-        if let Some(member) = self.followed.members.get_mut(&interface.ifindex) {
+/// The parts of the session that need to know of an interface that joins or leaves.
+#[derive(Clone, Copy)]
+pub(super) struct Parts<'a> {
+    pub(super) netlink: &'a Handle,
+    pub(super) drain: &'a Drain,
+    pub(super) counters: &'a InterfaceCounters,
+    pub(super) monitor: &'a Monitor,
+}
+
+impl Followed {
+    pub(super) fn new(
+        spec: &CaptureSpec,
+        selection: Selection,
+        plan: Plan,
+        owner: Owner,
+        programs: Programs,
+    ) -> Self {
+        Self {
+            plan,
+            owner,
+            programs,
+            selection,
+            capture: spec.name.to_string(),
+            directions: spec.direction,
+            members: BTreeMap::new(),
+            refused: BTreeSet::new(),
+        }
+    }
+
+    /// Joins an interface that is present, if the capture selects it and has not joined it yet.
+    pub(super) async fn present(
+        &mut self,
+        interface: Interface,
+        parts: Parts<'_>,
+    ) -> Result<(), SessionError> {
+        if let Some(member) = self.members.get_mut(&interface.ifindex) {
             if member.name != interface.name {
                 tracing::info!(
-                    "interface {} is now called {}; it stays in the capture as {}",
+                    "interface {} was renamed to {}; the capture keeps the name {}",
                     member.name,
                     interface.name,
-                    self.monitor.name(member.id),
+                    parts.monitor.name(member.id),
                 );
                 member.name = interface.name;
             }
             return Ok(());
         }
-        if !self.selection.takes(&interface) || self.followed.refused.contains(&interface.ifindex) {
+        if !self.selection.takes(&interface) || self.refused.contains(&interface.ifindex) {
             return Ok(());
         }
-        self.join(interface).await
+        self.join(interface, parts).await
     }
 
-    async fn join(&mut self, interface: Interface) -> Result<(), SessionError> {
+    async fn join(&mut self, interface: Interface, parts: Parts<'_>) -> Result<(), SessionError> {
         let Some(link_type) = interface.link_type() else {
             return Ok(());
         };
-        let id = self
+        let id = parts
             .drain
             .add_interface(interface.describe(link_type))
             .await?;
-        self.book.open(id, interface.ifindex)?;
-        self.monitor.add(id, &interface, link_type);
-        let followed = &mut self.followed;
+        parts.counters.open(id, interface.ifindex)?;
+        parts.monitor.add(id, &interface, link_type);
         let mut attachments = Vec::new();
-        for direction in ways(followed.direction, &interface) {
-            let program = followed.hooks.program(direction, link_type)?;
+        for direction in directions(self.directions, &interface) {
+            let program = self.programs.program(direction, link_type)?;
             let attached = Attachment::new(
-                followed.plan.method(&interface.name, direction),
-                self.watch.netlink(),
-                &followed.owner,
-                &followed.capture,
+                self.plan.method(&interface.name, direction),
+                parts.netlink,
+                &self.owner,
+                &self.capture,
                 interface.ifindex,
                 direction,
                 program,
@@ -89,12 +122,12 @@ impl Session {
             match attached {
                 Ok(attachment) => attachments.push((direction, attachment)),
                 Err(error) => {
-                    detach(attachments, self.watch.netlink()).await;
-                    close(&self.book, id, &interface.name);
+                    detach(attachments, parts.netlink).await;
+                    close(parts.counters, id, &interface.name);
                     if error.is_interface_gone() {
                         return Ok(());
                     }
-                    followed.refused.insert(interface.ifindex);
+                    self.refused.insert(interface.ifindex);
                     return Err(error.into());
                 }
             }
@@ -113,61 +146,49 @@ impl Session {
             attachments,
             positions: Vec::new(),
         };
-        followed.members.insert(interface.ifindex, member);
+        self.members.insert(interface.ifindex, member);
         Ok(())
     }
 
-    /// Follows a change. An interface that cannot be joined later on ends no capture: it is told of
-    /// and left out.
-    pub(super) async fn follow(&mut self, change: Change) {
+    /// Follows a change. An interface that cannot be joined after the start does not end the capture: it
+    /// is logged and left out.
+    pub(super) async fn follow(&mut self, change: InterfaceChange, parts: Parts<'_>) {
         match change {
-            Change::Present(interface) => {
-                let name = interface.name.clone();
-                if let Err(error) = self.present(interface).await {
-                    tracing::error!("interface {name} is not captured: {error}");
-                }
-            }
-            Change::Gone { ifindex } => self.gone(ifindex).await,
-            Change::Resync(interfaces) => {
+            InterfaceChange::Present(interface) => self.try_present(interface, parts).await,
+            InterfaceChange::Gone { ifindex } => self.gone(ifindex, parts).await,
+            InterfaceChange::Resync(interfaces) => {
                 let present: BTreeSet<u32> = interfaces.iter().map(|i| i.ifindex).collect();
-                let members: Vec<u32> = self.followed.members.keys().copied().collect();
+                let members: Vec<u32> = self.members.keys().copied().collect();
                 for ifindex in members {
                     if !present.contains(&ifindex) {
-                        self.gone(ifindex).await;
+                        self.gone(ifindex, parts).await;
                     }
                 }
                 for interface in interfaces {
-                    Box::pin(self.follow(Change::Present(interface))).await;
+                    self.try_present(interface, parts).await;
                 }
             }
         }
     }
 
-    async fn gone(&mut self, ifindex: u32) {
+    async fn try_present(&mut self, interface: Interface, parts: Parts<'_>) {
+        let name = interface.name.clone();
+        if let Err(error) = self.present(interface, parts).await {
+            tracing::error!("interface {name} is not captured: {error}");
+        }
+    }
+
+    async fn gone(&mut self, ifindex: u32, parts: Parts<'_>) {
         self.selection.forget(ifindex);
-        self.followed.refused.remove(&ifindex);
-        if let Some(member) = self.followed.members.remove(&ifindex) {
+        self.refused.remove(&ifindex);
+        if let Some(member) = self.members.remove(&ifindex) {
             tracing::info!("interface {} is gone; its packets so far stay", member.name);
-            detach(member.attachments, self.watch.netlink()).await;
-            close(&self.book, member.id, &member.name);
-        }
-    }
-}
-
-impl Followed {
-    pub(super) fn new(plan: Plan, owner: Owner, hooks: Hooks, spec: &CaptureSpec) -> Self {
-        Self {
-            plan,
-            owner,
-            hooks,
-            capture: spec.name.to_string(),
-            direction: spec.direction,
-            members: BTreeMap::new(),
-            refused: BTreeSet::new(),
+            detach(member.attachments, parts.netlink).await;
+            close(parts.counters, member.id, &member.name);
         }
     }
 
-    /// Every interface that was there has been joined.
+    /// Every interface that was present at the start has joined.
     pub(super) fn has_started(&mut self) {
         self.plan.has_started();
         let all = self.members.values().flat_map(|one| &one.attachments);
@@ -179,32 +200,32 @@ impl Followed {
         );
     }
 
-    /// Exchanges the filter on every interface. Each packet meets the old filter or the new one, so
-    /// one that both match is captured once.
+    /// Replaces the filter on every interface. Each packet passes either the old filter or the new one,
+    /// so a packet that both match is recorded once.
     pub(super) async fn set_filter(
         &mut self,
         filter: FilterSpec,
         netlink: &Handle,
     ) -> Result<(), SessionError> {
         let needed = self.needed();
-        self.hooks.set_filter(filter, &needed)?;
-        self.exchange(netlink).await
+        self.programs.set_filter(filter, &needed)?;
+        self.replace_programs(netlink).await
     }
 
-    /// Replaces the targets: those that stay are never missed.
+    /// Replaces the targets. Packets of targets in both sets are never missed.
     pub(super) async fn set_targets(
         &mut self,
         targets: &TargetSet,
         netlink: &Handle,
     ) -> Result<(), SessionError> {
         let needed = self.needed();
-        if self.hooks.set_targets(targets, &needed)? {
-            self.exchange(netlink).await?;
+        if self.programs.set_targets(targets, &needed)? {
+            self.replace_programs(netlink).await?;
         }
         Ok(())
     }
 
-    /// What is attached now, each kind once.
+    /// The kinds of programs that are attached now, each once.
     fn needed(&self) -> Vec<(LinkType, Direction)> {
         let mut needed = Vec::new();
         for member in self.members.values() {
@@ -217,11 +238,13 @@ impl Followed {
         needed
     }
 
-    async fn exchange(&mut self, netlink: &Handle) -> Result<(), SessionError> {
-        let Self { hooks, members, .. } = self;
+    async fn replace_programs(&mut self, netlink: &Handle) -> Result<(), SessionError> {
+        let Self {
+            programs, members, ..
+        } = self;
         for member in members.values_mut() {
             for (direction, attachment) in &mut member.attachments {
-                let program = hooks.program(*direction, member.link_type)?;
+                let program = programs.program(*direction, member.link_type)?;
                 match attachment.replace(netlink, program).await {
                     Err(error) if !error.is_interface_gone() => return Err(error.into()),
                     _ => {}
@@ -231,8 +254,9 @@ impl Followed {
         Ok(())
     }
 
-    /// Warns of programs that have come before ours since the last look, and of ours that are gone.
-    pub(super) fn check_position(&mut self) {
+    /// Warns of programs that have been placed before ours since the last check, and of programs of ours
+    /// that somebody has detached.
+    pub(super) fn check_positions(&mut self) {
         for member in self.members.values_mut() {
             let positions: Vec<(Direction, Position)> = member
                 .attachments
@@ -240,7 +264,7 @@ impl Followed {
                 .map(|(direction, attachment)| {
                     (
                         *direction,
-                        Position::ask(attachment.method(), &member.name, *direction),
+                        Position::query(attachment.method(), &member.name, *direction),
                     )
                 })
                 .filter(|(_, position)| *position != Position::First)
@@ -271,8 +295,8 @@ impl Followed {
         }
     }
 
-    /// Takes every program away and reads the last counters.
-    pub(super) async fn detach_all(&mut self, netlink: &Handle, book: &Book) {
+    /// Detaches every program and reads the last counters.
+    pub(super) async fn detach_all(&mut self, netlink: &Handle, counters: &InterfaceCounters) {
         let mut attachments = self.members.values().flat_map(|member| &member.attachments);
         let by_clsact = attachments.any(|(_, one)| one.method() == Method::Clsact);
         let mut detached = Vec::new();
@@ -281,36 +305,36 @@ impl Followed {
             detached.push((member.id, member.name));
         }
         if by_clsact {
-            // A filter that is gone can still be at work on a packet until an RCU grace period is
-            // over, which is what this waits for (membarrier(2), kernel 4.3).
+            // A removed filter can still be at work on a packet until an RCU grace period is over
+            // (membarrier(2), kernel 4.3).
             let waited = tokio::task::spawn_blocking(wait_for_grace_period).await;
             if !matches!(waited, Ok(Ok(()))) {
                 tokio::time::sleep(GRACE_PERIOD).await;
             }
         }
         for (id, name) in detached {
-            close(book, id, &name);
+            close(counters, id, &name);
         }
     }
 }
 
-/// On how many hooks a capture attaches that takes these interfaces.
-pub(super) fn hooks(
+/// How many hooks a capture of these interfaces attaches to.
+pub(super) fn hook_count(
     selection: &mut Selection,
-    direction: Directions,
+    asked: Directions,
     interfaces: &[Interface],
 ) -> usize {
     interfaces
         .iter()
         .filter(|interface| selection.takes(interface))
-        .map(|interface| ways(direction, interface).len())
+        .map(|interface| directions(asked, interface).len())
         .sum()
 }
 
-/// The ways to attach on: each packet that is sent on loopback is received on it as well, so one way
-/// is all of them, as in tcpdump.
-fn ways(direction: Directions, interface: &Interface) -> Vec<Direction> {
-    match direction {
+/// The directions to attach to. Each packet sent on loopback is received there as well, so one direction
+/// sees all of them, as in tcpdump.
+fn directions(asked: Directions, interface: &Interface) -> Vec<Direction> {
+    match asked {
         Directions::In => vec![Direction::In],
         Directions::Out => vec![Direction::Out],
         Directions::InOut if interface.is_loopback() => vec![Direction::In],
@@ -328,8 +352,8 @@ async fn detach(attachments: Vec<(Direction, Attachment)>, netlink: &Handle) {
     }
 }
 
-fn close(book: &Book, id: InterfaceId, name: &str) {
-    if let Err(error) = book.close(id) {
+fn close(counters: &InterfaceCounters, id: InterfaceId, name: &str) {
+    if let Err(error) = counters.close(id) {
         tracing::error!("the last counters of interface {name} could not be read: {error}");
     }
 }

@@ -1,166 +1,94 @@
 //! One capture from its start to its report.
 
-mod book;
+mod control;
+mod error;
 mod follow;
-mod hooks;
+mod monitor;
+mod programs;
 mod report;
 
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use rtnetlink::Handle;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 
-pub use self::{
-    book::Book,
-    report::{EndReason, InterfaceReport, Monitor, Report},
+use self::{
+    control::Command,
+    follow::{Followed, Parts},
+    programs::Programs,
 };
-use self::{follow::Followed, hooks::Hooks};
+pub use self::{
+    control::Control,
+    error::SessionError,
+    monitor::{InterfaceReport, Monitor},
+    report::{EndReason, Report},
+};
 use crate::{
-    attach::{self, AttachError, Method, Owner, Plan},
+    attach::{self, Method, Owner, Plan},
     clock::PacketClock,
-    interfaces::{InterfaceError, Selection, Watch},
+    interfaces::{Selection, Watch},
     kernel::{
-        counters::CountersError,
-        features::{Features, FeaturesError},
-        object::{CaptureObject, ObjectConfig, ObjectError},
+        features::Features,
+        object::{CaptureObject, ObjectConfig},
         ring_fill::RingFill,
         rings::RingSizes,
     },
     pipeline::{
-        drain::{Drain, DrainGone, Shared},
+        drain::{Drain, Shared},
+        interface_counters::InterfaceCounters,
         recorder::{Recorder, RecorderError, RecorderSpec, Statistics},
     },
 };
-use capture_filter::{FilterError, TargetError, kernel::prog_load::LoadError};
-use capture_types::{CaptureSpec, FilterSpec, Output, TargetSet};
+use capture_types::{CaptureSpec, Output};
 
-/// How often is asked whether other programs have come before ours.
+/// How often the kernel is asked whether other programs have been placed before ours.
 const POSITION_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often is looked for what the eBPF programs log.
+/// How often the log of the eBPF programs is read.
 const PROGRAM_LOG_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How a capture is run, whatever it captures.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SessionOptions {
-    /// How programs are attached; the best method that the kernel has if `None`.
+    /// How programs are attached; `None` for the best method that the kernel has.
     pub method: Option<Method>,
-    /// Whether the eBPF programs log what is rare.
+    /// Whether the eBPF programs log rare events.
     pub log_programs: bool,
-}
-
-/// A capture could not be started, or could not be ended in order.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// This kernel or this process cannot capture.
-    #[error(transparent)]
-    Features(#[from] FeaturesError),
-    /// The interfaces asked for are not there.
-    #[error(transparent)]
-    Interface(#[from] InterfaceError),
-    /// The eBPF object.
-    #[error(transparent)]
-    Object(#[from] ObjectError),
-    /// The counters in the kernel.
-    #[error(transparent)]
-    Counters(#[from] CountersError),
-    /// The filter cannot be compiled.
-    #[error(transparent)]
-    Filter(#[from] FilterError),
-    /// The targets cannot be put into their maps.
-    #[error(transparent)]
-    Targets(#[from] TargetError),
-    /// The kernel refused the filter's program.
-    #[error("the filter cannot be used: {0}")]
-    FilterProgram(#[from] LoadError),
-    /// The capture has ended.
-    #[error("the capture has ended")]
-    Ended,
-    /// Attaching.
-    #[error(transparent)]
-    Attach(#[from] AttachError),
-    /// The files.
-    #[error(transparent)]
-    Recorder(#[from] RecorderError),
-    /// rtnetlink(7).
-    #[error("the kernel could not be asked for its network interfaces: {0}")]
-    Netlink(#[from] rtnetlink::Error),
-    /// Everything else that the system refuses.
-    #[error("{doing}: {source}")]
-    System {
-        /// What was tried.
-        doing: &'static str,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The drain thread is gone.
-    #[error(transparent)]
-    Drain(#[from] DrainGone),
-}
-
-type Done = oneshot::Sender<Result<(), SessionError>>;
-
-/// What a running capture can be told.
-enum Order {
-    SetFilter(FilterSpec, Done),
-    SetTargets(TargetSet, Done),
-}
-
-/// Tells a running capture what to change; from any task.
-#[derive(Debug, Clone)]
-pub struct Control(mpsc::UnboundedSender<Order>);
-
-impl Control {
-    /// Replaces the filter without losing or doubling a packet that both filters match. When this
-    /// fails the old filter is in force, unless the kernel refused half-way, which the error says.
-    pub async fn set_filter(&self, filter: FilterSpec) -> Result<(), SessionError> {
-        self.tell(|done| Order::SetFilter(filter, done)).await
-    }
-
-    /// Replaces the targets. Those that stay are never missed, and unless hosts or ports are given
-    /// where there were none before, or the reverse, no program is exchanged for it.
-    pub async fn set_targets(&self, targets: TargetSet) -> Result<(), SessionError> {
-        self.tell(|done| Order::SetTargets(targets, done)).await
-    }
-
-    async fn tell(&self, order: impl FnOnce(Done) -> Order) -> Result<(), SessionError> {
-        let (reply, done) = oneshot::channel();
-        self.0.send(order(reply)).map_err(|_| SessionError::Ended)?;
-        done.await.map_err(|_| SessionError::Ended)?
-    }
 }
 
 /// A running capture.
 pub struct Session {
     spec: CaptureSpec,
     watch: Watch,
-    selection: Selection,
     followed: Followed,
     drain: Drain,
-    book: Arc<Book>,
+    counters: Arc<InterfaceCounters>,
     monitor: Arc<Monitor>,
     deadline: Option<Instant>,
-    orders: mpsc::UnboundedReceiver<Order>,
+    commands: mpsc::UnboundedReceiver<Command>,
     control: Control,
     program_log: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Session {
-    /// Starts a capture: when this returns it is attached to every interface that was asked for and
-    /// is there. Must be called within a tokio runtime. What fails leaves nothing behind but the
-    /// directory, if that had to be made.
+    /// Starts a capture. When this returns, the capture is attached to every selected interface that is
+    /// present. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// A failed start leaves nothing behind but the directory, if it had to be made.
     pub async fn start(spec: CaptureSpec, options: SessionOptions) -> Result<Self, SessionError> {
         let system = |doing| move |source| SessionError::System { doing, source };
         let features = Features::probe()?;
-        // Subscribed before the first list, so that nothing that happens in between is missed.
+        // Subscribed before the first list, so that no change in between is missed.
         let watch = Watch::new().map_err(system("subscribing to network interfaces"))?;
         let interfaces = watch.list().await?;
         let mut selection = Selection::new(&spec.interfaces, &interfaces)?;
-        let count = follow::hooks(&mut selection, spec.direction, &interfaces);
-        let plan = Plan::new(options.method, &features, count)?;
+        let hooks = follow::hook_count(&mut selection, spec.direction, &interfaces);
+        let plan = Plan::new(options.method, &features, hooks)?;
         remove_leftovers(watch.netlink()).await;
 
         let config = ObjectConfig {
@@ -169,20 +97,20 @@ impl Session {
             log: options.log_programs,
         };
         let (object, maps) = CaptureObject::load(&config, &features)?;
-        let hooks = Hooks::new(object, &spec.filter, &spec.targets)?;
-        let book = Arc::new(Book::new(maps.counters));
-        let statistics = Arc::clone(&book);
+        let programs = Programs::new(object, &spec.filter, &spec.targets)?;
+        let counters = Arc::new(InterfaceCounters::new(maps.counters));
+        let statistics = Arc::clone(&counters);
         let recorder = start_recorder(&spec, Box::new(move |id| statistics.read(id)))?;
         let progress = recorder.progress();
         let clock = PacketClock::new(features.tai_clock);
         let ring = RingFill::new(&maps.rings).map_err(system("mapping the ring buffers"))?;
-        let drain = Drain::start(&maps.rings, clock, recorder, Arc::clone(&book))
+        let drain = Drain::start(&maps.rings, clock, recorder, Arc::clone(&counters))
             .map_err(system("starting the drain thread"))?;
         let owner = Owner::new().map_err(system("marking this process as the owner"))?;
 
-        let (orders, orders_received) = mpsc::unbounded_channel();
+        let (control, commands) = Control::new();
         let monitor = Arc::new(Monitor::new(
-            Arc::clone(&book),
+            Arc::clone(&counters),
             progress,
             Arc::clone(drain.shared()),
             ring,
@@ -192,23 +120,23 @@ impl Session {
             .duration
             .map(|duration| Instant::now() + duration);
         let mut session = Self {
-            followed: Followed::new(plan, owner, hooks, &spec),
-            orders: orders_received,
+            followed: Followed::new(&spec, selection, plan, owner, programs),
+            commands,
             spec,
             watch,
-            selection,
             drain,
-            book,
+            counters,
             monitor,
             deadline,
-            control: Control(orders),
+            control,
             program_log: maps
                 .logger
                 .map(|logger| tokio::spawn(follow_program_log(logger))),
         };
         for interface in interfaces {
-            if let Err(error) = session.present(interface).await {
-                // Nothing was promised yet: leave as if nothing had been.
+            let (followed, parts) = session.parts();
+            if let Err(error) = followed.present(interface, parts).await {
+                // Nothing was promised yet: the capture ends as if it had not begun.
                 let _ = session.end(EndReason::Failed).await;
                 return Err(error);
             }
@@ -217,44 +145,52 @@ impl Session {
         Ok(session)
     }
 
-    /// What can be watched while the capture runs.
+    /// The live numbers of the capture.
     #[must_use]
     pub fn monitor(&self) -> Arc<Monitor> {
         Arc::clone(&self.monitor)
     }
 
-    /// What the capture can be told while it runs.
+    /// Changes the capture while it runs.
     #[must_use]
     pub fn control(&self) -> Control {
         self.control.clone()
     }
 
-    /// What the drain thread shows, and the flag that cuts the capture's end short.
+    /// The state that the drain thread shares with others, with the flag that shortens the capture's
+    /// end.
     #[must_use]
-    pub fn abort(&self) -> Arc<Shared> {
+    pub fn drain_state(&self) -> Arc<Shared> {
         Arc::clone(self.drain.shared())
     }
 
-    /// Runs the capture until `stop` says why it should end, a limit is reached or writing fails,
-    /// and ends it: detach, drain to empty, write out, report.
+    /// Runs the capture until `stop` returns a reason, a limit is reached or writing fails, and ends it:
+    /// detach, drain the rings, write, report.
+    ///
+    /// # Errors
+    ///
+    /// The drain thread ended by itself.
     pub async fn run(
         mut self,
         stop: impl Future<Output = EndReason>,
     ) -> Result<Report, SessionError> {
         let mut stop = pin!(stop);
         let shared = Arc::clone(self.drain.shared());
-        let mut position = interval(POSITION_INTERVAL);
-        position.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut positions = interval(POSITION_INTERVAL);
+        positions.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let deadline = self.deadline;
         let reason = loop {
             tokio::select! {
                 reason = &mut stop => break reason,
                 () = shared.ended.notified() => break EndReason::Packets,
                 () = until(deadline) => break EndReason::Duration,
-                _ = position.tick() => self.followed.check_position(),
-                Some(order) = self.orders.recv() => self.obey(order).await,
+                _ = positions.tick() => self.followed.check_positions(),
+                Some(command) = self.commands.recv() => self.execute(command).await,
                 change = self.watch.next() => match change {
-                    Some(change) => self.follow(change).await,
+                    Some(change) => {
+                        let (followed, parts) = self.parts();
+                        followed.follow(change, parts).await;
+                    }
                     None => {
                         tracing::warn!(
                             "the kernel closed the subscription to network interfaces: \
@@ -268,24 +204,34 @@ impl Session {
         self.end(reason).await
     }
 
-    async fn obey(&mut self, order: Order) {
+    fn parts(&mut self) -> (&mut Followed, Parts<'_>) {
+        let parts = Parts {
+            netlink: self.watch.netlink(),
+            drain: &self.drain,
+            counters: &self.counters,
+            monitor: &self.monitor,
+        };
+        (&mut self.followed, parts)
+    }
+
+    async fn execute(&mut self, command: Command) {
         let netlink = self.watch.netlink();
-        let (result, reply) = match order {
-            Order::SetFilter(filter, reply) => {
+        let (result, reply) = match command {
+            Command::SetFilter(filter, reply) => {
                 (self.followed.set_filter(filter, netlink).await, reply)
             }
-            Order::SetTargets(targets, reply) => {
+            Command::SetTargets(targets, reply) => {
                 (self.followed.set_targets(&targets, netlink).await, reply)
             }
         };
-        // Whoever asked may have gone away.
+        // The caller may have gone away.
         let _ = reply.send(result);
     }
 
     async fn end(mut self, reason: EndReason) -> Result<Report, SessionError> {
         let netlink = self.watch.netlink().clone();
-        self.followed.detach_all(&netlink, &self.book).await;
-        let finished = self.drain.finish(self.book.submitted()).await?;
+        self.followed.detach_all(&netlink, &self.counters).await;
+        let finished = self.drain.finish(self.counters.submitted()).await?;
         if let Some(log) = self.program_log.take() {
             log.abort();
         }
@@ -316,7 +262,7 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Removes the filters that killed recorders have left on any interface, and says so.
+/// Removes the filters that killed recorders have left on any interface, and logs how many.
 pub async fn remove_leftovers(netlink: &Handle) {
     match attach::remove_leftovers(netlink).await {
         Ok(0) => {}
@@ -329,11 +275,12 @@ pub async fn remove_leftovers(netlink: &Handle) {
     }
 }
 
-/// Prints what the programs log. It is rare and nobody waits for it, so it is looked for now and then.
+/// Prints what the programs log. Messages are rare and nobody waits for them, so they are read from time
+/// to time.
 async fn follow_program_log(mut logger: aya_log::EbpfLogger<&'static dyn log::Log>) {
-    let mut looks = interval(PROGRAM_LOG_INTERVAL);
+    let mut reads = interval(PROGRAM_LOG_INTERVAL);
     loop {
-        looks.tick().await;
+        reads.tick().await;
         logger.flush();
     }
 }

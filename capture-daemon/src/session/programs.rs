@@ -1,4 +1,4 @@
-//! The programs that a capture attaches: its capture programs, or filters that go on to them.
+//! The programs that a capture attaches: its capture programs, or filter programs that tail-call them.
 
 use std::{
     collections::HashMap,
@@ -7,23 +7,23 @@ use std::{
 
 use capture_common::program_index;
 
-use super::SessionError;
+use super::error::SessionError;
 use crate::kernel::object::{CaptureObject, direction_number, link};
 use capture_filter::{Epilogue, Filter, FilterMaps, TargetMaps, load};
 use capture_types::{Direction, FilterSpec, LinkType, TargetSet};
 
-/// The programs of one capture by link type and way. A filter is generated and loaded when the first
-/// interface needs it.
-pub(super) struct Hooks {
+/// The programs of one capture by link type and direction. A filter program is generated and loaded when
+/// the first interface needs it.
+pub(super) struct Programs {
     object: CaptureObject,
     filter: FilterSpec,
     targets: TargetMaps,
     loaded: HashMap<(LinkType, Direction), OwnedFd>,
 }
 
-impl Hooks {
-    /// Checks that the filter can be compiled, for whatever link type. Which kinds of targets it
-    /// looks for is taken from `targets`.
+impl Programs {
+    /// Checks that the filter compiles. The kinds of targets that the filter looks up are those of
+    /// `targets`.
     pub(super) fn new(
         object: CaptureObject,
         filter: &FilterSpec,
@@ -75,9 +75,9 @@ impl Hooks {
         Ok(load(&program, &maps)?)
     }
 
-    /// Takes another filter, the targets beside it as they are. What is attached stays until it is
-    /// exchanged for what [`Hooks::program`] gives from now on. If the filter cannot be loaded for
-    /// any of `needed`, nothing changes.
+    /// Replaces the filter and keeps the targets. Attached programs stay until they are replaced by what
+    /// [`Programs::program`] returns from now on. Nothing changes if the filter cannot be loaded for any
+    /// of `needed`.
     pub(super) fn set_filter(
         &mut self,
         filter: FilterSpec,
@@ -96,8 +96,8 @@ impl Hooks {
         })
     }
 
-    /// Takes other targets. `true` if what is attached has to be exchanged, because there are other
-    /// kinds of targets than before; else the running programs see them at once.
+    /// Replaces the targets. `true` if the attached programs have to be replaced, because the kinds of
+    /// targets changed; otherwise the running programs see the new targets at once.
     pub(super) fn set_targets(
         &mut self,
         targets: &TargetSet,

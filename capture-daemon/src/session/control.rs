@@ -1,0 +1,53 @@
+//! Changes to a running capture, requested from any task.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::SessionError;
+use capture_types::{FilterSpec, TargetSet};
+
+/// Sent back when a command is done.
+type Done = oneshot::Sender<Result<(), SessionError>>;
+
+/// What a running capture can be told to change.
+pub(super) enum Command {
+    SetFilter(FilterSpec, Done),
+    SetTargets(TargetSet, Done),
+}
+
+/// Changes a running capture.
+#[derive(Debug, Clone)]
+pub struct Control(mpsc::UnboundedSender<Command>);
+
+impl Control {
+    /// A control and the session's end of it.
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Command>) {
+        let (commands, received) = mpsc::unbounded_channel();
+        (Self(commands), received)
+    }
+
+    /// Replaces the filter. A packet that both filters match is recorded exactly once.
+    ///
+    /// # Errors
+    ///
+    /// The old filter stays in force, unless the kernel fails half-way, which the error says.
+    pub async fn set_filter(&self, filter: FilterSpec) -> Result<(), SessionError> {
+        self.send(|done| Command::SetFilter(filter, done)).await
+    }
+
+    /// Replaces the targets. Packets of targets in both sets are never missed. The programs are
+    /// replaced only if hosts or ports are set where none were before, or the reverse.
+    ///
+    /// # Errors
+    ///
+    /// The old targets stay in force, unless the kernel fails half-way, which the error says.
+    pub async fn set_targets(&self, targets: TargetSet) -> Result<(), SessionError> {
+        self.send(|done| Command::SetTargets(targets, done)).await
+    }
+
+    async fn send(&self, command: impl FnOnce(Done) -> Command) -> Result<(), SessionError> {
+        let (reply, done) = oneshot::channel();
+        let sent = self.0.send(command(reply));
+        sent.map_err(|_| SessionError::Ended)?;
+        done.await.map_err(|_| SessionError::Ended)?
+    }
+}

@@ -1,0 +1,165 @@
+//! The live numbers of a capture.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    interfaces::Interface,
+    kernel::{self, ring_fill::RingFill},
+    pipeline::{
+        Progress, drain::Shared, interface_counters::InterfaceCounters, packet::InterfaceId,
+    },
+};
+use capture_types::{Discarded, Ledger, LinkType};
+
+/// The live numbers of a capture; read from any thread.
+pub struct Monitor {
+    counters: Arc<InterfaceCounters>,
+    progress: Arc<Progress>,
+    drain: Arc<Shared>,
+    ring: RingFill,
+    interfaces: Mutex<Vec<Joined>>,
+}
+
+/// An interface that has joined the capture.
+#[derive(Debug, Clone)]
+struct Joined {
+    id: InterfaceId,
+    name: String,
+    ifindex: u32,
+    link_type: LinkType,
+}
+
+/// One interface in a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceReport {
+    /// The interface's name when it joined.
+    pub name: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// The name of its link type (<https://www.tcpdump.org/linktypes.html>).
+    pub link_type: LinkType,
+    /// What became of its packets.
+    pub ledger: Ledger,
+}
+
+impl Monitor {
+    pub(super) fn new(
+        counters: Arc<InterfaceCounters>,
+        progress: Arc<Progress>,
+        drain: Arc<Shared>,
+        ring: RingFill,
+    ) -> Self {
+        Self {
+            counters,
+            progress,
+            drain,
+            ring,
+            interfaces: Mutex::default(),
+        }
+    }
+
+    pub(super) fn add(&self, id: InterfaceId, interface: &Interface, link_type: LinkType) {
+        self.joined().push(Joined {
+            id,
+            name: interface.name.clone(),
+            ifindex: interface.ifindex,
+            link_type,
+        });
+    }
+
+    pub(super) fn name(&self, id: InterfaceId) -> String {
+        let joined = self.joined();
+        joined
+            .iter()
+            .find(|interface| interface.id == id)
+            .map_or_else(String::new, |interface| interface.name.clone())
+    }
+
+    fn joined(&self) -> MutexGuard<'_, Vec<Joined>> {
+        self.interfaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Packets, bytes and files written so far.
+    #[must_use]
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// How full the ring buffers are.
+    #[must_use]
+    pub const fn ring(&self) -> &RingFill {
+        &self.ring
+    }
+
+    /// Names of the interfaces that have joined so far, including those that are gone.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<String> {
+        self.joined()
+            .iter()
+            .map(|interface| interface.name.clone())
+            .collect()
+    }
+
+    /// What became of the packets so far, all interfaces together.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        total(&self.report())
+    }
+
+    /// What became of the packets of each interface so far, in the order in which they joined.
+    #[must_use]
+    pub fn report(&self) -> Vec<InterfaceReport> {
+        // Read before the kernel's counters, so that no packet is written that was not seen.
+        let outcomes = self
+            .drain
+            .outcomes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        self.with(&outcomes)
+    }
+
+    /// The report with these outcomes (packets written and discarded, by [`InterfaceId`]).
+    pub(super) fn with(&self, outcomes: &[(u64, Discarded)]) -> Vec<InterfaceReport> {
+        let joined = self.joined();
+        // An interface that has just joined has no outcome yet.
+        let ids = joined
+            .iter()
+            .map(|interface| interface.id.0 as usize + 1)
+            .max();
+        let count = outcomes.len().max(ids.unwrap_or(0));
+        (0..)
+            .take(count)
+            .map(|id| {
+                let (written, discarded) = outcomes.get(id as usize).copied().unwrap_or_default();
+                let id = InterfaceId(id);
+                let counters = self.counters.read(id).unwrap_or_default();
+                let ledger = Ledger {
+                    written,
+                    discarded,
+                    ..kernel::counters::ledger(counters)
+                };
+                let known = joined.iter().find(|interface| interface.id == id);
+                InterfaceReport {
+                    name: known.map_or_else(|| "unknown".to_owned(), |one| one.name.clone()),
+                    ifindex: known.map_or(0, |one| one.ifindex),
+                    link_type: known.map_or(LinkType::Ethernet, |one| one.link_type),
+                    ledger,
+                }
+            })
+            .collect()
+    }
+}
+
+/// The ledgers of all interfaces together.
+pub(super) fn total(interfaces: &[InterfaceReport]) -> Ledger {
+    let mut total = Ledger::default();
+    for interface in interfaces {
+        total += interface.ledger;
+    }
+    total
+}
