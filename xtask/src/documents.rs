@@ -1,6 +1,7 @@
 //! What the documents say about the code, held against the code.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use crate::workspace;
 
@@ -25,9 +26,9 @@ fn dependencies(manifest: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Dependencies that have a reason in the README's table. `flate2 (zlib-rs)` is flate2.
-fn explained(readme: &str) -> BTreeSet<&str> {
-    section(readme, "## Dependencies", "## ")
+/// Dependencies that have a reason in the table of docs/dependencies.md. `flate2 (zlib-rs)` is flate2.
+fn explained(document: &str) -> BTreeSet<&str> {
+    section(document, "# Dependencies", "#")
         .filter_map(|line| line.strip_prefix("| ")?.split_once(" | "))
         .filter(|(crates, reason)| *crates != "crate" && !reason.trim_end_matches(" |").is_empty())
         .flat_map(|(crates, _)| crates.split(", "))
@@ -36,9 +37,9 @@ fn explained(readme: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn the_readme_says_of_each_dependency_why_it_is_there_and_of_no_other() {
-    let (manifest, readme) = (read("Cargo.toml"), read("README.md"));
-    let (there, explained) = (dependencies(&manifest), explained(&readme));
+fn the_manual_says_of_each_dependency_why_it_is_there_and_of_no_other() {
+    let (manifest, document) = (read("Cargo.toml"), read("docs/dependencies.md"));
+    let (there, explained) = (dependencies(&manifest), explained(&document));
     assert!(
         there.contains("aya") && !there.contains("capture-common"),
         "{there:?}"
@@ -46,31 +47,66 @@ fn the_readme_says_of_each_dependency_why_it_is_there_and_of_no_other() {
     let unexplained: Vec<_> = there.difference(&explained).collect();
     assert!(
         unexplained.is_empty(),
-        "missing in README.md's table: {unexplained:?}"
+        "missing in docs/dependencies.md: {unexplained:?}"
     );
     let gone: Vec<_> = explained.difference(&there).collect();
     assert!(
         gone.is_empty(),
-        "in README.md's table, not in Cargo.toml: {gone:?}"
+        "in docs/dependencies.md, not in Cargo.toml: {gone:?}"
     );
+}
+
+/// Every document of the repository, by its path from the root.
+fn documents() -> Vec<PathBuf> {
+    let root = workspace::root();
+    let mut documents = Vec::new();
+    for directory in ["", "docs", "docs/reference"] {
+        let Ok(entries) = std::fs::read_dir(root.join(directory)) else {
+            continue;
+        };
+        let paths = entries.map(|entry| entry.unwrap().path());
+        documents.extend(paths.filter(|path| path.extension().is_some_and(|end| end == "md")));
+    }
+    documents
+}
+
+/// The headings of a document as the anchors that they become.
+fn anchors(text: &str) -> BTreeSet<String> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix('#'))
+        .map(|line| {
+            let heading = line.trim_start_matches('#').trim().to_lowercase();
+            heading
+                .replace(' ', "-")
+                .replace(|c: char| !c.is_alphanumeric() && c != '-' && c != '_', "")
+        })
+        .collect()
 }
 
 #[test]
 fn every_link_from_one_document_to_another_leads_somewhere() {
-    for document in [
-        "README.md",
-        "CONTRIBUTING.md",
-        "SECURITY.md",
-        "CHANGELOG.md",
-    ] {
-        let text = read(document);
-        for target in text
-            .split("](")
-            .skip(1)
-            .filter_map(|rest| rest.split(')').next())
-        {
-            let exists = target.starts_with("https://") || workspace::root().join(target).exists();
-            assert!(exists, "{document} links to {target}, which is not there");
+    let documents = documents();
+    assert!(documents.len() > 10, "{documents:?}");
+    for document in documents {
+        let text = std::fs::read_to_string(&document).unwrap();
+        let links = text.split("](").skip(1);
+        for link in links.filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("https://") {
+                continue;
+            }
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match path {
+                "" => document.clone(),
+                path => document.parent().unwrap().join(path),
+            };
+            let place = document.display();
+            assert!(
+                target.exists(),
+                "{place} links to {link}, which does not exist"
+            );
+            let found = anchor.is_empty()
+                || anchors(&std::fs::read_to_string(&target).unwrap()).contains(anchor);
+            assert!(found, "{place} links to {link}, which has no such heading");
         }
     }
 }

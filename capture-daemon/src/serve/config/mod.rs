@@ -231,13 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_has_every_setting_with_its_variable() {
-        let readme = include_str!("../../../../README.md");
+    fn the_manual_has_every_setting_with_its_variable() {
+        let manual = include_str!("../../../../docs/daemon.md");
         let layers = super::Layers::defaults(super::DEFAULTS).expect("defaults");
         for (key, ..) in layers.all() {
             let variable = key.replace('.', "_").to_uppercase();
             let row = format!("| `{key}` | `CAPTURED_{variable}` |");
-            assert!(readme.contains(&row), "no row {row:?}");
+            assert!(manual.contains(&row), "no row {row:?}");
         }
     }
 
