@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io::Write, os::fd::BorrowedFd};
 
 use capture_text::{Line, Way};
+use capture_types::Direction;
 use pcap_file::{
     DataLink,
     pcapng::blocks::{
@@ -15,7 +16,7 @@ use rustix::{
     io::Errno,
 };
 
-use capture_client::model::{Direction, Packet, StreamInterface};
+use capture_client::model::{Packet, StreamInterface};
 use capture_file::{self, Kind, WriteError, Writer};
 
 /// Bits 0 and 1 of epb_flags (draft-ietf-opsawg-pcapng, 4.3.1): 01 inbound, 10 outbound.
@@ -123,9 +124,9 @@ impl<W: Write> Live<W> {
                     capture: None,
                     interface: &interface.name,
                     way: match packet.direction {
-                        Direction::In => Some(Way::In),
-                        Direction::Out => Some(Way::Out),
-                        Direction::Inout | Direction::Unknown => None,
+                        Some(Direction::In) => Some(Way::In),
+                        Some(Direction::Out) => Some(Way::Out),
+                        None => None,
                     },
                     link_type: interface.link_type,
                     original_length: packet.original_length,
@@ -135,9 +136,9 @@ impl<W: Write> Live<W> {
             }
             Output::Pcapng(writer) => {
                 let flags = match packet.direction {
-                    Direction::In => Some(INBOUND),
-                    Direction::Out => Some(OUTBOUND),
-                    Direction::Inout | Direction::Unknown => None,
+                    Some(Direction::In) => Some(INBOUND),
+                    Some(Direction::Out) => Some(OUTBOUND),
+                    None => None,
                 };
                 writer.packet(capture_file::Packet {
                     timestamp: packet.timestamp,
@@ -191,7 +192,7 @@ mod tests {
         Packet {
             timestamp: 7,
             interface,
-            direction,
+            direction: Some(direction),
             original_length: 100,
             data: vec![1, 2, 3].into(),
         }

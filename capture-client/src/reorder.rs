@@ -105,13 +105,13 @@ impl Order {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Direction;
+    use capture_types::Direction;
 
     fn packets(timestamps: &[u64]) -> Vec<Packet> {
         let packet = |timestamp: &u64| Packet {
             timestamp: *timestamp,
             interface: 0,
-            direction: Direction::In,
+            direction: Some(Direction::In),
             original_length: 3,
             data: vec![1, 2, 3].into(),
         };

@@ -1,5 +1,7 @@
 //! Directions of packets, and which of them a capture takes.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The direction of a packet through its interface.
@@ -20,4 +22,14 @@ pub enum Directions {
     Out,
     /// Both.
     InOut,
+}
+
+impl fmt::Display for Directions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::In => "in",
+            Self::Out => "out",
+            Self::InOut => "inout",
+        })
+    }
 }

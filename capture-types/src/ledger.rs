@@ -153,6 +153,28 @@ impl From<Ledger> for PartialLedger {
     }
 }
 
+impl PartialLedger {
+    /// How many packets were lost, and to what: `3, ring full 2, disk full 1`, or `unknown`.
+    #[must_use]
+    pub fn lost_text(&self) -> String {
+        let mut text = self
+            .lost()
+            .map_or_else(|| "unknown".to_owned(), |lost| lost.to_string());
+        for (reason, lost) in [
+            ("ring full", self.ring_full),
+            ("unreadable", self.unreadable),
+            ("queue full", self.discarded.queue_full),
+            ("disk full", self.discarded.disk_full),
+            ("write error", self.discarded.write_error),
+        ] {
+            if let Some(lost) = lost.filter(|lost| *lost > 0) {
+                text.push_str(&format!(", {reason} {lost}"));
+            }
+        }
+        text
+    }
+}
+
 /// `seen=3 filtered=unknown ...`, as in the comment of a pcapng file's interface statistics.
 impl fmt::Display for PartialLedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -268,6 +290,25 @@ mod tests {
         .unwrap_err()
         .to_string();
         assert!(message.contains("ring_full 0"), "{message}");
+    }
+
+    #[test]
+    fn what_is_not_known_is_never_shown_as_zero() {
+        let mut ledger = PartialLedger {
+            ring_full: Some(2),
+            unreadable: Some(0),
+            discarded: Discarded {
+                queue_full: Some(1),
+                disk_full: Some(0),
+                write_error: None,
+                stopped: Some(9),
+            },
+            ..PartialLedger::default()
+        };
+        assert_eq!(ledger.lost_text(), "unknown, ring full 2, queue full 1");
+        ledger.discarded.write_error = Some(0);
+        assert_eq!(ledger.lost(), Some(3), "what a limit cut off is not lost");
+        assert_eq!(ledger.lost_text(), "3, ring full 2, queue full 1");
     }
 
     #[test]

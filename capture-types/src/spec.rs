@@ -2,6 +2,7 @@
 //! a request is turned into, once, at the edge.
 
 use std::{
+    fmt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -153,4 +154,32 @@ pub enum MinFree {
     Bytes(u64),
     /// Per cent of the file system's size, 0 to 100.
     Percent(f64),
+}
+
+impl fmt::Display for InterfacePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Any => "any",
+            Self::Name(name) | Self::Glob(name) => name,
+        })
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pcapng => "pcapng",
+            Self::Pcap => "pcap",
+            Self::Text => "text",
+        })
+    }
+}
+
+impl fmt::Display for CompressWhen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Streaming => "streaming",
+            Self::Rotated => "rotated",
+        })
+    }
 }

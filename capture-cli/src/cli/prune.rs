@@ -2,13 +2,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use capture_types::values;
 use clap::Args;
 
 use super::{
     Context,
     answers::{Answers, ask},
     exit::{Error, Exit},
-    output, tables, values,
+    output, tables,
 };
 use capture_client::{ClientError, model::File};
 
@@ -109,7 +110,8 @@ impl PruneArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use capture_client::model::{Codec, FileFormat, FileState, Time};
+    use capture_client::model::{Codec, FileState, Time};
+    use capture_types::Format;
 
     fn file(sequence: u64, state: FileState) -> File {
         File {
@@ -117,7 +119,7 @@ mod tests {
             name: format!("web-{sequence}"),
             sequence,
             state,
-            format: FileFormat::Pcapng,
+            format: Some(Format::Pcapng),
             codec: Codec::None,
             bytes: 100,
             bytes_uncompressed: None,

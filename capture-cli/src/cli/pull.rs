@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use capture_types::Format;
 use clap::Args;
 use futures_util::future::join_all;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -19,7 +20,7 @@ use super::{
 };
 use capture_client::{
     Client, ClientError, Target,
-    model::{File, FileFormat, FileState, Output},
+    model::{File, FileState, Output},
     pull::{self, DownloadError, Report, Retry, Wanted, Workspace},
 };
 use capture_file::{self, Input, Kind, Writer};
@@ -302,7 +303,7 @@ async fn fetch(
 /// Lines cannot be merged with packets, and a capture may have no files at all.
 async fn check_kind(client: &Client, arguments: &PullArgs, listed: &[File]) -> Result<(), Error> {
     let name = &arguments.name;
-    let is_text = |file: &File| file.format == FileFormat::Text;
+    let is_text = |file: &File| file.format == Some(Format::Text);
     if arguments.write.is_some() && listed.iter().any(is_text) {
         return Err(Error::Usage(format!(
             "capture {name} has files of lines, which --write cannot merge: use --into DIR"

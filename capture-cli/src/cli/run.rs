@@ -53,10 +53,6 @@ pub(super) struct RunArgs {
         requires = "daemon"
     )]
     data_dir: PathBuf,
-
-    /// Which packets to record, as for tcpdump.
-    #[arg(value_name = "EXPRESSION")]
-    expression: Vec<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -84,8 +80,7 @@ pub(super) async fn run(context: &Context, arguments: RunArgs) -> Result<Exit, E
 }
 
 async fn record(context: &Context, arguments: &RunArgs) -> Result<Exit, Error> {
-    let spec = arguments.spec.spec(&arguments.expression);
-    let spec = spec.map_err(Error::Usage)?;
+    let spec = arguments.spec.spec()?;
     let name = arguments.name.as_str();
     if arguments.replace {
         let manner = context.settings.manner(&context.reason);

@@ -1,71 +1,30 @@
-//! The options that say what a capture is to do: those of `captured record`, as far as they are not the
-//! node's own business.
+//! What a capture on a node is to do: the options that `captured record` has too, and those that only a
+//! node can follow.
 
 use std::time::Duration;
 
+use capture_args::{CompressWhenArg, FileArgs, FilterArgs, FormatArg, LimitArgs, SourceArgs};
+use capture_client::model::{
+    Codec, Compression, FileOutput, InnerFilter, Limits, Output, Retention, Rotation, Span, Spec,
+    Time,
+};
+use capture_types::values;
 use clap::{Args, ValueEnum};
 
-use super::values;
-use capture_client::model::{
-    Codec, CompressWhen, Compression, Direction, FileFormat, FileOutput, InnerFilter, Limits,
-    Output, Retention, Rotation, Span, Spec, Time,
-};
+use super::{exit::Error, values::time};
 
+/// What is not given is the node's default.
 #[derive(Debug, Args)]
 pub(super) struct SpecArgs {
-    /// Interface to record: a name, a glob such as 'veth*', or any. Repeatable. Interfaces that appear
-    /// later and match are recorded from then on.
-    #[arg(short, long = "interface", value_name = "NAME|GLOB|any")]
-    interfaces: Vec<String>,
+    #[command(flatten)]
+    source: SourceArgs,
 
-    /// File format; both have nanosecond timestamps.
-    #[arg(long, value_enum)]
-    format: Option<FormatArg>,
-
-    /// Keep at most this much of each packet; 0 keeps all of it.
-    #[arg(short, long, value_name = "BYTES", value_parser = values::snaplen)]
-    snaplen: Option<u32>,
-
-    /// Packets received, sent, or both.
-    #[arg(short = 'Q', long, value_enum)]
-    direction: Option<DirectionArg>,
-
-    /// Compression of the files: none, gzip[:0-9] or zstd[:1-19].
-    #[arg(long, value_name = "CODEC[:LEVEL]", value_parser = values::compression)]
-    compress: Option<(Codec, Option<u32>)>,
-
-    /// Compress while writing, or after rotation: then the newest file stays plain.
-    #[arg(long, value_enum)]
-    compress_when: Option<CompressWhenArg>,
-
-    /// Begin a new file before one grows past this size.
-    #[arg(long, value_name = "SIZE", value_parser = values::size)]
-    rotate_size: Option<u64>,
-
-    /// Begin a new file on each multiple of this time (UTC), also when no packet comes.
-    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
-    rotate_interval: Option<Duration>,
-
-    /// Begin a new file after so many packets.
-    #[arg(long, value_name = "N", value_parser = values::at_least_one)]
-    rotate_packets: Option<u64>,
-
-    /// Keep at most so many finished files; the oldest go first.
-    #[arg(long, value_name = "N", value_parser = values::files)]
-    max_files: Option<u32>,
-
-    /// Keep at most so many bytes; the oldest files go first.
-    #[arg(long, value_name = "SIZE", value_parser = values::size)]
-    max_bytes: Option<u64>,
+    #[command(flatten)]
+    files: FileArgs,
 
     /// Keep files for so long.
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     max_age: Option<Duration>,
-
-    /// Size of the ring buffer between kernel and recorder, rounded up to a power of two. Above 2MiB
-    /// there are 2MiB more, which stay in the CPU's caches.
-    #[arg(short = 'B', long, value_name = "SIZE", value_parser = values::small_size)]
-    ring_size: Option<u32>,
 
     /// Leave out the SHA-256 of the files.
     #[arg(long)]
@@ -75,62 +34,33 @@ pub(super) struct SpecArgs {
     #[arg(long, value_enum, default_value_t = OutputArg::Files)]
     to: OutputArg,
 
-    /// Only packets inside tunnels that match this expression.
-    #[arg(long, value_name = "EXPRESSION")]
-    inner: Option<String>,
-
-    /// The tunnels to look into. Repeatable. Default: both on their registered ports.
-    #[arg(
-        long = "tunnel",
-        value_name = "vxlan[:PORT]|geneve[:PORT]",
-        requires = "inner"
-    )]
-    tunnels: Vec<String>,
+    #[command(flatten)]
+    limits: LimitsArgs,
 
     #[command(flatten)]
-    targets: TargetArgs,
+    filter: FilterArgs,
+}
 
+/// The limits of a capture on a node; `update` can change them.
+#[derive(Debug, Args)]
+pub(super) struct LimitsArgs {
     #[command(flatten)]
-    limits: LimitArgs,
-}
-
-/// What `update` can change, too.
-#[derive(Debug, Args)]
-pub(super) struct TargetArgs {
-    /// Only packets from or to this address or network. Repeatable; and-ed with the rest.
-    #[arg(long = "host", value_name = "ADDRESS|CIDR")]
-    pub(super) hosts: Vec<String>,
-
-    /// Only packets from or to this TCP, UDP or SCTP port. Repeatable; and-ed with the rest.
-    #[arg(long = "port", value_name = "N")]
-    pub(super) ports: Vec<u16>,
-}
-
-/// When a capture stops by itself.
-#[derive(Debug, Args)]
-pub(super) struct LimitArgs {
-    /// Stop after this time.
-    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
-    pub(super) duration: Option<Duration>,
-
-    /// Stop after so many packets.
-    #[arg(short = 'c', long, value_name = "N", value_parser = values::at_least_one)]
-    pub(super) max_packets: Option<u64>,
+    shared: LimitArgs,
 
     /// Stop after about so many bytes of packets.
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
-    pub(super) stop_bytes: Option<u64>,
+    stop_bytes: Option<u64>,
 
     /// Stop at this time.
-    #[arg(long, value_name = "TIME", value_parser = values::time)]
-    pub(super) deadline: Option<Time>,
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    deadline: Option<Time>,
 }
 
-impl LimitArgs {
+impl LimitsArgs {
     pub(super) fn limits(&self) -> Limits {
         Limits {
-            duration: self.duration.map(Span),
-            packets: self.max_packets,
+            duration: self.shared.duration.map(Span),
+            packets: self.shared.max_packets,
             bytes: self.stop_bytes,
             deadline: self.deadline,
         }
@@ -138,25 +68,6 @@ impl LimitArgs {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatArg {
-    Pcapng,
-    Pcap,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum DirectionArg {
-    In,
-    Out,
-    Inout,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum CompressWhenArg {
-    Streaming,
-    Rotated,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OutputArg {
     Files,
     Text,
@@ -164,85 +75,95 @@ enum OutputArg {
 }
 
 impl SpecArgs {
-    /// As a spec; the words of the expression are joined as tcpdump does.
-    pub(super) fn spec(&self, expression: &[String]) -> Result<Spec, String> {
+    pub(super) fn spec(&self) -> Result<Spec, Error> {
+        let filter = &self.filter;
         Ok(Spec {
-            interfaces: self.interfaces.clone(),
-            direction: self.direction.map(|direction| match direction {
-                DirectionArg::In => Direction::In,
-                DirectionArg::Out => Direction::Out,
-                DirectionArg::Inout => Direction::Inout,
-            }),
-            snaplen: self.snaplen.filter(|bytes| *bytes > 0),
-            ring_size: self.ring_size,
-            filter: expression.join(" "),
-            inner_filter: self.inner.as_ref().map(|expression| InnerFilter {
+            interfaces: texts(&self.source.interfaces),
+            direction: self.source.direction.map(Into::into),
+            snaplen: self.source.snaplen,
+            ring_size: self.source.ring_size,
+            filter: filter.expression.join(" "),
+            inner_filter: filter.inner.as_ref().map(|expression| InnerFilter {
                 expression: expression.clone(),
-                tunnels: self.tunnels.clone(),
+                tunnels: texts(&filter.tunnels),
             }),
-            targets: self.targets.hosts.clone(),
-            ports: self.targets.ports.iter().copied().map(u32::from).collect(),
+            targets: texts(&filter.targets.hosts),
+            ports: filter
+                .targets
+                .ports
+                .iter()
+                .copied()
+                .map(u32::from)
+                .collect(),
             output: Some(self.output()?),
             limits: self.limits.limits(),
         })
     }
 
-    fn output(&self) -> Result<Output, String> {
+    fn output(&self) -> Result<Output, Error> {
+        let rotation = self.files.rotation();
         let files = FileOutput {
-            format: self.format.map(|format| match format {
-                FormatArg::Pcapng => FileFormat::Pcapng,
-                FormatArg::Pcap => FileFormat::Pcap,
-            }),
+            format: self.files.format.map(Into::into),
             compression: self.compression()?,
             rotation: Rotation {
-                max_file_bytes: self.rotate_size,
-                interval: self.rotate_interval.map(Span),
-                max_packets: self.rotate_packets,
+                max_file_bytes: rotation.size,
+                interval: rotation.interval.map(Span),
+                max_packets: rotation.packets,
             },
             retention: Retention {
-                max_files: self.max_files,
-                max_bytes: self.max_bytes,
+                max_files: self.files.max_files,
+                max_bytes: self.files.max_bytes,
                 max_age: self.max_age.map(Span),
             },
             without_digest: self.without_digest,
         };
+        let wrong = |text: &str| Err(Error::Usage(text.to_owned()));
+        let is_text = self.files.format == Some(FormatArg::Text);
+        let is_about_files =
+            self.files.is_any_given() || self.max_age.is_some() || self.without_digest;
         match self.to {
+            OutputArg::Text if self.without_digest || (self.files.format.is_some() && !is_text) => {
+                wrong(
+                    "--format and --without-digest are for capture files: leave them out, or --to text",
+                )
+            }
+            OutputArg::Files if is_text && self.without_digest => {
+                wrong("--without-digest is for capture files: leave it out, or --format text")
+            }
+            OutputArg::Files if is_text => Ok(Output::Text(files)),
             OutputArg::Files => Ok(Output::Files(files)),
-            OutputArg::Text if self.format.is_some() || self.without_digest => Err(
-                "--format and --without-digest are for capture files: leave them out, or --to text"
-                    .to_owned(),
-            ),
             OutputArg::Text => Ok(Output::Text(files)),
-            OutputArg::Stdout if self.is_about_files() => Err(
-                "--to stdout makes no files: leave out the options about them, or use --to text"
-                    .to_owned(),
+            OutputArg::Stdout if is_about_files => wrong(
+                "--to stdout makes no files: leave out the options about them, or use --to text",
             ),
             OutputArg::Stdout => Ok(Output::Stdout {}),
         }
     }
 
-    const fn is_about_files(&self) -> bool {
-        self.format.is_some()
-            || self.compress.is_some()
-            || self.compress_when.is_some()
-            || self.rotate_size.is_some()
-            || self.rotate_interval.is_some()
-            || self.rotate_packets.is_some()
-            || self.max_files.is_some()
-            || self.max_bytes.is_some()
-            || self.max_age.is_some()
-            || self.without_digest
-    }
-
-    fn compression(&self) -> Result<Option<Compression>, String> {
-        let when = match self.compress_when {
-            None | Some(CompressWhenArg::Streaming) => CompressWhen::Streaming,
-            Some(CompressWhenArg::Rotated) => CompressWhen::Rotated,
+    fn compression(&self) -> Result<Option<Compression>, Error> {
+        use capture_types::Compression as Chosen;
+        let when = self
+            .files
+            .compress_when
+            .unwrap_or(CompressWhenArg::Streaming);
+        let (codec, level) = match self.files.compress {
+            None if self.files.compress_when.is_some() => {
+                return Err(Error::Usage("--compress-when needs --compress".to_owned()));
+            }
+            None => return Ok(None),
+            Some(Chosen::None) => (Codec::None, None),
+            Some(Chosen::Gzip(level)) => (Codec::Gzip, Some(level)),
+            Some(Chosen::Zstd(level)) => (Codec::Zstd, Some(level.unsigned_abs())),
         };
-        match (self.compress, self.compress_when) {
-            (Some((codec, level)), _) => Ok(Some(Compression { codec, level, when })),
-            (None, None) => Ok(None),
-            (None, Some(_)) => Err("--compress-when needs --compress".to_owned()),
-        }
+        Ok(Some(Compression {
+            codec,
+            level,
+            when: Some(when.into()),
+        }))
     }
+}
+
+/// As the API has them.
+fn texts<T: ToString>(values: &[T]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
 }

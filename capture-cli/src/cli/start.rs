@@ -37,10 +37,6 @@ pub(super) struct StartArgs {
     /// Check everything that can be checked, and start nothing.
     #[arg(long)]
     check: bool,
-
-    /// Which packets to record, as for tcpdump.
-    #[arg(value_name = "EXPRESSION")]
-    expression: Vec<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -50,8 +46,7 @@ Examples:
   capturectl --node a:9443 --node b:9443 start web --host 10.0.0.7 --duration 10m --reason INC-123";
 
 pub(super) async fn run(context: &Context, arguments: StartArgs) -> Result<Exit, Error> {
-    let spec = arguments.spec.spec(&arguments.expression);
-    let spec = spec.map_err(Error::Usage)?;
+    let spec = arguments.spec.spec()?;
     let labels = arguments.labels.into_iter().collect();
     let started = start(context, &arguments.name, &spec, &labels, arguments.check).await?;
     let Answers { answers, exit } = started;

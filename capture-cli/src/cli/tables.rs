@@ -1,13 +1,14 @@
 //! What people see of captures, files and nodes.
 
 use bytesize::ByteSize;
+use capture_types::PartialLedger;
 use comfy_table::{Cell, Table};
 
 use super::{
     answers::OnNode,
     output::{state_cell, table, text},
 };
-use capture_client::model::{Capture, File, InterfaceLedger, Ledger, Output, Time};
+use capture_client::model::{Capture, File, InterfaceLedger, Output, Time};
 
 /// A size for a person.
 pub(super) fn size(bytes: u64) -> String {
@@ -132,17 +133,19 @@ fn output(capture: &Capture) -> String {
         None => String::new(),
         Some(Output::Stdout {}) => "lines in the daemon's own output".to_owned(),
         Some(Output::Text(files) | Output::Files(files)) => {
-            let format = files.format.map_or("files", |format| format.name());
+            let format = files
+                .format
+                .map_or_else(|| "files".to_owned(), |format| format.to_string());
             match &files.compression {
                 Some(compression) => format!("{format}, {}", compression.codec),
-                None => format.to_owned(),
+                None => format,
             }
         }
     }
 }
 
 /// The ledger, by interface and in total.
-pub(super) fn ledgers(interfaces: &[InterfaceLedger], total: &Ledger) -> String {
+pub(super) fn ledgers(interfaces: &[InterfaceLedger], total: &PartialLedger) -> String {
     let columns = [
         "interface",
         "seen",

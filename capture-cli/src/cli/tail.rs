@@ -52,11 +52,11 @@ pub(super) struct TailArgs {
     pub(super) filter: String,
 
     /// At most this much of each packet; 0 is all of it.
-    #[arg(short, long, value_name = "BYTES", value_parser = values::snaplen)]
+    #[arg(short, long, value_name = "BYTES", value_parser = capture_types::values::snaplen)]
     pub(super) snaplen: Option<u32>,
 
     /// End after so many packets.
-    #[arg(short = 'c', long, value_name = "N", value_parser = values::at_least_one)]
+    #[arg(short = 'c', long, value_name = "N", value_parser = capture_types::values::at_least_one)]
     max_packets: Option<u64>,
 
     /// How much the node may hold for this reader.

@@ -1,5 +1,6 @@
 //! `capturectl update`.
 
+use capture_args::TargetArgs;
 use clap::Args;
 
 use super::{
@@ -7,7 +8,7 @@ use super::{
     answers::{Answers, ask},
     captures::print_captures,
     exit::{Error, Exit},
-    spec::{LimitArgs, TargetArgs},
+    spec::LimitsArgs,
     values,
 };
 use capture_client::{Update, model::Spec};
@@ -42,7 +43,7 @@ pub(super) struct UpdateArgs {
     no_ports: bool,
 
     #[command(flatten)]
-    limits: LimitArgs,
+    limits: LimitsArgs,
 
     /// From now on without limits, but for those given here.
     #[arg(long)]
@@ -71,15 +72,15 @@ impl UpdateArgs {
     /// The fields that change, as the API names them.
     fn paths(&self) -> Vec<String> {
         let one_limit = |given: bool| given && !self.no_limits;
-        let limits = &self.limits;
+        let limits = self.limits.limits();
         let changed = [
             ("filter", self.filter.is_some() || self.no_filter),
             ("targets", !self.targets.hosts.is_empty() || self.no_hosts),
             ("ports", !self.targets.ports.is_empty() || self.no_ports),
             ("limits", self.no_limits),
             ("limits.duration", one_limit(limits.duration.is_some())),
-            ("limits.packets", one_limit(limits.max_packets.is_some())),
-            ("limits.bytes", one_limit(limits.stop_bytes.is_some())),
+            ("limits.packets", one_limit(limits.packets.is_some())),
+            ("limits.bytes", one_limit(limits.bytes.is_some())),
             ("limits.deadline", one_limit(limits.deadline.is_some())),
             ("labels", !self.labels.is_empty() || self.no_labels),
         ];
@@ -103,7 +104,12 @@ pub(super) async fn run(context: &Context, arguments: UpdateArgs) -> Result<Exit
         spec: Spec {
             filter: arguments.filter.unwrap_or_default(),
             ports: ports.map(u32::from).collect(),
-            targets: arguments.targets.hosts,
+            targets: arguments
+                .targets
+                .hosts
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             limits: arguments.limits.limits(),
             ..Spec::default()
         },

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
+use capture_types::Format;
 use clap::Args;
 use futures_util::StreamExt as _;
 use serde::Serialize;
@@ -92,7 +93,7 @@ fn table(verdicts: &[OnNode<Verdict>], several: bool) -> String {
 /// Reads a node's file once: hashed and parsed as it comes.
 async fn remote(client: &Client, file: &model::File) -> Result<Verdict, ClientError> {
     let (sender, receiver) = mpsc::channel(16);
-    let is_text = file.format == model::FileFormat::Text;
+    let is_text = file.format == Some(Format::Text);
     let parser = thread::spawn(move || count(Channel::new(receiver), is_text));
     let mut hasher = Sha256::new();
     let stream = client.read_file(&file.capture, &file.name, 0).await?;

@@ -38,7 +38,7 @@ pub(super) struct WatchArgs {
     labels: Vec<(String, String)>,
 
     /// How often the numbers of running captures are sent.
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = values::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = capture_types::values::duration)]
     interval: Duration,
 
     /// End when the named captures have ended on every node that has them.

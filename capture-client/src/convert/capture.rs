@@ -1,9 +1,8 @@
 use capture_proto::v1;
+use capture_types::{Discarded, PartialLedger};
 
 use super::{known, spec::spec, time::time};
-use crate::model::{
-    Capture, Discarded, Event, EventKind, InterfaceLedger, Ledger, State, StateReason,
-};
+use crate::model::{Capture, Event, EventKind, InterfaceLedger, State, StateReason};
 
 pub(crate) fn capture(capture: v1::Capture) -> Capture {
     Capture {
@@ -40,9 +39,9 @@ fn interface(interface: v1::InterfaceLedger) -> InterfaceLedger {
     }
 }
 
-pub(super) fn ledger(ledger: v1::Ledger) -> Ledger {
+pub(super) fn ledger(ledger: v1::Ledger) -> PartialLedger {
     let discarded = ledger.discarded.unwrap_or_default();
-    Ledger {
+    PartialLedger {
         seen: ledger.seen,
         filtered: ledger.filtered,
         matched: ledger.matched,

@@ -6,7 +6,7 @@ use super::{
     spec::{codec, format},
     time::time,
 };
-use crate::model::{Codec, File, FileEndReason, FileFormat, FileState};
+use crate::model::{Codec, File, FileEndReason, FileState};
 
 pub(crate) fn file(file: v1::File) -> File {
     File {
@@ -17,7 +17,7 @@ pub(crate) fn file(file: v1::File) -> File {
             v1::FileState::Recovered => FileState::Recovered,
             v1::FileState::Removed => FileState::Removed,
         },
-        format: format(file.format()).unwrap_or(FileFormat::Unknown),
+        format: format(file.format()),
         codec: codec(file.codec()).unwrap_or(Codec::Unknown),
         end_reason: end_reason(file.end_reason),
         capture: file.capture,

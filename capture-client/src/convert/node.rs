@@ -1,7 +1,7 @@
 use capture_proto::v1;
 
 use super::time::{span, time};
-use crate::model::{Clock, Features, NetworkInterface, Node, NodeLimits, Usage};
+use crate::model::{Clock, Features, NetworkInterface, Node, NodeLimits, NodeUsage};
 
 pub(crate) fn node(node: v1::Node) -> Node {
     let features = node.features.unwrap_or_default();
@@ -25,7 +25,7 @@ pub(crate) fn node(node: v1::Node) -> Node {
             disk_bytes: limits.disk_bytes,
             max_packet_readers: limits.max_packet_readers,
         },
-        usage: Usage {
+        usage: NodeUsage {
             active_captures: usage.active_captures,
             captures: usage.captures,
             ring_bytes: usage.ring_bytes,

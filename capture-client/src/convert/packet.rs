@@ -1,7 +1,8 @@
 use capture_proto::v1;
+use capture_types::Direction;
 
 use super::capture::capture;
-use crate::model::{Direction, Packet, StreamEvent, StreamInterface};
+use crate::model::{Packet, StreamEvent, StreamInterface};
 
 /// `None`: a kind of event that this client does not know.
 pub(crate) fn stream_event(response: v1::StreamPacketsResponse) -> Option<StreamEvent> {
@@ -30,10 +31,9 @@ fn packet(packet: v1::Packet) -> Packet {
         timestamp: packet.timestamp_ns,
         interface: packet.interface_id,
         direction: match packet.direction() {
-            v1::Direction::In => Direction::In,
-            v1::Direction::Out => Direction::Out,
-            v1::Direction::Inout => Direction::Inout,
-            v1::Direction::Unspecified => Direction::Unknown,
+            v1::Direction::In => Some(Direction::In),
+            v1::Direction::Out => Some(Direction::Out),
+            v1::Direction::Inout | v1::Direction::Unspecified => None,
         },
         original_length: packet.original_length,
         data: packet.data,

@@ -1,18 +1,18 @@
 use capture_proto::v1;
+use capture_types::{CompressWhen, Directions, Format};
 
 use super::time::{duration, span, time, timestamp};
 use crate::model::{
-    Codec, CompressWhen, Compression, Direction, FileFormat, FileOutput, InnerFilter, Limits,
-    Output, Retention, Rotation, Spec,
+    Codec, Compression, FileOutput, InnerFilter, Limits, Output, Retention, Rotation, Spec,
 };
 
 pub(super) fn spec(spec: v1::CaptureSpec) -> Spec {
     Spec {
         direction: match spec.direction() {
             v1::Direction::Unspecified => None,
-            v1::Direction::In => Some(Direction::In),
-            v1::Direction::Out => Some(Direction::Out),
-            v1::Direction::Inout => Some(Direction::Inout),
+            v1::Direction::In => Some(Directions::In),
+            v1::Direction::Out => Some(Directions::Out),
+            v1::Direction::Inout => Some(Directions::InOut),
         },
         interfaces: spec.interfaces,
         snaplen: spec.snaplen,
@@ -39,7 +39,7 @@ fn output(kind: v1::output::Kind) -> Output {
             without_digest: files.without_digest,
         }),
         v1::output::Kind::Text(text) => Output::Text(FileOutput {
-            format: Some(FileFormat::Text),
+            format: Some(Format::Text),
             compression: text.compression.map(compression),
             rotation: rotation(text.rotation.unwrap_or_default()),
             retention: retention(text.retention.unwrap_or_default()),
@@ -49,12 +49,12 @@ fn output(kind: v1::output::Kind) -> Output {
     }
 }
 
-pub(super) fn format(format: v1::FileFormat) -> Option<FileFormat> {
+pub(super) fn format(format: v1::FileFormat) -> Option<Format> {
     match format {
         v1::FileFormat::Unspecified => None,
-        v1::FileFormat::Pcapng => Some(FileFormat::Pcapng),
-        v1::FileFormat::Pcap => Some(FileFormat::Pcap),
-        v1::FileFormat::Text => Some(FileFormat::Text),
+        v1::FileFormat::Pcapng => Some(Format::Pcapng),
+        v1::FileFormat::Pcap => Some(Format::Pcap),
+        v1::FileFormat::Text => Some(Format::Text),
     }
 }
 
@@ -72,8 +72,9 @@ fn compression(compression: v1::Compression) -> Compression {
         codec: codec(compression.codec()).unwrap_or(Codec::Unknown),
         level: compression.level,
         when: match compression.when() {
-            v1::CompressWhen::Unspecified | v1::CompressWhen::Streaming => CompressWhen::Streaming,
-            v1::CompressWhen::Rotated => CompressWhen::Rotated,
+            v1::CompressWhen::Unspecified => None,
+            v1::CompressWhen::Streaming => Some(CompressWhen::Streaming),
+            v1::CompressWhen::Rotated => Some(CompressWhen::Rotated),
         },
     }
 }
@@ -109,10 +110,9 @@ pub(crate) fn spec_to_proto(spec: Spec) -> v1::CaptureSpec {
         direction: spec
             .direction
             .map_or(v1::Direction::Unspecified, |direction| match direction {
-                Direction::In => v1::Direction::In,
-                Direction::Out => v1::Direction::Out,
-                Direction::Inout => v1::Direction::Inout,
-                Direction::Unknown => v1::Direction::Unspecified,
+                Directions::In => v1::Direction::In,
+                Directions::Out => v1::Direction::Out,
+                Directions::InOut => v1::Direction::Inout,
             })
             .into(),
         snaplen: spec.snaplen,
@@ -150,10 +150,10 @@ fn output_to_proto(output: Output) -> v1::output::Kind {
     match output {
         Output::Files(files) => v1::output::Kind::Files(v1::FileOutput {
             format: match files.format {
-                Some(FileFormat::Pcapng) => v1::FileFormat::Pcapng,
-                Some(FileFormat::Pcap) => v1::FileFormat::Pcap,
-                Some(FileFormat::Text) => v1::FileFormat::Text,
-                Some(FileFormat::Unknown) | None => v1::FileFormat::Unspecified,
+                Some(Format::Pcapng) => v1::FileFormat::Pcapng,
+                Some(Format::Pcap) => v1::FileFormat::Pcap,
+                Some(Format::Text) => v1::FileFormat::Text,
+                None => v1::FileFormat::Unspecified,
             }
             .into(),
             compression: files.compression.map(compression_to_proto),
@@ -181,8 +181,9 @@ fn compression_to_proto(compression: Compression) -> v1::Compression {
         .into(),
         level: compression.level,
         when: match compression.when {
-            CompressWhen::Streaming | CompressWhen::Unknown => v1::CompressWhen::Streaming,
-            CompressWhen::Rotated => v1::CompressWhen::Rotated,
+            None => v1::CompressWhen::Unspecified,
+            Some(CompressWhen::Streaming) => v1::CompressWhen::Streaming,
+            Some(CompressWhen::Rotated) => v1::CompressWhen::Rotated,
         }
         .into(),
     }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use capture_types::PartialLedger;
 use serde::Serialize;
 
-use super::{InterfaceLedger, Ledger, Spec, Time, named};
+use super::{InterfaceLedger, Spec, Time, named};
 
 /// A capture, running or ended.
 #[derive(Debug, Clone, Serialize)]
@@ -36,7 +37,7 @@ pub struct Capture {
     /// The id of the request that started it.
     pub request_id: String,
     /// The ledger of all interfaces.
-    pub ledger: Ledger,
+    pub ledger: PartialLedger,
     /// The ledger of each.
     pub interfaces: Vec<InterfaceLedger>,
     /// Bytes written so far.

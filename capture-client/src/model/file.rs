@@ -1,8 +1,9 @@
 //! A file of a capture.
 
+use capture_types::{Format, PartialLedger};
 use serde::Serialize;
 
-use super::{Codec, FileFormat, Ledger, Time, named};
+use super::{Codec, Time, as_text, named};
 
 /// A file on a node; what is not known is null.
 #[derive(Debug, Clone, Serialize)]
@@ -16,7 +17,8 @@ pub struct File {
     /// Where it is in its life.
     pub state: FileState,
     /// Its format.
-    pub format: FileFormat,
+    #[serde(serialize_with = "as_text")]
+    pub format: Option<Format>,
     /// Its codec.
     pub codec: Codec,
     /// Its bytes on disk.
@@ -36,7 +38,7 @@ pub struct File {
     /// Why it ended.
     pub end_reason: Option<FileEndReason>,
     /// The capture's ledger when it ended.
-    pub ledger: Option<Ledger>,
+    pub ledger: Option<PartialLedger>,
 }
 
 /// The files of a capture on one node.

@@ -11,12 +11,11 @@ mod time;
 
 pub use capture::{Capture, Event, EventKind, State, StateReason};
 pub use file::{File, FileEndReason, FileState, Listing, Removed};
-pub use ledger::{Discarded, InterfaceLedger, Ledger};
-pub use node::{Clock, Features, NetworkInterface, Node, NodeLimits, Usage};
+pub use ledger::InterfaceLedger;
+pub use node::{Clock, Features, NetworkInterface, Node, NodeLimits, NodeUsage};
 pub use packet::{Packet, StreamEvent, StreamInterface};
 pub use spec::{
-    Codec, CompressWhen, Compression, Direction, FileFormat, FileOutput, InnerFilter, Limits,
-    Output, Retention, Rotation, Spec,
+    Codec, Compression, FileOutput, InnerFilter, Limits, Output, Retention, Rotation, Spec,
 };
 pub use time::{Span, Time};
 
@@ -57,3 +56,14 @@ macro_rules! named {
     };
 }
 use named;
+
+/// For serde: a value as its `Display` shows it, null without one.
+fn as_text<T: std::fmt::Display, S: serde::Serializer>(
+    value: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}

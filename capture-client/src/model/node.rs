@@ -24,7 +24,7 @@ pub struct Node {
     /// How much there may be.
     pub limits: NodeLimits,
     /// How much of it is taken.
-    pub usage: Usage,
+    pub usage: NodeUsage,
     /// The clock of timestamps.
     pub clock: Clock,
     /// What the caller may do.
@@ -61,7 +61,7 @@ pub struct NodeLimits {
 
 /// How much of it is taken.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Usage {
+pub struct NodeUsage {
     /// Captures that run.
     pub active_captures: u32,
     /// Captures that are known.

@@ -1,8 +1,9 @@
 //! Packets as they come.
 
 use bytes::Bytes;
+use capture_types::Direction;
 
-use super::{Capture, Direction};
+use super::Capture;
 
 /// What a stream of packets tells.
 #[derive(Debug, Clone)]
@@ -44,8 +45,8 @@ pub struct Packet {
     pub timestamp: u64,
     /// The number of its interface.
     pub interface: u32,
-    /// Received or sent.
-    pub direction: Direction,
+    /// Received or sent; `None` if the node does not say.
+    pub direction: Option<Direction>,
     /// Its length on the wire.
     pub original_length: u32,
     /// Its first bytes.

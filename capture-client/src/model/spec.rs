@@ -1,8 +1,9 @@
 //! What a capture is to do.
 
+use capture_types::{CompressWhen, Directions, Format};
 use serde::Serialize;
 
-use super::{Span, Time, named};
+use super::{Span, Time, as_text, named};
 
 /// What a capture is to do; what is not set is the node's default.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -10,7 +11,8 @@ pub struct Spec {
     /// Names, globs or "any".
     pub interfaces: Vec<String>,
     /// Which way.
-    pub direction: Option<Direction>,
+    #[serde(serialize_with = "as_text")]
+    pub direction: Option<Directions>,
     /// Most bytes kept of a packet.
     pub snaplen: Option<u32>,
     /// Bytes of the ring buffer.
@@ -27,18 +29,6 @@ pub struct Spec {
     pub output: Option<Output>,
     /// When it stops by itself.
     pub limits: Limits,
-}
-
-named! {
-    /// Which of an interface's two ways.
-    pub enum Direction {
-        /// Received.
-        In = "in",
-        /// Sent.
-        Out = "out",
-        /// Both.
-        Inout = "inout",
-    }
 }
 
 /// A filter on the packet inside a tunnel.
@@ -66,7 +56,8 @@ pub enum Output {
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct FileOutput {
     /// Their format.
-    pub format: Option<FileFormat>,
+    #[serde(serialize_with = "as_text")]
+    pub format: Option<Format>,
     /// Their compression.
     pub compression: Option<Compression>,
     /// When the next one begins.
@@ -75,18 +66,6 @@ pub struct FileOutput {
     pub retention: Retention,
     /// Whether their SHA-256 is left out.
     pub without_digest: bool,
-}
-
-named! {
-    /// A file format.
-    pub enum FileFormat {
-        /// pcapng.
-        Pcapng = "pcapng",
-        /// Classic pcap with nanoseconds.
-        Pcap = "pcap",
-        /// Lines.
-        Text = "text",
-    }
 }
 
 named! {
@@ -101,16 +80,6 @@ named! {
     }
 }
 
-named! {
-    /// When files are compressed.
-    pub enum CompressWhen {
-        /// While they are written.
-        Streaming = "streaming",
-        /// After rotation.
-        Rotated = "rotated",
-    }
-}
-
 /// How files are compressed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Compression {
@@ -118,8 +87,9 @@ pub struct Compression {
     pub codec: Codec,
     /// Its level.
     pub level: Option<u32>,
-    /// When.
-    pub when: CompressWhen,
+    /// When; `None` if the node does not say.
+    #[serde(serialize_with = "as_text")]
+    pub when: Option<CompressWhen>,
 }
 
 /// When a file is finished and the next one begun.

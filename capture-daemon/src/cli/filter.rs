@@ -3,12 +3,12 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
+use capture_args::FilterArgs;
 use clap::{Args, Subcommand};
-use ipnet::IpNet;
 
 use super::summary::Style;
 use capture_filter::{Epilogue, Filter, bench, explain, try_on_file};
-use capture_types::{Direction, FilterSpec, InnerSpec, TargetSet, Tunnel};
+use capture_types::Direction;
 
 /// Looks at a filter without recording.
 #[derive(Debug, Args)]
@@ -37,31 +37,6 @@ struct Bench {
     summary: Style,
 }
 
-/// A filter's parts. A packet has to pass all that are given.
-#[derive(Debug, Args)]
-pub(super) struct FilterArgs {
-    /// A pcap-filter(7) expression as for tcpdump.
-    #[arg(value_name = "EXPRESSION")]
-    expression: Vec<String>,
-
-    /// Only packets from or to this address or prefix; may be given up to 65,536 times.
-    #[arg(long, value_name = "ADDRESS|CIDR", value_parser = host)]
-    host: Vec<IpNet>,
-
-    /// Only TCP, UDP and SCTP packets from or to this port; may be given more than once.
-    #[arg(long, value_name = "N")]
-    port: Vec<u16>,
-
-    /// A pcap-filter(7) expression about the Ethernet frame inside a tunnel.
-    #[arg(long, value_name = "EXPRESSION")]
-    inner: Option<String>,
-
-    /// The tunnel that --inner looks into: vxlan or geneve, on any port or on the one given; may be
-    /// given more than once [default: both, on any port].
-    #[arg(long, value_name = "PROTOCOL[:PORT]", requires = "inner")]
-    tunnel: Vec<Tunnel>,
-}
-
 #[derive(Debug, Args)]
 struct Look {
     #[command(flatten)]
@@ -85,31 +60,6 @@ struct Test {
     /// Form of the result.
     #[arg(long, value_enum, default_value_t = Style::Text)]
     summary: Style,
-}
-
-impl FilterArgs {
-    /// The filter, and the targets that it begins with.
-    pub(super) fn filter(&self) -> (FilterSpec, TargetSet) {
-        let targets = TargetSet {
-            hosts: Some(self.host.clone()).filter(|hosts| !hosts.is_empty()),
-            ports: Some(self.port.clone()).filter(|ports| !ports.is_empty()),
-        };
-        let spec = FilterSpec {
-            expression: Some(self.expression.join(" ")).filter(|_| !self.expression.is_empty()),
-            targets: targets.kinds(),
-            inner: self.inner.clone().map(|expression| InnerSpec {
-                expression,
-                tunnels: self.tunnel.clone(),
-            }),
-        };
-        (spec, targets)
-    }
-}
-
-fn host(text: &str) -> Result<IpNet, String> {
-    text.parse::<IpNet>()
-        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
-        .map_err(|_| "give an IPv4 or IPv6 address, or one with a prefix length".to_owned())
 }
 
 pub(super) fn run(command: &FilterCommand) -> anyhow::Result<ExitCode> {

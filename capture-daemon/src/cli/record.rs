@@ -1,20 +1,16 @@
 //! `captured record`: one capture in the foreground.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
+use capture_args::{FileArgs, FilterArgs, LimitArgs, SourceArgs};
+use capture_types::{CaptureName, CaptureSpec, Limits, MinFree, Output, OutputSpec, Retention};
 use clap::{Args, ValueEnum};
-use ipnet::IpNet;
 
 use super::{live, signals, summary};
 use crate::{
     attach::Method,
     session::{EndReason, Session, SessionOptions},
-};
-use capture_types::values;
-use capture_types::{
-    CaptureName, CaptureSpec, CompressWhen, Compression, Directions, FilterSpec, Format, InnerSpec,
-    InterfacePattern, Limits, MinFree, Output, OutputSpec, Retention, Rotation, TargetSet, Tunnel,
 };
 
 /// Record packets into capture files until Ctrl-C or a limit.
@@ -23,12 +19,16 @@ use capture_types::{
 /// each of them, and which files there are.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
+#[command(mut_arg("interfaces", |arg| arg.default_value("any")))]
+#[command(mut_arg("direction", |arg| arg.default_value("inout")))]
+#[command(mut_arg("snaplen", |arg| arg.default_value("0")))]
+#[command(mut_arg("ring_size", |arg| arg.default_value("64MiB")))]
+#[command(mut_arg("format", |arg| arg.default_value("pcapng")))]
+#[command(mut_arg("compress", |arg| arg.default_value("none")))]
+#[command(mut_arg("compress_when", |arg| arg.default_value("streaming")))]
 pub(super) struct RecordArgs {
-    /// Interface to record: a name, a glob such as 'veth*', or any. Repeatable. Interfaces that
-    /// appear later and match are recorded from then on.
-    #[arg(short, long = "interface", value_name = "NAME|GLOB|any", default_value = "any",
-        value_parser = str::parse::<InterfacePattern>)]
-    interfaces: Vec<InterfacePattern>,
+    #[command(flatten)]
+    source: SourceArgs,
 
     /// Directory for the files; made if it is missing.
     #[arg(short, long = "write", value_name = "DIR", default_value = "captures")]
@@ -38,82 +38,16 @@ pub(super) struct RecordArgs {
     #[arg(long, default_value = "capture", value_parser = |text: &str| CaptureName::new(text))]
     name: CaptureName,
 
-    /// File format, each with nanosecond timestamps; text is one readable line for each packet.
-    #[arg(long, value_enum, default_value_t = FormatArg::Pcapng)]
-    format: FormatArg,
-
-    /// Keep at most this much of each packet; 0 keeps all of it.
-    #[arg(short, long, value_name = "BYTES", default_value = "0", value_parser = values::snaplen)]
-    snaplen: u32,
-
-    /// Only packets from or to this address or network, and-ed with EXPRESSION. Repeatable.
-    #[arg(long = "host", value_name = "ADDRESS|CIDR", value_parser = values::network)]
-    hosts: Vec<IpNet>,
-
-    /// Only packets from or to this TCP, UDP or SCTP port, and-ed with EXPRESSION. Repeatable.
-    #[arg(long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    ports: Vec<u16>,
-
-    /// What must hold of the frame inside a tunnel, and-ed with EXPRESSION about the outer packet.
-    #[arg(long, value_name = "EXPRESSION")]
-    inner: Option<String>,
-
-    /// The tunnels that --inner looks into: vxlan[:PORT] or geneve[:PORT], on any port without one.
-    /// Repeatable; both by default.
-    #[arg(long = "tunnel", value_name = "TUNNEL[:PORT]", requires = "inner")]
-    tunnels: Vec<Tunnel>,
-
-    /// Packets received, sent, or both.
-    #[arg(short = 'Q', long, value_enum, default_value_t = DirectionArg::Inout)]
-    direction: DirectionArg,
-
-    /// Compression of the files: none, gzip[:0-9] or zstd[:1-19].
-    #[arg(long, value_name = "CODEC[:LEVEL]", default_value = "none",
-        value_parser = str::parse::<Compression>)]
-    compress: Compression,
-
-    /// Compress while writing, or after rotation: then the newest file stays plain.
-    #[arg(long, value_enum, default_value_t = CompressWhenArg::Streaming)]
-    compress_when: CompressWhenArg,
-
-    /// Begin a new file before one grows past this size.
-    #[arg(long, value_name = "SIZE", value_parser = values::size)]
-    rotate_size: Option<u64>,
-
-    /// Begin a new file on each multiple of this time (UTC), also when no packet comes.
-    #[arg(long, value_name = "DURATION", value_parser = values::interval)]
-    rotate_interval: Option<Duration>,
-
-    /// Begin a new file after so many packets.
-    #[arg(long, value_name = "N", value_parser = values::at_least_one)]
-    rotate_packets: Option<u64>,
-
-    /// Keep at most so many finished files of this capture; the oldest go first.
-    #[arg(long, value_name = "N", value_parser = values::files)]
-    max_files: Option<u32>,
-
-    /// Keep at most so many bytes of this capture; the oldest files go first.
-    #[arg(long, value_name = "SIZE", value_parser = values::size)]
-    max_bytes: Option<u64>,
+    #[command(flatten)]
+    files: FileArgs,
 
     /// Leave this much of the file system free: the oldest files of this capture go first, then the
     /// capture ends. 0 turns it off.
     #[arg(long, value_name = "PERCENT|SIZE", default_value = "5%", value_parser = str::parse::<MinFree>)]
     min_free: MinFree,
 
-    /// Stop after this time.
-    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
-    duration: Option<Duration>,
-
-    /// Stop after so many packets.
-    #[arg(short = 'c', long, value_name = "N", value_parser = values::at_least_one)]
-    max_packets: Option<u64>,
-
-    /// Size of the ring buffer between kernel and recorder, rounded up to a power of two. Above 2MiB
-    /// there are 2MiB more, which stay in the CPU's caches.
-    #[arg(short = 'B', long, value_name = "SIZE", default_value = "64MiB",
-        value_parser = values::ring_size)]
-    ring_size: u32,
+    #[command(flatten)]
+    limits: LimitArgs,
 
     /// Put the SHA-256 of each finished file into the manifest.
     #[arg(long, value_enum, default_value_t = DigestArg::Sha256)]
@@ -131,9 +65,8 @@ pub(super) struct RecordArgs {
     #[arg(long)]
     log_programs: bool,
 
-    /// Which packets to record, decided in the kernel: a pcap-filter(7) expression as for tcpdump.
-    #[arg(value_name = "EXPRESSION")]
-    expression: Vec<String>,
+    #[command(flatten)]
+    filter: FilterArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -148,26 +81,6 @@ Examples:
 Exit status: 0 if the capture ended as asked, 1 if it failed, 2 for a wrong command line, 130 if a
 second signal ended it at once.";
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatArg {
-    Pcapng,
-    Pcap,
-    Text,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum DirectionArg {
-    In,
-    Out,
-    Inout,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum CompressWhenArg {
-    Streaming,
-    Rotated,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DigestArg {
     Sha256,
@@ -181,61 +94,42 @@ enum AttachArg {
     Clsact,
 }
 
-impl From<&RecordArgs> for CaptureSpec {
-    fn from(arguments: &RecordArgs) -> Self {
-        Self {
-            name: arguments.name.clone(),
-            interfaces: arguments.interfaces.clone(),
-            filter: FilterSpec {
-                expression: (!arguments.expression.is_empty())
-                    .then(|| arguments.expression.join(" ")),
-                inner: arguments.inner.clone().map(|expression| InnerSpec {
-                    expression,
-                    tunnels: arguments.tunnels.clone(),
-                }),
-                ..FilterSpec::default()
-            },
-            targets: TargetSet {
-                hosts: (!arguments.hosts.is_empty()).then(|| arguments.hosts.clone()),
-                ports: (!arguments.ports.is_empty()).then(|| arguments.ports.clone()),
-            },
-            direction: match arguments.direction {
-                DirectionArg::In => Directions::In,
-                DirectionArg::Out => Directions::Out,
-                DirectionArg::Inout => Directions::InOut,
-            },
-            snaplen: arguments.snaplen,
-            ring_size: arguments.ring_size,
+impl RecordArgs {
+    fn spec(&self) -> anyhow::Result<CaptureSpec> {
+        let (filter, targets) = self.filter.filter();
+        let files = &self.files;
+        Ok(CaptureSpec {
+            name: self.name.clone(),
+            interfaces: self.source.interfaces.clone(),
+            filter,
+            targets,
+            direction: given(self.source.direction, "--direction")?.into(),
+            snaplen: given(self.source.snaplen, "--snaplen")?,
+            ring_size: given(self.source.ring_size, "--ring-size")?,
             output: Output::Files(OutputSpec {
-                directory: arguments.write.clone(),
-                format: match arguments.format {
-                    FormatArg::Pcapng => Format::Pcapng,
-                    FormatArg::Pcap => Format::Pcap,
-                    FormatArg::Text => Format::Text,
-                },
-                compression: arguments.compress,
-                compress_when: match arguments.compress_when {
-                    CompressWhenArg::Streaming => CompressWhen::Streaming,
-                    CompressWhenArg::Rotated => CompressWhen::Rotated,
-                },
-                rotation: Rotation {
-                    size: arguments.rotate_size,
-                    interval: arguments.rotate_interval,
-                    packets: arguments.rotate_packets,
-                },
+                directory: self.write.clone(),
+                format: given(files.format, "--format")?.into(),
+                compression: given(files.compress, "--compress")?,
+                compress_when: given(files.compress_when, "--compress-when")?.into(),
+                rotation: files.rotation(),
                 retention: Retention {
-                    max_files: arguments.max_files,
-                    max_bytes: arguments.max_bytes,
-                    min_free: Some(arguments.min_free),
+                    max_files: files.max_files,
+                    max_bytes: files.max_bytes,
+                    min_free: Some(self.min_free),
                 },
-                digest: arguments.digest == DigestArg::Sha256,
+                digest: self.digest == DigestArg::Sha256,
             }),
             limits: Limits {
-                duration: arguments.duration,
-                packets: arguments.max_packets,
+                duration: self.limits.duration,
+                packets: self.limits.max_packets,
             },
-        }
+        })
     }
+}
+
+/// The value of an option that has a default above.
+fn given<T>(value: Option<T>, option: &str) -> anyhow::Result<T> {
+    value.with_context(|| format!("{option} has no default"))
 }
 
 pub(super) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
@@ -247,7 +141,7 @@ pub(super) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
         },
         log_programs: arguments.log_programs,
     };
-    let spec = CaptureSpec::from(&arguments);
+    let spec = arguments.spec()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 
 use crate::session::{EndReason, Report};
-use capture_types::Ledger;
+use capture_types::{Ledger, PartialLedger};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Style {
@@ -66,7 +66,7 @@ fn ledgers(report: &Report) -> Table {
             ledger.filtered.to_string(),
             ledger.matched.to_string(),
             ledger.written.to_string(),
-            lost(ledger),
+            PartialLedger::from(*ledger).lost_text(),
             ledger.truncated.to_string(),
         ]
     };
@@ -75,22 +75,6 @@ fn ledgers(report: &Report) -> Table {
     }
     table.add_row(row("total", &report.total));
     table
-}
-
-/// How many were lost, and to what.
-fn lost(ledger: &Ledger) -> String {
-    let reasons = [
-        ("ring full", ledger.ring_full),
-        ("unreadable", ledger.unreadable),
-        ("queue full", ledger.discarded.queue_full),
-        ("disk full", ledger.discarded.disk_full),
-        ("write error", ledger.discarded.write_error),
-    ];
-    let mut text = ledger.lost().to_string();
-    for (reason, packets) in reasons.into_iter().filter(|(_, packets)| *packets > 0) {
-        text.push_str(&format!(", {reason} {packets}"));
-    }
-    text
 }
 
 fn files(report: &Report) -> Table {

@@ -7,8 +7,7 @@ use capture_proto::v1;
 use super::time::{timestamp, to_duration};
 use crate::manager::{Capture, CaptureRequest, MADE_UP_NAME, Reason, Snapshot, State};
 use capture_types::{
-    CompressWhen, Compression, Directions, Format, InterfacePattern, Ledger, Output, Retention,
-    Rotation,
+    CompressWhen, Compression, Directions, Format, Ledger, Output, Retention, Rotation,
 };
 
 /// A capture as it is now.
@@ -127,14 +126,7 @@ const fn reason(reason: Reason) -> v1::StateReason {
 fn spec(request: &CaptureRequest) -> v1::CaptureSpec {
     let spec = &request.spec;
     v1::CaptureSpec {
-        interfaces: spec
-            .interfaces
-            .iter()
-            .map(|pattern| match pattern {
-                InterfacePattern::Any => "any".to_owned(),
-                InterfacePattern::Name(name) | InterfacePattern::Glob(name) => name.clone(),
-            })
-            .collect(),
+        interfaces: spec.interfaces.iter().map(ToString::to_string).collect(),
         direction: match spec.direction {
             Directions::In => v1::Direction::In,
             Directions::Out => v1::Direction::Out,
