@@ -14,7 +14,7 @@ use capture_file::{MergeError, ReadError, WriteError};
 
 use super::environment::EnvironmentError;
 
-/// What the exit status says; the help names each.
+/// How a command ended, as its exit status says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
     Done,
@@ -27,19 +27,34 @@ pub(super) enum Exit {
     Timeout,
 }
 
+/// Every way to end, in the order of its exit status from 0 on, with its meaning.
+const MEANINGS: [(Exit, &str); 8] = [
+    (Exit::Done, "done"),
+    (
+        Exit::Failed,
+        "failed, or several nodes failed in different ways",
+    ),
+    (Exit::Usage, "wrong command line or configuration"),
+    (Exit::NotFound, "no such capture or file"),
+    (Exit::Unreachable, "a node cannot be reached"),
+    (Exit::Denied, "not allowed"),
+    (Exit::Damaged, "damaged or incomplete"),
+    (Exit::Timeout, "no answer in time"),
+];
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Usage => 2,
-            Exit::NotFound => 3,
-            Exit::Unreachable => 4,
-            Exit::Denied => 5,
-            Exit::Damaged => 6,
-            Exit::Timeout => 7,
-        })
+        let status = (0..).zip(MEANINGS).find(|(_, (of, _))| *of == exit);
+        status.map_or(Self::FAILURE, |(status, _)| Self::from(status))
     }
+}
+
+/// The exit statuses, one a line, for the help.
+pub(super) fn meanings() -> String {
+    let lines = MEANINGS.iter().enumerate();
+    lines
+        .map(|(status, (_, meaning))| format!("  {status}  {meaning}\n"))
+        .collect()
 }
 
 impl Exit {

@@ -36,7 +36,7 @@ use capture_client::settings::Settings;
 /// Without --node it talks to the daemon of this machine over its unix socket. With several --node it
 /// asks all of them at the same time.
 #[derive(Debug, Parser)]
-#[command(name = "capturectl", version, propagate_version = true, after_help = HELP)]
+#[command(name = "capturectl", version, propagate_version = true, after_help = help())]
 struct Cli {
     #[command(flatten)]
     connection: Connection,
@@ -65,11 +65,11 @@ $XDG_CONFIG_HOME/capturectl/config.toml:
   cert = \"/etc/capture/me.pem\"
   key = \"/etc/capture/me.key\"
 
-Exit status: 0 done, 1 failed, 2 wrong command line or configuration, 3 no such capture or file,
-4 a node cannot be reached, 5 not allowed, 6 damaged or incomplete, 7 no answer in time. When nodes
-fail in different ways it is 1.
-
 Installed as kubectl-capture it is a plugin: `kubectl capture list`.";
+
+fn help() -> String {
+    format!("{HELP}\n\nExit status:\n{}", exit::meanings())
+}
 
 #[derive(Debug, Subcommand)]
 enum Command {

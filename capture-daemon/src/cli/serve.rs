@@ -1,4 +1,4 @@
-//! `captured serve` and `captured config print`.
+//! `captured serve` and `captured config`.
 
 use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
 
@@ -9,14 +9,14 @@ use crate::{
     log,
     serve::{
         self,
-        config::{Config, Layers, read},
+        config::{Config, Layers, documented, read},
     },
 };
 
 /// Run as a service that records at the request of gRPC clients.
 ///
 /// Settings come from a TOML file, then from the environment (CAPTURED_DATA_DIR for data_dir), then
-/// from these options; `captured config print` shows them all.
+/// from these options; `captured config defaults` shows them all.
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
@@ -27,10 +27,12 @@ pub(super) struct ServeArgs {
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Print each setting in force and where it came from, after checking all of them.
-    Print(Settings),
+    Print(Box<Settings>),
+    /// Print every setting with its meaning, variable, flag and default, as a file to start from.
+    Defaults,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct Settings {
     /// Configuration file (TOML).
     #[arg(long, value_name = "FILE", env = "CAPTURED_CONFIG")]
@@ -85,16 +87,9 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl Settings {
-    fn read(&self) -> anyhow::Result<(Layers, Config)> {
-        let file = match &self.config {
-            Some(path) => {
-                let text = fs::read_to_string(path)
-                    .with_context(|| format!("reading configuration file {}", path.display()))?;
-                Some((path.display().to_string(), text))
-            }
-            None => None,
-        };
-        let named = [
+    /// Settings that have a flag of their own: key, flag and value.
+    fn named(&self) -> [(&'static str, &'static str, &Option<String>); 9] {
+        [
             ("socket", "--socket", &self.socket),
             ("state_dir", "--state-dir", &self.state_dir),
             ("data_dir", "--data-dir", &self.data_dir),
@@ -112,9 +107,20 @@ impl Settings {
                 &self.insecure_listen,
             ),
             ("metrics.listen", "--metrics", &self.metrics),
-        ];
+        ]
+    }
+
+    fn read(&self) -> anyhow::Result<(Layers, Config)> {
+        let file = match &self.config {
+            Some(path) => {
+                let text = fs::read_to_string(path)
+                    .with_context(|| format!("reading configuration file {}", path.display()))?;
+                Some((path.display().to_string(), text))
+            }
+            None => None,
+        };
         let mut flags = Vec::new();
-        for (key, flag, value) in named {
+        for (key, flag, value) in self.named() {
             if let Some(value) = value {
                 // Paths may be given as they are seen from here.
                 let is_path = !["listen", "insecure_listen", "metrics.listen"].contains(&key);
@@ -154,9 +160,18 @@ pub(super) fn run(arguments: &ServeArgs, log: Option<&str>) -> anyhow::Result<Ex
 }
 
 pub(super) fn config(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
-    let ConfigCommand::Print(settings) = command;
-    let (layers, config) = settings.read()?;
     let mut out = std::io::stdout().lock();
+    let settings = match command {
+        ConfigCommand::Print(settings) => settings,
+        ConfigCommand::Defaults => {
+            let settings = Settings::default();
+            let mut flags: Vec<_> = settings.named().map(|(key, flag, _)| (key, flag)).into();
+            flags.push(("log", "--log"));
+            out.write_all(documented(&flags).as_bytes())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let (layers, config) = settings.read()?;
     for (key, value, origin) in layers.all() {
         writeln!(out, "{key} = {value}  # {origin}")?;
     }

@@ -116,7 +116,7 @@ impl Pages {
     fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("captured");
         let build = vec![("version", env!("CARGO_PKG_VERSION"))];
-        registry.register("build", "The program", Info::new(build));
+        registry.register("build", "Version of the daemon", Info::new(build));
         let numbers = Numbers::default();
         for state in State::ALL {
             let labels = ByState {
@@ -143,29 +143,29 @@ impl Pages {
         for (name, help, value) in [
             (
                 "active_captures",
-                "Captures that are not over",
+                "Captures that are pending, running or stopping",
                 u64::from(active_captures),
             ),
             (
                 "active_captures_limit",
-                "How many there may be",
+                "Most captures that may be active",
                 limits.active_captures.into(),
             ),
-            ("ring_bytes", "Memory of ring buffers", ring_bytes),
+            ("ring_bytes", "Memory of all ring buffers", ring_bytes),
             (
                 "ring_bytes_limit",
-                "How much there may be",
+                "Most memory that ring buffers may have",
                 limits.ring_bytes,
             ),
-            ("disk_bytes", "Bytes of capture files", disk_bytes),
+            ("disk_bytes", "Bytes of all capture files", disk_bytes),
             (
                 "disk_bytes_limit",
-                "How many there may be; 0 for no limit",
+                "Most bytes that capture files may have; 0: no limit",
                 limits.disk_bytes,
             ),
             (
                 "packet_readers",
-                "Readers of packets",
+                "Clients that stream packets",
                 packet_readers.into(),
             ),
         ] {

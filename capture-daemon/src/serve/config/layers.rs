@@ -81,7 +81,7 @@ pub enum LayerError {
 
 fn hint(near: Option<&str>) -> String {
     near.map_or_else(
-        || "; `captured config print` shows which there are".to_owned(),
+        || "; `captured config defaults` lists them all".to_owned(),
         |near| format!("; did you mean {near:?}?"),
     )
 }
@@ -245,7 +245,8 @@ impl Layers {
     }
 }
 
-fn variable(key: &str) -> String {
+/// The variable of a key.
+pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "_").to_uppercase())
 }
 

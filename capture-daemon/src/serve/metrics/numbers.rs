@@ -88,12 +88,12 @@ impl Numbers {
     pub(super) fn register(self, registry: &mut Registry) {
         registry.register(
             "packets",
-            "Packets by capture, interface and what became of them: the ledger",
+            "The ledger: packets by capture, interface and outcome",
             self.packets,
         );
         registry.register_with_unit(
             "written",
-            "What captures have written",
+            "Bytes that captures have written",
             Unit::Bytes,
             self.bytes,
         );
@@ -105,7 +105,7 @@ impl Numbers {
         );
         registry.register_with_unit(
             "ring_used",
-            "What waits in the ring buffer of a running capture",
+            "Bytes that wait in the ring buffer of a running capture",
             Unit::Bytes,
             self.ring_used,
         );
@@ -117,7 +117,7 @@ impl Numbers {
         );
         registry.register_with_unit(
             "write",
-            "How long writing a block of a running capture took",
+            "Time that writing a block of a running capture took",
             Unit::Seconds,
             self.writes,
         );

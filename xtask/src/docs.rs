@@ -1,0 +1,18 @@
+//! The reference pages of the manual, written anew from what the programs say. That they are so is a test.
+
+use anyhow::Result;
+
+use crate::command::{cargo, run};
+use crate::requirements::Purpose;
+use crate::{setup, workspace};
+
+/// Builds the programs without optimisation and writes docs/reference.
+pub(crate) fn write() -> Result<()> {
+    setup::prepare(&[Purpose::Build, Purpose::Test])?;
+    let programs = ["--package", "capture-daemon", "--package", "capture-cli"];
+    run(cargo().args(["build", "--locked"]).args(programs))?;
+    let mut tests = cargo();
+    tests.args(["test", "--locked", "--package", "capture-tests", "--test", "reference"]);
+    tests.env("CAPTURED", workspace::target().join("debug/captured"));
+    run(tests.env("CAPTURE_DOCS", "write"))
+}
