@@ -84,11 +84,14 @@ fn sections(help: &str) -> Vec<String> {
             sections.push(String::new());
         }
         if let Some(section) = sections.last_mut() {
-            *section += line;
+            *section += line.trim_end();
             section.push('\n');
         }
     }
-    sections.iter().map(|section| section.trim_end().to_owned()).collect()
+    sections
+        .iter()
+        .map(|section| section.trim_end().to_owned())
+        .collect()
 }
 
 /// The help of a command and of all below it, a heading each, without what stands in the help above it.
@@ -97,7 +100,11 @@ fn helps(program: &Path, path: &[&str], above: &[String], body: &mut String) -> 
     let help = says(program, &[path, &["--help"]].concat())?;
     let title = [&[&*name], path].concat().join(" ");
     let sections = sections(&help);
-    let own: Vec<_> = sections.iter().filter(|section| !above.contains(section)).cloned().collect();
+    let own: Vec<_> = sections
+        .iter()
+        .filter(|section| !above.contains(section))
+        .cloned()
+        .collect();
     *body += &format!("## {title}\n\n```text\n{}\n```\n\n", own.join("\n\n"));
     for command in commands(&help) {
         helps(program, &[path, &[&command]].concat(), &sections, body)?;
@@ -130,7 +137,7 @@ fn code(text: &str) -> String {
 #[test]
 fn the_page_of_captured_is_its_help() -> Result<()> {
     let mut body = String::new();
-    helps(&recorder::program()?, &[], &[], &mut body)?;
+    helps(recorder::program()?, &[], &[], &mut body)?;
     ensure!(body.contains("## captured filter explain"), "{body}");
     page(
         "captured.md",
@@ -191,7 +198,7 @@ fn the_page_of_capturectl_is_its_help_with_every_variable_that_it_takes() -> Res
 
 #[test]
 fn the_page_of_the_settings_is_what_the_daemon_says_of_them() -> Result<()> {
-    let defaults = says(&recorder::program()?, &["config", "defaults"])?;
+    let defaults = says(recorder::program()?, &["config", "defaults"])?;
     let (mut prefix, mut comments, mut rows) = (String::new(), Vec::new(), Vec::new());
     for line in defaults.lines() {
         if let Some(comment) = line.strip_prefix("# ") {

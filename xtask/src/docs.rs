@@ -12,7 +12,14 @@ pub(crate) fn write() -> Result<()> {
     let programs = ["--package", "capture-daemon", "--package", "capture-cli"];
     run(cargo().args(["build", "--locked"]).args(programs))?;
     let mut tests = cargo();
-    tests.args(["test", "--locked", "--package", "capture-tests", "--test", "reference"]);
+    tests.args([
+        "test",
+        "--locked",
+        "--package",
+        "capture-tests",
+        "--test",
+        "reference",
+    ]);
     tests.env("CAPTURED", workspace::target().join("debug/captured"));
     run(tests.env("CAPTURE_DOCS", "write"))
 }

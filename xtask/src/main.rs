@@ -4,6 +4,7 @@ mod bench;
 mod buf;
 mod build;
 mod command;
+mod docs;
 #[cfg(test)]
 mod documents;
 mod fuzz;
@@ -69,6 +70,8 @@ enum Task {
     Lint(lint::Arguments),
     /// Take the gRPC API as it is now for the one that `lint` compares with
     ApiBaseline,
+    /// Write the reference pages of the manual from what the programs say
+    Docs,
     /// Fuzz for a bounded time
     #[command(after_help = fuzz::EXAMPLES)]
     Fuzz(fuzz::Arguments),
@@ -101,6 +104,7 @@ fn perform(task: Task) -> Result<()> {
             setup::prepare(&[Purpose::Lint])?;
             buf::renew_baseline()
         }
+        Task::Docs => docs::write(),
         Task::Fuzz(arguments) => fuzz::all(&arguments),
     }
 }
