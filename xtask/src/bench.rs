@@ -6,15 +6,20 @@ use anyhow::Result;
 
 use crate::command::{cargo, run};
 use crate::requirements::Purpose;
+use crate::workspace::Profile;
 use crate::{build, setup};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   cargo xtask bench                                fifteen minutes
   cargo xtask bench -- --quick --json bench.json   two minutes
+  cargo xtask bench --dist                         the programs as images and releases have them
   cargo xtask bench -- --help";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
+    /// Measure the programs as images and releases have them, instead of those of `cargo xtask build`
+    #[arg(long)]
+    dist: bool,
     /// Passed on to the benchmark
     #[arg(last = true)]
     benchmark: Vec<OsString>,
@@ -22,7 +27,12 @@ pub(crate) struct Arguments {
 
 pub(crate) fn measure(arguments: &Arguments) -> Result<()> {
     setup::prepare(&[Purpose::Build, Purpose::Bench])?;
-    build::compile()?;
+    let profile = if arguments.dist {
+        Profile::Dist
+    } else {
+        Profile::Release
+    };
+    build::compile(profile)?;
     run(cargo()
         .args([
             "run",
@@ -34,5 +44,6 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<()> {
             "capture-bench",
             "--",
         ])
-        .args(&arguments.benchmark))
+        .args(&arguments.benchmark)
+        .env("CAPTURED", profile.recorder()))
 }

@@ -29,7 +29,7 @@ const LAYERS: &[Layer] = &[
     layer("capture-client", &["capture-file", "capture-proto", "capture-types"], &["aya", "pcap", "clap", "comfy-table", "crossterm", "indicatif", "kube"]),
     layer("capture-args", &["capture-types"], &["aya", "aya-obj", "pcap", "tonic", "prost", "tokio", "kube"]),
     layer("capture-analysis", &["capture-file", "capture-text", "capture-types"], &["aya", "pcap", "tonic", "kube", "clap"]),
-    layer("capture-daemon", &["capture-args", "capture-common", "capture-ebpf", "capture-file", "capture-filter", "capture-proto", "capture-text", "capture-types"], &["kube"]),
+    layer("capture-daemon", &["capture-args", "capture-common", "capture-file", "capture-filter", "capture-proto", "capture-text", "capture-types"], &["kube"]),
     layer("capture-cli", &["capture-analysis", "capture-args", "capture-client", "capture-file", "capture-proto", "capture-text", "capture-types"], &["aya", "aya-obj", "pcap", "kube"]),
     layer("capture-coordinator", &["capture-client", "capture-proto", "capture-types"], &["aya", "aya-obj", "pcap"]),
     layer("capture-web", &["capture-analysis", "capture-client", "capture-file", "capture-proto", "capture-text", "capture-types"], &["aya", "aya-obj", "pcap", "kube"]),

@@ -54,8 +54,8 @@ const EXAMPLES: &str = "Examples:
 enum Task {
     /// Install what building, testing and linting need, and nothing else
     Setup,
-    /// Build the release binaries into target/release/
-    Build,
+    /// Build the programs that users run into target/release/
+    Build(build::Arguments),
     /// Build, then record this machine's interfaces into ./captures until Ctrl-C
     #[command(after_help = run::EXAMPLES)]
     Run(run::Arguments),
@@ -95,7 +95,7 @@ fn perform(task: Task) -> Result<()> {
             println!("set-up: nothing is missing");
             Ok(())
         }
-        Task::Build => build::release(),
+        Task::Build(arguments) => build::programs(&arguments),
         Task::Run(arguments) => run::record(&arguments),
         Task::Test(arguments) => test::all(&arguments),
         Task::Bench(arguments) => bench::measure(&arguments),

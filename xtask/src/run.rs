@@ -7,7 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{build, command, workspace};
+use crate::workspace::Profile;
+use crate::{build, command};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   cargo xtask run
@@ -43,14 +44,14 @@ const RECORDERS_DEFAULTS: [(&str, &str, &str); 2] =
 
 /// Becomes the client of a daemon that it starts, so that Ctrl-C and the exit status are its own.
 pub(crate) fn record(arguments: &Arguments) -> Result<()> {
-    build::release()?;
-    let recorder = workspace::recorder();
+    build::set_up_and_compile(Profile::Release)?;
+    let recorder = Profile::Release.recorder();
     let mut command = if arguments.recorder.iter().any(is_of_the_recorder) {
         let mut command = Command::new(&recorder);
         command.arg("record");
         command
     } else {
-        let mut command = Command::new(workspace::client());
+        let mut command = Command::new(Profile::Release.client());
         command.args(["run", "--data-dir", "./captures", "--daemon"]);
         command.arg(&recorder);
         for (option, short, value) in RECORDERS_DEFAULTS {

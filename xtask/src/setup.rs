@@ -1,5 +1,7 @@
 //! Makes the machine ready for a purpose: packages, then the toolchain, then the tools built with it.
 
+use std::time::Instant;
+
 use anyhow::Result;
 
 use crate::requirements::Purpose;
@@ -11,19 +13,30 @@ use crate::{buf, kernels, packages, python, toolchain};
 /// # Errors
 /// Says what is missing and what to run, when it cannot be installed from here.
 pub(crate) fn prepare(purposes: &[Purpose]) -> Result<()> {
-    packages::install_missing(purposes)?;
-    toolchain::complete()?;
-    BPF_LINKER.install()?;
+    step("packages", || packages::install_missing(purposes))?;
+    step("Rust toolchain", toolchain::complete)?;
+    step("bpf-linker", || BPF_LINKER.install())?;
     if purposes.contains(&Purpose::Test) {
-        python::install()?;
-        kernels::fetch()?;
+        step("Python with grpcio", python::install)?;
+        step("kernels to test with", kernels::fetch)?;
     }
     if purposes.contains(&Purpose::Lint) {
-        CARGO_DENY.install()?;
-        buf::install()?;
+        step("cargo-deny", || CARGO_DENY.install())?;
+        step("buf", buf::install)?;
     }
     if purposes.contains(&Purpose::Fuzz) {
-        CARGO_FUZZ.install()?;
+        step("cargo-fuzz", || CARGO_FUZZ.install())?;
+    }
+    Ok(())
+}
+
+/// Says what a step took, unless there was nothing to do.
+fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let start = Instant::now();
+    work()?;
+    let took = start.elapsed().as_secs_f64();
+    if took >= 1.0 {
+        eprintln!("set-up: {name}: {took:.0} s");
     }
     Ok(())
 }

@@ -14,7 +14,9 @@ impl Stages {
         eprintln!("== {name}");
         let start = Instant::now();
         let result = stage();
-        self.finished.push((name, start.elapsed()));
+        let took = start.elapsed();
+        eprintln!("== {name}: {:.1} s", took.as_secs_f64());
+        self.finished.push((name, took));
         result
     }
 

@@ -10,6 +10,7 @@ use crate::command::{cargo, run, shown};
 use crate::requirements::Purpose;
 use crate::stages::Stages;
 use crate::totals::Totals;
+use crate::workspace::Profile;
 use crate::{build, kernels, setup, workspace};
 
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -30,7 +31,7 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     stages.time("set-up", || {
         setup::prepare(&[Purpose::Build, Purpose::Test])
     })?;
-    stages.time("release build", build::compile)?;
+    stages.time("release build", || build::compile(Profile::Release))?;
     stages.time("test build", || run(cargo_test().arg("--no-run")))?;
     let kernels = kernels::directory()?;
     let totals = stages.time("tests", || {
@@ -60,7 +61,7 @@ fn cargo_test() -> Command {
     let mut cargo = cargo();
     cargo.args(["test", "--locked"]);
     // Tests that record drive the program that users run, not a debug build of it.
-    cargo.env("CAPTURED", workspace::recorder());
+    cargo.env("CAPTURED", Profile::Release.recorder());
     cargo
 }
 

@@ -28,14 +28,31 @@ pub(crate) fn target() -> PathBuf {
     }
 }
 
-/// The release build of the recorder.
-pub(crate) fn recorder() -> PathBuf {
-    target().join("release").join("captured")
+/// How the programs are built; Cargo.toml says what each profile is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Profile {
+    Release,
+    Dist,
 }
 
-/// The release build of its client.
-pub(crate) fn client() -> PathBuf {
-    target().join("release").join("capturectl")
+impl Profile {
+    /// Its name in Cargo.toml and below cargo's output directory.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Dist => "dist",
+        }
+    }
+
+    /// The recorder that a build leaves.
+    pub(crate) fn recorder(self) -> PathBuf {
+        target().join(self.name()).join("captured")
+    }
+
+    /// Its client.
+    pub(crate) fn client(self) -> PathBuf {
+        target().join(self.name()).join("capturectl")
+    }
 }
 
 /// Whether this is a run whose verdict counts: there, what cannot be checked is a failure.
