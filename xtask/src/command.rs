@@ -1,4 +1,4 @@
-//! Running other programs, and saying which one failed.
+//! Running other programs, and reporting which one failed.
 
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::workspace;
 
-/// A command that runs at the top of the checkout and never waits for an answer on stdin.
+/// A command that runs at the top of the checkout, with an empty stdin.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.current_dir(workspace::root()).stdin(Stdio::null());
@@ -34,7 +34,7 @@ pub(crate) fn shown(command: &Command) -> String {
     line
 }
 
-/// Says what it runs, runs it, and fails when it fails.
+/// Prints the command, runs it, and fails when it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let line = shown(command);
     eprintln!("+ {line}");
@@ -58,5 +58,5 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         bail!("`{line}` failed: {}: {}", output.status, complaint.trim());
     }
     String::from_utf8(output.stdout)
-        .with_context(|| format!("`{line}` printed something not UTF-8"))
+        .with_context(|| format!("`{line}` printed bytes that are not UTF-8"))
 }

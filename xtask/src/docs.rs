@@ -1,4 +1,4 @@
-//! The reference pages of the manual, written anew from what the programs say. That they are so is a test.
+//! Writes the reference pages of the manual from what the programs print. A test compares them.
 
 use anyhow::Result;
 

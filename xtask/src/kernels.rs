@@ -1,4 +1,4 @@
-//! Kernels for the tests that boot others than the machine's own, out of Debian's packages.
+//! Other kernels than the machine's own for the tests to boot, from Debian's packages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,21 +9,21 @@ use crate::command::{command, output, run};
 use crate::packages::apt_get;
 use crate::{requirements, workspace};
 
-/// What is fetched, where the machine's package sources have it: the kernel of Debian 12, which has no
-/// TCX, and that of Debian 13.
+/// The series that are fetched where the machine's package sources have them: Debian 12's kernel, which has
+/// no TCX, and Debian 13's.
 const SERIES: [&str; 2] = ["6.1", "6.12"];
 
-/// Modules that recording needs in a guest; a name begins a file's name.
+/// Modules that recording needs in a guest, by the beginning of their file names.
 const MODULES: [&str; 2] = ["cls_bpf.ko", "sch_ingress.ko"];
 
-/// Where they are: a directory for each series, with `vmlinuz` and `modules`.
+/// Where the kernels are kept: a directory for each series, with `vmlinuz` and `modules`.
 pub(crate) fn directory() -> Result<PathBuf> {
     Ok(workspace::cache()?.join("kernels"))
 }
 
-/// Fetches what is not there. A series that no package source has is named, and not tested.
+/// Fetches the missing kernels. A series that no package source has is reported and not tested.
 pub(crate) fn fetch() -> Result<()> {
-    // The tests run what this machine runs, in a guest of its own architecture.
+    // The tests run this machine's programs, in a guest of the same architecture.
     if !cfg!(target_arch = "x86_64") || requirements::program("apt-get").is_none() {
         return Ok(());
     }
@@ -37,7 +37,7 @@ pub(crate) fn fetch() -> Result<()> {
         return Ok(());
     }
     if rustix::process::geteuid().is_root() {
-        // An old list names kernels that have made room for newer ones.
+        // An old package list names kernels that newer ones have replaced.
         apt_get(&["update"])?;
     }
     for series in missing {
@@ -60,7 +60,7 @@ pub(crate) fn fetch() -> Result<()> {
     Ok(())
 }
 
-/// Stands for a series that no package source has, so that they are not asked each time.
+/// A marker for a series that no package source has, so that the sources are not asked each time.
 fn has_none(directory: &Path, series: &str) -> PathBuf {
     directory.join(format!("{series}.none"))
 }
@@ -96,7 +96,7 @@ fn fetch_package(package: &str, to: &Path) -> Result<()> {
     fs::rename(&new, to).with_context(|| format!("renaming {}", new.display()))
 }
 
-/// The one entry of a directory with such a name.
+/// The entry of a directory whose name fulfils a condition.
 fn only(directory: &Path, is_it: impl Fn(&str) -> bool) -> Result<PathBuf> {
     fs::read_dir(directory)
         .with_context(|| format!("reading {}", directory.display()))?
@@ -105,7 +105,7 @@ fn only(directory: &Path, is_it: impl Fn(&str) -> bool) -> Result<PathBuf> {
         .find(|path| is_it(&path.file_name().unwrap_or_default().to_string_lossy()))
         .with_context(|| {
             format!(
-                "{} lacks what the package should bring",
+                "{} lacks a file that the package should contain",
                 directory.display()
             )
         })
@@ -115,7 +115,7 @@ fn prefix(series: &str) -> String {
     format!("linux-image-{series}.")
 }
 
-/// The newest of the packages with a kernel for machines in the cloud, which is a small one.
+/// The newest package of the kernel's cloud flavour, which is small.
 fn newest<'a>(packages: &'a str, series: &str) -> Option<&'a str> {
     let prefix = prefix(series);
     packages
@@ -124,7 +124,7 @@ fn newest<'a>(packages: &'a str, series: &str) -> Option<&'a str> {
         .max_by_key(|name| numbers(name))
 }
 
-/// The numbers in a name, which put versions into their order.
+/// The numbers in a name, by which versions are ordered.
 fn numbers(name: &str) -> Vec<u64> {
     name.split(|letter: char| !letter.is_ascii_digit())
         .filter_map(|digits| digits.parse().ok())

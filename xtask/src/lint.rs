@@ -112,11 +112,10 @@ fn documentation() -> Command {
     cargo
 }
 
-/// Crates that are for the BPF target only.
+/// Crates that are compiled for the BPF target only.
 const BPF_CRATES: [&str; 2] = ["capture-ebpf", "generator-ebpf"];
 
-/// The BPF target has no prebuilt `core`, so this needs the variable and the flag that
-/// capture-daemon's build script uses, and the cfg that aya's build sets.
+/// With the variable, the flags and the directory that `xtask/bpf_build.rs` uses.
 fn clippy_for_bpf() -> Command {
     let mut cargo = cargo();
     cargo
@@ -133,7 +132,7 @@ fn clippy_for_bpf() -> Command {
     cargo
 }
 
-/// The list of advisories comes from the network, which is no part of what is checked.
+/// The list of advisories comes from the network. Where that cannot be reached, nothing is wrong with the code.
 fn advisories() -> Result<Verdict> {
     if run(deny()?.args(["fetch", "db"])).is_err() {
         return Ok(Verdict::NotChecked(

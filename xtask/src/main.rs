@@ -33,9 +33,9 @@ use requirements::Purpose;
 
 /// Everything a developer does with this project, from a bare machine on.
 ///
-/// Each command first sets up what it needs and says what it installs. When nothing is missing that
-/// takes a fraction of a second and no network. Packages are installed by root only: anyone else is
-/// shown the command to run.
+/// Each command first installs what it needs, and reports it. When nothing is missing this takes a
+/// fraction of a second and no network. Packages are installed only as root: other users are shown the
+/// command to run.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
 struct Arguments {
@@ -80,7 +80,7 @@ enum Task {
 fn main() -> ExitCode {
     match perform(Arguments::parse().task) {
         Ok(()) => ExitCode::SUCCESS,
-        // Without the backtrace that anyhow would add: what went wrong is not in here.
+        // Without anyhow's backtrace, which would show xtask's own code only.
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -1,4 +1,4 @@
-//! Installing Debian packages: by root with apt-get, by anyone else through the command we show.
+//! Installing Debian packages: as root with apt-get; other users are shown the command to run.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::requirements::{self, LLVM_PACKAGE, Purpose, Requirement};
 
 const INSTALL: &[&str] = &["install", "-y", "--no-install-recommends"];
 
-/// LLVM's own packages, for releases that have no LLVM 22, set up as <https://apt.llvm.org> says.
+/// LLVM's own package repository, for distributions without LLVM 22, set up as <https://apt.llvm.org> says.
 mod llvm_repository {
     pub(super) const KEY: &str = "https://apt.llvm.org/llvm-snapshot.gpg.key";
     pub(super) const KEY_FILE: &str = "/etc/apt/keyrings/apt.llvm.org.asc";
@@ -22,10 +22,10 @@ mod llvm_repository {
     }
 }
 
-/// Installs what is missing for these purposes.
+/// Installs the packages that are missing for these purposes.
 ///
 /// # Errors
-/// Names the missing packages and the command to run when this is not root or not a Debian.
+/// Names the missing packages, and the command to run, when this is not root or there is no apt-get.
 pub(crate) fn install_missing(purposes: &[Purpose]) -> Result<()> {
     let missing = requirements::missing(purposes);
     if missing.is_empty() {
@@ -36,7 +36,7 @@ pub(crate) fn install_missing(purposes: &[Purpose]) -> Result<()> {
     if requirements::program("apt-get").is_none() {
         bail!(
             "missing on this machine, by the names of their Debian packages:\n{listed}\
-             there is no apt-get here: install what corresponds to them, then try again"
+             there is no apt-get here: install the corresponding packages, then try again"
         );
     }
     if !rustix::process::geteuid().is_root() {
@@ -57,7 +57,7 @@ pub(crate) fn install_missing(purposes: &[Purpose]) -> Result<()> {
     let still = requirements::missing(purposes);
     if !still.is_empty() {
         bail!(
-            "apt-get installed the packages, but these bring not what they should:\n{}",
+            "apt-get installed the packages, but what these should provide is still missing:\n{}",
             explain(&still)
         );
     }
@@ -72,7 +72,7 @@ fn explain(requirements: &[&Requirement]) -> String {
 }
 
 pub(crate) fn apt_get(arguments: &[&str]) -> Result<()> {
-    // tshark asks who may capture, which nobody is there to answer.
+    // tshark's package asks who may capture, and nobody is there to answer.
     run(command("apt-get")
         .env("DEBIAN_FRONTEND", "noninteractive")
         // Another apt-get, such as the nightly one, may hold the lock. The unit is seconds.

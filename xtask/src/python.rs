@@ -1,4 +1,4 @@
-//! A Python with grpcio, for the test that any gRPC client works.
+//! A Python environment with grpcio, for the test that any gRPC client works.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::command::{command, run};
 use crate::workspace;
 
-/// What the test imports; versions as the packages' own resolver finds them together.
+/// The packages that the test imports.
 const PACKAGES: [&str; 2] = ["grpcio==1.71.0", "grpcio-reflection==1.71.0"];
 
 /// The environment's interpreter, where the test looks for it.
@@ -22,7 +22,7 @@ pub(crate) fn install() -> Result<()> {
         return Ok(());
     }
     eprintln!(
-        "Making a Python environment with grpcio in target/python: a gRPC client to test with."
+        "set-up: making a Python environment with grpcio in target/python, a gRPC client to test with"
     );
     run(command("python3").args(["-m", "venv", "target/python"]))?;
     run(command(interpreter())
@@ -34,7 +34,7 @@ pub(crate) fn install() -> Result<()> {
             "--disable-pip-version-check",
         ])
         .args(PACKAGES))?;
-    // Written last: an environment that was left half made is made again.
+    // Written last, so that an incomplete environment is made again.
     std::fs::write(&ready, PACKAGES.join("\n"))
         .with_context(|| format!("writing {}", ready.display()))
 }

@@ -1,7 +1,7 @@
 //! What each task needs from the machine, and how to see that it is there.
 //!
-//! The thing itself is looked for and not the package: a compiler or a library that came by another
-//! way serves as well, and looking costs no start of a package manager.
+//! xtask looks for the file and not for the package: a compiler or library that was installed another way
+//! serves as well, and no package manager has to be started.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub(crate) enum Purpose {
     Fuzz,
 }
 
-/// A Debian package, and how to see that what it brings is there.
+/// A Debian package, and how to see that what it provides is installed.
 #[derive(Debug)]
 pub(crate) struct Requirement {
     pub(crate) package: &'static str,
@@ -33,13 +33,13 @@ enum Proof {
     Header(&'static str),
     Library(&'static str),
     File(&'static str),
-    /// Asked of Python only as long as the environment that it is for is not there.
+    /// Looked for only until the Python environment that needs it has been made.
     PythonModule(&'static str),
 }
 
 /// The file name of the LLVM that bpf-linker is linked with; rustc 1.95 uses LLVM 22.1.
 pub(crate) const LLVM_LIBRARY: &str = "libLLVM.so.22.1";
-/// The package that brings [`LLVM_LIBRARY`].
+/// The package that provides [`LLVM_LIBRARY`].
 pub(crate) const LLVM_PACKAGE: &str = "libllvm22";
 
 use Purpose::{Bench, Build, Fuzz, Lint, Test};
@@ -55,15 +55,15 @@ const REQUIREMENTS: &[Requirement] = &[
     needs("libprotobuf-dev", Proof::Header("google/protobuf/timestamp.proto"), "the types that the gRPC API builds on", EVERY),
     needs("netbase", Proof::File("/etc/services"), "names of ports and protocols in expressions", EVERY),
     needs(LLVM_PACKAGE, Proof::Library(LLVM_LIBRARY), "the LLVM that bpf-linker links with", EVERY),
-    needs("npm", Proof::Program("npm"), "brings buf, which checks the gRPC API", &[Lint]),
+    needs("npm", Proof::Program("npm"), "installs buf, which checks the gRPC API", &[Lint]),
     needs("g++", Proof::Program("c++"), "compiles the fuzzing engine", &[Fuzz]),
     needs("iproute2", Proof::Program("ip"), "network namespaces, links, qdiscs", &[Test, Bench]),
     needs("tcpdump", Proof::Program("tcpdump"), "the recorder to compare with", &[Test, Bench]),
     needs("tshark", Proof::Program("tshark"), "reads capture files", &[Test]),
-    needs("wireshark-common", Proof::Program("capinfos"), "checks capture files; brings dumpcap", &[Test, Bench]),
+    needs("wireshark-common", Proof::Program("capinfos"), "checks capture files; provides dumpcap", &[Test, Bench]),
     needs("python3-venv", Proof::PythonModule("ensurepip"), "a gRPC client to test with", &[Test]),
     needs("qemu-system-x86", Proof::Program("qemu-system-x86_64"), "boots older kernels", &[Test]),
-    needs("busybox-static", Proof::Program("busybox"), "what such a kernel runs beside the recorder", &[Test]),
+    needs("busybox-static", Proof::Program("busybox"), "userland for these kernels", &[Test]),
     needs("iperf3", Proof::Program("iperf3"), "TCP streams with GSO", &[Bench]),
 ];
 
@@ -81,7 +81,7 @@ const fn needs(
     }
 }
 
-/// What the machine lacks for these purposes.
+/// The requirements of these purposes that the machine does not meet.
 pub(crate) fn missing(purposes: &[Purpose]) -> Vec<&'static Requirement> {
     REQUIREMENTS
         .iter()

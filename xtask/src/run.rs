@@ -22,8 +22,8 @@ pub(crate) struct Arguments {
     recorder: Vec<OsString>,
 }
 
-/// Options of `captured record` that are not a matter of the capture but of where and how it runs. With
-/// one of them there is no daemon: `captured record` does it all.
+/// Options of `captured record` that concern the recorder and not the capture. With any of them
+/// `captured record` runs alone, without a daemon.
 const OF_THE_RECORDER: [&str; 10] = [
     "--write",
     "--min-free",
@@ -37,12 +37,11 @@ const OF_THE_RECORDER: [&str; 10] = [
     "-h",
 ];
 
-/// What `captured record` does unless told otherwise, and a daemon otherwise: option, its short form and
-/// its value.
+/// Defaults of `captured record` that differ from the daemon's: option, short form and value.
 const RECORDERS_DEFAULTS: [(&str, &str, &str); 2] =
     [("--compress", "", "none"), ("--ring-size", "-B", "64MiB")];
 
-/// Becomes the client of a daemon that it starts, so that Ctrl-C and the exit status are its own.
+/// Replaces this process by the client, which starts a daemon: Ctrl-C and the exit status are the client's.
 pub(crate) fn record(arguments: &Arguments) -> Result<()> {
     build::set_up_and_compile(Profile::Release)?;
     let recorder = Profile::Release.recorder();
@@ -104,8 +103,8 @@ fn asks_for_help(arguments: &[OsString]) -> bool {
         .any(|argument| argument == "--help" || argument == "-h")
 }
 
-/// Root, or a program that `setcap` gave capabilities. Which of them are still missing the recorder
-/// itself finds out best.
+/// Whether this is root or `setcap` gave the program capabilities. The recorder itself reports which of
+/// them are missing.
 fn may_capture(program: &Path) -> bool {
     let mut none = [0_u8; 0];
     rustix::process::geteuid().is_root()
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_recorder_can_do_is_done_by_it() {
+    fn an_option_of_the_recorder_runs_it_without_a_daemon() {
         let of_the_recorder = |line| arguments(line).iter().any(is_of_the_recorder);
         for line in [
             "-w /data",
@@ -139,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_of_the_users_takes_the_place_of_a_default() {
+    fn an_option_given_by_the_user_replaces_the_default() {
         for line in ["--ring-size 1MiB", "--ring-size=1MiB", "-B1MiB", "-B 1MiB"] {
             assert!(names(&arguments(line), "--ring-size", "-B"), "{line}");
         }

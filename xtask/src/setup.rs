@@ -1,4 +1,4 @@
-//! Makes the machine ready for a purpose: packages, then the toolchain, then the tools built with it.
+//! Sets the machine up for a purpose: packages, then the Rust toolchain, then the tools built with it.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::requirements::Purpose;
 use crate::tools::{BPF_LINKER, CARGO_DENY, CARGO_FUZZ};
 use crate::{buf, kernels, packages, python, toolchain};
 
-/// Installs what is missing and says so; costs milliseconds and no network when nothing is.
+/// Installs what is missing and reports it. When nothing is, this takes milliseconds and no network.
 ///
 /// # Errors
 /// Says what is missing and what to run, when it cannot be installed from here.

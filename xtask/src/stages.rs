@@ -1,4 +1,4 @@
-//! What each stage of a long task took.
+//! The stages of a long task and their times.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ pub(crate) struct Stages {
 }
 
 impl Stages {
-    /// Runs a stage, whatever comes of it.
+    /// Runs a stage and prints its name and time, whether it succeeds or not.
     pub(crate) fn time<T>(&mut self, name: &'static str, stage: impl FnOnce() -> T) -> T {
         eprintln!("== {name}");
         let start = Instant::now();

@@ -60,12 +60,12 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
 fn cargo_test() -> Command {
     let mut cargo = cargo();
     cargo.args(["test", "--locked"]);
-    // Tests that record drive the program that users run, not a debug build of it.
+    // Tests that record use the program that users run, not a debug build.
     cargo.env("CAPTURED", Profile::Release.recorder());
     cargo
 }
 
-/// Shows what the command prints, as it prints it, and counts the tests in it.
+/// Forwards what the command prints, and counts the tests in it.
 fn count(
     command: &mut Command,
     to_stdout: impl Write,

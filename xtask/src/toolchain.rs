@@ -1,7 +1,7 @@
 //! The components of the pinned Rust toolchain.
 //!
-//! rustup installs what `rust-toolchain.toml` names together with the toolchain, but adds nothing to
-//! a toolchain that was there before.
+//! rustup installs the components that `rust-toolchain.toml` names together with the toolchain, but adds none
+//! to a toolchain that is already installed.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::command::{command, output, run};
 
-/// A component, and the file in the toolchain's directory that shows it is there.
+/// A component, and a file in the toolchain's directory that shows that it is installed.
 const COMPONENTS: &[(&str, &str)] = &[
     ("rust-src", "lib/rustlib/src/rust/library/core/src/lib.rs"),
     ("rustfmt", "bin/rustfmt"),
@@ -52,7 +52,7 @@ pub(crate) fn complete() -> Result<()> {
     Ok(())
 }
 
-/// The toolchain's directory. Cargo names itself by its path in there, which saves asking rustc.
+/// The toolchain's directory. `CARGO` is a path in it, which saves a call of rustc.
 fn directory() -> Result<PathBuf> {
     let from_cargo = std::env::var_os("CARGO")
         .map(PathBuf::from)

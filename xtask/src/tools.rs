@@ -1,8 +1,7 @@
-//! Developer tools that come as Rust sources, built once per user.
+//! Developer tools that are built from Rust sources, once per user.
 //!
-//! They live in the user's cache and not in cargo's home, where they would take the place of another
-//! project's bpf-linker, nor in `target/`, where each checkout and each `cargo clean` would build
-//! them anew.
+//! They are kept in the user's cache. In cargo's home they would replace another project's bpf-linker, and in
+//! `target/` each checkout and each `cargo clean` would build them again.
 
 use std::path::{Path, PathBuf};
 
@@ -33,7 +32,7 @@ pub(crate) const CARGO_DENY: Tool = Tool {
     name: "cargo-deny",
     version: "0.20.2",
     reason: "checks licences and advisories",
-    // Not optimized it is built in half the time, and takes seconds for what it does.
+    // Without optimization it builds in half the time, and still runs for seconds only.
     options: &["--debug"],
 };
 
@@ -76,13 +75,13 @@ impl Tool {
             .args(options)
             // The crates that tools share are compiled once.
             .env("CARGO_TARGET_DIR", directory.join("build"))
-            // This project's linker also serves the tools, on a machine where it had to find one.
+            // So that the tools are linked through xtask/linker too.
             .current_dir(workspace::root());
         if name == BPF_LINKER.name && std::env::var_os("LLVM_PREFIX").is_none() {
             cargo.env("LLVM_PREFIX", llvm_prefix(&directory)?);
         }
         run(&mut cargo)?;
-        // Hundreds of megabytes that nothing needs any more.
+        // Hundreds of megabytes that are no longer needed.
         std::fs::remove_dir_all(directory.join("build")).or_else(ignore_absence)?;
         if !self.is_installed(&directory) {
             bail!(
@@ -93,12 +92,12 @@ impl Tool {
         Ok(())
     }
 
-    /// Where the program is once it is installed.
+    /// The path of the installed program.
     pub(crate) fn program(self) -> Result<PathBuf> {
         Ok(directory()?.join("bin").join(self.name))
     }
 
-    /// cargo keeps a list of what it installed, which costs less to read than starting the program.
+    /// Read from cargo's list of installed crates, which costs less than starting the program.
     fn is_installed(self, directory: &Path) -> bool {
         let list = std::fs::read_to_string(directory.join(".crates.toml")).unwrap_or_default();
         directory.join("bin").join(self.name).is_file()
@@ -117,9 +116,8 @@ fn directory() -> Result<PathBuf> {
     Ok(workspace::cache()?.join("tools"))
 }
 
-/// A directory that looks like an LLVM installation to bpf-linker's build, which needs of it only
-/// the library under the name the linker looks for. The package with that name in it brings 600 MB
-/// of headers and compilers along.
+/// A directory that looks like an LLVM installation to bpf-linker's build, which needs only the library under
+/// the name that the linker looks for. The package that provides this name brings 600 MB of headers and compilers.
 fn llvm_prefix(directory: &Path) -> Result<PathBuf> {
     let library = library(LLVM_LIBRARY).with_context(|| format!("{LLVM_LIBRARY} is missing"))?;
     let prefix = directory.join("llvm-22");

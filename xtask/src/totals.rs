@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-/// How a test that cannot run where it is begins the line that says why.
+/// The beginning of the line with which a test reports that it cannot run.
 const SKIPPED: &str = "SKIPPED";
 
 /// Tests by outcome.
@@ -11,7 +11,7 @@ pub(crate) struct Totals {
     passed: u64,
     failed: u64,
     ignored: u64,
-    /// Skipped by the test itself, which libtest takes for passed.
+    /// Tests that skipped themselves, which libtest counts as passed.
     skipped: u64,
 }
 
@@ -40,7 +40,7 @@ impl Totals {
         }
     }
 
-    /// A test program that ended badly without naming a failed test, as one that crashed.
+    /// Counts a test program that failed without reporting a failed test, because it crashed.
     pub(crate) fn count_crash(&mut self) {
         if self.failed == 0 {
             self.failed = 1;

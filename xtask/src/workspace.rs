@@ -1,4 +1,4 @@
-//! Where things are.
+//! Paths of the checkout, of cargo's output and of the user's cache.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,7 @@ pub(crate) fn root() -> &'static Path {
     own.parent().unwrap_or(own)
 }
 
-/// What is kept for this user beside the checkout, so that neither another checkout nor `cargo clean`
-/// makes it anew. `xtask/bpf-linker` looks in the same place.
+/// The user's cache, which outlives checkouts and `cargo clean`. `xtask/bpf-linker` looks there too.
 pub(crate) fn cache() -> Result<PathBuf> {
     let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         Some(cache) => PathBuf::from(cache),
@@ -20,7 +19,7 @@ pub(crate) fn cache() -> Result<PathBuf> {
     Ok(cache.join("captured"))
 }
 
-/// Cargo's output directory: `target`, or what the user chose instead.
+/// Cargo's output directory: `target`, or `CARGO_TARGET_DIR`.
 pub(crate) fn target() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
         Some(directory) => root().join(directory),
@@ -55,7 +54,7 @@ impl Profile {
     }
 }
 
-/// Whether this is a run whose verdict counts: there, what cannot be checked is a failure.
+/// Whether this is a CI run, in which a test that cannot run is a failure.
 pub(crate) fn is_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| value == "true")
 }
