@@ -4,24 +4,13 @@ use std::{collections::BTreeMap, io::Write, os::fd::BorrowedFd};
 
 use capture_text::{Line, Way};
 use capture_types::Direction;
-use pcap_file::{
-    DataLink,
-    pcapng::blocks::{
-        enhanced_packet::EnhancedPacketOption,
-        interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
-    },
-};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
 };
 
 use capture_client::model::{Packet, StreamInterface};
-use capture_file::{self, Kind, WriteError, Writer};
-
-/// Bits 0 and 1 of epb_flags (draft-ietf-opsawg-pcapng, 4.3.1): 01 inbound, 10 outbound.
-const INBOUND: u32 = 1;
-const OUTBOUND: u32 = 2;
+use capture_file::{Interface, Kind, PacketBuf, WriteError, Writer};
 
 /// Where packets go as they come.
 pub struct Live<W: Write> {
@@ -87,17 +76,14 @@ impl<W: Write> Live<W> {
             told.name
         };
         if let Output::Pcapng(writer) = &mut self.output {
-            use InterfaceDescriptionOption as Opt;
-            let mut options = vec![Opt::IfName(name.clone().into())];
-            if let Some(address) = told.hardware_address {
-                options.push(Opt::IfMacAddr(address.to_vec().into()));
-            }
-            options.push(Opt::IfTsResol(9));
-            writer.interface(InterfaceDescriptionBlock {
-                linktype: DataLink::from(told.link_type),
-                snaplen: told.snaplen,
-                options,
+            let link_type = u16::try_from(told.link_type).map_err(|_| {
+                WriteError::Format("a link type that does not fit in a capture file")
             })?;
+            let mut interface = Interface::new(link_type, told.snaplen).named(&name);
+            if let Some(address) = told.hardware_address {
+                interface = interface.with_mac(address);
+            }
+            writer.interface(&interface)?;
         }
         let number = u32::try_from(self.interfaces.len()).unwrap_or(u32::MAX);
         let known = Known {
@@ -135,17 +121,13 @@ impl<W: Write> Live<W> {
                 writeln!(output, "{line}")?;
             }
             Output::Pcapng(writer) => {
-                let flags = match packet.direction {
-                    Some(Direction::In) => Some(INBOUND),
-                    Some(Direction::Out) => Some(OUTBOUND),
-                    None => None,
-                };
-                writer.packet(capture_file::Packet {
+                writer.packet(&PacketBuf {
                     timestamp: packet.timestamp,
                     interface: interface.number,
                     original_length: packet.original_length,
                     data: packet.data.to_vec(),
-                    options: Vec::from_iter(flags.map(EnhancedPacketOption::Flags)),
+                    flags: packet.direction.map(PacketBuf::flags_of),
+                    ..PacketBuf::default()
                 })?;
             }
         }
@@ -223,17 +205,20 @@ mod tests {
         drop(live);
         let mut reader = CaptureReader::new(&bytes[..]).unwrap();
         let mut names = Vec::new();
-        let mut flags = Vec::new();
+        let mut directions = Vec::new();
         while let Some(item) = reader.next_item().unwrap() {
             match item {
-                Item::Interface(block) => names.push(format!("{:?}", block.options[0])),
-                Item::Packet(packet) => flags.push((packet.interface, packet.options)),
-                Item::Statistics(_) => {}
+                Item::Interface(interface) => names.extend(interface.name()),
+                Item::Packet(packet) => directions.push((packet.interface, packet.direction())),
+                _ => {}
             }
         }
-        assert_eq!(names, ["IfName(\"a:eth0\")", "IfName(\"b:eth0\")"]);
-        assert_eq!(flags[0], (1, vec![EnhancedPacketOption::Flags(OUTBOUND)]));
-        assert_eq!(flags[1], (0, vec![EnhancedPacketOption::Flags(INBOUND)]));
+        assert_eq!(names, ["a:eth0", "b:eth0"]);
+        let expected = [
+            (1, Some(Direction::Out)),
+            (0, Some(Direction::In)),
+        ];
+        assert_eq!(directions, expected);
     }
 
     #[test]

@@ -1,21 +1,16 @@
 //! Many capture files into one, in the order of time. Files are opened when their first packet is due
 //! and hold one block each, so that memory is bounded by how many files overlap in time.
 
-use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
-    fs::File,
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::{cmp::Reverse, collections::BinaryHeap, fs::File, io::Write, path::PathBuf};
 
-use pcap_file::pcapng::blocks::{
-    interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
-    interface_statistics::InterfaceStatisticsBlock,
-};
 use thiserror::Error;
 
-use super::{CaptureReader, Item, Packet, ReadError, WriteError, Writer};
+use crate::{
+    error::ReadError,
+    packet::{Interface, Item, PacketBuf, Statistics},
+    read::CaptureReader,
+    write::{WriteError, Writer},
+};
 
 /// A file to merge.
 #[derive(Debug, Clone)]
@@ -107,7 +102,7 @@ struct Merge<'a, W: Write, P> {
     files: Vec<Option<Open>>,
     /// Open files by the timestamp of the packet that they hold.
     due: BinaryHeap<Reverse<(u64, usize)>>,
-    interfaces: Vec<Interface>,
+    interfaces: Vec<Known>,
     nodes: &'a [String],
     held: BinaryHeap<Reverse<Held>>,
     held_bytes: usize,
@@ -120,24 +115,24 @@ struct Merge<'a, W: Write, P> {
 }
 
 struct Open {
-    reader: CaptureReader<'static>,
+    reader: CaptureReader,
     input: Input,
     /// Numbers of its interfaces in the merged file.
     interfaces: Vec<u32>,
-    packet: Option<Packet>,
+    packet: Option<PacketBuf>,
 }
 
 /// An interface of a node, the same in all of its files.
-struct Interface {
+struct Known {
     node: usize,
-    block: InterfaceDescriptionBlock<'static>,
-    statistics: Option<InterfaceStatisticsBlock<'static>>,
+    interface: Interface,
+    statistics: Option<Statistics>,
 }
 
 struct Held {
     timestamp: u64,
     number: u64,
-    packet: Packet,
+    packet: PacketBuf,
 }
 
 impl PartialEq for Held {
@@ -198,7 +193,8 @@ impl<W: Write, P: FnMut()> Merge<'_, W, P> {
         };
         loop {
             match file.reader.next_item() {
-                Ok(Some(Item::Packet(mut packet))) => {
+                Ok(Some(Item::Packet(packet))) => {
+                    let mut packet = packet.to_buf();
                     // The reader lets no packet pass whose interface it has not told.
                     packet.interface = file.interfaces[packet.interface as usize];
                     self.due.push(Reverse((packet.timestamp, number)));
@@ -206,21 +202,23 @@ impl<W: Write, P: FnMut()> Merge<'_, W, P> {
                     self.files[number] = Some(file);
                     return Ok(());
                 }
-                Ok(Some(Item::Interface(block))) => {
-                    let interface = self.interface(file.input.node, block)?;
+                Ok(Some(Item::Interface(interface))) => {
+                    let interface = self.interface(file.input.node, interface)?;
                     file.interfaces.push(interface);
                 }
                 Ok(Some(Item::Statistics(mut statistics))) => {
-                    let interface = file.interfaces[statistics.interface_id as usize];
-                    statistics.interface_id = interface;
+                    let interface = file.interfaces[statistics.interface as usize];
+                    statistics.interface = interface;
                     let known = &mut self.interfaces[interface as usize].statistics;
                     // They count from the start of the capture: the last ones say all.
-                    if known.as_ref().is_none_or(|known| {
-                        in_order(known.timestamp) <= in_order(statistics.timestamp)
-                    }) {
+                    if known
+                        .as_ref()
+                        .is_none_or(|known| known.timestamp <= statistics.timestamp)
+                    {
                         *known = Some(statistics);
                     }
                 }
+                Ok(Some(Item::Section(_) | Item::Names(_))) => {}
                 Ok(None) => return Ok(()),
                 Err(ReadError::Cut { .. }) if file.input.growing => return Ok(()),
                 Err(source) => return Err(unreadable(&file.input, source)),
@@ -229,32 +227,33 @@ impl<W: Write, P: FnMut()> Merge<'_, W, P> {
     }
 
     /// The number in the merged file of a node's interface.
-    fn interface(
-        &mut self,
-        node: usize,
-        block: InterfaceDescriptionBlock<'static>,
-    ) -> Result<u32, MergeError> {
-        let known = self.interfaces.iter();
-        let mut known = known.enumerate();
-        if let Some((number, _)) = known.find(|(_, i)| i.node == node && i.block == block) {
+    fn interface(&mut self, node: usize, interface: Interface) -> Result<u32, MergeError> {
+        let mut known = self.interfaces.iter().enumerate();
+        if let Some((number, _)) =
+            known.find(|(_, known)| known.node == node && known.interface == interface)
+        {
             return Ok(number as u32);
         }
         let number = u32::try_from(self.interfaces.len())
-            .map_err(|_| WriteError::Io(io::Error::other("too many interfaces")))?;
-        let mut written = block.clone();
+            .map_err(|_| WriteError::Format("more interfaces than can be counted"))?;
         if let [_, _, ..] = self.nodes {
-            name_after(&self.nodes[node], &mut written);
+            let name = match interface.name() {
+                Some(name) => format!("{}:{name}", self.nodes[node]),
+                None => self.nodes[node].clone(),
+            };
+            self.writer.interface(&interface.clone().named(&name))?;
+        } else {
+            self.writer.interface(&interface)?;
         }
-        self.writer.interface(written)?;
-        self.interfaces.push(Interface {
+        self.interfaces.push(Known {
             node,
-            block,
+            interface,
             statistics: None,
         });
         Ok(number)
     }
 
-    fn hold(&mut self, packet: Packet) -> Result<(), MergeError> {
+    fn hold(&mut self, packet: PacketBuf) -> Result<(), MergeError> {
         self.held_bytes += packet.data.len();
         self.held.push(Reverse(Held {
             timestamp: packet.timestamp,
@@ -277,7 +276,7 @@ impl<W: Write, P: FnMut()> Merge<'_, W, P> {
             self.merged.out_of_order += 1;
         }
         self.last = self.last.max(packet.timestamp);
-        self.writer.packet(packet)?;
+        self.writer.packet(&packet)?;
         self.merged.packets += 1;
         (self.progress)();
         Ok(())
@@ -289,7 +288,7 @@ impl<W: Write, P: FnMut()> Merge<'_, W, P> {
         }
         for interface in self.interfaces {
             if let Some(statistics) = interface.statistics {
-                self.writer.statistics(statistics)?;
+                self.writer.statistics(&statistics)?;
             }
         }
         Ok((self.merged, self.writer.finish()?))
@@ -300,27 +299,6 @@ fn unreadable(input: &Input, source: ReadError) -> MergeError {
     MergeError::Read {
         path: input.path.clone(),
         source,
-    }
-}
-
-fn name_after(node: &str, block: &mut InterfaceDescriptionBlock<'static>) {
-    use InterfaceDescriptionOption as Opt;
-    for option in &mut block.options {
-        if let Opt::IfName(name) = option {
-            *option = Opt::IfName(format!("{node}:{name}").into());
-            return;
-        }
-    }
-    block.options.push(Opt::IfName(node.to_owned().into()));
-}
-
-/// A timestamp of statistics is two words, the upper one first; `pcap-file` reads them as one word of
-/// 64 bits, in the file's byte order.
-const fn in_order(timestamp: u64) -> u64 {
-    if cfg!(target_endian = "little") {
-        timestamp.rotate_left(32)
-    } else {
-        timestamp
     }
 }
 

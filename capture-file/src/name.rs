@@ -1,10 +1,67 @@
 //! The names of capture files: `<capture>-<YYYYMMDD-HHMMSS>-<sequence>.<format>[.<codec>]`, in UTC,
 //! with `.part` behind while the file is being written.
 
+use std::path::Path;
+
 use capture_types::{CaptureName, Compression, Format, time};
 
 /// What is behind the name of a file that is still being written.
 pub const PART: &str = ".part";
+
+/// What is in a file, as its name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// The format.
+    pub format: Format,
+    /// What it is compressed with.
+    pub codec: Codec,
+}
+
+/// A compression, whatever its level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codec {
+    /// None.
+    Plain,
+    /// gzip: members, one after the other.
+    Gzip,
+    /// zstd: frames, one after the other.
+    Zstd,
+}
+
+impl Kind {
+    /// Plain pcapng.
+    pub const PCAPNG: Self = Self {
+        format: Format::Pcapng,
+        codec: Codec::Plain,
+    };
+
+    /// What a name says: `.pcap` for classic pcap, `.txt` for lines, everything else is pcapng; behind it
+    /// `.gz` and `.zst` for compression, and behind that `.part` of a file that is being written.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        let name = path.to_string_lossy();
+        let name = name.strip_suffix(PART).unwrap_or(&name);
+        let (name, codec) = split_codec(name);
+        let format = [Format::Pcap, Format::Text]
+            .into_iter()
+            .find(|format| split_extension(name, *format).is_some())
+            .unwrap_or(Format::Pcapng);
+        Self { format, codec }
+    }
+}
+
+/// A name without what a codec adds to it, and the codec.
+fn split_codec(name: &str) -> (&str, Codec) {
+    [(".gz", Codec::Gzip), (".zst", Codec::Zstd)]
+        .into_iter()
+        .find_map(|(suffix, codec)| Some((name.strip_suffix(suffix)?, codec)))
+        .unwrap_or((name, Codec::Plain))
+}
+
+/// A name without the dot and the extension of a format, if it has that.
+fn split_extension(name: &str, format: Format) -> Option<&str> {
+    name.strip_suffix(extension(format))?.strip_suffix('.')
+}
 
 /// The name of a file made at `opened` (UTC nanoseconds) as number `sequence`.
 pub fn file_name(
@@ -55,14 +112,10 @@ pub fn parse(capture: &CaptureName, file: &str) -> Option<Parsed> {
         Some(rest) => (rest, true),
         None => (rest, false),
     };
-    let rest = rest
-        .strip_suffix(".gz")
-        .or_else(|| rest.strip_suffix(".zst"))
-        .unwrap_or(rest);
-    let rest = rest
-        .strip_suffix(".pcapng")
-        .or_else(|| rest.strip_suffix(".pcap"))
-        .or_else(|| rest.strip_suffix(".txt"))?;
+    let (rest, _) = split_codec(rest);
+    let rest = [Format::Pcapng, Format::Pcap, Format::Text]
+        .into_iter()
+        .find_map(|format| split_extension(rest, format))?;
     let mut fields = rest.split('-');
     let (date, time, sequence) = (fields.next()?, fields.next()?, fields.next()?);
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -105,8 +158,20 @@ impl FileName {
 
 #[cfg(test)]
 mod tests {
-    use super::{Parsed, file_name, parse};
+    use super::{Codec, Kind, Parsed, file_name, parse};
     use capture_types::{CaptureName, Compression, Format};
+
+    #[test]
+    fn a_name_says_format_and_compression() {
+        for (name, format, codec) in [
+            ("x.pcap.zst", Format::Pcap, Codec::Zstd),
+            ("x.txt.gz.part", Format::Text, Codec::Gzip),
+            ("x.pcapng", Format::Pcapng, Codec::Plain),
+            ("x", Format::Pcapng, Codec::Plain),
+        ] {
+            assert_eq!(Kind::of(name.as_ref()), Kind { format, codec }, "{name}");
+        }
+    }
 
     #[test]
     fn a_capture_knows_its_own_files_and_no_others() {

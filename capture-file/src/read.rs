@@ -1,308 +1,189 @@
-//! A capture file, item by item: pcap or pcapng, plain, gzip or zstd. Memory is bounded by the largest
-//! block.
+//! The one reader of capture files: pcap or pcapng, plain, gzip or zstd, item by item. Memory is bounded
+//! by the largest block, and a packet costs no allocation.
 
-use std::{
-    borrow::Cow,
-    io::{self, Read},
+use std::{io::Read, ops::Range};
+
+use crate::{
+    codec::decoded,
+    error::ReadError,
+    options::Options,
+    packet::{Item, Packet},
+    window::Window,
 };
+use pcap::Pcap;
+use pcapng::Pcapng;
 
-use pcap_file::{
-    PcapError,
-    pcap::PcapParser,
-    pcapng::{
-        Block, PcapNgParser,
-        blocks::{
-            enhanced_packet::EnhancedPacketOption,
-            interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
-            interface_statistics::InterfaceStatisticsBlock,
-        },
-    },
-};
-use thiserror::Error;
+mod pcap;
+mod pcapng;
+#[cfg(test)]
+mod tests;
 
-use super::{decode::decoded, window::Window};
+/// No block of a capture file comes near this; a length beyond it is damage.
+const LARGEST: usize = 16 << 20;
 
-/// Why a capture file cannot be read on.
-#[derive(Debug, Error)]
-pub enum ReadError {
-    /// Reading failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// It is no capture file, or is damaged.
-    #[error("damaged {offset} bytes behind its beginning (uncompressed): {problem}")]
-    Damaged {
-        /// Where.
-        offset: u64,
-        /// What is wrong.
-        problem: String,
-    },
-    /// It ends in the middle of something.
-    #[error("cut off {offset} bytes behind its beginning (uncompressed)")]
-    Cut {
-        /// The end of what is whole.
-        offset: u64,
-    },
-}
-
-/// What stands in a capture file.
-#[derive(Debug)]
-pub enum Item {
-    /// The next interface.
-    Interface(InterfaceDescriptionBlock<'static>),
-    /// A packet.
-    Packet(Packet),
-    /// An interface's counters; the timestamps in it are those of the file.
-    Statistics(InterfaceStatisticsBlock<'static>),
-}
-
-/// A packet of a capture file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packet {
-    /// Nanoseconds since 1970-01-01 UTC.
-    pub timestamp: u64,
-    /// The number of its interface, of those that were told before.
-    pub interface: u32,
-    /// Its length on the wire.
-    pub original_length: u32,
-    /// Its first bytes.
-    pub data: Vec<u8>,
-    /// pcapng's options.
-    pub options: Vec<EnhancedPacketOption<'static>>,
-}
+/// What is wrong with a file.
+type Problem = &'static str;
 
 /// Reads a capture file.
-pub struct CaptureReader<'a> {
-    window: Window<Box<dyn Read + Send + 'a>>,
+pub struct CaptureReader<R = Box<dyn Read + Send>> {
+    window: Window<R>,
+    /// Bytes of the item that was given last: they stay until the next one is asked for.
+    given: usize,
+    packets: u64,
     format: Format,
-    /// Units of the timestamps of each interface, of all sections.
-    units: Vec<Units>,
-    /// Interfaces of the sections before this one.
-    before: u32,
 }
 
 enum Format {
     Unknown,
-    Pcap { parser: PcapParser, told: bool },
-    Pcapng(Box<PcapNgParser>),
-    Ended,
+    Pcap(Pcap),
+    Pcapng(Pcapng),
 }
 
-/// How an interface's timestamps count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Units {
-    per_second: u64,
-    offset_seconds: u64,
+/// What stands next in a file. Ranges are within its bytes.
+enum Found {
+    Item(Item<'static>),
+    Packet(PacketHead),
+    Nothing,
 }
 
-/// The first bytes of every pcapng file, whatever its byte order.
-const SECTION_HEADER: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+struct PacketHead {
+    timestamp: u64,
+    interface: u32,
+    original_length: u32,
+    data: Range<usize>,
+    /// Where options begin, which go to the end of the block; behind its end if there are none.
+    options: usize,
+    flags: Option<u32>,
+}
 
-impl<'a> CaptureReader<'a> {
-    /// Begins to read.
+impl<'a> CaptureReader<Box<dyn Read + Send + 'a>> {
+    /// Begins to read, decompressing what is compressed.
     ///
     /// # Errors
     /// The first bytes cannot be read.
     pub fn new(input: impl Read + Send + 'a) -> Result<Self, ReadError> {
-        Ok(Self {
-            window: Window::new(decoded(input)?),
+        Ok(CaptureReader::plain(decoded(input)?))
+    }
+}
+
+impl<R: Read> CaptureReader<R> {
+    /// Begins to read bytes that are not compressed.
+    pub fn plain(input: R) -> Self {
+        Self {
+            window: Window::new(input, LARGEST),
+            given: 0,
+            packets: 0,
             format: Format::Unknown,
-            units: Vec::new(),
-            before: 0,
-        })
+        }
     }
 
     /// The next item; `None` at the end. An empty file has none.
     ///
     /// # Errors
     /// See [`ReadError`]; after one there is nothing more to read.
-    pub fn next_item(&mut self) -> Result<Option<Item>, ReadError> {
+    pub fn next_item(&mut self) -> Result<Option<Item<'_>>, ReadError> {
         loop {
-            match self.parse() {
-                Ok(Parsed::Item(item)) => return Ok(Some(item)),
-                Ok(Parsed::Nothing) => {}
-                Ok(Parsed::Ended) => return Ok(None),
-                Err(PcapError::IncompleteBuffer) => {
-                    if !self.window.fill()? {
-                        if self.window.bytes().is_empty() {
-                            self.format = Format::Ended;
-                        } else {
-                            return Err(self.window.cut());
-                        }
-                    }
-                }
-                Err(error) => {
-                    return Err(ReadError::Damaged {
-                        offset: self.window.taken(),
-                        problem: error.to_string(),
-                    });
+            self.window.take(self.given);
+            self.given = 0;
+            let Some(length) = self.whole()? else {
+                return Ok(None);
+            };
+            self.given = length;
+            let found = self.parse(length);
+            match found.map_err(|problem| self.damaged(problem))? {
+                Found::Nothing => {}
+                Found::Item(item) => return Ok(Some(item)),
+                Found::Packet(head) => {
+                    self.packets += 1;
+                    return Ok(Some(Item::Packet(self.packet(head, length))));
                 }
             }
         }
     }
 
-    fn parse(&mut self) -> Result<Parsed, PcapError> {
-        let bytes = self.window.bytes();
-        let (rest, parsed) = match &mut self.format {
-            Format::Ended => return Ok(Parsed::Ended),
-            Format::Unknown if bytes.len() < SECTION_HEADER.len() => {
-                return Err(PcapError::IncompleteBuffer);
+    /// How many bytes, uncompressed, end with the item that was given last.
+    #[must_use]
+    pub const fn offset(&self) -> u64 {
+        self.window.taken() + self.given as u64
+    }
+
+    /// Options of pcapng blocks that were skipped so far because they are malformed.
+    #[must_use]
+    pub const fn malformed_options(&self) -> u64 {
+        match &self.format {
+            Format::Pcapng(file) => file.malformed,
+            Format::Pcap(_) | Format::Unknown => 0,
+        }
+    }
+
+    /// Sees to it that a whole record stands in the window; its length, or `None` at the end.
+    fn whole(&mut self) -> Result<Option<usize>, ReadError> {
+        loop {
+            let bytes = self.window.bytes();
+            let length = match &mut self.format {
+                Format::Unknown if bytes.len() < pcapng::SECTION_HEADER.len() => Ok(None),
+                Format::Unknown if bytes.starts_with(&pcapng::SECTION_HEADER) => {
+                    self.format = Format::Pcapng(Pcapng::new());
+                    continue;
+                }
+                Format::Unknown => Ok(Some(pcap::FILE_HEADER)),
+                Format::Pcap(file) => file.record_length(bytes),
+                Format::Pcapng(file) => file.block_length(bytes),
+            };
+            match length.map_err(|problem| self.damaged(problem))? {
+                Some(length) if length <= self.window.bytes().len() => return Ok(Some(length)),
+                _ if self.window.fill()? => {}
+                _ if self.window.bytes().is_empty() => return Ok(None),
+                _ => return Err(self.window.cut()),
             }
-            Format::Unknown if bytes.starts_with(&SECTION_HEADER) => {
-                let (rest, parser) = PcapNgParser::new(bytes)?;
-                let rest = rest.len();
-                self.format = Format::Pcapng(Box::new(parser));
-                (rest, Parsed::Nothing)
-            }
+        }
+    }
+
+    fn parse(&mut self, length: usize) -> Result<Found, Problem> {
+        let record = &self.window.bytes()[..length];
+        match &mut self.format {
             Format::Unknown => {
-                let (rest, parser) = PcapParser::new(bytes)?;
-                let rest = rest.len();
-                self.format = Format::Pcap {
-                    parser,
-                    told: false,
-                };
-                (rest, Parsed::Nothing)
+                let (file, interface) = Pcap::new(record)?;
+                self.format = Format::Pcap(file);
+                Ok(interface)
             }
-            Format::Pcap { parser, told } if !*told => {
-                *told = true;
-                let header = parser.header();
-                let interface = InterfaceDescriptionBlock {
-                    linktype: header.datalink,
-                    snaplen: header.snaplen,
-                    options: vec![InterfaceDescriptionOption::IfTsResol(9)],
-                };
-                (bytes.len(), Parsed::Item(Item::Interface(interface)))
-            }
-            Format::Pcap { parser, .. } => {
-                let (rest, packet) = parser.next_packet(bytes)?;
-                let timestamp = u64::try_from(packet.timestamp.as_nanos())
-                    .map_err(|_| PcapError::InvalidField("timestamp past 2554"))?;
-                let packet = Packet {
-                    timestamp,
-                    interface: 0,
-                    original_length: packet.orig_len,
-                    data: packet.data.into_owned(),
-                    options: Vec::new(),
-                };
-                (rest.len(), Parsed::Item(Item::Packet(packet)))
-            }
-            Format::Pcapng(parser) => {
-                let (rest, block) = parser.next_block(bytes)?;
-                let parsed = pcapng_item(block, &mut self.units, &mut self.before)?;
-                (rest.len(), parsed)
-            }
+            Format::Pcap(file) => file.record(record),
+            Format::Pcapng(file) => file.block(record),
+        }
+    }
+
+    fn packet(&self, head: PacketHead, length: usize) -> Packet<'_> {
+        const TRAILER: usize = 4;
+        let record = &self.window.bytes()[..length];
+        let options = match &self.format {
+            Format::Pcapng(file) => record
+                .get(head.options..length - TRAILER)
+                .map(|bytes| file.options(bytes)),
+            Format::Pcap(_) | Format::Unknown => None,
         };
-        let taken = self.window.bytes().len() - rest;
-        self.window.take(taken);
-        Ok(parsed)
+        Packet {
+            number: self.packets,
+            timestamp: head.timestamp,
+            interface: head.interface,
+            original_length: head.original_length,
+            data: &record[head.data],
+            flags: head.flags,
+            options: options.unwrap_or_else(Options::default),
+        }
+    }
+
+    fn damaged(&self, problem: Problem) -> ReadError {
+        ReadError::Damaged {
+            offset: self.window.taken(),
+            problem: problem.to_owned(),
+        }
     }
 }
 
-enum Parsed {
-    Item(Item),
-    Nothing,
-    Ended,
-}
-
-fn pcapng_item(
-    block: Block<'_>,
-    units: &mut Vec<Units>,
-    before: &mut u32,
-) -> Result<Parsed, PcapError> {
-    let number = |id: u32| {
-        let number = before.checked_add(id);
-        number
-            .filter(|number| (*number as usize) < units.len())
-            .ok_or(PcapError::InvalidInterfaceId(id))
-    };
-    let item = match block {
-        Block::SectionHeader(_) => {
-            *before = u32::try_from(units.len())
-                .map_err(|_| PcapError::InvalidField("more interfaces than can be counted"))?;
-            return Ok(Parsed::Nothing);
-        }
-        Block::InterfaceDescription(interface) => {
-            let (units_of_this, interface) = in_nanoseconds(interface.into_owned())?;
-            units.push(units_of_this);
-            Item::Interface(interface)
-        }
-        Block::EnhancedPacket(packet) => {
-            let interface = number(packet.interface_id)?;
-            // `pcap-file` reads the units as nanoseconds, whatever they are.
-            let counted = packet.timestamp.as_nanos();
-            let timestamp = units[interface as usize]
-                .nanoseconds(counted)
-                .ok_or(PcapError::InvalidField("timestamp past 2554"))?;
-            Item::Packet(Packet {
-                timestamp,
-                interface,
-                original_length: packet.original_len,
-                data: match packet.data {
-                    Cow::Borrowed(data) => data.to_vec(),
-                    Cow::Owned(data) => data,
-                },
-                options: packet
-                    .options
-                    .into_iter()
-                    .map(EnhancedPacketOption::into_owned)
-                    .collect(),
-            })
-        }
-        Block::InterfaceStatistics(mut statistics) => {
-            statistics.interface_id = number(statistics.interface_id)?;
-            if units[statistics.interface_id as usize] != Units::NANOSECONDS {
-                return Ok(Parsed::Nothing);
-            }
-            Item::Statistics(statistics.into_owned())
-        }
-        _ => return Ok(Parsed::Nothing),
-    };
-    Ok(Parsed::Item(item))
-}
-
-impl Units {
-    const NANOSECONDS: Self = Self {
-        per_second: 1_000_000_000,
-        offset_seconds: 0,
-    };
-
-    fn nanoseconds(self, counted: u128) -> Option<u64> {
-        let nanoseconds = counted.checked_mul(1_000_000_000)? / u128::from(self.per_second);
-        let offset = u128::from(self.offset_seconds) * 1_000_000_000;
-        u64::try_from(nanoseconds.checked_add(offset)?).ok()
+impl<R> std::fmt::Debug for CaptureReader<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CaptureReader")
+            .field("packets", &self.packets)
+            .finish_non_exhaustive()
     }
 }
-
-/// An interface's units, and the interface as it is when its packets' timestamps are nanoseconds.
-fn in_nanoseconds(
-    mut interface: InterfaceDescriptionBlock<'static>,
-) -> Result<(Units, InterfaceDescriptionBlock<'static>), PcapError> {
-    use InterfaceDescriptionOption as Opt;
-    let mut units = Units {
-        // The default of if_tsresol is microseconds.
-        per_second: 1_000_000,
-        offset_seconds: 0,
-    };
-    for option in &interface.options {
-        match option {
-            Opt::IfTsResol(resolution) => {
-                let exponent = u32::from(resolution & 0x7f);
-                let base: u64 = if resolution & 0x80 == 0 { 10 } else { 2 };
-                units.per_second = base.checked_pow(exponent).ok_or(PcapError::InvalidField(
-                    "if_tsresol finer than can be counted",
-                ))?;
-            }
-            Opt::IfTsOffset(offset) => units.offset_seconds = *offset,
-            _ => {}
-        }
-    }
-    if units != Units::NANOSECONDS {
-        interface
-            .options
-            .retain(|option| !matches!(option, Opt::IfTsResol(_) | Opt::IfTsOffset(_)));
-        interface.options.push(Opt::IfTsResol(9));
-    }
-    Ok((units, interface))
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,82 +1,74 @@
-//! The part of a stream that is looked at: as long as the block in it and not much longer.
+//! The part of a stream that is looked at: as long as the record in it and not much longer.
 
 use std::io::{self, ErrorKind, Read};
 
-use super::read::ReadError;
+use crate::error::ReadError;
 
 /// What is read at once.
-const STEP: usize = 64 << 10;
-/// No block of a capture file comes near this; a length beyond it is damage.
-const LARGEST: usize = 16 << 20;
+const STEP: usize = 256 << 10;
 
-pub(super) struct Window<R> {
+pub(crate) struct Window<R> {
     input: R,
     bytes: Vec<u8>,
     start: usize,
     end: usize,
     /// How many bytes were taken from the front so far.
     taken: u64,
+    /// No record is longer.
+    largest: usize,
 }
 
 impl<R: Read> Window<R> {
-    pub(super) fn new(input: R) -> Self {
+    pub(crate) fn new(input: R, largest: usize) -> Self {
         Self {
             input,
             bytes: vec![0; STEP],
             start: 0,
             end: 0,
             taken: 0,
+            largest,
         }
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
-    pub(super) const fn taken(&self) -> u64 {
-        self.taken
-    }
-
-    pub(super) fn take(&mut self, count: usize) {
+    pub(crate) fn take(&mut self, count: usize) {
         self.start += count;
         self.taken += count as u64;
     }
 
     /// Reads more; false at the end.
-    pub(super) fn fill(&mut self) -> Result<bool, ReadError> {
+    pub(crate) fn fill(&mut self) -> Result<bool, ReadError> {
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
         }
         if self.end == self.bytes.len() {
-            if self.bytes.len() >= LARGEST {
+            // A record may begin anywhere in what was read at once.
+            if self.bytes.len() >= self.largest + STEP {
                 return Err(ReadError::Damaged {
                     offset: self.taken,
-                    problem: format!("a block of more than {LARGEST} bytes"),
+                    problem: format!("a record of more than {} bytes", self.largest),
                 });
             }
             self.bytes.resize(self.bytes.len() * 2, 0);
         }
         loop {
             match self.input.read(&mut self.bytes[self.end..]) {
-                Ok(0) => return Ok(false),
                 Ok(read) => {
                     self.end += read;
-                    return Ok(true);
+                    return Ok(read > 0);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // A codec that ends in the middle of a member or frame.
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                    return Err(self.cut());
-                }
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(self.cut()),
                 Err(error) => return Err(self.unreadable(error)),
             }
         }
-    }
-
-    pub(super) fn cut(&self) -> ReadError {
-        ReadError::Cut { offset: self.taken }
     }
 
     fn unreadable(&self, error: io::Error) -> ReadError {
@@ -89,5 +81,15 @@ impl<R: Read> Window<R> {
             }
             _ => ReadError::Io(error),
         }
+    }
+}
+
+impl<R> Window<R> {
+    pub(crate) const fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    pub(crate) const fn cut(&self) -> ReadError {
+        ReadError::Cut { offset: self.taken }
     }
 }

@@ -1,38 +1,26 @@
-//! Writes packets of many interfaces as one pcapng or pcap file, compressed as its name says.
+//! Writes packets of many interfaces as one pcapng or pcap file, compressed as its kind says, in the byte
+//! order of this machine and with nanoseconds.
 
-use std::{
-    io::{self, BufWriter, Write},
-    path::Path,
-    time::Duration,
-};
+use std::io::{self, BufWriter, Write};
 
+use capture_types::Format;
 use flate2::write::GzEncoder;
-use pcap_file::{
-    DataLink, Endianness, PcapError, TsResolution,
-    pcap::{PcapHeader, PcapPacket, PcapWriter},
-    pcapng::{
-        PcapNgWriter,
-        blocks::{
-            enhanced_packet::EnhancedPacketBlock,
-            interface_description::InterfaceDescriptionBlock,
-            interface_statistics::InterfaceStatisticsBlock,
-            section_header::{SectionHeaderBlock, SectionHeaderOption},
-        },
-    },
-};
-use thiserror::Error;
 
-use super::Packet;
+use crate::{
+    name::{Codec, Kind},
+    options::OptionList,
+    packet::{Interface, PacketBuf, Statistics},
+};
 
 /// Why a capture file cannot be written.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// Writing failed.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// What is to be written does not fit the format.
     #[error("{0}")]
-    Format(PcapError),
+    Format(&'static str),
     /// A pcap file has one link type.
     #[error(
         "the packets have different link types ({first} and {other}), which a .pcap file cannot hold: \
@@ -40,91 +28,45 @@ pub enum WriteError {
     )]
     LinkTypes {
         /// The first interface's.
-        first: u32,
+        first: u16,
         /// Another one's.
-        other: u32,
+        other: u16,
     },
-}
-
-impl From<PcapError> for WriteError {
-    fn from(error: PcapError) -> Self {
-        match error {
-            PcapError::IoError(error) => Self::Io(error),
-            other => Self::Format(other),
-        }
-    }
-}
-
-/// A format and a compression.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind {
-    /// The format.
-    pub container: Container,
-    compress: Compress,
-}
-
-/// A file format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Container {
-    /// pcapng.
-    Pcapng,
-    /// Classic pcap with nanoseconds.
-    Pcap,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Compress {
-    None,
-    Gzip,
-    Zstd,
-}
-
-impl Kind {
-    /// Plain pcapng.
-    pub const PCAPNG: Self = Self {
-        container: Container::Pcapng,
-        compress: Compress::None,
-    };
-
-    /// What a name asks for: `.pcap` for classic pcap, `.gz` and `.zst` for compression.
-    #[must_use]
-    pub fn of(path: &Path) -> Self {
-        let name = path.to_string_lossy();
-        let (name, compress) = if let Some(name) = name.strip_suffix(".gz") {
-            (name, Compress::Gzip)
-        } else if let Some(name) = name.strip_suffix(".zst") {
-            (name, Compress::Zstd)
-        } else {
-            (name.as_ref(), Compress::None)
-        };
-        let container = if Path::new(name).extension().is_some_and(|end| end == "pcap") {
-            Container::Pcap
-        } else {
-            Container::Pcapng
-        };
-        Self {
-            container,
-            compress,
-        }
-    }
 }
 
 /// Writes a capture file.
 pub struct Writer<W: Write> {
-    format: Format<Sink<W>>,
+    sink: Sink<W>,
+    state: State,
+    /// A block or record in the making.
+    scratch: Vec<u8>,
 }
 
-enum Format<W: Write> {
-    Pcapng(Box<PcapNgWriter<W>>),
-    /// A pcap file's head has the link type, which the first interface tells.
-    PcapBegun(W),
-    Pcap(PcapWriter<W>, DataLink),
-    /// Between two of the others, and after an error.
-    Spent,
+/// How far the file has come.
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// pcapng, with so many interfaces.
+    Pcapng {
+        interfaces: u32,
+    },
+    /// A pcap file's header has the link type, which the first interface tells.
+    PcapBegun,
+    Pcap {
+        link_type: u16,
+    },
 }
 
 /// libpcap's snaplen for whole packets (`MAXIMUM_SNAPLEN`).
 const WHOLE_PACKETS: u32 = 262_144;
+
+const SECTION: u32 = 0x0a0d_0d0a;
+const INTERFACE: u32 = 1;
+const STATISTICS: u32 = 5;
+const PACKET: u32 = 6;
+
+/// `opt_comment` and `shb_userappl`.
+const COMMENT: u16 = 1;
+const APPLICATION: u16 = 4;
 
 impl<W: Write> Writer<W> {
     /// Begins a file. `comment` says in a pcapng file where it comes from.
@@ -132,103 +74,125 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// Writing failed.
     pub fn new(output: W, kind: Kind, comment: &str) -> Result<Self, WriteError> {
-        let sink = Sink::new(output, kind.compress)?;
-        let format = match kind.container {
-            Container::Pcap => Format::PcapBegun(sink),
-            Container::Pcapng => {
-                let section = SectionHeaderBlock {
-                    endianness: Endianness::native(),
-                    options: vec![
-                        SectionHeaderOption::Comment(comment.to_owned().into()),
-                        SectionHeaderOption::UserApplication(
-                            concat!("capturectl ", env!("CARGO_PKG_VERSION")).into(),
-                        ),
-                    ],
-                    ..SectionHeaderBlock::default()
-                };
-                Format::Pcapng(Box::new(PcapNgWriter::with_section_header(sink, section)?))
-            }
+        let mut writer = Self {
+            sink: Sink::new(output, kind.codec)?,
+            state: State::PcapBegun,
+            scratch: Vec::new(),
         };
-        Ok(Self { format })
+        if kind.format != Format::Pcap {
+            writer.state = State::Pcapng { interfaces: 0 };
+            let mut options = OptionList::default();
+            options.push(COMMENT, comment.as_bytes());
+            let program = concat!("capturectl ", env!("CARGO_PKG_VERSION"));
+            options.push(APPLICATION, program.as_bytes());
+            writer.block(SECTION, |body| {
+                body.extend(0x1a2b_3c4d_u32.to_ne_bytes());
+                // Version 1.0, of a length that is not told.
+                body.extend([1_u16, 0].map(u16::to_ne_bytes).as_flattened());
+                body.extend([0xff; 8]);
+                options.write(body);
+            })?;
+        }
+        Ok(writer)
     }
 
     /// Writes the next interface; interfaces are counted from 0.
     ///
     /// # Errors
     /// Writing failed, or a pcap file would have two link types.
-    pub fn interface(
-        &mut self,
-        interface: InterfaceDescriptionBlock<'static>,
-    ) -> Result<(), WriteError> {
-        match std::mem::replace(&mut self.format, Format::Spent) {
-            Format::Pcapng(mut writer) => {
-                writer.write_pcapng_block(interface)?;
-                self.format = Format::Pcapng(writer);
+    pub fn interface(&mut self, interface: &Interface) -> Result<(), WriteError> {
+        match &mut self.state {
+            State::Pcapng { interfaces } => {
+                *interfaces += 1;
+                self.block(INTERFACE, |body| {
+                    body.extend(interface.link_type.to_ne_bytes());
+                    body.extend([0; 2]);
+                    body.extend(interface.snaplen.to_ne_bytes());
+                    interface.options.write(body);
+                })
             }
-            Format::PcapBegun(sink) => {
-                let header = PcapHeader {
-                    snaplen: WHOLE_PACKETS,
-                    datalink: interface.linktype,
-                    ts_resolution: TsResolution::NanoSecond,
-                    endianness: Endianness::native(),
-                    ..PcapHeader::default()
+            State::PcapBegun => {
+                self.state = State::Pcap {
+                    link_type: interface.link_type,
                 };
-                let writer = PcapWriter::with_header(sink, header)?;
-                self.format = Format::Pcap(writer, interface.linktype);
+                self.words(&[
+                    0xa1b2_3c4d,
+                    // Version 2.4.
+                    if cfg!(target_endian = "big") {
+                        0x0002_0004
+                    } else {
+                        0x0004_0002
+                    },
+                    0,
+                    0,
+                    WHOLE_PACKETS,
+                    u32::from(interface.link_type),
+                ])
             }
-            Format::Pcap(writer, link_type) => {
-                self.format = Format::Pcap(writer, link_type);
-                if link_type != interface.linktype {
-                    return Err(WriteError::LinkTypes {
-                        first: link_type.into(),
-                        other: interface.linktype.into(),
-                    });
-                }
-            }
-            Format::Spent => {}
+            State::Pcap { link_type } if *link_type == interface.link_type => Ok(()),
+            State::Pcap { link_type } => Err(WriteError::LinkTypes {
+                first: *link_type,
+                other: interface.link_type,
+            }),
         }
-        Ok(())
     }
 
     /// Writes a packet of an interface that was written before.
     ///
     /// # Errors
-    /// Writing failed.
-    pub fn packet(&mut self, packet: Packet) -> Result<(), WriteError> {
-        let timestamp = Duration::from_nanos(packet.timestamp);
-        match &mut self.format {
-            Format::Pcapng(writer) => {
-                writer.write_pcapng_block(EnhancedPacketBlock {
-                    interface_id: packet.interface,
-                    timestamp,
-                    original_len: packet.original_length,
-                    data: packet.data.into(),
-                    options: packet.options,
-                })?;
+    /// Writing failed, or there is no such interface.
+    pub fn packet(&mut self, packet: &PacketBuf) -> Result<(), WriteError> {
+        const NO_INTERFACE: WriteError =
+            WriteError::Format("a packet of an interface that was not written before");
+        let captured = u32::try_from(packet.data.len())
+            .map_err(|_| WriteError::Format("a packet of more than 4 GiB"))?;
+        match self.state {
+            State::Pcapng { interfaces } if packet.interface < interfaces => {
+                self.block(PACKET, |body| {
+                    let words = [
+                        packet.interface,
+                        (packet.timestamp >> 32) as u32,
+                        packet.timestamp as u32,
+                        captured,
+                        packet.original_length,
+                    ];
+                    body.extend(words.map(u32::to_ne_bytes).as_flattened());
+                    body.extend(&packet.data);
+                    body.resize(body.len().next_multiple_of(4), 0);
+                    packet.all_options().write(body);
+                })
             }
-            Format::Pcap(writer, _) => {
-                let packet = PcapPacket::new_owned(timestamp, packet.original_length, packet.data);
-                writer.write_packet(&packet)?;
+            State::Pcap { .. } => {
+                const SECOND: u64 = 1_000_000_000;
+                self.words(&[
+                    u32::try_from(packet.timestamp / SECOND).unwrap_or(u32::MAX),
+                    (packet.timestamp % SECOND) as u32,
+                    captured,
+                    packet.original_length,
+                ])?;
+                Ok(self.sink.write_all(&packet.data)?)
             }
-            Format::PcapBegun(_) | Format::Spent => {
-                return Err(PcapError::InvalidInterfaceId(packet.interface).into());
-            }
+            State::Pcapng { .. } | State::PcapBegun => Err(NO_INTERFACE),
         }
-        Ok(())
     }
 
     /// Writes an interface's counters, where the format has room for them.
     ///
     /// # Errors
     /// Writing failed.
-    pub fn statistics(
-        &mut self,
-        statistics: InterfaceStatisticsBlock<'static>,
-    ) -> Result<(), WriteError> {
-        if let Format::Pcapng(writer) = &mut self.format {
-            writer.write_pcapng_block(statistics)?;
+    pub fn statistics(&mut self, statistics: &Statistics) -> Result<(), WriteError> {
+        match self.state {
+            State::Pcapng { .. } => self.block(STATISTICS, |body| {
+                let words = [
+                    statistics.interface,
+                    (statistics.timestamp >> 32) as u32,
+                    statistics.timestamp as u32,
+                ];
+                body.extend(words.map(u32::to_ne_bytes).as_flattened());
+                statistics.options.write(body);
+            }),
+            State::PcapBegun | State::Pcap { .. } => Ok(()),
         }
-        Ok(())
     }
 
     /// Sends on what stands in buffers.
@@ -236,12 +200,7 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// Writing failed.
     pub fn flush(&mut self) -> Result<(), WriteError> {
-        match &mut self.format {
-            Format::Pcapng(writer) => writer.get_mut().flush()?,
-            // `PcapWriter` gives no access to what it writes to: live output is pcapng.
-            Format::PcapBegun(_) | Format::Pcap(..) | Format::Spent => {}
-        }
-        Ok(())
+        Ok(self.sink.flush()?)
     }
 
     /// Writes what is still to be written.
@@ -249,23 +208,32 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// Writing failed.
     pub fn finish(mut self) -> Result<W, WriteError> {
-        if matches!(self.format, Format::PcapBegun(_)) {
+        if matches!(self.state, State::PcapBegun) {
             // No interface, no packet: an empty file that every reader takes.
-            self.interface(InterfaceDescriptionBlock {
-                linktype: DataLink::ETHERNET,
-                snaplen: WHOLE_PACKETS,
-                options: Vec::new(),
-            })?;
+            self.interface(&Interface::new(1, WHOLE_PACKETS))?;
         }
-        let sink = match self.format {
-            Format::Pcapng(writer) => writer.into_inner(),
-            Format::Pcap(writer, _) => writer.into_writer(),
-            Format::PcapBegun(sink) => sink,
-            Format::Spent => {
-                return Err(io::Error::other("the file could not be begun").into());
-            }
-        };
-        Ok(sink.finish()?)
+        Ok(self.sink.finish()?)
+    }
+
+    fn words(&mut self, words: &[u32]) -> Result<(), WriteError> {
+        self.scratch.clear();
+        for word in words {
+            self.scratch.extend(word.to_ne_bytes());
+        }
+        Ok(self.sink.write_all(&self.scratch)?)
+    }
+
+    /// Writes a pcapng block around a body whose length is a multiple of 4.
+    fn block(&mut self, kind: u32, fill: impl FnOnce(&mut Vec<u8>)) -> Result<(), WriteError> {
+        const FRAME: usize = 12;
+        self.scratch.clear();
+        fill(&mut self.scratch);
+        let length = u32::try_from(self.scratch.len() + FRAME)
+            .map_err(|_| WriteError::Format("a block of more than 4 GiB"))?;
+        let head = [kind, length].map(u32::to_ne_bytes);
+        self.sink.write_all(head.as_flattened())?;
+        self.sink.write_all(&self.scratch)?;
+        Ok(self.sink.write_all(&length.to_ne_bytes())?)
     }
 }
 
@@ -276,12 +244,12 @@ enum Sink<W: Write> {
 }
 
 impl<W: Write> Sink<W> {
-    fn new(output: W, compress: Compress) -> io::Result<Self> {
+    fn new(output: W, codec: Codec) -> io::Result<Self> {
         let output = BufWriter::with_capacity(256 << 10, output);
-        Ok(match compress {
-            Compress::None => Self::Plain(output),
-            Compress::Gzip => Self::Gzip(GzEncoder::new(output, flate2::Compression::fast())),
-            Compress::Zstd => Self::Zstd(zstd::Encoder::new(output, 1)?),
+        Ok(match codec {
+            Codec::Plain => Self::Plain(output),
+            Codec::Gzip => Self::Gzip(GzEncoder::new(output, flate2::Compression::fast())),
+            Codec::Zstd => Self::Zstd(zstd::Encoder::new(output, 1)?),
         })
     }
 

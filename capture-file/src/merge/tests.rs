@@ -2,15 +2,8 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{super::Kind, *};
 
-fn interface(name: &str) -> InterfaceDescriptionBlock<'static> {
-    InterfaceDescriptionBlock {
-        linktype: pcap_file::DataLink::ETHERNET,
-        snaplen: 0,
-        options: vec![
-            InterfaceDescriptionOption::IfName(name.to_owned().into()),
-            InterfaceDescriptionOption::IfTsResol(9),
-        ],
-    }
+fn interface(name: &str) -> Interface {
+    Interface::new(1, 0).named(name)
 }
 
 /// A file with packets as (interface, timestamp); each packet's bytes say where it comes from.
@@ -18,17 +11,17 @@ fn write(path: &Path, interfaces: &[&str], packets: &[(u32, u64)]) {
     let kind = Kind::of(path);
     let mut writer = Writer::new(Vec::new(), kind, "a test").unwrap();
     for name in interfaces {
-        writer.interface(interface(name)).unwrap();
+        writer.interface(&interface(name)).unwrap();
     }
     for (interface, timestamp) in packets {
         let from = format!("{} {}", interfaces[*interface as usize], timestamp);
         writer
-            .packet(Packet {
+            .packet(&PacketBuf {
                 timestamp: *timestamp,
                 interface: *interface,
                 original_length: 64,
                 data: from.into_bytes(),
-                options: Vec::new(),
+                ..PacketBuf::default()
             })
             .unwrap();
     }
@@ -56,22 +49,13 @@ fn merged(inputs: Vec<Input>, nodes: &[&str]) -> (Vec<(String, u64, String)>, Me
     let mut packets = Vec::new();
     while let Some(item) = reader.next_item().unwrap() {
         match item {
-            Item::Interface(block) => names.push(
-                block
-                    .options
-                    .iter()
-                    .find_map(|option| match option {
-                        InterfaceDescriptionOption::IfName(name) => Some(name.to_string()),
-                        _ => None,
-                    })
-                    .unwrap(),
-            ),
+            Item::Interface(interface) => names.push(interface.name().unwrap()),
             Item::Packet(packet) => packets.push((
                 names[packet.interface as usize].clone(),
                 packet.timestamp,
-                String::from_utf8(packet.data).unwrap(),
+                String::from_utf8(packet.data.to_vec()).unwrap(),
             )),
-            Item::Statistics(_) => {}
+            _ => {}
         }
     }
     (packets, merged)
@@ -199,12 +183,8 @@ fn a_pcap_file_refuses_a_second_link_type() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.pcapng");
     let mut writer = Writer::new(Vec::new(), Kind::PCAPNG, "").unwrap();
-    for linktype in [pcap_file::DataLink::ETHERNET, pcap_file::DataLink::RAW] {
-        let block = InterfaceDescriptionBlock {
-            linktype,
-            ..interface("x")
-        };
-        writer.interface(block).unwrap();
+    for link_type in [1, 101] {
+        writer.interface(&Interface::new(link_type, 0)).unwrap();
     }
     std::fs::write(&path, writer.finish().unwrap()).unwrap();
     let writer = Writer::new(Vec::new(), Kind::of("out.pcap".as_ref()), "").unwrap();

@@ -1,4 +1,4 @@
-//! Compressed or not is told by the first bytes, not by the name.
+//! Compression of whole files, as the first bytes tell it: a name can be wrong.
 
 use std::io::{self, BufRead, BufReader, Read};
 
