@@ -1,24 +1,35 @@
-//! Capture files on disk: pcap and pcapng, plain, gzip or zstd; read, merged in time order and written;
-//! their names, and the manifest that a capture keeps of them.
+//! Capture files on disk: pcap, pcapng and lines; plain, gzip or zstd. They are read, merged in time order,
+//! written and repaired; a capture's directory, the names of its files, and the manifest that it keeps of them.
 
 mod codec;
+mod digest;
+mod directory;
 mod error;
+mod index;
+mod lines;
 pub mod manifest;
 mod merge;
 pub mod name;
 mod options;
 mod packet;
 mod read;
+pub mod repair;
+mod totals;
 mod window;
 mod write;
 
 pub use codec::decoded;
+pub use digest::sha256;
+pub use directory::{Directory, DirectoryError};
 pub use error::ReadError;
+pub use index::{FileIndex, Recompressed};
+pub use lines::LineReader;
 pub use merge::{Input, MergeError, Merged, merge};
 pub use name::{Codec, FileName, Kind};
 pub use options::{ByteOrder, Opt, OptionIter, OptionList, Options};
 pub use packet::{AddressNames, Interface, Item, Packet, PacketBuf, Section, Statistics};
 pub use read::CaptureReader;
+pub use totals::{Baseline, FileTotals};
 pub use write::{WriteError, Writer};
 
 /// Bytes in lower-case hexadecimal.

@@ -70,7 +70,7 @@ impl FileEntry {
 /// Why a file ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum EndReason {
+pub enum FileEndReason {
     /// The next packet would have made it too large.
     Size,
     /// Its interval was over.
@@ -87,7 +87,7 @@ pub enum EndReason {
     Interrupted,
 }
 
-impl EndReason {
+impl FileEndReason {
     /// The file is a part of what was to be.
     #[must_use]
     pub const fn is_recovered(self) -> bool {
@@ -118,7 +118,7 @@ pub struct FileEntry {
     /// SHA-256 of the file as it is on disk, in hexadecimal; `None` until it is known.
     pub sha256: Option<String>,
     /// Why it ended; `None` of a file that no manifest knew.
-    pub ended: Option<EndReason>,
+    pub ended: Option<FileEndReason>,
     /// The capture's ledger at its end, all interfaces together. A pcapng file has that of each
     /// interface in its own statistics.
     pub ledger: Option<PartialLedger>,
@@ -237,7 +237,7 @@ mod tests {
             first: Some(8.into()),
             last: Some(9.into()),
             sha256: None,
-            ended: Some(EndReason::DiskFull),
+            ended: Some(FileEndReason::DiskFull),
             ledger: Some(PartialLedger::default()),
         };
         let lines = [

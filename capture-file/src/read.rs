@@ -116,6 +116,11 @@ impl<R: Read> CaptureReader<R> {
         }
     }
 
+    /// What is read from.
+    pub(crate) const fn input_mut(&mut self) -> &mut R {
+        self.window.input_mut()
+    }
+
     /// Sees to it that a whole record stands in the window; its length, or `None` at the end.
     fn whole(&mut self) -> Result<Option<usize>, ReadError> {
         loop {

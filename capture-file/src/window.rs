@@ -73,6 +73,8 @@ impl<R: Read> Window<R> {
 
     fn unreadable(&self, error: io::Error) -> ReadError {
         match error.kind() {
+            // What the system cannot read is no damage of the file.
+            _ if error.raw_os_error().is_some() => ReadError::Io(error),
             ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::Other => {
                 ReadError::Damaged {
                     offset: self.taken,
@@ -87,6 +89,10 @@ impl<R: Read> Window<R> {
 impl<R> Window<R> {
     pub(crate) const fn taken(&self) -> u64 {
         self.taken
+    }
+
+    pub(crate) const fn input_mut(&mut self) -> &mut R {
+        &mut self.input
     }
 
     pub(crate) const fn cut(&self) -> ReadError {

@@ -4,7 +4,7 @@ use std::{io, process, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use crate::{pipeline::drain::Shared, session::EndReason, signals::EndSignals};
+use crate::{pipeline::drain::DrainState, session::EndReason, signals::EndSignals};
 
 /// What the shell reports of a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;
@@ -17,7 +17,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn new(drain: Arc<Shared>) -> io::Result<Self> {
+    pub(super) fn new(drain: Arc<DrainState>) -> io::Result<Self> {
         let mut ends = EndSignals::new()?;
         let (sender, first) = oneshot::channel();
         tokio::spawn(async move {

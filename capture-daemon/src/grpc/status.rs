@@ -4,11 +4,10 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::{
-    attach::AttachError,
-    manager::ManagerError,
-    pipeline::{DirectoryError, recorder::RecorderError},
+    attach::AttachError, manager::ManagerError, pipeline::recorder::RecorderError,
     session::SessionError,
 };
+use capture_file::DirectoryError;
 
 /// What is wrong with the fields of a request; all of it, not only the first.
 #[derive(Debug, Default)]

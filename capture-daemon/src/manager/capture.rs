@@ -14,9 +14,10 @@ use super::{
     totals::Totals,
 };
 use crate::{
-    pipeline::{Begun, Held, drain::Shared},
+    pipeline::drain::DrainState,
     session::{Control, Monitor, Report},
 };
+use capture_file::{Baseline, FileTotals};
 use capture_types::{CaptureName, Ledger, time};
 
 /// Warnings that are kept; the oldest go first.
@@ -65,9 +66,9 @@ pub struct Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionStart {
     /// What the sessions before had written.
-    pub before: Held,
+    pub before: FileTotals,
     /// What stood in the directory.
-    pub begun: Begun,
+    pub begun: Baseline,
 }
 
 /// A capture as it is at one moment.
@@ -83,7 +84,7 @@ pub struct Snapshot {
 #[derive(Clone)]
 pub(super) struct Live {
     pub(super) monitor: Arc<Monitor>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<DrainState>,
     pub(super) control: Control,
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Capture, Manager, ManagerError, ReaderShare};
 use crate::pipeline::{
-    drain::Shared,
+    drain::DrainState,
     packet::{InterfaceDescription, InterfaceId},
     tap::{Batch, Reader},
 };
@@ -12,7 +12,7 @@ use crate::pipeline::{
 /// A reader of a capture's packets, which holds its place among those that there may be.
 pub struct PacketReader {
     reader: Reader,
-    drain: Arc<Shared>,
+    drain: Arc<DrainState>,
     _place: ReaderShare,
 }
 

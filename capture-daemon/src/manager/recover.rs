@@ -12,7 +12,7 @@ use super::{
     state::{Reason, State},
     totals::Settled,
 };
-use crate::pipeline::repair;
+use capture_file::repair;
 use capture_types::{Output, time};
 
 fn since(saved: Option<u64>) -> String {

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{pipeline::Held, session::InterfaceReport};
+use crate::session::InterfaceReport;
+use capture_file::FileTotals;
 use capture_types::{Ledger, LinkType};
 
 /// The numbers of a capture, of all its sessions together.
@@ -32,8 +33,8 @@ impl Totals {
 
     /// What was written.
     #[must_use]
-    pub const fn written(&self) -> Held {
-        Held {
+    pub const fn written(&self) -> FileTotals {
+        FileTotals {
             files: self.files,
             packets: self.total.written,
             bytes: self.bytes,
@@ -43,7 +44,7 @@ impl Totals {
     /// The last numbers before a crash, made true to what files hold. Packets that were on their way
     /// when the numbers were taken have arrived in files, as far as files hold more than they say;
     /// the others are lost. What files hold beyond that was seen after the numbers were taken.
-    pub fn settle(&mut self, held: Held) -> Settled {
+    pub fn settle(&mut self, held: FileTotals) -> Settled {
         let found = held.packets.saturating_sub(self.total.written);
         self.bytes = self.bytes.max(held.bytes);
         self.files = self.files.max(held.files);
@@ -101,7 +102,7 @@ pub struct Settled {
 
 #[cfg(test)]
 mod tests {
-    use super::{Held, InterfaceReport, Ledger, LinkType, Settled, Totals};
+    use super::{FileTotals, InterfaceReport, Ledger, LinkType, Settled, Totals};
 
     fn interface(name: &str, submitted: u64, written: u64) -> InterfaceReport {
         InterfaceReport {
@@ -131,8 +132,8 @@ mod tests {
         totals
     }
 
-    fn held(packets: u64) -> Held {
-        Held {
+    fn held(packets: u64) -> FileTotals {
+        FileTotals {
             files: 2,
             packets,
             bytes: packets * 100,

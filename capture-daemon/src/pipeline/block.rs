@@ -10,8 +10,8 @@ use std::{
     },
 };
 
-use super::{buffer::AlignedBuffer, tally::Span};
-use capture_file::manifest::{EndReason, InterfaceLedger};
+use super::buffer::AlignedBuffer;
+use capture_file::manifest::{FileEndReason, InterfaceLedger};
 
 /// A piece of a file with what the writer has to know of it.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub(crate) struct Block {
     pub(crate) buffer: AlignedBuffer,
     /// Its place among all blocks of the capture.
     pub(crate) sequence: u64,
-    /// The lane it belongs to.
-    pub(crate) lane: usize,
+    /// The output it belongs to.
+    pub(crate) output: usize,
     /// Where its first byte stands in the file, uncompressed.
     pub(crate) start: u64,
     /// Bytes at its beginning that the block before it held already.
@@ -53,7 +53,7 @@ pub(crate) struct FileHead {
 /// What is known of a file when it ends.
 #[derive(Debug)]
 pub(crate) struct FileEnd {
-    pub(crate) reason: EndReason,
+    pub(crate) reason: FileEndReason,
     pub(crate) link_types: Vec<u16>,
     pub(crate) ledger: Vec<InterfaceLedger>,
 }
@@ -63,7 +63,7 @@ impl Block {
         Ok(Self {
             buffer: AlignedBuffer::new(size)?,
             sequence: 0,
-            lane: 0,
+            output: 0,
             start: 0,
             overlap: 0,
             whole: 0,
@@ -95,6 +95,39 @@ impl Block {
     pub(crate) fn count(&mut self, interface: usize, timestamp: u64) {
         self.counts[interface] += 1;
         self.span.add(timestamp);
+    }
+}
+
+/// How many packets, and their earliest and latest timestamps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) packets: u64,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self {
+            packets: 0,
+            first: u64::MAX,
+            last: 0,
+        }
+    }
+}
+
+impl Span {
+    #[inline]
+    pub(crate) fn add(&mut self, timestamp: u64) {
+        self.packets += 1;
+        self.first = self.first.min(timestamp);
+        self.last = self.last.max(timestamp);
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
     }
 }
 

@@ -9,7 +9,7 @@ use flate2::{Compress, FlushCompress, Status};
 use super::{
     block::Block,
     buffer::AlignedBuffer,
-    tally::{FailureKind, Tally},
+    outcome::{FailureKind, Outcomes},
 };
 use capture_types::Compression;
 
@@ -86,7 +86,7 @@ pub(crate) struct Worker {
     pub(crate) outbox: Sender<Box<Block>>,
     /// As large as a block's buffer, with which it changes places.
     pub(crate) spare: AlignedBuffer,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) outcomes: Arc<Outcomes>,
 }
 
 impl Worker {
@@ -110,7 +110,7 @@ impl Worker {
                 std::mem::swap(&mut block.buffer, &mut self.spare);
             }
             // The block goes on to the writer, which counts its packets as lost.
-            Err(error) => self.tally.fail(
+            Err(error) => self.outcomes.fail(
                 FailureKind::WriteError,
                 format!("cannot compress: {error}; use another codec or level with --compress"),
             ),

@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::FileExt as _,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -16,56 +16,20 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use sha2::{Digest as _, Sha256};
 
-use capture_file::hex;
-
 use super::{
-    buffer::AlignedBuffer, catalog::Task, directory::Directory, file::set_direct,
-    progress::Progress, system,
+    buffer::AlignedBuffer,
+    direct_file::set_direct,
+    messages::{FinalizeTask, GrowingFile},
+    progress::Progress,
+    system,
 };
-use capture_file::name::PART;
-
-/// How far a file has come, from the writer to the digest.
-#[derive(Debug)]
-pub(crate) struct Growth {
-    /// Bytes that will not be written again.
-    stable: AtomicU64,
-    /// Bytes of the finished file; `u64::MAX` until it is finished.
-    end: AtomicU64,
-}
-
-impl Growth {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            stable: AtomicU64::new(0),
-            end: AtomicU64::new(u64::MAX),
-        })
-    }
-
-    pub(crate) fn grow(&self, stable: u64) {
-        self.stable.store(stable, Ordering::Release);
-    }
-
-    pub(crate) fn finish(&self, end: u64) {
-        self.end.store(end, Ordering::Release);
-    }
-
-    fn is_finished(&self) -> bool {
-        self.end.load(Ordering::Acquire) != u64::MAX
-    }
-}
-
-/// A file to take the digest of.
-#[derive(Debug)]
-pub(crate) struct Follow {
-    pub(crate) name: String,
-    pub(crate) growth: Arc<Growth>,
-}
+use capture_file::{Directory, hex, name::PART};
 
 /// What the digest thread needs.
 pub(crate) struct Digester {
     pub(crate) directory: Arc<Directory>,
-    pub(crate) inbox: Receiver<Follow>,
-    pub(crate) catalog: Sender<Task>,
+    pub(crate) inbox: Receiver<GrowingFile>,
+    pub(crate) finalizer: Sender<FinalizeTask>,
     pub(crate) progress: Arc<Progress>,
     /// Set when nobody waits for digests any more.
     pub(crate) abort: Arc<AtomicBool>,
@@ -73,7 +37,7 @@ pub(crate) struct Digester {
 
 /// A file in the course of being read.
 struct Reading {
-    follow: Follow,
+    growing: GrowingFile,
     file: Option<File>,
     hash: Sha256,
     offset: u64,
@@ -110,8 +74,8 @@ impl Digester {
                 self.inbox.recv_timeout(PAUSE)
             };
             match next {
-                Ok(follow) => files.push(Reading {
-                    follow,
+                Ok(growing) => files.push(Reading {
+                    growing,
                     file: None,
                     hash: Sha256::new(),
                     offset: 0,
@@ -120,7 +84,7 @@ impl Digester {
                 Err(RecvTimeoutError::Disconnected) => {
                     // The writer has ended; what it has not finished stays so.
                     more = false;
-                    files.retain(|reading| reading.follow.growth.is_finished());
+                    files.retain(|reading| reading.growing.growth.is_finished());
                     if !busy {
                         std::thread::sleep(PAUSE);
                     }
@@ -141,10 +105,10 @@ impl Digester {
                 State::Waiting => {}
                 State::Busy => return true,
                 State::Done(digest) => {
-                    let file = files.remove(index).follow.name;
+                    let file = files.remove(index).growing.name;
                     if let Some(sha256) = digest {
-                        // The catalog ends after this thread.
-                        let _ = self.catalog.send(Task::Digest { file, sha256 });
+                        // The finalizer ends after this thread.
+                        let _ = self.finalizer.send(FinalizeTask::Digest { file, sha256 });
                     }
                     return true;
                 }
@@ -154,13 +118,13 @@ impl Digester {
     }
 
     fn read(&self, reading: &mut Reading, buffer: &mut AlignedBuffer) -> State {
-        let end = reading.follow.growth.end.load(Ordering::Acquire);
+        let end = reading.growing.growth.end.load(Ordering::Acquire);
         if end != u64::MAX && reading.offset > end {
             // It was cut after a failure.
             reading.hash = Sha256::new();
             reading.offset = 0;
         }
-        let stable = reading.follow.growth.stable.load(Ordering::Acquire);
+        let stable = reading.growing.growth.stable.load(Ordering::Acquire);
         let target = if end == u64::MAX { stable } else { end };
         if reading.offset == target {
             return if end == u64::MAX {
@@ -175,7 +139,7 @@ impl Digester {
             Err(error) => {
                 // Retention, or somebody else, was faster.
                 if error.kind() != io::ErrorKind::NotFound {
-                    tracing::warn!(file = reading.follow.name, %error, "no digest");
+                    tracing::warn!(file = reading.growing.name, %error, "no digest");
                 }
                 State::Done(None)
             }
@@ -190,7 +154,7 @@ impl Digester {
     ) -> io::Result<usize> {
         let file = match &reading.file {
             Some(file) => file,
-            None => reading.file.insert(self.open(&reading.follow.name)?),
+            None => reading.file.insert(self.open(&reading.growing.name)?),
         };
         let memory = buffer.whole_mut();
         let read = match file.read_at(memory, reading.offset) {

@@ -54,12 +54,12 @@ pub struct Drain {
     thread: JoinHandle<Finished>,
     commands: Sender<Command>,
     waker: Waker,
-    shared: Arc<Shared>,
+    shared: Arc<DrainState>,
 }
 
-/// What the drain thread shows to others.
+/// What the drain thread shows to others, and what they ask of it.
 #[derive(Debug, Default)]
-pub struct Shared {
+pub struct DrainState {
     /// Signalled once when the capture should end: a limit was reached or writing failed.
     pub ended: Notify,
     /// Records taken from the ring buffer.
@@ -91,9 +91,9 @@ impl Drain {
     ) -> io::Result<Self> {
         let (ring, waker) = Ring::new(rings)?;
         let (commands, received) = unbounded();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(DrainState {
             packet_limit: AtomicU64::new(recorder.packet_limit()),
-            ..Shared::default()
+            ..DrainState::default()
         });
         let state = State {
             ring,
@@ -132,7 +132,7 @@ impl Drain {
 
     /// What the thread shows.
     #[must_use]
-    pub fn shared(&self) -> &Arc<Shared> {
+    pub fn shared(&self) -> &Arc<DrainState> {
         &self.shared
     }
 
@@ -157,7 +157,7 @@ struct State {
     counters: Arc<InterfaceCounters>,
     commands: Receiver<Command>,
     interfaces: Interfaces,
-    shared: Arc<Shared>,
+    shared: Arc<DrainState>,
     feeds: Feeds,
     taken: u64,
     ended: bool,
@@ -236,7 +236,10 @@ impl State {
             feeds,
             ..
         } = self;
-        let Some(mut pen) = interfaces.latest.and_then(|(_, id)| recorder.pen::<E>(id)) else {
+        let Some(mut block_writer) = interfaces
+            .latest
+            .and_then(|(_, id)| recorder.block_writer::<E>(id))
+        else {
             return 0;
         };
         let clock = *clock;
@@ -245,14 +248,14 @@ impl State {
             && let Some(interface) = interfaces.known(header.ifindex)
         {
             let packet = packet(&header, bytes, interface, &clock);
-            if !pen.put(&packet) {
+            if !block_writer.put(&packet) {
                 break;
             }
             feeds.push(&packet);
             run.advance();
         }
         run.settle();
-        pen.settle() as usize
+        block_writer.settle() as usize
     }
 
     /// Takes one record, whatever that needs; 0 if there is none.

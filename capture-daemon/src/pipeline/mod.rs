@@ -1,35 +1,31 @@
-//! The way of a packet in user space: ring buffer, drain, encode, compress, write, retain.
+//! The way of a packet in user space: ring buffer, drain, encode, compress, write, finalize, retain.
 
 mod block;
-mod book;
 mod buffer;
-mod catalog;
 mod compress;
 mod copying;
 mod digest;
-mod directory;
+mod direct_file;
 pub mod drain;
 pub mod encode;
-mod file;
-mod holdings;
+mod file_size;
+mod finalize;
 pub mod interface_counters;
-mod lane;
+mod messages;
+mod outcome;
+mod output;
 pub mod packet;
 mod progress;
+mod recompress;
 pub mod recorder;
 mod records;
-pub mod repair;
 mod retain;
 mod ring;
-mod squeeze;
 mod stdout;
 mod system;
-mod tally;
 pub mod tap;
 mod write;
 
 pub use copying::Copying;
-pub use directory::DirectoryError;
-pub use holdings::{Begun, Held};
+pub use outcome::{FailureKind, RecorderFailure};
 pub use progress::{Progress, WRITE_BOUNDS, Writes};
-pub use tally::{FailureKind, RecorderFailure};

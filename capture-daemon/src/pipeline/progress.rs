@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::holdings::Begun;
+use capture_file::Baseline;
 
 /// Upper bounds, in microseconds, of what write calls are sorted into by how long they took.
 pub const WRITE_BOUNDS: [u64; 10] = [
@@ -56,7 +56,7 @@ pub struct Progress {
     files: AtomicU64,
     queued: AtomicUsize,
     writes: Writes,
-    begun: OnceLock<Begun>,
+    begun: OnceLock<Baseline>,
     file: Mutex<Option<String>>,
 }
 
@@ -87,7 +87,7 @@ impl Progress {
 
     /// What stood in the directory before; `None` if there are no files.
     #[must_use]
-    pub fn begun(&self) -> Option<Begun> {
+    pub fn begun(&self) -> Option<Baseline> {
         self.begun.get().copied()
     }
 
@@ -112,7 +112,7 @@ impl Progress {
     }
 
     /// Notes what stands in the directory, once.
-    pub(crate) fn set_begun(&self, begun: Begun) {
+    pub(crate) fn set_begun(&self, begun: Baseline) {
         let _ = self.begun.set(begun);
     }
 

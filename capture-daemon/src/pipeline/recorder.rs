@@ -9,25 +9,27 @@ use std::{
 use super::{
     copying::Copying,
     encode::{self, Encoding, Pcap, Pcapng, pcapng, text::Lines},
-    lane::{self, Lane, UNDESCRIBED},
+    file_size::FileSize,
+    outcome::{FailureKind, Outcome, Outcomes, RecorderFailure},
+    output::{FileOutput, UNDESCRIBED},
     packet::{InterfaceDescription, InterfaceId, Packet},
     progress::Progress,
-    tally::{FailureKind, Outcome, RecorderFailure, Tally},
-    write::FileSize,
 };
-use capture_file::manifest::{EndReason, FileEntry};
+use capture_file::manifest::{FileEndReason, FileEntry};
 use capture_types::{CaptureName, Compression, Discarded, Format, OutputSpec, Rotation};
 
+mod block_writer;
+mod error;
 mod files;
 mod interfaces;
-mod pen;
+mod rotate;
 mod start;
 mod threads;
 
 use threads::{DIED, Threads};
 
-pub use pen::Pen;
-pub use start::RecorderError;
+pub use block_writer::BlockWriter;
+pub use error::RecorderError;
 
 /// A block that is not full is passed on after this long, so that readers of the growing file see
 /// its packets within a second.
@@ -73,7 +75,7 @@ pub struct Recorder {
     rotation: Rotation,
     snaplen: u32,
     interfaces: Vec<Interface>,
-    lanes: Vec<Lane>,
+    outputs: Vec<FileOutput>,
     /// Writes what stands once in a pcapng file.
     blocks: pcapng::Blocks,
     /// Bytes of a block that are filled.
@@ -90,7 +92,7 @@ pub struct Recorder {
     /// When the recorder started and what time the drain thread gave last; UTC nanoseconds.
     started: u64,
     now: u64,
-    tally: Arc<Tally>,
+    outcomes: Arc<Outcomes>,
     progress: Arc<Progress>,
     sizes: Arc<[FileSize]>,
     threads: Threads,
@@ -99,7 +101,7 @@ pub struct Recorder {
 /// An interface as the recorder keeps it.
 struct Interface {
     description: InterfaceDescription,
-    lane: usize,
+    output: usize,
     /// Its packets in blocks that have left.
     sealed: u64,
     discarded: Discarded,
@@ -141,22 +143,22 @@ pub struct FinishedFile {
 impl Recorder {
     /// Adds the next interface; its number is the order of its coming.
     pub fn add_interface(&mut self, description: InterfaceDescription) -> InterfaceId {
-        let lane = self.lane_for(description.link_type);
+        let output = self.output_for(description.link_type);
         let id = self.interfaces.len();
         self.interfaces.push(Interface {
             description,
-            lane,
+            output,
             sealed: 0,
             discarded: Discarded::default(),
         });
-        let own = lane;
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if let Some(block) = &mut lane.block {
+        let own = output;
+        for (index, output) in self.outputs.iter_mut().enumerate() {
+            if let Some(block) = &mut output.block {
                 block.counts.resize(id + 1, 0);
             }
             // Its description comes before its first packet, which the slow way sees to.
-            lane.room = 0;
-            lane.numbers.push(match self.format {
+            output.room = 0;
+            output.numbers.push(match self.format {
                 Format::Pcapng => UNDESCRIBED,
                 Format::Pcap | Format::Text if index == own => 0,
                 Format::Pcap | Format::Text => UNDESCRIBED,
@@ -178,11 +180,11 @@ impl Recorder {
     }
 
     fn packet_quickly<E: Encoding>(&mut self, packet: &Packet<'_>) -> bool {
-        let Some(mut pen) = self.pen::<E>(packet.interface) else {
+        let Some(mut block_writer) = self.block_writer::<E>(packet.interface) else {
             return false;
         };
-        let put = pen.put(packet);
-        pen.settle();
+        let put = block_writer.put(packet);
+        block_writer.settle();
         put
     }
 
@@ -195,7 +197,7 @@ impl Recorder {
     /// Every block is on its way to the disk: the next packet that needs one is discarded.
     #[must_use]
     pub fn is_backlogged(&self) -> bool {
-        self.threads.pool.count() == 0 && !self.tally.failed()
+        self.threads.pool.count() == 0 && !self.outcomes.failed()
     }
 
     /// To be called at least every 100 ms, with the time in UTC nanoseconds: passes on what has
@@ -203,40 +205,13 @@ impl Recorder {
     pub fn tick(&mut self, now: u64) {
         self.now = now;
         if !self.threads.writer_lives() {
-            self.tally.fail(FailureKind::WriteError, DIED.to_owned());
+            self.outcomes.fail(FailureKind::WriteError, DIED.to_owned());
         }
-        if self.tally.failed() {
+        if self.outcomes.failed() {
             return self.give_up();
         }
-        for lane in 0..self.lanes.len() {
-            self.tick_lane(lane);
-        }
-    }
-
-    fn tick_lane(&mut self, index: usize) {
-        let lane = &mut self.lanes[index];
-        let packets = lane.packets();
-        let Some(file) = &mut lane.file else {
-            return;
-        };
-        if packets == 0 {
-            file.boundary = lane::boundary(self.now, &self.rotation);
-            lane.boundary = file.boundary;
-        } else if file.closing.is_none() && file.interval_is_over(self.now, &self.rotation) {
-            file.closing = Some(EndReason::Interval);
-        }
-        if let Some(reason) = file.closing {
-            self.close(index, reason);
-        } else {
-            self.describe_main(index);
-            let lane = &self.lanes[index];
-            if lane.fresh() > 0
-                && lane.sealed.elapsed() >= FLUSH_AFTER
-                && self.threads.pool.count() > 0
-            {
-                self.seal(index, true);
-            }
-            self.measure_room(index);
+        for output in 0..self.outputs.len() {
+            self.tick_output(output);
         }
     }
 
@@ -270,7 +245,7 @@ impl Recorder {
     /// counted.
     #[must_use]
     pub fn failure(&self) -> Option<RecorderFailure> {
-        self.tally.failure().cloned()
+        self.outcomes.failure().cloned()
     }
 
     /// How far the files have come.
@@ -283,7 +258,7 @@ impl Recorder {
     /// what was taken is on its way.
     #[must_use]
     pub fn written(&self, id: InterfaceId) -> (u64, Discarded) {
-        let outcome = self.tally.outcome(id.0 as usize);
+        let outcome = self.outcomes.outcome(id.0 as usize);
         match self.interfaces.get(id.0 as usize) {
             Some(interface) => interface.outcome(outcome),
             None => (0, Discarded::default()),
@@ -296,7 +271,7 @@ impl Recorder {
         outcomes.extend(
             (0..)
                 .zip(&self.interfaces)
-                .map(|(id, interface)| interface.outcome(self.tally.outcome(id))),
+                .map(|(id, interface)| interface.outcome(self.outcomes.outcome(id))),
         );
     }
 
@@ -306,12 +281,12 @@ impl Recorder {
         self.end_files();
         let Self {
             threads,
-            tally,
+            outcomes,
             interfaces,
             directory,
             ..
         } = self;
-        let files = threads.finish(&tally, abort);
+        let files = threads.finish(&outcomes, abort);
         Finished {
             files: files
                 .into_iter()
@@ -322,9 +297,9 @@ impl Recorder {
                 .collect(),
             interfaces: (0..)
                 .zip(&interfaces)
-                .map(|(id, interface)| interface.outcome(tally.outcome(id)))
+                .map(|(id, interface)| interface.outcome(outcomes.outcome(id)))
                 .collect(),
-            failure: tally.failure().cloned(),
+            failure: outcomes.failure().cloned(),
         }
     }
 
@@ -339,7 +314,7 @@ impl Recorder {
         let length = encode::packet_length(self.format, packet.bytes.len());
         if self.left == 0 {
             self.interfaces[id].discarded.stopped += 1;
-        } else if let Some(failure) = self.tally.failure() {
+        } else if let Some(failure) = self.outcomes.failure() {
             match failure.kind {
                 FailureKind::DiskFull => self.interfaces[id].discarded.disk_full += 1,
                 FailureKind::WriteError => self.interfaces[id].discarded.write_error += 1,
@@ -372,7 +347,7 @@ impl Recorder {
     /// The same with memory to encode the packet in, where a line stands already.
     fn place_encoded(&mut self, packet: &Packet<'_>, length: usize, encoded: &mut Vec<u8>) -> bool {
         let id = packet.interface.0 as usize;
-        let index = self.interfaces[id].lane;
+        let index = self.interfaces[id].output;
         if let Some(reason) = self.must_close(index, packet.timestamp, length)
             && !self.close(index, reason)
         {
@@ -384,17 +359,17 @@ impl Recorder {
         {
             return false;
         }
-        let number = self.lanes[index].numbers[id];
+        let number = self.outputs[index].numbers[id];
         encoded.resize(length, 0);
         encode::packet(self.format, number, packet, encoded, Copying::Cached);
         self.append(index, encoded);
-        let lane = &mut self.lanes[index];
-        if let Some(block) = &mut lane.block {
+        let output = &mut self.outputs[index];
+        if let Some(block) = &mut output.block {
             block.count(id, packet.timestamp);
         }
-        lane.quota -= 1;
-        if lane.quota == 0 {
-            self.close(index, EndReason::Packets);
+        output.quota -= 1;
+        if output.quota == 0 {
+            self.close(index, FileEndReason::Packets);
         } else {
             self.measure_room(index);
         }

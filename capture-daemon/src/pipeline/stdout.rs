@@ -22,8 +22,8 @@ use rustix::{
 
 use super::{
     block::{Block, Pool},
+    outcome::{FailureKind, Outcomes},
     progress::Progress,
-    tally::{FailureKind, Tally},
 };
 
 /// What is written in one piece: a pipe takes so many bytes at once or not at all (`PIPE_BUF`,
@@ -165,7 +165,7 @@ fn put_all(sink: &Sink, bytes: &[u8], until: Instant) -> io::Result<usize> {
 pub(crate) struct LineWriter {
     pub(crate) inbox: Receiver<Box<Block>>,
     pub(crate) pool: Arc<Pool>,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) outcomes: Arc<Outcomes>,
     pub(crate) progress: Arc<Progress>,
 }
 
@@ -183,27 +183,27 @@ impl LineWriter {
         if block.span.packets == 0 {
             return;
         }
-        if self.tally.failed() {
-            return self.tally.lost(&block.counts);
+        if self.outcomes.failed() {
+            return self.outcomes.lost(&block.counts);
         }
         let begun = Instant::now();
         match OUTPUT.write(block.buffer.as_slice()) {
             Ok(true) => {
                 self.progress.add_write(begun.elapsed());
-                self.tally.written(&block.counts);
+                self.outcomes.written(&block.counts);
                 let bytes = block.buffer.len() as u64;
                 self.progress.add_written(block.span.packets, bytes);
             }
-            Ok(false) => self.tally.too_slow(&block.counts),
+            Ok(false) => self.outcomes.too_slow(&block.counts),
             Err(error) => {
-                self.tally.fail(
+                self.outcomes.fail(
                     FailureKind::WriteError,
                     format!(
                         "cannot write to the daemon's own output: {error}; write to files instead, \
                          or see what has become of whoever read it"
                     ),
                 );
-                self.tally.lost(&block.counts);
+                self.outcomes.lost(&block.counts);
             }
         }
     }

@@ -3,78 +3,47 @@
 use std::{
     collections::BTreeMap,
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{
-    block::{Block, FileHead, Pool},
+    block::{Block, FileHead, Pool, Span},
     buffer::{ALIGNMENT, AlignedBuffer},
-    catalog::{Closed, Task},
-    digest::{Follow, Growth},
-    directory::Directory,
-    file::{DirectFile, aligned_part},
+    direct_file::{DirectFile, aligned_part},
+    file_size::FileSize,
+    messages::{ClosedFile, FinalizeTask, GrowingFile, Growth},
+    outcome::{FailureKind, Outcomes},
     progress::Progress,
-    tally::{Batch, FailureKind, Span, Tally},
 };
 use capture_file::{
-    manifest::{EndReason, FileEntry, InterfaceLedger},
+    Directory,
+    manifest::{FileEndReason, FileEntry, InterfaceLedger},
     name::PART,
 };
-
-/// How large the file of a lane has become, for the drain thread that decides on rotation.
-#[derive(Debug, Default)]
-pub(crate) struct FileSize {
-    /// The file's sequence number.
-    pub(crate) file: AtomicU64,
-    /// Bytes that the writer has taken, before compression.
-    pub(crate) raw: AtomicU64,
-    /// What became of them.
-    pub(crate) stored: AtomicU64,
-}
-
-impl FileSize {
-    fn set(&self, raw: u64, stored: u64) {
-        self.raw.store(raw, Ordering::Relaxed);
-        self.stored.store(stored, Ordering::Relaxed);
-    }
-
-    /// Bytes of this file before and after compression; 0 when the writer has not begun it.
-    pub(crate) fn of(&self, file: u64) -> (u64, u64) {
-        if self.file.load(Ordering::Acquire) == file {
-            let raw = self.raw.load(Ordering::Relaxed);
-            (raw, self.stored.load(Ordering::Relaxed))
-        } else {
-            (0, 0)
-        }
-    }
-}
 
 /// What the writer needs.
 pub(crate) struct Writer {
     pub(crate) directory: Arc<Directory>,
     pub(crate) inbox: Receiver<Box<Block>>,
     pub(crate) pool: Arc<Pool>,
-    pub(crate) catalog: Sender<Task>,
+    pub(crate) finalizer: Sender<FinalizeTask>,
     /// Where files are named whose digest is wanted.
-    pub(crate) digester: Option<Sender<Follow>>,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) digester: Option<Sender<GrowingFile>>,
+    pub(crate) outcomes: Arc<Outcomes>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) sizes: Arc<[FileSize]>,
-    /// Bytes to gather compressed data in, per lane; `None` when blocks are written as they are.
+    /// Bytes to gather compressed data in, per output; `None` when blocks are written as they are.
     pub(crate) stage: Option<usize>,
 }
 
 impl Writer {
     /// Writes until nobody can send blocks any more.
     pub(crate) fn run(self) {
-        let mut lanes: Vec<Option<OpenFile>> = Vec::new();
-        lanes.resize_with(self.sizes.len(), || None);
+        let mut outputs: Vec<Option<OpenFile>> = Vec::new();
+        outputs.resize_with(self.sizes.len(), || None);
         // Compressed blocks arrive as they are done; never more of them than the pool has.
         let mut early = BTreeMap::new();
         let mut next = 0;
@@ -82,23 +51,23 @@ impl Writer {
             early.insert(block.sequence, block);
             while let Some(mut block) = early.remove(&next) {
                 next += 1;
-                self.take(&mut lanes, &mut block);
+                self.take(&mut outputs, &mut block);
                 self.progress.dequeue();
                 self.pool.give(block);
             }
         }
-        if self.tally.failed() {
-            self.abandon(&mut lanes);
+        if self.outcomes.failed() {
+            self.abandon(&mut outputs);
         }
     }
 
-    fn take(&self, lanes: &mut [Option<OpenFile>], block: &mut Block) {
-        if self.tally.failed() {
-            self.abandon(lanes);
-            return self.tally.lost(&block.counts);
+    fn take(&self, outputs: &mut [Option<OpenFile>], block: &mut Block) {
+        if self.outcomes.failed() {
+            self.abandon(outputs);
+            return self.outcomes.lost(&block.counts);
         }
-        let lane = block.lane;
-        let stored = self.store(&mut lanes[lane], block);
+        let output = block.output;
+        let stored = self.store(&mut outputs[output], block);
         if let Err((file, error)) = stored {
             let kind = match error.raw_os_error() {
                 Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => FailureKind::DiskFull,
@@ -112,49 +81,49 @@ impl Writer {
                 FailureKind::WriteError => "see the system's log for the cause",
             };
             let message = format!("cannot write {file:?} in {directory:?}: {error}; {way_out}");
-            self.tally.fail(kind, message);
-            self.tally.lost(&block.counts);
-            self.abandon(lanes);
+            self.outcomes.fail(kind, message);
+            self.outcomes.lost(&block.counts);
+            self.abandon(outputs);
         }
     }
 
     /// Puts the block into its file; an error comes with the file's name.
     fn store(
         &self,
-        lane: &mut Option<OpenFile>,
+        output: &mut Option<OpenFile>,
         block: &mut Block,
     ) -> Result<(), (String, io::Error)> {
         if let Some(head) = block.open.take() {
             let name = head.name.clone();
             let file = self.open(*head).map_err(|error| (name, error))?;
-            self.sizes[block.lane].set(0, 0);
-            self.sizes[block.lane]
+            self.sizes[block.output].set(0, 0);
+            self.sizes[block.output]
                 .file
                 .store(file.sequence, Ordering::Release);
-            *lane = Some(file);
+            *output = Some(file);
         }
-        let Some(file) = lane else {
+        let Some(file) = output else {
             let error = io::Error::other("a block arrived that belongs to no file");
             return Err((String::new(), error));
         };
         let before = file.length;
         let begun = Instant::now();
-        match file.append(block, &self.tally) {
+        match file.append(block, &self.outcomes) {
             Ok(packets) => {
                 self.progress.add_write(begun.elapsed());
                 let bytes = file.length - before;
                 self.progress.add_written(packets, bytes);
-                self.sizes[block.lane].set(file.raw, file.length);
+                self.sizes[block.output].set(file.raw, file.length);
             }
             Err(error) => return Err((file.name.clone(), error)),
         }
         if let Some(end) = block.close.take()
-            && let Some(file) = lane.take()
+            && let Some(file) = output.take()
         {
-            self.sizes[block.lane].set(0, 0);
-            let closed = file.close(block.lane, end.reason, end.link_types, end.ledger);
-            // The catalog outlives the writer.
-            let _ = self.catalog.send(Task::Closed(Box::new(closed)));
+            self.sizes[block.output].set(0, 0);
+            let closed = file.close(block.output, end.reason, end.link_types, end.ledger);
+            // The finalizer outlives the writer.
+            let _ = self.finalizer.send(FinalizeTask::Closed(Box::new(closed)));
         }
         Ok(())
     }
@@ -167,7 +136,7 @@ impl Writer {
         self.progress.begin(&head.name);
         let growth = Growth::new();
         if let Some(digester) = &self.digester {
-            let follow = Follow {
+            let follow = GrowingFile {
                 name: head.name.clone(),
                 growth: Arc::clone(&growth),
             };
@@ -184,27 +153,27 @@ impl Writer {
             length: 0,
             raw: 0,
             whole: (0, 0),
-            waiting: Batch::default(),
+            waiting: PendingPackets::default(),
             held: Span::default(),
         })
     }
 
     /// After a failure: keeps of each open file what is whole.
-    fn abandon(&self, lanes: &mut [Option<OpenFile>]) {
+    fn abandon(&self, outputs: &mut [Option<OpenFile>]) {
         let reason = self
-            .tally
+            .outcomes
             .failure()
-            .map_or(EndReason::WriteError, |failure| failure.kind.into());
-        for (lane, file) in lanes.iter_mut().enumerate() {
+            .map_or(FileEndReason::WriteError, |failure| failure.kind.into());
+        for (output, file) in outputs.iter_mut().enumerate() {
             let Some(file) = file.take() else { continue };
-            self.tally.lost(&file.waiting.counts);
+            self.outcomes.lost(&file.waiting.counts);
             let part = format!("{}{PART}", file.name);
             let (whole, _) = file.whole;
             if whole == 0 {
                 let _ = self.directory.remove(&part);
             } else if file.file.set_len(whole).is_ok() {
-                let closed = file.close(lane, reason, Vec::new(), Vec::new());
-                let _ = self.catalog.send(Task::Closed(Box::new(closed)));
+                let closed = file.close(output, reason, Vec::new(), Vec::new());
+                let _ = self.finalizer.send(FinalizeTask::Closed(Box::new(closed)));
             }
         }
     }
@@ -227,18 +196,18 @@ struct OpenFile {
     /// What is on disk up to the end of a whole packet: bytes, and bytes before compression.
     whole: (u64, u64),
     /// Packets of which a part may still be in the stage.
-    waiting: Batch,
+    waiting: PendingPackets,
     /// Packets on disk.
     held: Span,
 }
 
 impl OpenFile {
     /// Appends a block and returns how many packets more are on disk now.
-    fn append(&mut self, block: &mut Block, tally: &Tally) -> io::Result<u64> {
+    fn append(&mut self, block: &mut Block, outcomes: &Outcomes) -> io::Result<u64> {
         match self.stage.take() {
-            None => self.append_plain(block, tally),
+            None => self.append_plain(block, outcomes),
             Some(mut stage) => {
-                let appended = self.append_staged(&mut stage, block, tally);
+                let appended = self.append_staged(&mut stage, block, outcomes);
                 self.stage = Some(stage);
                 appended
             }
@@ -246,7 +215,7 @@ impl OpenFile {
     }
 
     /// An uncompressed block goes to disk as it is, over the end of the one before it.
-    fn append_plain(&mut self, block: &mut Block, tally: &Tally) -> io::Result<u64> {
+    fn append_plain(&mut self, block: &mut Block, outcomes: &Outcomes) -> io::Result<u64> {
         let length = block.buffer.len();
         self.file.write(&mut block.buffer, length, block.start)?;
         self.length = block.start + length as u64;
@@ -258,7 +227,7 @@ impl OpenFile {
         // The next block may begin with what is behind the last aligned piece.
         let tail = self.length % ALIGNMENT as u64;
         self.growth.grow(self.length - tail);
-        tally.written(&block.counts);
+        outcomes.written(&block.counts);
         self.held.merge(block.span);
         Ok(block.span.packets)
     }
@@ -269,7 +238,7 @@ impl OpenFile {
         &mut self,
         stage: &mut AlignedBuffer,
         block: &Block,
-        tally: &Tally,
+        outcomes: &Outcomes,
     ) -> io::Result<u64> {
         let compressed = block.buffer.len();
         if stage.fill(block.buffer.as_slice()) < compressed {
@@ -291,20 +260,20 @@ impl OpenFile {
         }
         let mut packets = 0;
         if on_disk >= self.length {
-            packets += self.settle(tally);
+            packets += self.settle(outcomes);
         }
         self.waiting.add(block);
         self.length += compressed as u64;
         self.raw += block.raw as u64;
         if on_disk >= self.length {
-            packets += self.settle(tally);
+            packets += self.settle(outcomes);
         }
         Ok(packets)
     }
 
     /// What waited is on disk.
-    fn settle(&mut self, tally: &Tally) -> u64 {
-        tally.written(&self.waiting.counts);
+    fn settle(&mut self, outcomes: &Outcomes) -> u64 {
+        outcomes.written(&self.waiting.counts);
         let span = self.waiting.take();
         self.held.merge(span);
         self.whole = (self.length, self.raw);
@@ -313,16 +282,16 @@ impl OpenFile {
 
     fn close(
         self,
-        lane: usize,
-        reason: EndReason,
+        output: usize,
+        reason: FileEndReason,
         link_types: Vec<u16>,
         interfaces: Vec<InterfaceLedger>,
-    ) -> Closed {
+    ) -> ClosedFile {
         let known = self.held.packets > 0;
         let (bytes, raw) = self.whole;
         self.growth.finish(bytes);
-        Closed {
-            lane,
+        ClosedFile {
+            output,
             entry: FileEntry {
                 file: self.name,
                 sequence: self.sequence,
@@ -339,5 +308,30 @@ impl OpenFile {
             interfaces,
             file: self.file.into_inner(),
         }
+    }
+}
+
+/// Packets that wait for the rest of their block to reach the disk.
+#[derive(Debug, Default)]
+struct PendingPackets {
+    counts: Vec<u64>,
+    span: Span,
+}
+
+impl PendingPackets {
+    fn add(&mut self, block: &Block) {
+        if self.counts.len() < block.counts.len() {
+            self.counts.resize(block.counts.len(), 0);
+        }
+        for (sum, count) in self.counts.iter_mut().zip(&block.counts) {
+            *sum += count;
+        }
+        self.span.merge(block.span);
+    }
+
+    /// Hands over how many packets they were and begins anew.
+    fn take(&mut self) -> Span {
+        self.counts.fill(0);
+        std::mem::take(&mut self.span)
     }
 }

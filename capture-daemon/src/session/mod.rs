@@ -37,7 +37,7 @@ use crate::{
         rings::RingSizes,
     },
     pipeline::{
-        drain::{Drain, Shared},
+        drain::{Drain, DrainState},
         interface_counters::InterfaceCounters,
         recorder::{Recorder, RecorderError, RecorderSpec, Statistics},
     },
@@ -160,7 +160,7 @@ impl Session {
     /// The state that the drain thread shares with others, with the flag that shortens the capture's
     /// end.
     #[must_use]
-    pub fn drain_state(&self) -> Arc<Shared> {
+    pub fn drain_state(&self) -> Arc<DrainState> {
         Arc::clone(self.drain.shared())
     }
 

@@ -8,7 +8,7 @@ use crate::{
     interfaces::Interface,
     kernel::{self, ring_fill::RingFill},
     pipeline::{
-        Progress, drain::Shared, interface_counters::InterfaceCounters, packet::InterfaceId,
+        Progress, drain::DrainState, interface_counters::InterfaceCounters, packet::InterfaceId,
     },
 };
 use capture_types::{Discarded, Ledger, LinkType};
@@ -17,7 +17,7 @@ use capture_types::{Discarded, Ledger, LinkType};
 pub struct Monitor {
     counters: Arc<InterfaceCounters>,
     progress: Arc<Progress>,
-    drain: Arc<Shared>,
+    drain: Arc<DrainState>,
     ring: RingFill,
     interfaces: Mutex<Vec<Joined>>,
 }
@@ -48,7 +48,7 @@ impl Monitor {
     pub(super) fn new(
         counters: Arc<InterfaceCounters>,
         progress: Arc<Progress>,
-        drain: Arc<Shared>,
+        drain: Arc<DrainState>,
         ring: RingFill,
     ) -> Self {
         Self {

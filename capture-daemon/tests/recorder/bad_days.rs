@@ -10,7 +10,7 @@ use capture_daemon::pipeline::{
     FailureKind,
     recorder::{Recorder, RecorderSpec},
 };
-use capture_file::manifest::EndReason;
+use capture_file::manifest::FileEndReason;
 use capture_types::{Compression, Format, MinFree};
 
 use super::{
@@ -49,7 +49,7 @@ fn assert_survives_a_full_disk(spec: &RecorderSpec) {
             .iter()
             .any(|file| file.entry.ended == Some(reason))
     };
-    assert!(ended(EndReason::Packets));
+    assert!(ended(FileEndReason::Packets));
     let read = read_all(&spec.output.directory);
     let written: u64 = finished.interfaces.iter().map(|(written, _)| written).sum();
     assert_eq!(read.len() as u64, written);

@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
-use capture_file::manifest::{EndReason, Manifest};
+use capture_file::manifest::{FileEndReason, Manifest};
 use capture_types::{CompressWhen, Compression, Format};
 
 use super::support::{
@@ -179,7 +179,7 @@ fn a_file_ends_on_the_clock_also_when_no_packet_comes() {
     let finished = finish(recorder);
     assert_ledger(&finished, &sent);
     assert_eq!(finished.files.len(), 1);
-    assert_eq!(finished.files[0].entry.ended, Some(EndReason::Interval));
+    assert_eq!(finished.files[0].entry.ended, Some(FileEndReason::Interval));
 }
 
 #[test]

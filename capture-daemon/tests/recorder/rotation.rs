@@ -1,6 +1,6 @@
 //! Rotation loses nothing and repeats nothing: the files, joined, are what was sent.
 
-use capture_file::manifest::EndReason;
+use capture_file::manifest::FileEndReason;
 use capture_types::{CompressWhen, Compression, Format, Rotation};
 
 use super::support::{
@@ -60,7 +60,7 @@ fn assert_nothing_lost(
 fn a_capture_in_one_file_is_what_was_sent() {
     assert_nothing_lost(Rotation::default(), |files, _| {
         for file in files {
-            assert_eq!(file.entry.ended, Some(EndReason::End));
+            assert_eq!(file.entry.ended, Some(FileEndReason::End));
         }
     });
 }
@@ -89,8 +89,8 @@ fn files_rotated_by_packets_have_as_many_and_joined_are_what_was_sent() {
     assert_nothing_lost(rotation, |files, _| {
         for file in files {
             match file.entry.ended {
-                Some(EndReason::Packets) => assert_eq!(file.entry.packets, Some(300)),
-                ended => assert_eq!(ended, Some(EndReason::End)),
+                Some(FileEndReason::Packets) => assert_eq!(file.entry.packets, Some(300)),
+                ended => assert_eq!(ended, Some(FileEndReason::End)),
             }
         }
     });

@@ -4,7 +4,7 @@ use capture_proto::v1;
 
 use super::time::timestamp;
 use crate::manager::{FileStatus, StoredFile};
-use capture_file::manifest::EndReason;
+use capture_file::manifest::FileEndReason;
 use capture_types::PartialLedger;
 
 /// A file of a capture.
@@ -60,15 +60,15 @@ pub(in super::super) fn file(capture: &str, stored: &StoredFile) -> v1::File {
 }
 
 /// Why a file ended.
-const fn end_reason(reason: EndReason) -> v1::FileEndReason {
+const fn end_reason(reason: FileEndReason) -> v1::FileEndReason {
     match reason {
-        EndReason::Size => v1::FileEndReason::Size,
-        EndReason::Interval => v1::FileEndReason::Interval,
-        EndReason::Packets => v1::FileEndReason::Packets,
-        EndReason::End => v1::FileEndReason::CaptureEnd,
-        EndReason::DiskFull => v1::FileEndReason::DiskFull,
-        EndReason::WriteError => v1::FileEndReason::WriteError,
-        EndReason::Interrupted => v1::FileEndReason::Interrupted,
+        FileEndReason::Size => v1::FileEndReason::Size,
+        FileEndReason::Interval => v1::FileEndReason::Interval,
+        FileEndReason::Packets => v1::FileEndReason::Packets,
+        FileEndReason::End => v1::FileEndReason::CaptureEnd,
+        FileEndReason::DiskFull => v1::FileEndReason::DiskFull,
+        FileEndReason::WriteError => v1::FileEndReason::WriteError,
+        FileEndReason::Interrupted => v1::FileEndReason::Interrupted,
     }
 }
 

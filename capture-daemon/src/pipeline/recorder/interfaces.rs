@@ -6,7 +6,7 @@
 //! link type: an idle tunnel device shall not make a file unreadable.
 
 use super::{
-    super::{lane::UNDESCRIBED, packet::InterfaceId},
+    super::{output::UNDESCRIBED, packet::InterfaceId},
     Recorder,
 };
 use crate::kernel::counters;
@@ -16,18 +16,18 @@ use capture_types::LinkType;
 use capture_types::PartialLedger;
 
 impl Recorder {
-    /// Makes sure that the lane's file describes what has to stand before a packet of this
+    /// Makes sure that the output's file describes what has to stand before a packet of this
     /// interface; `false` without a block to do it with.
     pub(super) fn describe_for(&mut self, index: usize, id: usize) -> bool {
         if self.format != Format::Pcapng {
             return true;
         }
         let link_type = self.interfaces[id].description.link_type;
-        if let Some(file) = &mut self.lanes[index].file {
+        if let Some(file) = &mut self.outputs[index].file {
             file.main.get_or_insert(link_type);
         }
         self.describe_main(index)
-            && (self.lanes[index].numbers[id] != UNDESCRIBED || self.describe(index, id))
+            && (self.outputs[index].numbers[id] != UNDESCRIBED || self.describe(index, id))
     }
 
     /// The same for the end of a file, which may have no packet.
@@ -44,7 +44,7 @@ impl Recorder {
         } else {
             link_types.next()
         };
-        if let Some(file) = &mut self.lanes[index].file {
+        if let Some(file) = &mut self.outputs[index].file {
             file.main = file.main.or(usual);
         }
         self.describe_main(index)
@@ -52,7 +52,7 @@ impl Recorder {
 
     /// Describes the interfaces of the file's first link type that it does not describe yet.
     pub(super) fn describe_main(&mut self, index: usize) -> bool {
-        while let Some(file) = &mut self.lanes[index].file
+        while let Some(file) = &mut self.outputs[index].file
             && let Some(main) = file.main
             && let Some(interface) = self.interfaces.get(file.known)
         {
@@ -60,7 +60,7 @@ impl Recorder {
             if interface.description.link_type == main && !self.describe(index, id) {
                 return false;
             }
-            if let Some(file) = &mut self.lanes[index].file {
+            if let Some(file) = &mut self.outputs[index].file {
                 file.known = id + 1;
             }
         }
@@ -78,9 +78,9 @@ impl Recorder {
             return false;
         };
         self.append(index, &description);
-        let lane = &mut self.lanes[index];
-        if let Some(file) = &mut lane.file {
-            lane.numbers[id] = file.described;
+        let output = &mut self.outputs[index];
+        if let Some(file) = &mut output.file {
+            output.numbers[id] = file.described;
             file.described += 1;
         }
         true
@@ -90,7 +90,7 @@ impl Recorder {
     /// blocks.
     pub(super) fn append_statistics(&mut self, index: usize, ledger: &[InterfaceLedger]) -> bool {
         for (id, interface) in ledger.iter().enumerate() {
-            let number = self.lanes[index].numbers[id];
+            let number = self.outputs[index].numbers[id];
             if number == UNDESCRIBED {
                 continue;
             }
@@ -105,16 +105,16 @@ impl Recorder {
         true
     }
 
-    /// The link types of the interfaces that the lane's file describes.
+    /// The link types of the interfaces that the output's file describes.
     pub(super) fn link_types(&self, index: usize) -> Vec<u16> {
-        let lane = &self.lanes[index];
-        if let Some(link_type) = lane.link_type {
+        let output = &self.outputs[index];
+        if let Some(link_type) = output.link_type {
             return vec![link_type.number()];
         }
         let mut numbers: Vec<u16> = self
             .interfaces
             .iter()
-            .zip(&lane.numbers)
+            .zip(&output.numbers)
             .filter(|(_, number)| **number != UNDESCRIBED)
             .map(|(interface, _)| interface.description.link_type.number())
             .collect();
@@ -130,9 +130,9 @@ impl Recorder {
                 let id = InterfaceId(index as u32);
                 let (_, discarded) = self.written(id);
                 let waiting: u64 = self
-                    .lanes
+                    .outputs
                     .iter()
-                    .filter_map(|lane| lane.block.as_ref()?.counts.get(index))
+                    .filter_map(|output| output.block.as_ref()?.counts.get(index))
                     .sum();
                 let interface = &self.interfaces[index];
                 InterfaceLedger {

@@ -1,58 +1,28 @@
 //! How a recorder comes to be: directory, first file, memory and threads.
 
-use std::{io, path::PathBuf, sync::Arc};
-
-use pcap_file::PcapError;
+use std::{path::PathBuf, sync::Arc};
 
 use super::{
     super::{
-        book::Book,
         copying::Copying,
-        directory::{Directory, DirectoryError},
         encode::{pcapng::Blocks, text::Lines},
-        lane::Lane,
+        file_size::FileSize,
+        outcome::Outcomes,
+        output::FileOutput,
         progress::Progress,
         stdout,
-        tally::Tally,
-        write::FileSize,
     },
     Recorder, RecorderSpec, Statistics,
-    threads::{Layout, Shared, Threads},
+    error::RecorderError,
+    threads::{FileContext, Layout, Threads},
 };
-use capture_file::name::{self, PART};
+use capture_file::{
+    Directory, DirectoryError, FileIndex,
+    name::{self, PART},
+};
 use capture_types::LinkType;
 use capture_types::time;
 use capture_types::{CaptureName, CompressWhen, Compression, Format, Rotation};
-
-/// Why a capture cannot be recorded.
-#[derive(Debug, thiserror::Error)]
-pub enum RecorderError {
-    /// The directory cannot be used.
-    #[error(transparent)]
-    Directory(#[from] DirectoryError),
-    /// The directory could not be read.
-    #[error(
-        "cannot list directory {path:?}: {source}; write to a directory that this user may read"
-    )]
-    List {
-        /// The directory.
-        path: std::path::PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A codec could not be set up.
-    #[error("cannot set up compression: {0}; use another codec or level with --compress")]
-    Codec(io::Error),
-    /// There is no memory for blocks.
-    #[error("cannot get memory for blocks: {0}; raise the limit on memory (ulimit -v, memory.max)")]
-    Memory(io::Error),
-    /// A thread could not be started.
-    #[error("cannot start a thread: {0}; raise the limit on threads (ulimit -u, pids.max)")]
-    Thread(io::Error),
-    /// The head of a file could not be written.
-    #[error("cannot encode the head of a file: {0}")]
-    Encode(#[from] PcapError),
-}
 
 impl Recorder {
     /// Makes or checks the directory, takes its lock for this name, starts the threads and makes the
@@ -65,34 +35,35 @@ impl Recorder {
             file: file.to_owned(),
             source,
         };
-        let mut book =
-            Book::open(&directory, &spec.name).map_err(|source| RecorderError::List {
+        let mut files =
+            FileIndex::open(&directory, &spec.name).map_err(|source| RecorderError::List {
                 path: output.directory.clone(),
                 source,
             })?;
         // A directory that cannot be written to shows itself now.
-        book.save(&directory)
-            .map_err(|source| create(book.name(), source))?;
-        let first_file = book.last_sequence() + 1;
+        files
+            .save(&directory)
+            .map_err(|source| create(files.name(), source))?;
+        let first_file = files.last_sequence() + 1;
         let streaming = match output.compress_when {
             CompressWhen::Streaming => output.compression,
             CompressWhen::Rotated => Compression::None,
         };
-        let lanes = match output.format {
-            Format::Pcapng | Format::Text => vec![Lane::new(None)],
+        let outputs = match output.format {
+            Format::Pcapng | Format::Text => vec![FileOutput::new(None)],
             Format::Pcap => [LinkType::Ethernet, LinkType::Raw]
-                .map(|link_type| Lane::new(Some(link_type)))
+                .map(|link_type| FileOutput::new(Some(link_type)))
                 .into(),
         };
-        let sizes: Arc<[FileSize]> = lanes.iter().map(|_| FileSize::default()).collect();
+        let sizes: Arc<[FileSize]> = outputs.iter().map(|_| FileSize::default()).collect();
         let now = time::now();
-        let shared = Shared {
+        let context = FileContext {
             directory,
-            tally: Arc::new(Tally::default()),
+            outcomes: Arc::new(Outcomes::default()),
             progress: Arc::new(Progress::default()),
             sizes,
         };
-        shared.progress.set_begun(book.begun());
+        context.progress.set_begun(files.begun());
         let layout = Layout::new(streaming);
         let mut recorder = Self {
             name: spec.name.clone(),
@@ -109,7 +80,7 @@ impl Recorder {
             rotation: output.rotation,
             snaplen: spec.snaplen,
             interfaces: Vec::new(),
-            lanes,
+            outputs,
             blocks: Blocks::new(spec.snaplen, spec.filter.as_deref())?,
             capacity: layout.capacity,
             scratch: Vec::new(),
@@ -121,15 +92,15 @@ impl Recorder {
             statistics,
             started: now,
             now,
-            threads: Threads::start(&layout, output, &shared, book)?,
-            tally: shared.tally,
-            progress: shared.progress,
-            sizes: shared.sizes,
+            threads: Threads::start(&layout, output, &context, files)?,
+            outcomes: context.outcomes,
+            progress: context.progress,
+            sizes: context.sizes,
         };
         if output.format != Format::Pcap {
             let file = name::file_name(&spec.name, now, first_file, output.format, streaming);
             let part = format!("{file}{PART}");
-            let made = shared
+            let made = context
                 .directory
                 .create(&part)
                 .map_err(|source| create(&part, source))?;
@@ -144,7 +115,7 @@ impl Recorder {
         packet_limit: Option<u64>,
         statistics: Statistics,
     ) -> Result<Self, RecorderError> {
-        let tally = Arc::new(Tally::default());
+        let outcomes = Arc::new(Outcomes::default());
         let progress = Arc::new(Progress::default());
         let now = time::now();
         Ok(Self {
@@ -158,7 +129,7 @@ impl Recorder {
             rotation: Rotation::default(),
             snaplen: u32::MAX,
             interfaces: Vec::new(),
-            lanes: vec![Lane::new(None)],
+            outputs: vec![FileOutput::new(None)],
             blocks: Blocks::new(u32::MAX, None)?,
             capacity: stdout::PIECE,
             scratch: Vec::new(),
@@ -170,8 +141,8 @@ impl Recorder {
             statistics,
             started: now,
             now,
-            threads: Threads::start_lines(&tally, &progress)?,
-            tally,
+            threads: Threads::start_lines(&outcomes, &progress)?,
+            outcomes,
             progress,
             sizes: Arc::new([FileSize::default()]),
         })

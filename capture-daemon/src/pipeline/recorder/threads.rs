@@ -15,21 +15,21 @@ use crossbeam_channel::{Sender, bounded, unbounded};
 use super::{
     super::{
         block::{Block, Pool},
-        book::Book,
         buffer::{ALIGNMENT, AlignedBuffer},
-        catalog::{Catalog, Task},
         compress::{self, Codec, Worker},
         digest::{self, Digester},
-        directory::Directory,
+        file_size::FileSize,
+        finalize::Finalizer,
+        messages::FinalizeTask,
+        outcome::{FailureKind, Outcomes},
         progress::Progress,
-        squeeze::Squeezer,
+        recompress::Recompressor,
         stdout::{self, LineWriter},
-        tally::{FailureKind, Tally},
-        write::{FileSize, Writer},
+        write::Writer,
     },
-    start::RecorderError,
+    error::RecorderError,
 };
-use capture_file::{manifest::FileEntry, name};
+use capture_file::{Directory, FileIndex, manifest::FileEntry, name};
 use capture_types::{CompressWhen, Compression, OutputSpec};
 
 /// How memory is laid out: 40 MiB of blocks for plain files, which are written in the largest pieces
@@ -90,15 +90,15 @@ pub(super) struct Threads {
     /// Digests and compression after rotation.
     idle: Vec<JoinHandle<()>>,
     /// Keeps account of files, where there are any.
-    catalog: Option<(Sender<Task>, JoinHandle<Vec<FileEntry>>)>,
+    finalizer: Option<(Sender<FinalizeTask>, JoinHandle<Vec<FileEntry>>)>,
     /// Ends the idle ones early.
     abort: Arc<AtomicBool>,
 }
 
-/// What the threads share.
-pub(super) struct Shared {
+/// What all threads behind a recorder need.
+pub(super) struct FileContext {
     pub(super) directory: Arc<Directory>,
-    pub(super) tally: Arc<Tally>,
+    pub(super) outcomes: Arc<Outcomes>,
     pub(super) progress: Arc<Progress>,
     pub(super) sizes: Arc<[FileSize]>,
 }
@@ -107,8 +107,8 @@ impl Threads {
     pub(super) fn start(
         layout: &Layout,
         output: &OutputSpec,
-        shared: &Shared,
-        book: Book,
+        context: &FileContext,
+        files: FileIndex,
     ) -> Result<Self, RecorderError> {
         let pool = Pool::new(layout.blocks, layout.size)
             .map(Arc::new)
@@ -117,17 +117,17 @@ impl Threads {
         let (to_workers, workers_inbox) = bounded(layout.blocks);
         /// Files that wait to be finished; each holds a descriptor.
         const UNFINISHED: usize = 64;
-        let (to_catalog, catalog_inbox) = bounded(UNFINISHED);
+        let (to_finalizer, finalizer_inbox) = bounded(UNFINISHED);
         let abort = Arc::new(AtomicBool::new(false));
         let mut idle = Vec::new();
 
         let digester = if output.digest {
             let (digester, inbox) = unbounded();
             let thread = Digester {
-                directory: Arc::clone(&shared.directory),
+                directory: Arc::clone(&context.directory),
                 inbox,
-                catalog: to_catalog.clone(),
-                progress: Arc::clone(&shared.progress),
+                finalizer: to_finalizer.clone(),
+                progress: Arc::clone(&context.progress),
                 abort: Arc::clone(&abort),
             };
             let buffer = AlignedBuffer::new(digest::PIECE).map_err(RecorderError::Memory)?;
@@ -140,43 +140,43 @@ impl Threads {
             CompressWhen::Streaming => Compression::None,
             CompressWhen::Rotated => output.compression,
         };
-        let squeezer = match Codec::new(rotated).map_err(RecorderError::Codec)? {
+        let recompressor = match Codec::new(rotated).map_err(RecorderError::Codec)? {
             Some(codec) => {
-                let (squeezer, inbox) = unbounded();
-                let thread = Squeezer {
-                    directory: Arc::clone(&shared.directory),
+                let (recompressor, inbox) = unbounded();
+                let thread = Recompressor {
+                    directory: Arc::clone(&context.directory),
                     inbox,
-                    catalog: to_catalog.clone(),
+                    finalizer: to_finalizer.clone(),
                     codec,
                     suffix: name::suffix(rotated),
                     abort: Arc::clone(&abort),
                 };
-                idle.push(spawn("squeeze", || thread.run())?);
-                Some(squeezer)
+                idle.push(spawn("recompress", || thread.run())?);
+                Some(recompressor)
             }
             None => None,
         };
-        let catalog = Catalog {
-            directory: Arc::clone(&shared.directory),
-            inbox: catalog_inbox,
-            squeezer,
-            tally: Arc::clone(&shared.tally),
-            progress: Arc::clone(&shared.progress),
-            sizes: Arc::clone(&shared.sizes),
+        let finalizer = Finalizer {
+            directory: Arc::clone(&context.directory),
+            inbox: finalizer_inbox,
+            recompressor,
+            outcomes: Arc::clone(&context.outcomes),
+            progress: Arc::clone(&context.progress),
+            sizes: Arc::clone(&context.sizes),
             retention: output.retention,
-            book,
+            files,
             newest: BTreeMap::new(),
             helpless: None,
         };
         let writer = Writer {
-            directory: Arc::clone(&shared.directory),
+            directory: Arc::clone(&context.directory),
             inbox: writer_inbox,
             pool: Arc::clone(&pool),
-            catalog: to_catalog.clone(),
+            finalizer: to_finalizer.clone(),
             digester,
-            tally: Arc::clone(&shared.tally),
-            progress: Arc::clone(&shared.progress),
-            sizes: Arc::clone(&shared.sizes),
+            outcomes: Arc::clone(&context.outcomes),
+            progress: Arc::clone(&context.progress),
+            sizes: Arc::clone(&context.sizes),
             stage: layout.stage(),
         };
         let mut workers = Vec::new();
@@ -187,7 +187,7 @@ impl Threads {
                     inbox: workers_inbox.clone(),
                     outbox: to_writer.clone(),
                     spare: AlignedBuffer::new(layout.size).map_err(RecorderError::Memory)?,
-                    tally: Arc::clone(&shared.tally),
+                    outcomes: Arc::clone(&context.outcomes),
                 };
                 workers.push(spawn(&format!("compress-{number}"), || worker.run())?);
             }
@@ -203,14 +203,14 @@ impl Threads {
             workers,
             writer: spawn("write", || writer.run())?,
             idle,
-            catalog: Some((to_catalog, spawn("catalog", || catalog.run())?)),
+            finalizer: Some((to_finalizer, spawn("finalize", || finalizer.run())?)),
             abort,
         })
     }
 
     /// The one thread of a capture that writes lines to the process's own output.
     pub(super) fn start_lines(
-        tally: &Arc<Tally>,
+        outcomes: &Arc<Outcomes>,
         progress: &Arc<Progress>,
     ) -> Result<Self, RecorderError> {
         /// 1 MiB, which is some 10,000 lines.
@@ -222,7 +222,7 @@ impl Threads {
         let writer = LineWriter {
             inbox,
             pool: Arc::clone(&pool),
-            tally: Arc::clone(tally),
+            outcomes: Arc::clone(outcomes),
             progress: Arc::clone(progress),
         };
         Ok(Self {
@@ -231,7 +231,7 @@ impl Threads {
             workers: Vec::new(),
             writer: spawn("write", || writer.run())?,
             idle: Vec::new(),
-            catalog: None,
+            finalizer: None,
             abort: Arc::default(),
         })
     }
@@ -251,27 +251,27 @@ impl Threads {
 
     /// Waits until each thread has done what was sent to it; the finished files. When `abort` is
     /// set, the idle threads are not waited for.
-    pub(super) fn finish(self, tally: &Tally, abort: &AtomicBool) -> Vec<FileEntry> {
-        let died = || tally.fail(FailureKind::WriteError, DIED.to_owned());
+    pub(super) fn finish(self, outcomes: &Outcomes, abort: &AtomicBool) -> Vec<FileEntry> {
+        let died = || outcomes.fail(FailureKind::WriteError, DIED.to_owned());
         drop(self.filled);
         for thread in self.workers.into_iter().chain([self.writer]) {
             if thread.join().is_err() {
                 died();
             }
         }
-        let Some((to_catalog, catalog)) = self.catalog else {
+        let Some((to_finalizer, finalizer)) = self.finalizer else {
             return Vec::new();
         };
-        // The catalog takes whatever is sent to it, as long as it lives.
-        let _ = to_catalog.send(Task::End);
-        drop(to_catalog);
+        // The finalizer takes whatever is sent to it, as long as it lives.
+        let _ = to_finalizer.send(FinalizeTask::End);
+        drop(to_finalizer);
         while self.idle.iter().any(|thread| !thread.is_finished()) {
             if abort.load(Ordering::Relaxed) {
                 self.abort.store(true, Ordering::Relaxed);
             }
             thread::sleep(Duration::from_millis(2));
         }
-        catalog.join().unwrap_or_else(|_| {
+        finalizer.join().unwrap_or_else(|_| {
             died();
             Vec::new()
         })

@@ -13,35 +13,21 @@ use std::{
 use crossbeam_channel::{Receiver, Sender};
 use sha2::{Digest as _, Sha256};
 
-use capture_file::hex;
-
 use super::{
     buffer::{ALIGNMENT, AlignedBuffer},
-    catalog::Task,
     compress::{self, Codec},
-    directory::Directory,
-    file::{DirectFile, aligned_part, set_direct},
+    direct_file::{DirectFile, aligned_part, set_direct},
+    messages::FinalizeTask,
     system,
 };
-use capture_file::name::PART;
-
-/// What a plain file has become.
-#[derive(Debug)]
-pub(crate) struct Squeezed {
-    /// The plain file, which is still there.
-    pub(crate) plain: String,
-    /// The compressed one, under its final name.
-    pub(crate) file: String,
-    pub(crate) bytes: u64,
-    pub(crate) sha256: String,
-}
+use capture_file::{Directory, Recompressed, hex, name::PART};
 
 /// What the thread needs.
-pub(crate) struct Squeezer {
+pub(crate) struct Recompressor {
     pub(crate) directory: Arc<Directory>,
     /// Names of plain files.
     pub(crate) inbox: Receiver<String>,
-    pub(crate) catalog: Sender<Task>,
+    pub(crate) finalizer: Sender<FinalizeTask>,
     pub(crate) codec: Codec,
     /// What the codec adds to a file's name.
     pub(crate) suffix: &'static str,
@@ -52,7 +38,7 @@ pub(crate) struct Squeezer {
 /// Bytes before compression in each gzip member or zstd frame.
 const PIECE: usize = 1 << 20;
 
-impl Squeezer {
+impl Recompressor {
     /// Works until nobody can name a file any more.
     pub(crate) fn run(mut self) {
         system::run_when_idle();
@@ -60,10 +46,12 @@ impl Squeezer {
             if self.abort.load(Ordering::Relaxed) {
                 continue;
             }
-            match self.squeeze(&plain) {
-                // The catalog ends after this thread.
-                Ok(squeezed) => {
-                    let _ = self.catalog.send(Task::Squeezed(squeezed));
+            match self.recompress(&plain) {
+                // The finalizer ends after this thread.
+                Ok(recompressed) => {
+                    let _ = self
+                        .finalizer
+                        .send(FinalizeTask::Recompressed(recompressed));
                 }
                 Err(error) => {
                     let part = format!("{plain}{}{PART}", self.suffix);
@@ -78,7 +66,7 @@ impl Squeezer {
         }
     }
 
-    fn squeeze(&mut self, plain: &str) -> io::Result<Squeezed> {
+    fn recompress(&mut self, plain: &str) -> io::Result<Recompressed> {
         let mut input = self.directory.read(plain)?;
         let _ = set_direct(&input, true);
         let file = format!("{plain}{}", self.suffix);
@@ -100,7 +88,7 @@ impl Squeezer {
         }
         let (bytes, sha256) = output.finish()?;
         self.directory.publish(&part, &file)?;
-        Ok(Squeezed {
+        Ok(Recompressed {
             plain: plain.to_owned(),
             file,
             bytes,

@@ -1,4 +1,4 @@
-//! The book that the catalog keeps: the files on disk, oldest first, and the manifest made of it.
+//! The index of a capture's files: those on disk, oldest first, and the manifest made of it.
 
 use std::{
     collections::BTreeSet,
@@ -6,21 +6,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
+use capture_types::{CaptureName, time};
+
+use crate::{
     directory::Directory,
-    holdings::{Begun, Held},
-    squeeze::Squeezed,
-};
-use capture_file::{
     manifest::{CaptureEntry, FileEntry, InterfaceLedger, Manifest},
     name::{self, PART},
+    totals::{Baseline, FileTotals},
 };
-use capture_types::CaptureName;
-use capture_types::time;
+
+/// What a plain file has become.
+#[derive(Debug)]
+pub struct Recompressed {
+    /// The plain file, which is still there.
+    pub plain: String,
+    /// The compressed one, under its final name.
+    pub file: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its SHA-256 in hexadecimal.
+    pub sha256: String,
+}
 
 /// The capture's files and its manifest.
 #[derive(Debug)]
-pub(crate) struct Book {
+pub struct FileIndex {
     manifest: String,
     capture: CaptureEntry,
     files: Vec<Kept>,
@@ -36,9 +46,9 @@ struct Kept {
     own: bool,
 }
 
-impl Book {
+impl FileIndex {
     /// Takes over what captures of this name have left in the directory.
-    pub(crate) fn open(directory: &Directory, name: &CaptureName) -> io::Result<Self> {
+    pub fn open(directory: &Directory, name: &CaptureName) -> io::Result<Self> {
         let manifest = format!("{name}.manifest.jsonl");
         let before = read(directory, &manifest)?;
         let now = time::now();
@@ -87,13 +97,13 @@ impl Book {
     }
 
     /// The highest sequence number that a file of this name has had here.
-    pub(crate) fn last_sequence(&self) -> u64 {
+    pub fn last_sequence(&self) -> u64 {
         self.capture.last_sequence
     }
 
     /// What stands in the directory, and what retention has removed, before anything is added.
-    pub(crate) fn begun(&self) -> Begun {
-        Begun {
+    pub fn begun(&self) -> Baseline {
+        Baseline {
             sequence: self.last_sequence(),
             there: self.held(|_| true),
             removed: self.removed(),
@@ -101,7 +111,7 @@ impl Book {
     }
 
     /// What a recorder has added that began like this.
-    pub(crate) fn added(&self, begun: &Begun) -> Held {
+    pub fn added(&self, begun: &Baseline) -> FileTotals {
         begun.added(
             self.held(|sequence| sequence > begun.sequence),
             self.held(|sequence| sequence <= begun.sequence),
@@ -109,8 +119,8 @@ impl Book {
         )
     }
 
-    fn held(&self, of: impl Fn(u64) -> bool) -> Held {
-        let mut held = Held::default();
+    fn held(&self, of: impl Fn(u64) -> bool) -> FileTotals {
+        let mut held = FileTotals::default();
         let files = self.files.iter().map(|kept| &kept.entry);
         for entry in files.filter(|entry| of(entry.sequence)) {
             held.add(entry.packets.unwrap_or(0), entry.bytes);
@@ -118,9 +128,9 @@ impl Book {
         held
     }
 
-    fn removed(&self) -> Held {
+    fn removed(&self) -> FileTotals {
         let removed = &self.capture.removed;
-        Held {
+        FileTotals {
             files: removed.files,
             packets: removed.packets,
             bytes: removed.bytes,
@@ -129,7 +139,7 @@ impl Book {
 
     /// Files of which no manifest says what they hold, by their numbers: those of a recorder that died,
     /// and finished ones that it could not enter any more.
-    pub(crate) fn unknown(&self) -> Vec<(u64, String)> {
+    pub fn unknown(&self) -> Vec<(u64, String)> {
         let entries = self.files.iter().map(|kept| &kept.entry);
         entries
             .filter(|entry| entry.packets.is_none())
@@ -138,13 +148,13 @@ impl Book {
     }
 
     /// Takes out a file that has got another name.
-    pub(crate) fn forget(&mut self, file: &str) {
+    pub fn forget(&mut self, file: &str) {
         self.files.retain(|kept| kept.entry.file != file);
         self.changed = true;
     }
 
     /// Adds a finished file.
-    pub(crate) fn add(&mut self, entry: FileEntry, interfaces: Vec<InterfaceLedger>) {
+    pub fn add(&mut self, entry: FileEntry, interfaces: Vec<InterfaceLedger>) {
         self.capture.last_sequence = self.capture.last_sequence.max(entry.sequence);
         if !interfaces.is_empty() {
             self.capture.interfaces = interfaces;
@@ -153,12 +163,13 @@ impl Book {
         self.changed = true;
     }
 
-    pub(crate) fn holds(&self, file: &str) -> bool {
+    /// Whether a file of this name is in it.
+    pub fn holds(&self, file: &str) -> bool {
         self.files.iter().any(|kept| kept.entry.file == file)
     }
 
     /// Notes a file's digest, if it is still the file that was read.
-    pub(crate) fn set_digest(&mut self, file: &str, sha256: String) {
+    pub fn set_digest(&mut self, file: &str, sha256: String) {
         if let Some(entry) = self.find(file) {
             entry.sha256 = Some(sha256);
             self.changed = true;
@@ -166,11 +177,11 @@ impl Book {
     }
 
     /// Notes that a plain file has become a compressed one.
-    pub(crate) fn replace(&mut self, squeezed: Squeezed) {
-        if let Some(entry) = self.find(&squeezed.plain) {
-            entry.file = squeezed.file;
-            entry.bytes = squeezed.bytes;
-            entry.sha256 = Some(squeezed.sha256);
+    pub fn replace(&mut self, recompressed: Recompressed) {
+        if let Some(entry) = self.find(&recompressed.plain) {
+            entry.file = recompressed.file;
+            entry.bytes = recompressed.bytes;
+            entry.sha256 = Some(recompressed.sha256);
             self.changed = true;
         }
     }
@@ -185,12 +196,12 @@ impl Book {
     }
 
     /// The files' sizes on disk, oldest first.
-    pub(crate) fn sizes(&self) -> Vec<u64> {
+    pub fn sizes(&self) -> Vec<u64> {
         self.files.iter().map(|kept| kept.entry.bytes).collect()
     }
 
     /// Removes the oldest file; one that is gone already counts as removed.
-    pub(crate) fn remove_oldest(&mut self, directory: &Directory) {
+    pub fn remove_oldest(&mut self, directory: &Directory) {
         if self.files.is_empty() {
             return;
         }
@@ -213,7 +224,7 @@ impl Book {
 
     /// Writes the manifest if something has changed, but never spends more than a twentieth of the
     /// time on it: it is written as a whole.
-    pub(crate) fn save_when_due(&mut self, directory: &Directory) {
+    pub fn save_when_due(&mut self, directory: &Directory) {
         const SHARE: u32 = 20;
         const LEAST: Duration = Duration::from_millis(200);
         if !self.changed || Instant::now() < self.due {
@@ -227,7 +238,7 @@ impl Book {
     }
 
     /// Writes the manifest of a capture that has ended.
-    pub(crate) fn end(&mut self, directory: &Directory, failure: Option<String>) {
+    pub fn end(&mut self, directory: &Directory, failure: Option<String>) {
         self.capture.ended = Some(time::now().into());
         self.capture.failure = failure;
         if let Err(error) = self.save(directory) {
@@ -236,7 +247,7 @@ impl Book {
     }
 
     /// Puts a new manifest in the place of the old one.
-    pub(crate) fn save(&mut self, directory: &Directory) -> io::Result<()> {
+    pub fn save(&mut self, directory: &Directory) -> io::Result<()> {
         self.capture.updated = time::now().into();
         let part = format!("{}{PART}", self.manifest);
         match directory.remove(&part) {
@@ -266,12 +277,12 @@ impl Book {
     }
 
     /// The name of the manifest.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.manifest
     }
 
     /// The files of this capture that are still there.
-    pub(crate) fn into_own_files(self) -> Vec<FileEntry> {
+    pub fn into_own_files(self) -> Vec<FileEntry> {
         self.files
             .into_iter()
             .filter(|kept| kept.own)
@@ -333,8 +344,8 @@ fn found(directory: &Directory, file: String, sequence: u64) -> FileEntry {
 
 #[cfg(test)]
 mod tests {
-    use super::Book;
-    use crate::pipeline::directory::Directory;
+    use super::FileIndex;
+    use crate::directory::Directory;
     use capture_types::CaptureName;
 
     #[test]
@@ -353,9 +364,9 @@ mod tests {
         ] {
             directory.create(file).expect("create");
         }
-        let mut book = Book::open(&directory, &name).expect("book");
-        assert_eq!(book.last_sequence(), 3);
-        let files: Vec<&str> = book
+        let mut index = FileIndex::open(&directory, &name).expect("index");
+        assert_eq!(index.last_sequence(), 3);
+        let files: Vec<&str> = index
             .files
             .iter()
             .map(|kept| kept.entry.file.as_str())
@@ -366,7 +377,7 @@ mod tests {
             "a-20260101-000000-000003.pcap.gz.part",
         ];
         assert_eq!(files, left);
-        book.save(&directory).expect("save");
+        index.save(&directory).expect("save");
         let mut names = directory.list().expect("list");
         names.retain(|name| !name.starts_with('.'));
         names.sort();

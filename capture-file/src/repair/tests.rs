@@ -5,14 +5,12 @@ use std::{
     io::{Seek as _, Write as _},
 };
 
-use super::{directory, members, packets::Whole};
-use crate::pipeline::{
-    Begun, Copying,
-    encode::{self, pcap, pcapng, text::Lines},
-    packet::{InterfaceDescription, InterfaceId, Packet},
+use super::{directory, scan, scan::Extent};
+use crate::{
+    Baseline, Codec, Interface, Kind, PacketBuf, Writer,
+    manifest::{FileEndReason, Manifest},
 };
-use capture_file::manifest::{EndReason, Manifest};
-use capture_types::{CaptureName, Direction, Format, LinkType};
+use capture_types::{CaptureName, Format, time};
 
 const START: u64 = 1_767_225_600_123_456_789;
 
@@ -28,45 +26,36 @@ fn name() -> CaptureName {
 
 impl Sample {
     fn new(format: Format) -> Self {
-        let interface = InterfaceDescription {
-            name: "eth0".to_owned(),
-            ifindex: 2,
-            description: String::new(),
-            link_type: LinkType::Ethernet,
-            mac: None,
-        };
-        let mut bytes = match format {
-            Format::Pcap => pcap::file_header(LinkType::Ethernet, 100).expect("header"),
-            Format::Pcapng => {
-                let mut blocks = pcapng::Blocks::new(100, None).expect("blocks");
-                let mut head = blocks.section(&name(), 1).expect("section");
-                head.extend(blocks.interface(&interface).expect("interface"));
-                head
-            }
-            Format::Text => Vec::new(),
-        };
-        let mut ends = vec![bytes.len()];
-        for number in 0..12_u8 {
-            let packet = Packet {
+        let bytes = |packets: u8| {
+            let packets = (0..packets).map(|number| PacketBuf {
                 timestamp: START + u64::from(number),
-                interface: InterfaceId(0),
-                direction: Direction::In,
-                packet_type: 0,
                 original_length: 100,
-                bytes: &[number; 100][..usize::from(number) * 7],
-            };
-            match format {
-                Format::Text => Lines::OfFile.put(&packet, &interface, &mut bytes),
-                Format::Pcapng | Format::Pcap => {
-                    let begin = bytes.len();
-                    let length = encode::packet_length(format, packet.bytes.len());
-                    bytes.resize(begin + length, 0);
-                    encode::packet(format, 0, &packet, &mut bytes[begin..], Copying::Cached);
-                }
+                data: vec![number; usize::from(number) * 7],
+                ..PacketBuf::default()
+            });
+            if format == Format::Text {
+                let lines = packets.map(|packet| {
+                    let time = time::rfc3339(packet.timestamp);
+                    format!("{time} eth0 In {}\n", packet.data.len())
+                });
+                return lines.collect::<String>().into_bytes();
             }
-            ends.push(bytes.len());
+            let kind = Kind {
+                format,
+                codec: Codec::Plain,
+            };
+            let mut writer = Writer::new(Vec::new(), kind, "a").expect("memory");
+            let interface = Interface::new(1, 100).named("eth0");
+            writer.interface(&interface).expect("memory");
+            for packet in packets {
+                writer.packet(&packet).expect("memory");
+            }
+            writer.finish().expect("memory")
+        };
+        Self {
+            bytes: bytes(12),
+            ends: (0..=12).map(|packets| bytes(packets).len()).collect(),
         }
-        Self { bytes, ends }
     }
 
     /// Packets that are whole in so many bytes of it.
@@ -98,7 +87,13 @@ fn file(bytes: &[u8]) -> File {
     file
 }
 
-fn times(whole: &Whole) -> (Option<u64>, Option<u64>) {
+fn whole(file: &File, name: &str) -> Extent {
+    let whole = scan::whole(file, Kind::of(name.as_ref())).expect("read");
+    assert!(whole.link_types.len() <= 1);
+    whole.extent
+}
+
+fn times(whole: &Extent) -> (Option<u64>, Option<u64>) {
     (whole.first, whole.last)
 }
 
@@ -109,7 +104,7 @@ fn a_plain_file_cut_anywhere_keeps_every_packet_that_is_whole_and_nothing_else()
         let file = file(&sample.bytes);
         for cut in (0..=sample.bytes.len()).rev() {
             file.set_len(cut as u64).expect("cut");
-            let whole = members::whole(&file, &format!("a.{extension}")).expect("read");
+            let whole = whole(&file, &format!("a.{extension}"));
             let packets = sample.packets(cut);
             let case = format!("{extension} cut at {cut}: {whole:?}");
             assert_eq!(whole.packets, packets as u64, "{case}");
@@ -145,7 +140,7 @@ fn a_compressed_file_cut_anywhere_keeps_every_whole_member() {
             for cut in (0..=bytes.len()).rev() {
                 file.set_len(cut as u64).expect("cut");
                 let name = format!("a.{extension}{suffix}");
-                let whole = members::whole(&file, &name).expect("read");
+                let whole = whole(&file, &name);
                 let kept = ends.iter().rev().find(|end| end.0 <= cut);
                 let &(stored, raw) = kept.expect("nothing at least");
                 let case = format!("{name} cut at {cut}: {whole:?}");
@@ -166,14 +161,11 @@ fn a_member_that_ends_within_a_packet_counts_only_with_the_next_one() {
             .windows(2)
             .map(|part| compress(&sample.bytes[part[0]..part[1]], suffix))
             .collect();
-        let whole = |count: usize| {
-            let whole = members::whole(
-                &file(&members[..count].concat()),
-                &format!("a.pcap{suffix}"),
-            );
-            whole.expect("read").packets
+        let packets = |count: usize| {
+            let file = file(&members[..count].concat());
+            whole(&file, &format!("a.pcap{suffix}")).packets
         };
-        assert_eq!([whole(1), whole(2), whole(3)], [3, 3, 8]);
+        assert_eq!([packets(1), packets(2), packets(3)], [3, 3, 8]);
     }
 }
 
@@ -195,7 +187,7 @@ fn garbage_behind_what_was_written_is_cut_off() {
                 let sound = bytes.len() as u64;
                 bytes.extend_from_slice(garbage);
                 let name = format!("a.{extension}{suffix}");
-                let whole = members::whole(&file(&bytes), &name).expect("read");
+                let whole = whole(&file(&bytes), &name);
                 let case = format!("{name} and {:?}...", &garbage[..3]);
                 assert_eq!((whole.packets, whole.stored), (12, sound), "{case}");
             }
@@ -217,9 +209,9 @@ fn what_a_dead_recorder_left_gets_its_name_and_its_line_in_the_manifest() {
     put(&part(4, "txt.zst"), &compress(&lines.bytes, ".zst"));
     // It had its name, and no line in the manifest.
     put("a-20260101-000000-000005.pcapng", &sample.bytes);
-    let begun = Begun {
+    let begun = Baseline {
         sequence: 1,
-        ..Begun::default()
+        ..Baseline::default()
     };
     let recovered = directory(root.path(), &name(), Some(&begun)).expect("repaired");
     let added = recovered.added.expect("it is known how it began");
@@ -251,7 +243,7 @@ fn what_a_dead_recorder_left_gets_its_name_and_its_line_in_the_manifest() {
     let manifest = fs::read_to_string(root.path().join("a.manifest.jsonl")).expect("read");
     let manifest = Manifest::parse(&manifest);
     assert_eq!(manifest.files[0].packets, Some(5));
-    assert_eq!(manifest.files[0].ended, Some(EndReason::Interrupted));
+    assert_eq!(manifest.files[0].ended, Some(FileEndReason::Interrupted));
     assert_eq!(manifest.files[1].packets, Some(12));
     let unentered = &manifest.files[2];
     assert_eq!((unentered.packets, unentered.ended), (Some(12), None));

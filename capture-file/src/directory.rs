@@ -19,7 +19,7 @@ use capture_types::CaptureName;
 
 /// A capture's directory, held open: the capture goes on in it when somebody renames it.
 #[derive(Debug)]
-pub(crate) struct Directory {
+pub struct Directory {
     path: PathBuf,
     handle: OwnedFd,
     /// Held as long as this lives, so that no two captures of one name write here.
@@ -76,7 +76,7 @@ pub enum DirectoryError {
 impl Directory {
     /// Makes the directory (0700, and what is missing above it) unless it exists, and locks it for
     /// captures of this name.
-    pub(crate) fn open(path: &Path, name: &CaptureName) -> Result<Self, DirectoryError> {
+    pub fn open(path: &Path, name: &CaptureName) -> Result<Self, DirectoryError> {
         if !path.is_dir() {
             make(path).map_err(|source| DirectoryError::Make {
                 path: path.to_owned(),
@@ -109,12 +109,12 @@ impl Directory {
     }
 
     /// Where it was when the capture began.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Makes a file that does not exist yet, 0600 whatever the umask.
-    pub(crate) fn create(&self, file: &str) -> io::Result<File> {
+    pub fn create(&self, file: &str) -> io::Result<File> {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = rustix::fs::openat(&self.handle, file, flags, Mode::RUSR | Mode::WUSR)?;
@@ -123,7 +123,7 @@ impl Directory {
     }
 
     /// Opens a file for reading.
-    pub(crate) fn read(&self, file: &str) -> io::Result<File> {
+    pub fn read(&self, file: &str) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(File::from(rustix::fs::openat(
             &self.handle,
@@ -134,7 +134,7 @@ impl Directory {
     }
 
     /// Gives a complete file its final name, which must be free, and makes that last.
-    pub(crate) fn publish(&self, from: &str, to: &str) -> io::Result<()> {
+    pub fn publish(&self, from: &str, to: &str) -> io::Result<()> {
         let handle = &self.handle;
         match rustix::fs::renameat_with(handle, from, handle, to, RenameFlags::NOREPLACE) {
             // Some network file systems know no flags. The lock keeps others of our kind away, so
@@ -152,22 +152,23 @@ impl Directory {
     }
 
     /// Puts a complete file in the place of an older one and makes that last.
-    pub(crate) fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+    pub fn replace(&self, from: &str, to: &str) -> io::Result<()> {
         rustix::fs::renameat(&self.handle, from, &self.handle, to)?;
         self.sync()
     }
 
-    pub(crate) fn remove(&self, file: &str) -> io::Result<()> {
+    /// Removes a file.
+    pub fn remove(&self, file: &str) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.handle, file, AtFlags::empty())?)
     }
 
     /// Makes what was done to names last.
-    pub(crate) fn sync(&self) -> io::Result<()> {
+    pub fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.handle)?)
     }
 
     /// The names of the files in it; those that are not UTF-8 are no capture's and left out.
-    pub(crate) fn list(&self) -> io::Result<Vec<String>> {
+    pub fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.handle)? {
             if let Ok(name) = entry?.file_name().to_str() {
@@ -178,13 +179,13 @@ impl Directory {
     }
 
     /// Bytes of a file; 0 when there is none.
-    pub(crate) fn size(&self, file: &str) -> u64 {
+    pub fn size(&self, file: &str) -> u64 {
         rustix::fs::statat(&self.handle, file, AtFlags::SYMLINK_NOFOLLOW)
             .map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))
     }
 
     /// What the file system has left.
-    pub(crate) fn space(&self) -> io::Result<StatVfs> {
+    pub fn space(&self) -> io::Result<StatVfs> {
         Ok(rustix::fs::fstatvfs(&self.handle)?)
     }
 }

@@ -1,23 +1,23 @@
-//! The quick way of packets: into the block that a lane has open.
+//! The fast path of packets: into the block that an output has open.
 
 use std::marker::PhantomData;
 
 use super::{
     super::{
+        block::Span,
         copying::Copying,
         encode::Encoding,
-        lane::{Lane, UNDESCRIBED},
+        output::{FileOutput, UNDESCRIBED},
         packet::{InterfaceId, Packet},
-        tally::Span,
     },
     Recorder,
 };
 
-/// Writes packets into the open block of a lane as long as there is nothing to decide: nothing to begin,
+/// Writes packets into the open block of an output as long as there is nothing to decide: nothing to begin,
 /// to describe, to end or to refuse. It holds at hand what that takes, until
-/// [`Pen::settle`] is called.
+/// [`BlockWriter::settle`] is called.
 #[must_use = "what it has written counts only when it is settled"]
-pub struct Pen<'a, E> {
+pub struct BlockWriter<'a, E> {
     encoding: PhantomData<E>,
     copying: Copying,
     /// Packets from this time on are not written.
@@ -46,28 +46,31 @@ struct Accounts<'a> {
 }
 
 impl Recorder {
-    /// The pen of the lane that an interface's packets go to; `None` when no block is open, or when the
+    /// The writer into the block of the output that an interface's packets go to; `None` when no block is open, or when the
     /// files are in another format.
     #[inline(always)]
-    pub fn pen<E: Encoding>(&mut self, interface: InterfaceId) -> Option<Pen<'_, E>> {
+    pub fn block_writer<E: Encoding>(
+        &mut self,
+        interface: InterfaceId,
+    ) -> Option<BlockWriter<'_, E>> {
         if self.format != E::FORMAT {
             return None;
         }
         let interface = self.interfaces.get(interface.0 as usize)?;
-        let Lane {
+        let FileOutput {
             block,
             room,
             boundary,
             quota,
             numbers,
             ..
-        } = self.lanes.get_mut(interface.lane)?;
+        } = self.outputs.get_mut(interface.output)?;
         let block = block.as_deref_mut()?;
         let (free, length) = block.buffer.open();
         // The last packet of a file ends it, which is a decision.
         let granted = self.left.min(quota.saturating_sub(1));
         let Span { first, last, .. } = block.span;
-        Some(Pen {
+        Some(BlockWriter {
             encoding: PhantomData,
             copying: self.copying,
             boundary: *boundary,
@@ -89,7 +92,7 @@ impl Recorder {
     }
 }
 
-impl<E: Encoding> Pen<'_, E> {
+impl<E: Encoding> BlockWriter<'_, E> {
     /// Writes a packet; `false` if that is not to be done quickly.
     #[inline(always)]
     pub fn put(&mut self, packet: &Packet<'_>) -> bool {

@@ -5,8 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use super::block::Block;
-use capture_file::manifest::EndReason;
+use capture_file::manifest::FileEndReason;
 use capture_types::Discarded;
 
 /// Why a capture could not go on.
@@ -28,7 +27,7 @@ pub enum FailureKind {
     WriteError,
 }
 
-impl From<FailureKind> for EndReason {
+impl From<FailureKind> for FileEndReason {
     fn from(kind: FailureKind) -> Self {
         match kind {
             FailureKind::DiskFull => Self::DiskFull,
@@ -46,13 +45,13 @@ pub(crate) struct Outcome {
 
 /// Shared by the threads of a recorder. Its lock is taken once per block, never per packet.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct Outcomes {
     outcomes: Mutex<Vec<Outcome>>,
     failure: OnceLock<RecorderFailure>,
     failed: AtomicBool,
 }
 
-impl Tally {
+impl Outcomes {
     /// The block's packets are in a file.
     pub(crate) fn written(&self, counts: &[u64]) {
         self.add(counts, |outcome, count| outcome.written += count);
@@ -105,63 +104,5 @@ impl Tally {
     fn lock(&self) -> MutexGuard<'_, Vec<Outcome>> {
         // Numbers are added one by one; there is nothing that a panic could leave half done.
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// How many packets, and their earliest and latest timestamps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) packets: u64,
-    pub(crate) first: u64,
-    pub(crate) last: u64,
-}
-
-impl Default for Span {
-    fn default() -> Self {
-        Self {
-            packets: 0,
-            first: u64::MAX,
-            last: 0,
-        }
-    }
-}
-
-impl Span {
-    #[inline]
-    pub(crate) fn add(&mut self, timestamp: u64) {
-        self.packets += 1;
-        self.first = self.first.min(timestamp);
-        self.last = self.last.max(timestamp);
-    }
-
-    pub(crate) fn merge(&mut self, other: Self) {
-        self.packets += other.packets;
-        self.first = self.first.min(other.first);
-        self.last = self.last.max(other.last);
-    }
-}
-
-/// Packets that wait for the rest of their block to reach the disk.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    pub(crate) counts: Vec<u64>,
-    pub(crate) span: Span,
-}
-
-impl Batch {
-    pub(crate) fn add(&mut self, block: &Block) {
-        if self.counts.len() < block.counts.len() {
-            self.counts.resize(block.counts.len(), 0);
-        }
-        for (sum, count) in self.counts.iter_mut().zip(&block.counts) {
-            *sum += count;
-        }
-        self.span.merge(block.span);
-    }
-
-    /// Hands over how many packets they were and begins anew.
-    pub(crate) fn take(&mut self) -> Span {
-        self.counts.fill(0);
-        std::mem::take(&mut self.span)
     }
 }

@@ -1,4 +1,4 @@
-//! The catalog: an OS thread that gives files their names, keeps the manifest and applies retention,
+//! The finalizer: an OS thread that gives files their names, keeps the manifest and applies retention,
 //! beside the writer, which goes on with the next file meanwhile.
 
 use std::{
@@ -12,59 +12,27 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::{
-    book::Book,
-    directory::Directory,
+    file_size::FileSize,
+    messages::{ClosedFile, FinalizeTask},
+    outcome::{FailureKind, Outcomes},
     progress::Progress,
     retain::{self, Usage},
-    squeeze::Squeezed,
-    tally::{FailureKind, Tally},
-    write::FileSize,
 };
-use capture_file::{
-    manifest::{FileEntry, InterfaceLedger},
-    name::PART,
-};
+use capture_file::{Directory, FileIndex, Recompressed, manifest::FileEntry, name::PART};
 use capture_types::Retention;
 
-/// What the catalog is told.
-#[derive(Debug)]
-pub(crate) enum Task {
-    /// The writer is done with a file.
-    Closed(Box<Closed>),
-    /// A file's SHA-256.
-    Digest {
-        /// Its name.
-        file: String,
-        /// In hexadecimal.
-        sha256: String,
-    },
-    /// A plain file has been compressed.
-    Squeezed(Squeezed),
-    /// The writer has ended: no further file will be closed.
-    End,
-}
-
-/// A file that has its last byte and not yet its name.
-#[derive(Debug)]
-pub(crate) struct Closed {
-    pub(crate) lane: usize,
-    pub(crate) entry: FileEntry,
-    pub(crate) interfaces: Vec<InterfaceLedger>,
-    pub(crate) file: File,
-}
-
-/// What the catalog needs.
-pub(crate) struct Catalog {
+/// What the finalizer needs.
+pub(crate) struct Finalizer {
     pub(crate) directory: Arc<Directory>,
-    pub(crate) inbox: Receiver<Task>,
+    pub(crate) inbox: Receiver<FinalizeTask>,
     /// Where plain files go to be compressed, when they are to be.
-    pub(crate) squeezer: Option<Sender<String>>,
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) recompressor: Option<Sender<String>>,
+    pub(crate) outcomes: Arc<Outcomes>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) sizes: Arc<[FileSize]>,
     pub(crate) retention: Retention,
-    pub(crate) book: Book,
-    /// The newest plain file of each lane, which stays plain.
+    pub(crate) files: FileIndex,
+    /// The newest plain file of each output, which stays plain.
     pub(crate) newest: BTreeMap<usize, String>,
     /// Since when the file system has had too little left, with nothing left to remove.
     pub(crate) helpless: Option<Instant>,
@@ -73,7 +41,7 @@ pub(crate) struct Catalog {
 /// How often retention looks.
 const LOOK: Duration = Duration::from_millis(200);
 
-impl Catalog {
+impl Finalizer {
     /// Works until nobody can send anything any more, and returns the files that this capture
     /// finished and that are still there.
     pub(crate) fn run(mut self) -> Vec<FileEntry> {
@@ -84,25 +52,25 @@ impl Catalog {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.retain();
-            self.book.save_when_due(&self.directory);
+            self.files.save_when_due(&self.directory);
         }
-        let failure = self.tally.failure().map(ToString::to_string);
-        self.book.end(&self.directory, failure);
-        self.book.into_own_files()
+        let failure = self.outcomes.failure().map(ToString::to_string);
+        self.files.end(&self.directory, failure);
+        self.files.into_own_files()
     }
 
-    fn take(&mut self, task: Task) {
+    fn take(&mut self, task: FinalizeTask) {
         match task {
-            Task::Closed(closed) => self.close(*closed),
-            Task::Digest { file, sha256 } => self.book.set_digest(&file, sha256),
-            Task::Squeezed(squeezed) => self.squeezed(squeezed),
-            Task::End => self.squeezer = None,
+            FinalizeTask::Closed(closed) => self.close(*closed),
+            FinalizeTask::Digest { file, sha256 } => self.files.set_digest(&file, sha256),
+            FinalizeTask::Recompressed(recompressed) => self.recompressed(recompressed),
+            FinalizeTask::End => self.recompressor = None,
         }
     }
 
-    fn close(&mut self, closed: Closed) {
-        let Closed {
-            lane,
+    fn close(&mut self, closed: ClosedFile) {
+        let ClosedFile {
+            output,
             mut entry,
             interfaces,
             file,
@@ -110,7 +78,7 @@ impl Catalog {
         let name = entry.file.clone();
         if let Err(error) = self.finish(&file, &name) {
             let directory = self.directory.path();
-            self.tally.fail(
+            self.outcomes.fail(
                 FailureKind::WriteError,
                 format!(
                     "cannot finish {name:?} in {directory:?}: {error}; what it holds is in \
@@ -123,12 +91,12 @@ impl Catalog {
         if !interfaces.is_empty() {
             entry.ledger = Some(capture_file::manifest::total(&interfaces));
         }
-        self.book.add(entry, interfaces);
-        if let Some(squeezer) = &self.squeezer
-            && let Some(plain) = self.newest.insert(lane, name)
+        self.files.add(entry, interfaces);
+        if let Some(recompressor) = &self.recompressor
+            && let Some(plain) = self.newest.insert(output, name)
         {
             // It outlives this sender.
-            let _ = squeezer.send(plain);
+            let _ = recompressor.send(plain);
         }
     }
 
@@ -138,9 +106,9 @@ impl Catalog {
         self.directory.publish(&format!("{name}{PART}"), name)
     }
 
-    fn squeezed(&mut self, squeezed: Squeezed) {
-        let Squeezed { plain, file, .. } = &squeezed;
-        let (keep, remove) = if self.book.holds(plain) {
+    fn recompressed(&mut self, recompressed: Recompressed) {
+        let Recompressed { plain, file, .. } = &recompressed;
+        let (keep, remove) = if self.files.holds(plain) {
             (file, plain)
         } else {
             // Retention has removed the plain file meanwhile: its content is not wanted any more.
@@ -149,7 +117,7 @@ impl Catalog {
         if let Err(error) = self.directory.remove(remove) {
             tracing::warn!(file = remove, kept = keep, %error, "cannot remove");
         }
-        self.book.replace(squeezed);
+        self.files.replace(recompressed);
     }
 
     fn retain(&mut self) {
@@ -163,10 +131,10 @@ impl Catalog {
                 return;
             }
         };
-        let sizes = self.book.sizes();
+        let sizes = self.files.sizes();
         let surplus = retain::surplus(&self.retention, usage, &sizes);
         for _ in 0..surplus {
-            self.book.remove_oldest(&self.directory);
+            self.files.remove_oldest(&self.directory);
         }
         let missing = retain::missing(&self.retention, usage);
         if missing == 0 || surplus > 0 {
@@ -180,9 +148,9 @@ impl Catalog {
     fn give_up(&mut self, missing: u64) {
         const PATIENCE: Duration = Duration::from_secs(1);
         let since = *self.helpless.get_or_insert_with(Instant::now);
-        if since.elapsed() >= PATIENCE && !self.tally.failed() {
+        if since.elapsed() >= PATIENCE && !self.outcomes.failed() {
             let directory = self.directory.path();
-            self.tally.fail(
+            self.outcomes.fail(
                 FailureKind::DiskFull,
                 format!(
                     "the file system of {directory:?} is below --min-free by {missing} bytes and \

@@ -2,27 +2,21 @@
 //!
 //! A compressed file is cut behind its last whole gzip member or zstd frame that ends with a packet.
 
-use std::{
-    fmt, fs,
-    io::{self, Read as _},
-    path::Path,
-};
-
-use super::{
-    book::Book,
-    directory::{Directory, DirectoryError},
-    holdings::{Begun, Held},
-};
-use capture_file::{
-    manifest::{EndReason, FileEntry},
-    name::PART,
-};
-use packets::Whole;
+use std::{fmt, fs, io, path::Path};
 
 use capture_types::CaptureName;
 
-mod members;
-mod packets;
+use crate::{
+    digest::sha256,
+    directory::{Directory, DirectoryError},
+    index::FileIndex,
+    manifest::{FileEndReason, FileEntry},
+    name::{Kind, PART},
+    totals::{Baseline, FileTotals},
+};
+use scan::Whole;
+
+mod scan;
 #[cfg(test)]
 mod tests;
 
@@ -72,7 +66,7 @@ pub struct Recovered {
     /// What became of unfinished files.
     pub files: Vec<Repaired>,
     /// What the recorder has added, if it is known how it began.
-    pub added: Option<Held>,
+    pub added: Option<FileTotals>,
 }
 
 /// Recovers what a dead recorder of this name left in a directory, and counts what it holds. Fails if
@@ -80,7 +74,7 @@ pub struct Recovered {
 pub fn directory(
     path: &Path,
     name: &CaptureName,
-    begun: Option<&Begun>,
+    begun: Option<&Baseline>,
 ) -> Result<Recovered, RepairError> {
     if !path.is_dir() {
         return Ok(Recovered::default());
@@ -90,10 +84,10 @@ pub fn directory(
         let file = file.to_owned();
         move |source| RepairError::File { file, source }
     };
-    // What was being compressed after rotation is still there as it was: the book tidies that up.
-    let mut book = Book::open(directory, name).map_err(failed("manifest"))?;
+    // What was being compressed after rotation is still there as it was: the index tidies that up.
+    let mut index = FileIndex::open(directory, name).map_err(failed("manifest"))?;
     let mut repaired = Vec::new();
-    let unknown = book.unknown();
+    let unknown = index.unknown();
     for (sequence, name) in &unknown {
         let entry = if name.ends_with(PART) {
             let (outcome, entry) = file(directory, name, *sequence).map_err(failed(name))?;
@@ -102,37 +96,38 @@ pub fn directory(
         } else {
             Some(finished(directory, name, *sequence).map_err(failed(name))?)
         };
-        book.forget(name);
+        index.forget(name);
         if let Some(entry) = entry {
-            book.add(entry, Vec::new());
+            index.add(entry, Vec::new());
         }
     }
     if !unknown.is_empty() {
-        book.save(directory).map_err(failed(book.name()))?;
+        index.save(directory).map_err(failed(index.name()))?;
     }
     Ok(Recovered {
         files: repaired,
-        added: begun.map(|begun| book.added(begun)),
+        added: begun.map(|begun| index.added(begun)),
     })
 }
 
 /// A file that has its name, and that the recorder could not enter into the manifest before it died.
 fn finished(directory: &Directory, name: &str, sequence: u64) -> io::Result<FileEntry> {
     let file = directory.read(name)?;
-    let whole = members::whole(&file, name)?;
+    let whole = scan::whole(&file, Kind::of(name.as_ref()))?;
     Ok(FileEntry {
-        sha256: Some(digest(&directory.path().join(name))?),
+        sha256: Some(sha256(directory.read(name)?)?),
         ..entry(whole, name.to_owned(), sequence, file.metadata()?.len())
     })
 }
 
 fn entry(whole: Whole, name: String, sequence: u64, bytes: u64) -> FileEntry {
+    let Whole { extent, link_types } = whole;
     FileEntry {
-        link_types: whole.link_types,
-        packets: Some(whole.packets),
-        bytes_uncompressed: Some(whole.raw),
-        first: whole.first.map(Into::into),
-        last: whole.last.map(Into::into),
+        link_types,
+        packets: Some(extent.packets),
+        bytes_uncompressed: Some(extent.raw),
+        first: extent.first.map(Into::into),
+        last: extent.last.map(Into::into),
         ..FileEntry::unknown(name, sequence, bytes)
     }
 }
@@ -146,40 +141,26 @@ fn file(
     let path = directory.path().join(part);
     let file = fs::OpenOptions::new().read(true).write(true).open(&path)?;
     let bytes = file.metadata()?.len();
-    let whole = members::whole(&file, &finished)?;
+    let whole = scan::whole(&file, Kind::of(finished.as_ref()))?;
     let repaired = Repaired {
         file: finished.clone(),
-        packets: whole.packets,
-        cut: bytes - whole.stored,
+        packets: whole.extent.packets,
+        cut: bytes - whole.extent.stored,
     };
-    if whole.packets == 0 {
+    if whole.extent.packets == 0 {
         directory.remove(part)?;
         directory.sync()?;
         return Ok((repaired, None));
     }
-    file.set_len(whole.stored)?;
+    file.set_len(whole.extent.stored)?;
     file.sync_all()?;
-    let sha256 = digest(&path)?;
+    let sha256 = sha256(directory.read(part)?)?;
     directory.publish(part, &finished)?;
-    let bytes = whole.stored;
+    let bytes = whole.extent.stored;
     let entry = FileEntry {
         sha256: Some(sha256),
-        ended: Some(EndReason::Interrupted),
+        ended: Some(FileEndReason::Interrupted),
         ..entry(whole, finished, sequence, bytes)
     };
     Ok((repaired, Some(entry)))
-}
-
-fn digest(path: &Path) -> io::Result<String> {
-    use sha2::Digest as _;
-    let mut file = fs::File::open(path)?;
-    let mut hash = sha2::Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            read => hash.update(&buffer[..read]),
-        }
-    }
-    Ok(capture_file::hex(&hash.finalize()))
 }

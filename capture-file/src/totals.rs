@@ -1,11 +1,11 @@
-//! What files hold, and what a recorder found when it began: from both follows what it has added,
-//! also when it died.
+//! What files hold, and what a recorder found when it began: from both follows what it has added, also
+//! when it died.
 
 use serde::{Deserialize, Serialize};
 
 /// Files, and what is in them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
+pub struct FileTotals {
     /// How many.
     pub files: u64,
     /// Packets in them.
@@ -16,17 +16,18 @@ pub struct Held {
 
 /// What stood in a capture's directory when a recorder began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Begun {
+pub struct Baseline {
     /// The highest sequence number that a file had.
     pub sequence: u64,
     /// The files.
-    pub there: Held,
+    pub there: FileTotals,
     /// What retention had removed.
-    pub removed: Held,
+    pub removed: FileTotals,
 }
 
-impl Held {
-    pub(crate) fn add(&mut self, packets: u64, bytes: u64) {
+impl FileTotals {
+    /// Adds a file.
+    pub fn add(&mut self, packets: u64, bytes: u64) {
         self.files += 1;
         self.packets += packets;
         self.bytes += bytes;
@@ -53,12 +54,17 @@ impl Held {
     }
 }
 
-impl Begun {
+impl Baseline {
     /// What was added, of which `added` is still there; `left` is what is still there of what stood
     /// there before, and `removed` what retention has removed by now. Files that were removed by hand
     /// are not known.
     #[must_use]
-    pub const fn added(&self, added: Held, left: Held, removed: Held) -> Held {
+    pub const fn added(
+        &self,
+        added: FileTotals,
+        left: FileTotals,
+        removed: FileTotals,
+    ) -> FileTotals {
         let of_before = self.there.without(left);
         added.and(removed.without(self.removed).without(of_before))
     }
@@ -66,10 +72,10 @@ impl Begun {
 
 #[cfg(test)]
 mod tests {
-    use super::{Begun, Held};
+    use super::{Baseline, FileTotals};
 
-    fn held(files: u64) -> Held {
-        Held {
+    fn held(files: u64) -> FileTotals {
+        FileTotals {
             files,
             packets: files * 10,
             bytes: files * 1000,
@@ -78,7 +84,7 @@ mod tests {
 
     #[test]
     fn what_retention_removed_counts_for_whoever_wrote_it() {
-        let begun = Begun {
+        let begun = Baseline {
             sequence: 7,
             there: held(3),
             removed: held(4),

@@ -1,16 +1,16 @@
-//! A lane: the one file that packets of some interfaces go to at a time. A pcapng capture has one
-//! lane, a pcap capture one for each link type.
+//! A output: the one file that packets of some interfaces go to at a time. A pcapng capture has one
+//! output, a pcap capture one for each link type.
 
 use std::time::Instant;
 
-use super::{block::Block, buffer::ALIGNMENT, file::aligned_part, write::FileSize};
-use capture_file::manifest::EndReason;
+use super::{block::Block, buffer::ALIGNMENT, direct_file::aligned_part, file_size::FileSize};
+use capture_file::manifest::FileEndReason;
 use capture_types::LinkType;
 use capture_types::Rotation;
 
-/// A lane as the drain thread sees it.
-pub(crate) struct Lane {
-    /// The link type that the lane is for; `None` for every one.
+/// A output as the drain thread sees it.
+pub(crate) struct FileOutput {
+    /// The link type that the output is for; `None` for every one.
     pub(crate) link_type: Option<LinkType>,
     /// The block that packets go into.
     pub(crate) block: Option<Box<Block>>,
@@ -23,7 +23,7 @@ pub(crate) struct Lane {
     /// The number in the file of each of the capture's interfaces, or [`UNDESCRIBED`].
     pub(crate) numbers: Vec<u32>,
     /// The file, unless the next packet begins one.
-    pub(crate) file: Option<LaneFile>,
+    pub(crate) file: Option<CurrentFile>,
     /// When a block last left.
     pub(crate) sealed: Instant,
     /// Bytes on disk for each byte before compression, as files turned out so far.
@@ -33,8 +33,8 @@ pub(crate) struct Lane {
 /// Stands for the number of an interface that the file does not describe.
 pub(crate) const UNDESCRIBED: u32 = u32::MAX;
 
-/// The file of a lane as the drain thread sees it.
-pub(crate) struct LaneFile {
+/// The file of an output as the drain thread sees it.
+pub(crate) struct CurrentFile {
     pub(crate) sequence: u64,
     /// Packets put into it, in blocks that have left.
     pub(crate) packets: u64,
@@ -53,10 +53,10 @@ pub(crate) struct LaneFile {
     /// Where its interval ends, UTC nanoseconds.
     pub(crate) boundary: u64,
     /// It shall end as soon as a block is free to end it with.
-    pub(crate) closing: Option<EndReason>,
+    pub(crate) closing: Option<FileEndReason>,
 }
 
-impl Lane {
+impl FileOutput {
     pub(crate) fn new(link_type: Option<LinkType>) -> Self {
         Self {
             link_type,
@@ -105,7 +105,7 @@ impl Lane {
     }
 }
 
-impl LaneFile {
+impl CurrentFile {
     pub(crate) fn new(sequence: u64, opened: u64, rotation: &Rotation) -> Self {
         Self {
             sequence,

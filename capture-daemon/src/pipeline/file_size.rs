@@ -1,0 +1,31 @@
+//! How large the file of an output has become, as the writer tells the drain thread.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How large the file of an output has become, for the drain thread that decides on rotation.
+#[derive(Debug, Default)]
+pub(crate) struct FileSize {
+    /// The file's sequence number.
+    pub(crate) file: AtomicU64,
+    /// Bytes that the writer has taken, before compression.
+    pub(crate) raw: AtomicU64,
+    /// What became of them.
+    pub(crate) stored: AtomicU64,
+}
+
+impl FileSize {
+    pub(crate) fn set(&self, raw: u64, stored: u64) {
+        self.raw.store(raw, Ordering::Relaxed);
+        self.stored.store(stored, Ordering::Relaxed);
+    }
+
+    /// Bytes of this file before and after compression; 0 when the writer has not begun it.
+    pub(crate) fn of(&self, file: u64) -> (u64, u64) {
+        if self.file.load(Ordering::Acquire) == file {
+            let raw = self.raw.load(Ordering::Relaxed);
+            (raw, self.stored.load(Ordering::Relaxed))
+        } else {
+            (0, 0)
+        }
+    }
+}
