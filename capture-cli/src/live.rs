@@ -214,10 +214,7 @@ mod tests {
             }
         }
         assert_eq!(names, ["a:eth0", "b:eth0"]);
-        let expected = [
-            (1, Some(Direction::Out)),
-            (0, Some(Direction::In)),
-        ];
+        let expected = [(1, Some(Direction::Out)), (0, Some(Direction::In))];
         assert_eq!(directions, expected);
     }
 
