@@ -8,7 +8,7 @@ use crate::command::{cargo, command, run};
 use crate::requirements::Purpose;
 use crate::stages::Stages;
 use crate::tools::CARGO_DENY;
-use crate::{buf, layers, setup, workspace};
+use crate::{buf, layers, modules, setup, workspace};
 
 enum Verdict {
     Checked,
@@ -33,12 +33,13 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     stages.time("set-up", || {
         setup::prepare(&[Purpose::Build, Purpose::Lint])
     })?;
-    let checks: [(&'static str, Check); 9] = [
+    let checks: [(&'static str, Check); 10] = [
         ("rustfmt", rustfmt),
         ("clippy", || checked(&mut clippy())),
         ("clippy, eBPF programs", || checked(&mut clippy_for_bpf())),
         ("documentation", || checked(&mut documentation())),
         ("dependency rules", || passed(layers::check())),
+        ("import cycles", || passed(modules::check())),
         ("api, conventions", || passed(buf::lint())),
         ("api, compatibility", || passed(buf::breaking())),
         ("licences and sources", || {

@@ -11,6 +11,7 @@ mod fuzz;
 mod kernels;
 mod layers;
 mod lint;
+mod modules;
 mod packages;
 mod python;
 mod requirements;

@@ -1,6 +1,7 @@
 //! Conversion between the API's types and the domain's, once in each direction.
 
 mod capture;
+mod defaults;
 mod file;
 mod output;
 mod request;
@@ -8,7 +9,7 @@ mod selection;
 mod time;
 mod update;
 
-pub use self::request::Defaults;
+pub use self::defaults::Defaults;
 pub(super) use self::{
     capture::{capture, labels_match, state_from},
     file::file,

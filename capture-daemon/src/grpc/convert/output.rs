@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use capture_proto::v1;
 
-use super::{request::Defaults, time::duration};
+use super::{Defaults, time::duration};
 use crate::grpc::status::Violations;
 use capture_types::{
     CompressWhen, Compression, Format, Output, OutputSpec, Retention, Rotation, values,

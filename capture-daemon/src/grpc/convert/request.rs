@@ -5,6 +5,7 @@ use std::time::Duration;
 use capture_proto::v1;
 
 use super::{
+    Defaults,
     output::output,
     selection::{filter, targets},
     time::{duration, nanoseconds},
@@ -13,27 +14,7 @@ use crate::{
     grpc::status::Violations,
     manager::{CaptureRequest, MADE_UP_NAME, StopConditions},
 };
-use capture_types::{
-    CaptureName, CaptureSpec, Compression, Directions, InterfacePattern, Limits, MinFree, time,
-    values,
-};
-
-/// What a capture gets for fields that its request leaves unset.
-#[derive(Debug, Clone)]
-pub struct Defaults {
-    /// Bytes of a ring buffer.
-    pub ring_size: u32,
-    /// The files' compression.
-    pub compression: Compression,
-    /// Bytes after which a file is finished.
-    pub rotation_size: Option<u64>,
-    /// Finished files to keep.
-    pub max_files: Option<u32>,
-    /// Free space to leave on the file system.
-    pub min_free: MinFree,
-    /// The parent of the captures' directories.
-    pub data_dir: std::path::PathBuf,
-}
+use capture_types::{CaptureName, CaptureSpec, Directions, InterfacePattern, Limits, time, values};
 
 const MOST_INTERFACES: usize = 256;
 const MOST_LABELS: usize = 64;
