@@ -1,0 +1,11 @@
+//! Conversations: who speaks with whom, each way.
+
+mod key;
+mod pairs;
+mod table;
+mod totals;
+
+pub use key::{Endpoint, FlowKey, Transport};
+pub use pairs::{Pair, Pairs};
+pub use table::{Flow, FlowId, FlowLimits, FlowTable};
+pub use totals::{Side, Span, Way};

@@ -1,0 +1,214 @@
+//! The flows that are live, within a bound: when it is met, those that were idle for longest are closed
+//! early, and that is counted.
+
+use std::collections::HashMap;
+
+use ahash::RandomState;
+
+use super::{Endpoint, FlowKey, Side, Span, Transport, Way};
+use crate::{packet::Packet, tcp::Connection};
+
+/// The number of a flow, in the order in which flows appeared.
+pub type FlowId = u64;
+
+/// How many flows are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct FlowLimits {
+    /// Live ones.
+    pub live: usize,
+}
+
+impl Default for FlowLimits {
+    fn default() -> Self {
+        Self { live: 120_000 }
+    }
+}
+
+/// A flow: packets between two ports.
+pub struct Flow {
+    /// Its number.
+    pub id: FlowId,
+    /// TCP or UDP.
+    pub transport: Transport,
+    /// The ends: who spoke first, and the other.
+    pub ends: [Endpoint; 2],
+    /// What each sent.
+    pub sides: [Side; 2],
+    /// When.
+    pub span: Span,
+    /// Its first packet: file and frame.
+    pub first_frame: (u32, u64),
+    /// Its last packet so far: file and frame.
+    pub last_frame: (u32, u64),
+    /// The interface of its first packet.
+    pub interface: u32,
+    /// Whether it is seen on other interfaces too.
+    pub several_interfaces: bool,
+    /// Who opened it, as far as is known; the side that spoke first otherwise.
+    pub client: Way,
+    /// What TCP adds.
+    pub tcp: Option<Box<Connection>>,
+    key: FlowKey,
+    low_first: bool,
+}
+
+impl Flow {
+    #[inline]
+    fn add(&mut self, packet: &Packet<'_>, source_is_low: bool) -> Way {
+        let way = if source_is_low == self.low_first {
+            Way::Forward
+        } else {
+            Way::Backward
+        };
+        self.sides[way.index()].add(packet);
+        self.span.add(packet.timestamp);
+        self.last_frame = (packet.file, packet.frame);
+        self.several_interfaces |= self.interface != packet.interface;
+        way
+    }
+
+    /// Packets both ways.
+    #[must_use]
+    pub const fn packets(&self) -> u64 {
+        self.sides[0].packets + self.sides[1].packets
+    }
+
+    /// Bytes both ways.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.sides[0].bytes + self.sides[1].bytes
+    }
+}
+
+/// All live flows.
+pub struct FlowTable {
+    limits: FlowLimits,
+    index: HashMap<FlowKey, u32, RandomState>,
+    flows: Vec<Flow>,
+    next_id: FlowId,
+    closed_early: u64,
+}
+
+impl FlowTable {
+    pub(crate) fn new(limits: FlowLimits) -> Self {
+        Self {
+            limits,
+            index: HashMap::default(),
+            flows: Vec::new(),
+            next_id: 0,
+            closed_early: 0,
+        }
+    }
+
+    /// The place of the live flow with this key.
+    #[inline]
+    pub(crate) fn find(&self, key: &FlowKey) -> Option<u32> {
+        self.index.get(key).copied()
+    }
+
+    /// The flow at a place that [`Self::find`] or [`Self::open`] told.
+    #[inline]
+    pub(crate) fn at(&mut self, place: u32) -> &mut Flow {
+        &mut self.flows[place as usize]
+    }
+
+    /// Which way a packet goes in the flow at `place`.
+    #[inline]
+    pub(crate) fn way(&self, place: u32, source_is_low: bool) -> Way {
+        if self.flows[place as usize].low_first == source_is_low {
+            Way::Forward
+        } else {
+            Way::Backward
+        }
+    }
+
+    /// Counts a packet in.
+    #[inline]
+    pub(crate) fn add(&mut self, place: u32, packet: &Packet<'_>, source_is_low: bool) -> Way {
+        self.flows[place as usize].add(packet, source_is_low)
+    }
+
+    /// A new flow that begins with this packet, which is not yet counted in. Flows closed to make room,
+    /// and the one with the same key, go to `closed`.
+    pub(crate) fn open(
+        &mut self,
+        key: FlowKey,
+        source_is_low: bool,
+        packet: &Packet<'_>,
+        mut closed: impl FnMut(Flow),
+    ) -> u32 {
+        if let Some(place) = self.index.get(&key).copied() {
+            let new = self.begin(key, source_is_low, packet);
+            closed(std::mem::replace(&mut self.flows[place as usize], new));
+            return place;
+        }
+        if self.flows.len() >= self.limits.live {
+            self.make_room(&mut closed);
+        }
+        let new = self.begin(key, source_is_low, packet);
+        let place = u32::try_from(self.flows.len()).unwrap_or(u32::MAX);
+        self.flows.push(new);
+        self.index.insert(key, place);
+        place
+    }
+
+    fn begin(&mut self, key: FlowKey, source_is_low: bool, packet: &Packet<'_>) -> Flow {
+        let (low, high) = key.ends();
+        let id = self.next_id;
+        self.next_id += 1;
+        Flow {
+            id,
+            transport: key.transport(),
+            ends: if source_is_low {
+                [low, high]
+            } else {
+                [high, low]
+            },
+            sides: [Side::default(); 2],
+            span: Span::at(packet.timestamp),
+            first_frame: (packet.file, packet.frame),
+            last_frame: (packet.file, packet.frame),
+            interface: packet.interface,
+            several_interfaces: false,
+            client: Way::Forward,
+            tcp: None,
+            key,
+            low_first: source_is_low,
+        }
+    }
+
+    /// Closes the eighth that was idle for longest: rare enough to cost nothing per packet.
+    fn make_room(&mut self, closed: &mut impl FnMut(Flow)) {
+        let mut times: Vec<u64> = self.flows.iter().map(|flow| flow.span.last).collect();
+        let eighth = times.len() / 8;
+        let (_, limit, _) = times.select_nth_unstable(eighth);
+        let limit = *limit;
+        let (old, kept): (Vec<Flow>, Vec<Flow>) = std::mem::take(&mut self.flows)
+            .into_iter()
+            .partition(|flow| flow.span.last <= limit);
+        self.closed_early += old.len() as u64;
+        self.flows = kept;
+        self.index.clear();
+        for (place, flow) in self.flows.iter().enumerate() {
+            let place = u32::try_from(place).unwrap_or(u32::MAX);
+            self.index.insert(flow.key, place);
+        }
+        old.into_iter().for_each(closed);
+    }
+
+    /// Flows closed early to keep the bound.
+    pub(crate) const fn closed_early(&self) -> u64 {
+        self.closed_early
+    }
+
+    /// Flows seen.
+    pub(crate) const fn seen(&self) -> u64 {
+        self.next_id
+    }
+
+    /// All that are left, in the order of their places.
+    pub(crate) fn drain(&mut self) -> Vec<Flow> {
+        self.index.clear();
+        std::mem::take(&mut self.flows)
+    }
+}

@@ -1,0 +1,20 @@
+//! What the analysis takes in: a packet, wherever it comes from.
+
+/// A packet as it stands in a capture file, borrowed from the reader.
+#[derive(Debug, Clone, Copy)]
+pub struct Packet<'a> {
+    /// Nanoseconds since 1970-01-01 UTC.
+    pub timestamp: u64,
+    /// Its interface, numbered over all files.
+    pub interface: u32,
+    /// The link type's number (<https://www.tcpdump.org/linktypes.html>).
+    pub link_type: u16,
+    /// Its length on the wire.
+    pub original_length: u32,
+    /// The bytes that were captured.
+    pub data: &'a [u8],
+    /// The number of its file, from 0.
+    pub file: u32,
+    /// Its number in its file, from 1, as Wireshark counts.
+    pub frame: u64,
+}

@@ -1,0 +1,146 @@
+//! Findings: what is conspicuous, with the frames that prove it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Packet;
+
+/// How bad it is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Notice,
+    /// Users may feel it.
+    Warning,
+    /// Something does not work.
+    Critical,
+}
+
+/// How sure it is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Certainty {
+    /// It may be something else.
+    Possible,
+    /// It is rarely something else.
+    Likely,
+    /// The frames leave no other reading.
+    Certain,
+}
+
+/// A frame of a file.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+pub struct FrameReference {
+    /// Index into the report's files.
+    pub file: u32,
+    /// Its number in the file, from 1, as Wireshark counts.
+    pub frame: u64,
+}
+
+/// The frames that prove a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// The first.
+    pub first: FrameReference,
+    /// When it was captured, nanoseconds since 1970-01-01 UTC.
+    pub first_ns: u64,
+    /// The last.
+    pub last: FrameReference,
+    /// When it was captured, nanoseconds since 1970-01-01 UTC.
+    pub last_ns: u64,
+    /// How many.
+    pub count: u64,
+}
+
+impl Evidence {
+    /// One frame.
+    #[must_use]
+    pub const fn of(packet: &Packet<'_>) -> Self {
+        Self::at((packet.file, packet.frame), packet.timestamp)
+    }
+
+    /// One frame, by its file and its number.
+    #[must_use]
+    pub const fn at((file, frame): (u32, u64), time: u64) -> Self {
+        let reference = FrameReference { file, frame };
+        Self {
+            first: reference,
+            first_ns: time,
+            last: reference,
+            last_ns: time,
+            count: 1,
+        }
+    }
+
+    /// Another frame.
+    pub const fn add(&mut self, packet: &Packet<'_>) {
+        self.last = FrameReference {
+            file: packet.file,
+            frame: packet.frame,
+        };
+        self.last_ns = packet.timestamp;
+        self.count += 1;
+    }
+
+    /// All frames of both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            first: self.first.min(other.first),
+            first_ns: self.first_ns.min(other.first_ns),
+            last: self.last.max(other.last),
+            last_ns: self.last_ns.max(other.last_ns),
+            count: self.count + other.count,
+        }
+    }
+}
+
+/// The flow a finding is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FlowReference {
+    /// Its number; absent where the finding is about more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow: Option<u64>,
+    /// Both ends, readable.
+    pub name: String,
+}
+
+/// Something conspicuous.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// By which it is asked for: the kind and a number.
+    pub id: String,
+    /// What kind of thing it is; the same over all reports.
+    pub kind: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// How sure it is.
+    pub certainty: Certainty,
+    /// What was found, in one line.
+    pub title: String,
+    /// What it means.
+    pub meaning: String,
+    /// What to look at next.
+    pub next: String,
+    /// The flow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow: Option<FlowReference>,
+    /// The frames that prove it.
+    pub evidence: Evidence,
+    /// The Wireshark display filter that shows them.
+    pub filter: String,
+    /// What was measured and the threshold it passed, with the unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<String>,
+    /// Whether packets that the recorder lost could explain it; absent where they could not, or where no
+    /// file says what was lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorder_loss: Option<String>,
+}

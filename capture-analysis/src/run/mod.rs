@@ -1,0 +1,316 @@
+//! Reads files one after the other into one analysis: rotated files of one capture are one capture.
+
+mod bounded;
+mod foreign;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::{self, Read},
+    ops::ControlFlow,
+};
+
+use capture_file::{CaptureReader, Interface, Item, ReadError, Statistics};
+
+use crate::{
+    Analysis, Packet, Sources,
+    report::{FileSummary, InterfaceSummary, LossSpan, RecorderLoss, Report},
+};
+
+pub use bounded::Bounds;
+use bounded::Watch;
+
+/// How often [`Hooks::progress`] is called: after so many packets.
+const PROGRESS: u64 = 1 << 14;
+
+/// A file to analyse.
+pub struct Source<'a> {
+    /// Its name in the report.
+    pub name: String,
+    /// Its bytes, as they are on disk.
+    pub input: Box<dyn Read + Send + 'a>,
+}
+
+/// What the caller has to say on the way.
+pub struct Hooks<'a> {
+    /// Which packets are analysed; the others are not even counted.
+    pub filter: Box<dyn FnMut(&Packet<'_>) -> bool + 'a>,
+    /// Called now and then with the number of packets and bytes (uncompressed) read; may end the reading.
+    pub progress: Box<dyn FnMut(u64, u64) -> ControlFlow<()> + 'a>,
+    /// How much compressed files may unpack to.
+    pub bounds: Bounds,
+}
+
+impl Default for Hooks<'_> {
+    fn default() -> Self {
+        Self {
+            filter: Box::new(|_| true),
+            progress: Box::new(|_, _| ControlFlow::Continue(())),
+            bounds: Bounds::default(),
+        }
+    }
+}
+
+/// An interface is the same one in the next file if all of this is.
+type InterfaceKey = (Option<String>, Option<String>, u16, u32);
+
+struct Reading<'a, 'h> {
+    analysis: Analysis,
+    hooks: &'h mut Hooks<'a>,
+    sources: Sources,
+    numbers: HashMap<InterfaceKey, u32>,
+    /// What each interface's recorder had lost at the end of the file before.
+    lost_before: Vec<u64>,
+    packets: u64,
+    bytes: u64,
+    stopped: bool,
+}
+
+/// The report on these files. What cannot be read, or not to its end, says so in its summary.
+pub fn analyse<'s>(
+    analysis: Analysis,
+    files: impl IntoIterator<Item = (String, io::Result<Source<'s>>)>,
+    hooks: &mut Hooks<'_>,
+) -> Report {
+    let mut reading = Reading {
+        analysis,
+        hooks,
+        sources: Sources::default(),
+        numbers: HashMap::new(),
+        lost_before: Vec::new(),
+        packets: 0,
+        bytes: 0,
+        stopped: false,
+    };
+    for (name, source) in files {
+        if reading.stopped {
+            break;
+        }
+        reading.file(name, source);
+    }
+    if reading.stopped {
+        let note = "the reading was stopped before the end of the last file";
+        reading.sources.notes.push(note.to_owned());
+    }
+    reading.analysis.finish(reading.sources)
+}
+
+impl Reading<'_, '_> {
+    fn file(&mut self, name: String, source: io::Result<Source<'_>>) {
+        let mut summary = FileSummary {
+            name,
+            format: "unread".to_owned(),
+            compression: None,
+            packets: 0,
+            bytes: 0,
+            skipped: 0,
+            problem: None,
+        };
+        let opened = source.and_then(|source| bounded::open(source.input, self.hooks.bounds));
+        match opened {
+            Ok((input, watch)) => {
+                self.packets(&mut CaptureReader::plain(input), &watch, &mut summary);
+            }
+            Err(error) => summary.problem = Some(error.to_string()),
+        }
+        if self.stopped {
+            summary.problem.get_or_insert_with(|| "stopped".to_owned());
+        }
+        self.sources.files.push(summary);
+    }
+
+    fn packets<R: Read>(
+        &mut self,
+        reader: &mut CaptureReader<R>,
+        watch: &Watch,
+        summary: &mut FileSummary,
+    ) {
+        let mut file = OpenFile {
+            number: u32::try_from(self.sources.files.len()).unwrap_or(u32::MAX),
+            ..OpenFile::default()
+        };
+        loop {
+            match reader.next_item() {
+                Ok(Some(Item::Packet(found))) => self.packet(&mut file, &found),
+                Ok(Some(Item::Interface(interface))) => {
+                    let at = u32::try_from(file.interfaces.len()).unwrap_or(u32::MAX);
+                    let number = number(&mut self.numbers, &mut self.sources, &interface, at);
+                    file.interfaces.push(Described {
+                        number,
+                        link_type: interface.link_type,
+                        snaplen: interface.snaplen as usize,
+                    });
+                    continue;
+                }
+                Ok(Some(Item::Statistics(statistics))) => {
+                    // The last about an interface holds.
+                    file.statistics.insert(statistics.interface, statistics);
+                    continue;
+                }
+                Ok(Some(Item::Section(_) | Item::Names(_))) => continue,
+                Ok(None) => break,
+                Err(error) => {
+                    summary.problem = Some(problem(&error, watch, file.packets));
+                    break;
+                }
+            }
+            if self.packets.is_multiple_of(PROGRESS) {
+                let bytes = self.bytes + reader.offset();
+                if (self.hooks.progress)(self.packets, bytes).is_break() {
+                    self.stopped = true;
+                    break;
+                }
+            }
+        }
+        self.losses(&file);
+        summary.packets = file.packets;
+        summary.format = format_of(&watch.start()).to_owned();
+        summary.bytes = reader.offset();
+        summary.skipped = reader.malformed_options();
+        summary.compression = watch.compression().map(str::to_owned);
+        self.bytes += reader.offset();
+    }
+
+    #[inline]
+    fn packet(&mut self, file: &mut OpenFile, found: &capture_file::Packet<'_>) {
+        self.packets += 1;
+        file.packets = found.number;
+        let Some(interface) = file.interfaces.get(found.interface as usize) else {
+            return;
+        };
+        let packet = Packet {
+            timestamp: found.timestamp,
+            interface: interface.number,
+            link_type: interface.link_type,
+            original_length: found.original_length,
+            data: found.data,
+            file: file.number,
+            frame: found.number,
+        };
+        if !(self.hooks.filter)(&packet) {
+            return;
+        }
+        let (first, last) = file
+            .span
+            .get_or_insert((packet.timestamp, packet.timestamp));
+        *first = (*first).min(packet.timestamp);
+        *last = (*last).max(packet.timestamp);
+        if interface.snaplen > 0 && found.data.len() > interface.snaplen {
+            self.sources.longer_than_snaplen += 1;
+        }
+        self.analysis.packet(&packet);
+    }
+
+    /// What the recorder lost while it wrote this file. Its counters go on from file to file.
+    fn losses(&mut self, file: &OpenFile) {
+        let Some((from_ns, to_ns)) = file.span else {
+            return;
+        };
+        for (interface, statistics) in &file.statistics {
+            let described = file.interfaces.get(*interface as usize);
+            let (Some(described), Some(lost)) = (described, lost(statistics)) else {
+                continue;
+            };
+            let number = described.number as usize;
+            if self.lost_before.len() <= number {
+                self.lost_before.resize(number + 1, 0);
+            }
+            let before = std::mem::replace(&mut self.lost_before[number], lost);
+            // Fewer than before: another capture.
+            let here = lost.checked_sub(before).unwrap_or(lost);
+            let summary = &mut self.sources.interfaces[number];
+            *summary.lost_by_recorder.get_or_insert(0) += here;
+            let recorder = self.sources.recorder.get_or_insert_with(|| RecorderLoss {
+                source: "pcapng statistics".to_owned(),
+                lost: 0,
+                spans: Vec::new(),
+            });
+            recorder.lost += here;
+            if here > 0 {
+                recorder.spans.push(LossSpan {
+                    from_ns,
+                    to_ns,
+                    lost: here,
+                    interface: summary.name.clone(),
+                });
+            }
+        }
+    }
+}
+
+/// A file that is being read.
+#[derive(Default)]
+struct OpenFile {
+    number: u32,
+    packets: u64,
+    interfaces: Vec<Described>,
+    statistics: BTreeMap<u32, Statistics>,
+    /// The earliest and the latest packet.
+    span: Option<(u64, u64)>,
+}
+
+struct Described {
+    /// Over all files.
+    number: u32,
+    link_type: u16,
+    snaplen: usize,
+}
+
+/// What the recorder lost at an interface, as far as it said.
+fn lost(statistics: &Statistics) -> Option<u64> {
+    match (statistics.dropped(), statistics.system_dropped()) {
+        (None, None) => None,
+        (first, second) => Some(first.unwrap_or(0).saturating_add(second.unwrap_or(0))),
+    }
+}
+
+const fn format_of(start: &[u8]) -> &'static str {
+    match start {
+        [] => "empty",
+        [0x0a, 0x0d, 0x0d, 0x0a, ..] => "pcapng",
+        [0xa1, 0xb2, ..] | [_, _, 0xb2, 0xa1, ..] => "pcap",
+        _ => "unknown",
+    }
+}
+
+fn problem(error: &ReadError, watch: &Watch, packets: u64) -> String {
+    if let Some(met) = watch.met() {
+        return format!("{met}; the {packets} packets before that count");
+    }
+    let start = watch.start();
+    match error {
+        ReadError::Damaged { .. } | ReadError::Cut { .. } if format_of(&start) == "unknown" => {
+            format!(
+                "not a capture file: it looks like {}; pcap and pcapng are read, plain or \
+                 compressed with gzip or zstd",
+                foreign::looks_like(&start)
+            )
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn number(
+    numbers: &mut HashMap<InterfaceKey, u32>,
+    sources: &mut Sources,
+    interface: &Interface,
+    at: u32,
+) -> u32 {
+    let key = (
+        interface.name(),
+        interface.description(),
+        interface.link_type,
+        at,
+    );
+    *numbers.entry(key).or_insert_with(|| {
+        sources.interfaces.push(InterfaceSummary {
+            name: interface.name(),
+            description: interface.description(),
+            filter: interface.filter(),
+            link_type: interface.link_type,
+            snaplen: (interface.snaplen > 0).then_some(interface.snaplen),
+            packets: 0,
+            lost_by_recorder: None,
+        });
+        u32::try_from(sources.interfaces.len() - 1).unwrap_or(u32::MAX)
+    })
+}

@@ -1,0 +1,141 @@
+//! What the analysis is told: bounds and thresholds.
+
+use crate::{decode::FragmentLimits, flow::FlowLimits};
+
+const MILLISECOND: u64 = 1_000_000;
+const SECOND: u64 = 1_000 * MILLISECOND;
+
+/// Bounds and thresholds.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How many flows are live at once.
+    pub flows: FlowLimits,
+    /// How many fragments wait for their rest.
+    pub fragments: FragmentLimits,
+    /// Conversations kept for the report, of each kind; the largest stay.
+    pub conversations: usize,
+    /// Rows of DNS, TLS and HTTP kept for the report, of each.
+    pub rows: usize,
+    /// From where on something is a finding.
+    pub thresholds: Thresholds,
+    /// Which security hints are given.
+    pub hints: Hints,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            flows: FlowLimits::default(),
+            fragments: FragmentLimits::default(),
+            conversations: 50_000,
+            rows: 20_000,
+            thresholds: Thresholds::default(),
+            hints: Hints::default(),
+        }
+    }
+}
+
+/// A share of all, from 0 to 1, and how many at least.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    /// Fewer than this say nothing.
+    pub least: u64,
+    /// A warning from here on.
+    pub warning: f64,
+    /// Critical from here on.
+    pub critical: f64,
+}
+
+/// A time in nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    /// A warning from here on.
+    pub warning: u64,
+    /// Critical from here on.
+    pub critical: u64,
+}
+
+/// From where on something is a finding.
+#[derive(Debug, Clone)]
+pub struct Thresholds {
+    /// Data segments that were sent again, of all of a connection.
+    pub retransmissions: Share,
+    /// Segments out of order of a connection.
+    pub out_of_order: u64,
+    /// Segments of a connection that filled the window.
+    pub window_full: u64,
+    /// How long a side took no data.
+    pub zero_window: Span,
+    /// Silence after which a reset is one of a forgotten connection, nanoseconds.
+    pub idle: u64,
+    /// How long a server may take to answer, beyond the round trip, nanoseconds.
+    pub slow_server: u64,
+    /// How long a handshake may take, nanoseconds.
+    pub slow_handshake: u64,
+    /// How long a name server may take, nanoseconds.
+    pub slow_dns: u64,
+    /// Questions for names that do not exist that one answer was looked for with, before it is a storm.
+    pub search_storm: u64,
+    /// ARP requests from one device within a second.
+    pub arp_storm: u64,
+    /// Days before a certificate's end that it is told of.
+    pub certificate_days: u64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            retransmissions: Share {
+                least: 3,
+                warning: 0.01,
+                critical: 0.05,
+            },
+            out_of_order: 10,
+            window_full: 3,
+            zero_window: Span {
+                warning: 100 * MILLISECOND,
+                critical: SECOND,
+            },
+            idle: 30 * SECOND,
+            slow_server: SECOND,
+            slow_handshake: 300 * MILLISECOND,
+            slow_dns: 500 * MILLISECOND,
+            search_storm: 10,
+            arp_storm: 100,
+            certificate_days: 14,
+        }
+    }
+}
+
+/// Security hints: each has its threshold, and none is given where that is absent.
+#[derive(Debug, Clone)]
+pub struct Hints {
+    /// Ports of one host, or hosts on one port, that one address tries without being let in.
+    pub scan: Option<u64>,
+    /// Short connections from one address to one port where people log in.
+    pub brute_force: Option<u64>,
+    /// SYNs to one port without a completed handshake.
+    pub flood: Option<u64>,
+    /// Different names under one domain that one client asks for.
+    pub dns_tunnel: Option<u64>,
+    /// Connections from one address to one server at even intervals.
+    pub beaconing: Option<u64>,
+    /// Bytes that a private address sends to a public one, if it gets less than a tenth back.
+    pub exfiltration: Option<u64>,
+    /// Private hosts that one private address reaches at ports of remote administration.
+    pub lateral_movement: Option<u64>,
+}
+
+impl Default for Hints {
+    fn default() -> Self {
+        Self {
+            scan: Some(100),
+            brute_force: Some(30),
+            flood: Some(1_000),
+            dns_tunnel: Some(200),
+            beaconing: Some(12),
+            exfiltration: Some(100 << 20),
+            lateral_movement: Some(10),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! One direction of a connection.
+
+use std::collections::VecDeque;
+
+use super::{Flag, Options};
+
+/// More segments that wait for their acknowledgement are not remembered.
+const MOST_SEGMENTS: usize = 512;
+
+/// Round-trip times: how many, the least, the sum, the largest, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Round {
+    /// How many were measured.
+    pub count: u64,
+    /// The shortest.
+    pub least: u64,
+    /// All together.
+    pub sum: u64,
+    /// The longest.
+    pub most: u64,
+}
+
+impl Round {
+    pub(crate) fn add(&mut self, time: u64) {
+        self.least = if self.count == 0 {
+            time
+        } else {
+            self.least.min(time)
+        };
+        self.most = self.most.max(time);
+        self.sum = self.sum.saturating_add(time);
+        self.count += 1;
+    }
+
+    /// The mean; `None` where nothing was measured.
+    #[must_use]
+    pub const fn mean(&self) -> Option<u64> {
+        self.sum.checked_div(self.count)
+    }
+}
+
+/// A segment that waits for its acknowledgement.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    pub(super) end: u32,
+    pub(super) time: u64,
+    /// Its acknowledgement says nothing about the round trip (Karn).
+    pub(super) again: bool,
+}
+
+/// What one side sent, and what it said about the other's data.
+#[derive(Debug, Default)]
+pub struct Half {
+    /// Its first sequence number.
+    pub(super) base: Option<u32>,
+    /// Behind its highest byte.
+    pub(super) next: Option<u32>,
+    pub(super) next_time: u64,
+    /// Behind its highest byte without a gap.
+    pub(super) contiguous: Option<u32>,
+    pub(super) last_ack: Option<u32>,
+    pub(super) last_ack_time: u64,
+    /// As it stood in its last header.
+    pub(super) window: u16,
+    /// The window in bytes, where its scale is known.
+    pub(super) window_bytes: Option<u64>,
+    pub(super) scale: Scale,
+    pub(super) duplicate_acks: u32,
+    /// The other side acknowledged more than there is of this one, and that was said.
+    pub(super) gap_said: bool,
+    pub(super) was_keep_alive: bool,
+    pub(super) was_probe: bool,
+    pub(super) waiting: VecDeque<Sent>,
+    pub(super) zero_window_since: Option<u64>,
+    /// Segments with each flag.
+    counts: [u32; Flag::ALL.len()],
+    /// Segments.
+    pub segments: u64,
+    /// Bytes of data, each as often as it was sent.
+    pub data_bytes: u64,
+    /// Of these, bytes that had been sent before.
+    pub again_bytes: u64,
+    /// Segments with data.
+    pub data_segments: u64,
+    /// From a segment to its acknowledgement: the way to the other side and back.
+    pub round_trip: Round,
+    /// How long it took no data, in nanoseconds.
+    pub zero_window: u64,
+    /// The options of its SYN.
+    pub offered: Option<Options>,
+    /// SYN segments.
+    pub syns: u32,
+    /// FIN segments.
+    pub fins: u32,
+    /// The largest segment of data.
+    pub largest: u32,
+}
+
+/// How windows are scaled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// The SYN was not seen.
+    #[default]
+    Unknown,
+    /// The SYN was seen and offered none.
+    None,
+    By(u8),
+}
+
+impl Half {
+    pub(super) fn count(&mut self, flag: Flag) {
+        self.counts[flag as usize] = self.counts[flag as usize].saturating_add(1);
+    }
+
+    /// Segments that are so.
+    #[must_use]
+    pub const fn counted(&self, flag: Flag) -> u32 {
+        self.counts[flag as usize]
+    }
+
+    pub(super) fn remember(&mut self, sent: Sent) {
+        if self.waiting.len() >= MOST_SEGMENTS {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(sent);
+    }
+}

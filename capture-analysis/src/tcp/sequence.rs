@@ -1,0 +1,7 @@
+//! Sequence numbers, which wrap.
+
+/// How far `to` is ahead of `from`; negative where it is behind.
+#[inline]
+pub(crate) const fn ahead(to: u32, from: u32) -> i32 {
+    to.wrapping_sub(from).cast_signed()
+}

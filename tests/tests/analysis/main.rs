@@ -1,0 +1,5 @@
+//! The promises of the analysis, held against tshark and capinfos.
+
+mod differences;
+mod peers;
+mod tshark;

@@ -1,0 +1,145 @@
+//! What tshark and capinfos say of a file.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// Wireshark's words for what a segment is, which are also ours.
+pub(crate) const FLAGS: [&str; 15] = [
+    "retransmission",
+    "fast_retransmission",
+    "spurious_retransmission",
+    "out_of_order",
+    "duplicate_ack",
+    "lost_segment",
+    "ack_lost_segment",
+    "keep_alive",
+    "keep_alive_ack",
+    "zero_window",
+    "zero_window_probe",
+    "zero_window_probe_ack",
+    "window_full",
+    "window_update",
+    "reused_ports",
+];
+
+/// A conversation: the ends in an order of their own, packets and bytes from the first, then from the
+/// second. Bytes are as tshark prints them, which rounds.
+pub(crate) type Row = (String, String, (u64, String), (u64, String));
+
+/// What a program says of a file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) packets: u64,
+    /// By kind: `eth`, `ip`, `ipv6`, `tcp`, `udp`.
+    pub(crate) conversations: BTreeMap<&'static str, Vec<Row>>,
+    /// By frame.
+    pub(crate) flags: BTreeMap<u64, BTreeSet<String>>,
+}
+
+pub(crate) const KINDS: [(&str, &str); 5] = [
+    ("eth", "Ethernet"),
+    ("ip", "IPv4"),
+    ("ipv6", "IPv6"),
+    ("tcp", "TCP"),
+    ("udp", "UDP"),
+];
+
+/// A row whose ends stand in order.
+pub(crate) fn row(first: String, second: String, there: (u64, String), back: (u64, String)) -> Row {
+    if first <= second {
+        (first, second, there, back)
+    } else {
+        (second, first, back, there)
+    }
+}
+
+/// Bytes as tshark prints them in conversations.
+pub(crate) fn rounded(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} bytes"),
+        10_000..10_000_000 => format!("{} kB", bytes / 1000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
+/// What tshark says of a file.
+pub(crate) fn view(file: &Path) -> Result<View> {
+    let mut command = Command::new("tshark");
+    command.arg("-n").arg("-r").arg(file);
+    command.args(["-T", "fields", "-E", "separator=|", "-e", "frame.number"]);
+    for flag in FLAGS {
+        command.args(["-e", &format!("tcp.analysis.{flag}")]);
+    }
+    for (kind, _) in KINDS {
+        command.args(["-z", &format!("conv,{kind}")]);
+    }
+    let output = command.output().context("running tshark")?;
+    let mut view = View::default();
+    let mut kind = "";
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let mut columns = line.split('|');
+        let frame = columns.next().and_then(|number| number.parse().ok());
+        if let Some(frame) = frame {
+            view.packets += 1;
+            let flags: BTreeSet<String> = FLAGS
+                .iter()
+                .zip(columns)
+                .filter(|(_, value)| !value.is_empty())
+                .map(|(flag, _)| (*flag).to_owned())
+                .collect();
+            if !flags.is_empty() {
+                view.flags.insert(frame, flags);
+            }
+        } else if let Some(title) = line.strip_suffix(" Conversations") {
+            let known = KINDS.iter().find(|(_, name)| *name == title);
+            kind = known
+                .context("a table of conversations of no known kind")?
+                .0;
+        } else if line.contains("<->") {
+            let row = conversation(line).with_context(|| format!("reading {line:?}"))?;
+            view.conversations.entry(kind).or_default().push(row);
+        }
+    }
+    for rows in view.conversations.values_mut() {
+        rows.sort();
+    }
+    Ok(view)
+}
+
+/// `A <-> B`, frames and bytes from B, from A, and in all.
+fn conversation(line: &str) -> Option<Row> {
+    let mut words = line.split_whitespace();
+    let (first, arrow, second) = (words.next()?, words.next()?, words.next()?);
+    (arrow == "<->").then_some(())?;
+    let mut side = || -> Option<(u64, String)> {
+        let packets = words.next()?.parse().ok()?;
+        let bytes = format!("{} {}", words.next()?, words.next()?);
+        Some((packets, bytes))
+    };
+    let (back, there) = (side()?, side()?);
+    Some(row(first.to_owned(), second.to_owned(), there, back))
+}
+
+/// Packets, and the bytes of them all, as capinfos counts; `None` where it does not read the link type.
+pub(crate) fn capinfos(file: &Path) -> Result<Option<(u64, u64)>> {
+    let output = Command::new("capinfos")
+        .args(["-T", "-M", "-r", "-m", "-c", "-d"])
+        .arg(file)
+        .output()
+        .context("running capinfos")?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if stderr.contains("unsupported") {
+        return Ok(None);
+    }
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let mut columns = stdout.trim().rsplit(',');
+    let (bytes, packets) = (columns.next(), columns.next());
+    ensure!(packets.is_some(), "capinfos said {stdout:?} {stderr:?}");
+    let number = |text: Option<&str>| text.unwrap_or_default().parse::<u64>();
+    Ok(Some((number(packets)?, number(bytes)?)))
+}
