@@ -4,7 +4,6 @@ pub mod attach;
 pub mod audit;
 pub mod cli;
 pub mod clock;
-pub mod cut;
 pub mod grpc;
 pub mod interfaces;
 pub mod kernel;

@@ -23,6 +23,7 @@ mod stages;
 mod test;
 mod toolchain;
 mod tools;
+mod torture;
 mod totals;
 mod workspace;
 
@@ -66,6 +67,9 @@ enum Task {
     /// Measure against tcpdump and dumpcap
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Arguments),
+    /// Attack the programs, and say what held
+    #[command(after_help = torture::EXAMPLES)]
+    Torture(torture::Arguments),
     /// Check formatting, clippy, documentation, dependencies, the gRPC API, licences and advisories
     #[command(after_help = lint::EXAMPLES)]
     Lint(lint::Arguments),
@@ -100,6 +104,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Run(arguments) => run::record(&arguments),
         Task::Test(arguments) => test::all(&arguments),
         Task::Bench(arguments) => bench::measure(&arguments),
+        Task::Torture(arguments) => torture::attack(&arguments),
         Task::Lint(arguments) => lint::all(&arguments),
         Task::ApiBaseline => {
             setup::prepare(&[Purpose::Lint])?;

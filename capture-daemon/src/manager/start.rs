@@ -7,11 +7,7 @@ use tokio::sync::oneshot;
 use super::{
     Capture, CaptureRequest, Exhausted, MADE_UP_NAME, Manager, ManagerError, Reason, State, run,
 };
-use crate::{
-    interfaces::{Selection, Watch},
-    session::SessionError,
-};
-use capture_types::{CaptureName, InterfacePattern};
+use capture_types::CaptureName;
 
 impl Manager {
     /// Starts a capture. When this returns it is attached, or it has left nothing behind. A request
@@ -47,24 +43,15 @@ impl Manager {
     }
 
     /// Checks everything that can be checked before the capture is started.
-    pub async fn check(&self, request: &CaptureRequest) -> Result<(), ManagerError> {
-        {
-            let captures = self.inner.captures();
-            if self.find_repeated(&captures, request)?.is_some() {
-                return Ok(());
-            }
-            self.check_new(&captures, request)?;
+    pub fn check(&self, request: &CaptureRequest) -> Result<(), ManagerError> {
+        let captures = self.inner.captures();
+        if self.find_repeated(&captures, request)?.is_some() {
+            return Ok(());
         }
-        self.inner
-            .budget
-            .take(request.ring_memory(), request.descriptors(interfaces()))?;
-        let patterns = request.spec.interfaces.clone();
-        let checked = self
-            .inner
-            .settings
-            .runtime
-            .spawn(check_interfaces(patterns));
-        checked.await.map_err(|_| ManagerError::Internal)?
+        self.check_new(&captures, request)?;
+        drop(captures);
+        self.inner.budget.take(request.ring_memory())?;
+        Ok(())
     }
 
     fn check_new(
@@ -97,14 +84,15 @@ impl Manager {
             return Ok(None);
         };
         for (name, capture) in captures {
-            let Some(fingerprint) = capture.requested_by(&request.created_by, id) else {
+            let record = capture.record();
+            if record.request.request_id.as_ref() != Some(id)
+                || record.request.created_by != request.created_by
+            {
                 continue;
-            };
+            }
             // A name that the node made up differs from request to request.
             let made_up = request.labels.contains_key(MADE_UP_NAME);
-            let same_name = *name == request.spec.name || made_up;
-            let same_body = fingerprint.is_none() || fingerprint == request.fingerprint;
-            if !same_name || !same_body {
+            if *name != request.spec.name && !made_up {
                 return Err(ManagerError::RequestReused {
                     id: id.clone(),
                     name: name.to_string(),
@@ -116,7 +104,7 @@ impl Manager {
     }
 
     /// Takes a new capture in and starts it; nothing is started if the request has been seen before.
-    #[expect(clippy::type_complexity, reason = "the line above explains it")]
+    #[expect(clippy::type_complexity, reason = "said in the line above")]
     fn admit(
         &self,
         request: CaptureRequest,
@@ -132,35 +120,13 @@ impl Manager {
             return Ok((capture, None));
         }
         self.check_new(&captures, &request)?;
-        let share = self
-            .inner
-            .budget
-            .take(request.ring_memory(), request.descriptors(interfaces()))?;
+        let share = self.inner.budget.take(request.ring_memory())?;
         let name = request.spec.name.clone();
-        let capture = Capture::new(Capture::requested(request), false);
+        let capture = Capture::new(Capture::requested(request));
         captures.insert(name, Arc::clone(&capture));
         drop(captures);
         self.inner.announce();
         let starts = run::spawn(&self.inner, &capture, share);
         Ok((capture, Some(starts)))
     }
-}
-
-/// How many interfaces there are in the network namespace of the daemon.
-pub(super) fn interfaces() -> u64 {
-    /// Lines before the first interface (proc_pid_net(5)).
-    const HEADER: usize = 2;
-    let text = std::fs::read_to_string("/proc/net/dev").unwrap_or_default();
-    text.lines().skip(HEADER).count() as u64
-}
-
-/// Fails if an interface that is named does not exist.
-async fn check_interfaces(patterns: Vec<InterfacePattern>) -> Result<(), ManagerError> {
-    let watch = Watch::new().map_err(|source| SessionError::System {
-        doing: "subscribing to network interfaces",
-        source,
-    })?;
-    let interfaces = watch.list().await.map_err(SessionError::from)?;
-    Selection::new(&patterns, &interfaces).map_err(SessionError::from)?;
-    Ok(())
 }

@@ -23,14 +23,10 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use self::{
-    connections::Limited,
-    numbers::{ByState, Numbers, signed},
-};
+use self::numbers::{ByState, Numbers, signed};
 use super::watchdog::Watchdog;
 use crate::manager::{BudgetUsage, Manager, State};
 
-mod connections;
 mod numbers;
 
 /// How often is looked whether drain threads stand still.
@@ -67,14 +63,13 @@ pub(super) async fn serve(address: SocketAddr, manager: Manager) -> std::io::Res
         manager: manager.clone(),
         watchdog: Arc::default(),
     };
-    let connections = Limited::new(listener, super::descriptors::METRICS as usize);
     let watch = tokio::spawn(pages.clone().watch());
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(pages);
-    let served = axum::serve(connections, router)
+    let served = axum::serve(listener, router)
         .with_graceful_shutdown(async move { manager.closing().await })
         .await;
     watch.abort();
@@ -143,9 +138,7 @@ impl Pages {
             active_captures,
             ring_bytes,
             disk_bytes,
-            disk_free_bytes: _,
             packet_readers,
-            descriptors,
         } = self.manager.budget().usage();
         for (name, help, value) in [
             (
@@ -169,21 +162,6 @@ impl Pages {
                 "disk_bytes_limit",
                 "Most bytes that capture files may have; 0: no limit",
                 limits.disk_bytes,
-            ),
-            (
-                "descriptors",
-                "File descriptors reserved for captures",
-                descriptors,
-            ),
-            (
-                "descriptors_limit",
-                "Most file descriptors that captures may reserve",
-                limits.descriptors,
-            ),
-            (
-                "recovering_captures",
-                "Captures of an earlier daemon whose files are still being recovered",
-                self.manager.recovering().into(),
             ),
             (
                 "packet_readers",

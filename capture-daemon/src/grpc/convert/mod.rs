@@ -11,9 +11,9 @@ mod update;
 
 pub use self::defaults::Defaults;
 pub(super) use self::{
-    capture::{capture, counts, state_from},
+    capture::{capture, labels_match, state_from},
     file::file,
-    request::{capture_request, check_labels},
+    request::capture_request,
     time::{duration, timestamp},
     update::update,
 };
