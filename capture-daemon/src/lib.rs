@@ -4,6 +4,7 @@ pub mod attach;
 pub mod audit;
 pub mod cli;
 pub mod clock;
+pub mod cut;
 pub mod grpc;
 pub mod interfaces;
 pub mod kernel;

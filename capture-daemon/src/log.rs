@@ -4,14 +4,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry,
-    filter::{FilterExt as _, Targets},
+    filter::{FilterExt as _, LevelFilter, Targets},
     fmt,
     layer::SubscriberExt as _,
     reload,
     util::SubscriberInitExt as _,
 };
 
-use crate::audit;
+use crate::{audit, cut::cut};
+
+mod authority;
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,13 +39,33 @@ pub struct LogError {
     reason: String,
 }
 
+/// Fails for a text that [`start`] and [`LogLevel::set`] do not take.
+pub fn check(text: &str) -> Result<(), LogError> {
+    parse(text).map(drop)
+}
+
+/// A directive without `=` has to be a level: a filter would take any other word as the name of a target,
+/// and log nothing but that.
+fn is_level_or_target(directive: &str) -> bool {
+    let directive = directive.trim();
+    directive.is_empty()
+        || directive.contains(['=', '['])
+        || directive.parse::<LevelFilter>().is_ok()
+}
+
 fn parse(text: &str) -> Result<EnvFilter, LogError> {
     let failed = |reason: String| LogError {
-        text: text.to_owned(),
+        text: cut(text, 100).into_owned(),
         reason,
     };
     if text.trim().is_empty() {
         return Err(failed("it is empty".to_owned()));
+    }
+    if let Some(word) = text.split(',').find(|part| !is_level_or_target(part)) {
+        let word = cut(word.trim(), 40);
+        return Err(failed(format!(
+            "{word:?} is not a level; for a target write {word}=debug"
+        )));
     }
     EnvFilter::try_new(text).map_err(|error| failed(error.to_string()))
 }
@@ -62,6 +84,7 @@ pub fn start(text: &str, format: Format) -> Result<LogLevel, LogError> {
     };
     tracing_subscriber::registry()
         .with(lines.with_filter(filter.or(audit)))
+        .with(authority::layer())
         .init();
     Ok(LogLevel {
         handle,
@@ -87,5 +110,28 @@ impl LogLevel {
             .map_err(|error| error.to_string())?;
         let mut now = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(std::mem::replace(&mut *now, text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn a_word_that_is_not_a_level_is_refused_with_the_way_out() {
+        for text in [
+            "info",
+            "INFO,h2=debug",
+            "off",
+            "info,[span]=trace",
+            "warn, h2=error",
+        ] {
+            check(text).expect(text);
+        }
+        for text in ["loud", "info,loud", "", " ", "h2=loud"] {
+            assert!(check(text).is_err(), "{text}");
+        }
+        let error = check("loud").expect_err("not a level").to_string();
+        assert!(error.contains("loud=debug"), "{error}");
     }
 }

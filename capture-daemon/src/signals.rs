@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct EndSignals {
     interrupt: Signal,
     terminate: Signal,
-    /// `None` under nohup(1), where the program goes on without its terminal.
+    /// `None` where it does not end the program: under nohup(1), and in the daemon.
     hang_up: Option<Signal>,
 }
 
@@ -20,14 +20,23 @@ impl EndSignals {
     /// What sigaction(2) returns.
     pub fn new() -> io::Result<Self> {
         let hang_up = SignalKind::hangup();
+        let mut signals = Self::without_hang_up()?;
+        if !is_ignored(hang_up) {
+            signals.hang_up = Some(signal(hang_up)?);
+        }
+        Ok(signals)
+    }
+
+    /// Catches SIGINT and SIGTERM only, for a program to which SIGHUP means something else.
+    ///
+    /// # Errors
+    ///
+    /// What sigaction(2) returns.
+    pub fn without_hang_up() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hang_up: if is_ignored(hang_up) {
-                None
-            } else {
-                Some(signal(hang_up)?)
-            },
+            hang_up: None,
         })
     }
 

@@ -47,7 +47,7 @@ impl Cli {
                 log::start(log.unwrap_or("info"), log::Format::Text)?;
                 filter::run(&command)
             }
-            Command::Serve(arguments) => serve::run(&arguments, log),
+            Command::Serve(arguments) => serve::run(*arguments, log),
             Command::Config(command) => serve::config(&command),
         }
     }

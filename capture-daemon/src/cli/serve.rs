@@ -143,7 +143,7 @@ impl Settings {
     }
 }
 
-pub(super) fn run(arguments: &ServeArgs, log: Option<&str>) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: ServeArgs, log: Option<&str>) -> anyhow::Result<ExitCode> {
     let (_, config) = arguments.settings.read()?;
     let level = log::start(log.unwrap_or(&config.log), config.log_format)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -152,8 +152,31 @@ pub(super) fn run(arguments: &ServeArgs, log: Option<&str>) -> anyhow::Result<Ex
         .enable_all()
         .build()
         .context("starting the control threads")?;
-    let served = runtime.block_on(serve::run(config, level));
+    let captures = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .thread_name("captures")
+        .enable_all()
+        .build()
+        .context("starting the threads of captures")?;
+    let log = log.map(str::to_owned);
+    let reread = move || {
+        let (_, mut config) = arguments
+            .settings
+            .read()
+            .map_err(|error| format!("{error:#}"))?;
+        if let Some(log) = &log {
+            config.log.clone_from(log);
+        }
+        Ok(config)
+    };
+    let served = runtime.block_on(serve::run(
+        config,
+        Box::new(reread),
+        level,
+        captures.handle().clone(),
+    ));
     // What still blocks holds nothing that a dead process would not give back.
+    captures.shutdown_timeout(std::time::Duration::from_millis(500));
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     served?;
     Ok(ExitCode::SUCCESS)

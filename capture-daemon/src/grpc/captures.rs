@@ -1,22 +1,27 @@
 //! CaptureService.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use capture_proto::v1::{self, capture_service_server::CaptureService};
+use prost::Message as _;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tonic::{Request, Response, Status};
 
 use super::{
-    Context, convert, packets, peer,
-    status::{Violations, invalid},
-    stream::{Answers, Gone, Sink, answer},
+    Context, bounds, convert, packets, peer,
+    status::Violations,
+    stream::{Answers, Gone, STREAM_MEMORY, Sink, answer},
 };
 use crate::{
     audit,
     manager::{Capture, CaptureChange, CaptureRequest, ManagerError, State},
 };
+use capture_types::CaptureName;
 
-const MOST_PER_PAGE: u32 = 1000;
 const PER_PAGE: u32 = 100;
 const LEAST_LEDGER_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -27,16 +32,13 @@ pub(super) fn page_size(asked: u32) -> usize {
     if asked == 0 {
         PER_PAGE as usize
     } else {
-        asked.min(MOST_PER_PAGE) as usize
+        asked.min(bounds::PAGE) as usize
     }
 }
 
 impl Captures {
     fn get(&self, name: &str) -> Result<Arc<Capture>, Status> {
-        if name.is_empty() {
-            return Err(invalid("name", "it is empty: give the name of a capture"));
-        }
-        Ok(self.0.manager.get(name)?)
+        super::capture(&self.0.manager, "name", name)
     }
 
     async fn start(&self, wanted: CaptureRequest) -> Result<v1::Capture, ManagerError> {
@@ -67,14 +69,12 @@ impl CaptureService for Captures {
         let request = request.into_inner();
         let (validate_only, reason) = (request.validate_only, request.reason.clone());
         let asked = request.name.clone();
+        let (defaults, by) = (Arc::clone(&self.0.defaults), Arc::clone(&who));
+        let converted = move || convert::capture_request(request, &defaults, &by);
         let result = async {
-            let mut wrong = Violations::default();
-            let wanted = convert::capture_request(request, &self.0.defaults, &who, &mut wrong);
-            wrong.check()?;
-            let wanted =
-                wanted.ok_or_else(|| Status::internal("a wrong request was not refused"))?;
+            let wanted = self.0.compilers.run(&who, converted).await??;
             if validate_only {
-                self.0.manager.check(&wanted)?;
+                self.0.manager.check(&wanted).await?;
                 return Ok(convert::capture(Capture::planned(wanted)));
             }
             Ok(self.start(wanted).await?)
@@ -99,7 +99,7 @@ impl CaptureService for Captures {
         let request = request.into_inner();
         let result = self.get(&request.name).and_then(|_| {
             let mut wrong = Violations::default();
-            wrong.at_most("reason", &request.reason, 1024);
+            wrong.at_most("reason", &request.reason, bounds::REASON);
             wrong.check()?;
             Ok(self.0.manager.stop(&request.name)?)
         });
@@ -131,16 +131,29 @@ impl CaptureService for Captures {
     ) -> Result<Response<v1::ListCapturesResponse>, Status> {
         let request = request.into_inner();
         let mut wrong = Violations::default();
+        wrong.at_most("page_token", &request.page_token, bounds::PAGE_TOKEN);
+        let after = match request.page_token.as_str() {
+            "" => None,
+            token => wrong.take(
+                "page_token",
+                CaptureName::new(token).map_err(|_| "it is not from a response of this call"),
+            ),
+        };
+        convert::check_labels(request.labels.iter(), &mut wrong);
+        wrong.at_most_elements("states", request.states.len(), bounds::STATES);
         let states: Vec<State> = request
             .states
             .iter()
+            .take(bounds::STATES)
             .enumerate()
             .filter_map(|(at, number)| {
-                let state = convert::state_from(*number).ok_or("it is no state of a capture");
+                let state = convert::state_from(*number).ok_or("it is not a state of a capture");
                 wrong.take(format!("states[{at}]"), state)
             })
             .collect();
-        let glob = (!request.name_glob.is_empty())
+        let has_glob = !request.name_glob.is_empty()
+            && wrong.at_most("name_glob", &request.name_glob, bounds::NAME_GLOB);
+        let glob = has_glob
             .then(|| wrong.take("name_glob", globset::Glob::new(&request.name_glob)))
             .flatten()
             .map(|glob| glob.compile_matcher());
@@ -149,7 +162,7 @@ impl CaptureService for Captures {
         let page_size = page_size(request.page_size);
         let mut total = 0;
         let mut page: Vec<v1::Capture> = Vec::new();
-        let mut more = false;
+        let (mut more, mut bytes) = (false, 0);
         // By name; a token is the last name of the page before.
         for (name, capture) in self.0.manager.by_name() {
             let wanted = glob
@@ -161,11 +174,13 @@ impl CaptureService for Captures {
                 continue;
             }
             total += 1;
-            if name.as_str() <= request.page_token.as_str() {
+            if after.as_ref().is_some_and(|after| name <= *after) {
                 continue;
             }
-            if page.len() < page_size {
-                page.push(convert::capture(capture.snapshot()));
+            if page.len() < page_size && bytes < bounds::PAGE_BYTES && !more {
+                let capture = convert::capture(capture.snapshot());
+                bytes += capture.encoded_len();
+                page.push(capture);
             } else {
                 more = true;
             }
@@ -190,12 +205,14 @@ impl CaptureService for Captures {
         let (name, reason) = (request.name.clone(), request.reason.clone());
         let result = async {
             let capture = self.get(&request.name)?;
-            let update = convert::update(&request)?;
-            Ok(self
-                .0
-                .manager
-                .update(&capture, request.expected_generation, update)
-                .await?)
+            let expected = request.expected_generation;
+            let converted = move || convert::update(&request);
+            let update = self.0.compilers.run(&who, converted).await??;
+            let manager = self.0.manager.clone();
+            // A client that goes away meanwhile does not leave half an update behind.
+            let updated =
+                tokio::spawn(async move { manager.update(&capture, expected, update).await });
+            Ok(updated.await.map_err(|_| ManagerError::Internal)??)
         }
         .await;
         note(&who, "UpdateCapture", &name, &reason, &result);
@@ -213,6 +230,9 @@ impl CaptureService for Captures {
         let request = request.into_inner();
         let name = request.name.clone();
         let result = async {
+            let mut wrong = Violations::default();
+            wrong.at_most("reason", &request.reason, bounds::REASON);
+            wrong.check()?;
             self.get(&name)?;
             let manager = self.0.manager.clone();
             let name = name.clone();
@@ -237,18 +257,23 @@ impl CaptureService for Captures {
         &self,
         request: Request<v1::WatchCapturesRequest>,
     ) -> Result<Response<Self::WatchCapturesStream>, Status> {
+        let who = peer::of(&request).identity;
         let request = request.into_inner();
         let mut wrong = Violations::default();
         let ledgers = request.ledger_interval.as_ref().and_then(|interval| {
             let interval = convert::duration(interval, LEAST_LEDGER_INTERVAL);
             wrong.take("ledger_interval", interval)
         });
-        if request.names.len() > MOST_PER_PAGE as usize {
-            wrong.add("names", format!("at most {MOST_PER_PAGE} are allowed"));
+        if wrong.at_most_elements("names", request.names.len(), bounds::NAMES) {
+            for (at, name) in request.names.iter().enumerate() {
+                wrong.at_most(&format!("names[{at}]"), name, bounds::CAPTURE_NAME);
+            }
         }
+        convert::check_labels(request.labels.iter(), &mut wrong);
         wrong.check()?;
         let manager = self.0.manager.clone();
-        Ok(answer(&self.0.manager, |sink| {
+        let memory = self.0.memory.reserve(&who, STREAM_MEMORY)?;
+        Ok(answer(&self.0.manager, memory, |sink| {
             watch(manager, request, ledgers, sink)
         }))
     }
@@ -260,9 +285,11 @@ impl CaptureService for Captures {
         let who = peer::of(&request).identity;
         let request = request.into_inner();
         let name = request.name.clone();
-        let result = self
-            .get(&name)
-            .and_then(|capture| packets::stream(&self.0.manager, &capture, &request));
+        let result = async {
+            let capture = self.get(&name)?;
+            packets::stream(&self.0, capture, request, &who).await
+        }
+        .await;
         note(&who, "StreamPackets", &name, "", &result);
         result
     }
@@ -274,13 +301,10 @@ async fn watch(
     ledgers: Option<Duration>,
     sink: Sink<v1::WatchCapturesResponse>,
 ) -> Result<(), Gone> {
+    let names: HashSet<&str> = request.names.iter().map(String::as_str).collect();
+    let labels = request.labels.clone().into_iter().collect();
     let wanted = |capture: &Capture| {
-        let named = request.names.is_empty()
-            || request
-                .names
-                .iter()
-                .any(|name| *name == capture.name().as_str());
-        named && convert::labels_match(capture, &request.labels)
+        (names.is_empty() || names.contains(capture.name().as_str())) && capture.has_labels(&labels)
     };
     let mut follower = manager.follow();
     let mut ticks = ledgers.map(|ledgers| {
@@ -289,12 +313,15 @@ async fn watch(
         ticks.reset();
         ticks
     });
+    let whole = |capture: &Capture| convert::capture(capture.snapshot());
     for (_, capture) in follower.changes() {
         if wanted(&capture) {
-            send(&sink, v1::EventType::Present, Some(&capture)).await?;
+            send(&sink, v1::EventType::Present, Some(whole(&capture))).await?;
         }
     }
     send(&sink, v1::EventType::Synced, None).await?;
+    // The last counts that were sent, by uid.
+    let mut sent: HashMap<String, v1::Capture> = HashMap::new();
     loop {
         tokio::select! {
             () = follower.changed() => {
@@ -305,15 +332,27 @@ async fn watch(
                         CaptureChange::Deleted => v1::EventType::Deleted,
                     };
                     if wanted(&capture) {
-                        send(&sink, kind, Some(&capture)).await?;
+                        send(&sink, kind, Some(whole(&capture))).await?;
                     }
                 }
             }
             () = next(&mut ticks) => {
+                let began = Instant::now();
+                let mut now = HashMap::new();
                 for capture in manager.list() {
-                    if capture.state().is_active() && wanted(&capture) {
-                        send(&sink, v1::EventType::Ledger, Some(&capture)).await?;
+                    if !capture.state().is_active() || !wanted(&capture) {
+                        continue;
                     }
+                    let counts = convert::counts(&capture.counts());
+                    if sent.get(&counts.uid) != Some(&counts) {
+                        send(&sink, v1::EventType::Ledger, Some(counts.clone())).await?;
+                    }
+                    now.insert(counts.uid.clone(), counts);
+                }
+                sent = now;
+                if let (Some(ticks), Some(ledgers)) = (&mut ticks, ledgers) {
+                    // A twentieth of a core at most, however many interfaces there are.
+                    ticks.reset_after(ledgers.max(began.elapsed() * 20));
                 }
             }
         }
@@ -332,9 +371,8 @@ async fn next(ticks: &mut Option<Interval>) {
 async fn send(
     sink: &Sink<v1::WatchCapturesResponse>,
     kind: v1::EventType,
-    capture: Option<&Capture>,
+    capture: Option<v1::Capture>,
 ) -> Result<(), Gone> {
-    let capture = capture.map(|capture| convert::capture(capture.snapshot()));
     Ok(sink
         .send(Ok(v1::WatchCapturesResponse {
             r#type: kind.into(),

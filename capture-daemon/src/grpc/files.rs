@@ -7,36 +7,31 @@ use sha2::{Digest as _, Sha256};
 use tonic::{Request, Response, Status};
 
 use super::{
-    Context,
+    Context, bounds,
     captures::page_size,
     convert, peer,
     status::{Violations, invalid},
-    stream::{Answers, Gone, Sink, answer},
+    stream::{Answers, Gone, STREAM_MEMORY, Sink, answer},
 };
 use crate::{
     audit,
-    manager::{Capture, StoredFile},
+    manager::{Capture, ManagerError, StoredFile},
 };
 
 /// Bytes of a chunk.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 128 << 10;
 
 pub(super) struct Files(pub(super) Context);
 
 impl Files {
     fn capture(&self, name: &str) -> Result<Arc<Capture>, Status> {
-        if name.is_empty() {
-            return Err(invalid(
-                "capture",
-                "it is empty: give the name of a capture",
-            ));
-        }
-        Ok(self.0.manager.get(name)?)
+        super::capture(&self.0.manager, "capture", name)
     }
 
     async fn file(&self, capture: &str, file: &str, reason: &str) -> Result<StoredFile, Status> {
         let mut wrong = Violations::default();
-        wrong.at_most("reason", reason, 1024);
+        wrong.at_most("reason", reason, bounds::REASON);
+        wrong.at_most("file", file, bounds::FILE_NAME);
         if file.is_empty() {
             wrong.add(
                 "file",
@@ -60,11 +55,14 @@ impl FileService for Files {
         let request = request.into_inner();
         let capture = self.capture(&request.capture)?;
         // A token is the number of the last file of the page before.
+        let digits = |token: &str| token.bytes().all(|byte| byte.is_ascii_digit());
         let after = match request.page_token.as_str() {
             "" => 0,
             token => token
                 .parse()
-                .map_err(|_| invalid("page_token", "it is not one that this service gave"))?,
+                .ok()
+                .filter(|_| digits(token))
+                .ok_or_else(|| invalid("page_token", "it is not from a response of this call"))?,
         };
         let files = self.0.manager.files(&capture).await?;
         let mut rest = files
@@ -99,28 +97,27 @@ impl FileService for Files {
             let stored = self
                 .file(&request.capture, &request.file, &request.reason)
                 .await?;
-            let opened = tokio::task::spawn_blocking(move || open(stored));
-            let (file, stored, size) = opened
-                .await
-                .map_err(|_| Status::internal("reading failed"))??;
+            let capture = self.capture(&request.capture)?;
+            let (file, size) = self.0.manager.open_file(&capture, &stored).await?;
+            let memory = self.0.memory.reserve(&who, STREAM_MEMORY)?;
             if request.offset > size {
                 return Err(Status::out_of_range(format!(
                     "offset {}: the file has {size} bytes",
                     request.offset
                 )));
             }
-            Ok((file, stored, size))
+            Ok((file, stored, size, memory))
         }
         .await;
         let outcome = result.as_ref().map(|_| ()).map_err(Status::message);
         audit::done(&who, "ReadFile", &object, &request.reason, outcome);
-        let (file, mut stored, size) = result?;
+        let (file, mut stored, size, memory) = result?;
         stored.entry.bytes = size;
         let header = convert::file(&request.capture, &stored);
         let end = request
             .length
             .map_or(u64::MAX, |length| request.offset.saturating_add(length));
-        Ok(answer(&self.0.manager, |sink| {
+        Ok(answer(&self.0.manager, memory, |sink| {
             read(file, header, request.offset..end, sink)
         }))
     }
@@ -133,8 +130,10 @@ impl FileService for Files {
         let request = request.into_inner();
         let object = format!("{}/{}", request.capture, request.file);
         let result = async {
-            self.file(&request.capture, &request.file, &request.reason)
-                .await?;
+            let mut wrong = Violations::default();
+            wrong.at_most("reason", &request.reason, bounds::REASON);
+            wrong.at_most("file", &request.file, bounds::FILE_NAME);
+            wrong.check()?;
             let capture = self.capture(&request.capture)?;
             Ok(self.0.manager.delete_file(&capture, &request.file).await?)
         }
@@ -148,22 +147,6 @@ impl FileService for Files {
         file.set_state(v1::FileState::Removed);
         Ok(Response::new(v1::DeleteFileResponse { file: Some(file) }))
     }
-}
-
-/// Opens a file; one that is finished in this very moment has another name now.
-fn open(mut stored: StoredFile) -> Result<(File, StoredFile, u64), Status> {
-    let opened = File::open(&stored.path).or_else(|_| {
-        stored.path.set_file_name(&stored.entry.file);
-        File::open(&stored.path)
-    });
-    let opened = opened.and_then(|file| Ok((file.metadata()?.len(), file)));
-    let (size, file) = opened.map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            Status::not_found(format!("file {:?} is no longer there", stored.entry.file))
-        }
-        _ => Status::data_loss(format!("file {:?}: {error}", stored.entry.file)),
-    })?;
-    Ok((file, stored, size))
 }
 
 async fn read(
@@ -188,7 +171,7 @@ async fn read(
                 let status = Status::data_loss(format!("file {name:?} at {at}: {error}"));
                 return Ok(sink.send(Err(status)).await?);
             }
-            Err(_) => return Ok(sink.send(Err(Status::internal("reading failed"))).await?),
+            Err(_) => return Ok(sink.send(Err(ManagerError::Internal.into())).await?),
         };
         if data.is_empty() {
             break;

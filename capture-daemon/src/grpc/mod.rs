@@ -6,13 +6,17 @@ use capture_proto::v1::{
     FILE_DESCRIPTOR_SET, capture_service_server::CaptureServiceServer,
     file_service_server::FileServiceServer, node_service_server::NodeServiceServer,
 };
-use tonic::transport::Server;
+use tonic::{Status, codec::CompressionEncoding, transport::Server};
 
 mod access;
+mod body;
+mod bounds;
 mod captures;
+mod compile;
 mod convert;
 mod files;
 mod listen;
+mod memory;
 mod node;
 mod packets;
 mod peer;
@@ -21,12 +25,17 @@ mod stream;
 mod too_large;
 
 pub use self::{
+    compile::Compilers,
     convert::Defaults,
-    listen::{ConnectionLimits, ListenError, Listener},
+    listen::{ConnectionLimits, ListenError, Listener, SocketFile},
+    memory::ClientMemory,
     node::NodeInfo,
     peer::Peer,
 };
-use crate::{log::LogLevel, manager::Manager};
+use crate::{
+    log::LogLevel,
+    manager::{Capture, Manager},
+};
 
 /// What the services work with.
 #[derive(Clone)]
@@ -39,17 +48,32 @@ pub struct Context {
     pub node: Arc<NodeInfo>,
     /// What is logged.
     pub log: LogLevel,
+    /// Memory for requests and streams.
+    pub memory: Arc<ClientMemory>,
+    /// Where filters are compiled.
+    pub compilers: Arc<Compilers>,
 }
 
-/// Largest message that is taken from a client; a filter and its targets fit.
-const LARGEST_REQUEST: usize = 4 << 20;
+/// The capture of this name.
+fn capture(manager: &Manager, field: &str, name: &str) -> Result<Arc<Capture>, Status> {
+    if name.is_empty() {
+        return Err(status::invalid(
+            field,
+            "it is empty: give the name of a capture",
+        ));
+    }
+    let mut wrong = status::Violations::default();
+    wrong.at_most(field, name, bounds::CAPTURE_NAME);
+    wrong.check()?;
+    Ok(manager.get(name)?)
+}
 
 /// Requests of one connection that are worked on at a time, streams included.
 const REQUESTS_PER_CONNECTION: u32 = 64;
 
 /// What a client may send on one stream, and on one connection, before the daemon has read it.
-const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 256 << 10;
 
 /// What stands in requests beside their message.
 const LARGEST_HEADERS: u32 = 16 << 10;
@@ -60,11 +84,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Serves clients of one listener until the manager closes.
 pub async fn serve(context: Context, listener: Listener) -> Result<(), tonic::transport::Error> {
     let captures = CaptureServiceServer::new(captures::Captures(context.clone()))
-        .max_decoding_message_size(LARGEST_REQUEST);
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(bounds::LARGEST_MESSAGE);
     let files = FileServiceServer::new(files::Files(context.clone()))
-        .max_decoding_message_size(LARGEST_REQUEST);
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(bounds::LARGEST_MESSAGE);
     let node = NodeServiceServer::new(node::Node(context.clone()))
-        .max_decoding_message_size(LARGEST_REQUEST);
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(bounds::LARGEST_MESSAGE);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter
         .set_serving::<CaptureServiceServer<captures::Captures>>()
@@ -85,6 +112,7 @@ pub async fn serve(context: Context, listener: Listener) -> Result<(), tonic::tr
         .http2_keepalive_timeout(Some(KEEP_ALIVE))
         .layer(too_large::TooLargeLayer)
         .layer(access::AccessLayer)
+        .layer(body::BodyLayer(Arc::clone(&context.memory)))
         .add_service(captures)
         .add_service(files)
         .add_service(node)

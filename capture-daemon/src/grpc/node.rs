@@ -6,9 +6,9 @@ use capture_proto::v1::{self, node_service_server::NodeService};
 use tonic::{Request, Response, Status};
 
 use super::{
-    Context, convert, peer,
-    status::invalid,
-    stream::{Answers, Gone, Sink, answer},
+    Context, bounds, convert, peer,
+    status::{Violations, invalid},
+    stream::{Answers, Gone, STREAM_MEMORY, Sink, answer},
 };
 use crate::{
     audit,
@@ -64,16 +64,19 @@ impl Node {
                 ring_bytes: limits.ring_bytes,
                 disk_bytes: limits.disk_bytes,
                 max_packet_readers: limits.packet_readers,
+                client_memory_bytes: self.0.memory.limit(),
+                max_descriptors: limits.descriptors,
             }),
             usage: Some(v1::NodeUsage {
                 active_captures: usage.active_captures,
-                captures: u32::try_from(manager.list().len()).unwrap_or(u32::MAX),
+                captures: manager.count(),
                 ring_bytes: usage.ring_bytes,
                 disk_bytes: usage.disk_bytes,
-                disk_free_bytes: rustix::fs::statvfs(manager.data_dir())
-                    .ok()
-                    .map(|space| space.f_bavail.saturating_mul(space.f_frsize)),
+                disk_free_bytes: usage.disk_free_bytes,
                 packet_readers: usage.packet_readers,
+                client_memory_bytes: self.0.memory.used(),
+                descriptors: usage.descriptors,
+                recovering_captures: manager.recovering(),
             }),
             clock: Some(clock()),
             caller_role: caller.role.name().to_owned(),
@@ -123,12 +126,14 @@ impl NodeService for Node {
 
     async fn watch_interfaces(
         &self,
-        _request: Request<v1::WatchInterfacesRequest>,
+        request: Request<v1::WatchInterfacesRequest>,
     ) -> Result<Response<Self::WatchInterfacesStream>, Status> {
+        let who = peer::of(&request).identity;
+        let memory = self.0.memory.reserve(&who, STREAM_MEMORY)?;
         let watch = Watch::new().map_err(unavailable)?;
         let interfaces = watch.list().await.map_err(unavailable)?;
         let manager = self.0.manager.clone();
-        Ok(answer(&self.0.manager, |sink| {
+        Ok(answer(&self.0.manager, memory, |sink| {
             follow(manager, watch, interfaces, sink)
         }))
     }
@@ -139,6 +144,10 @@ impl NodeService for Node {
     ) -> Result<Response<v1::SetLogLevelResponse>, Status> {
         let who = peer::of(&request).identity;
         let request = request.into_inner();
+        let mut wrong = Violations::default();
+        wrong.at_most("log_level", &request.log_level, bounds::LOG_LEVEL);
+        wrong.at_most("reason", &request.reason, bounds::REASON);
+        wrong.check()?;
         let result = self.0.log.set(&request.log_level);
         let outcome = result.as_ref().map(|_| ()).map_err(String::as_str);
         audit::done(
@@ -168,14 +177,14 @@ fn captures_by_interface(manager: &Manager) -> ByInterface {
     let mut captures = ByInterface::new();
     for capture in manager.list() {
         if capture.state() == State::Running {
-            let record = capture.snapshot().record;
-            for interface in record.totals.interfaces {
+            let counts = capture.counts();
+            for interface in &counts.totals.interfaces {
                 let names = captures.entry(interface.ifindex).or_default();
                 if names
                     .last()
-                    .is_none_or(|last| *last != *record.name.as_str())
+                    .is_none_or(|last| *last != *counts.name.as_str())
                 {
-                    names.push(record.name.to_string());
+                    names.push(counts.name.to_string());
                 }
             }
         }

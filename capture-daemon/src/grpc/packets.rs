@@ -7,15 +7,16 @@ use pcap::{BpfProgram, Linktype};
 use tonic::{Response, Status};
 
 use super::{
-    convert,
-    status::Violations,
-    stream::{Answers, Gone, Sink, answer},
+    Context, bounds, convert,
+    status::{Violations, invalid},
+    stream::{Answers, Gone, STREAM_MEMORY, Sink, answer},
 };
 use crate::{
-    manager::{Capture, Manager, PacketReader},
+    manager::{Capture, PacketReader},
     pipeline::{packet::InterfaceId, tap::TappedPacket},
 };
-use capture_types::{Direction, LinkType, values::WHOLE_PACKETS};
+use capture_filter::Filter;
+use capture_types::{Direction, FilterSpec, LinkType, values::WHOLE_PACKETS};
 
 const BUFFER: u32 = 4 << 20;
 const LEAST_BUFFER: u32 = 64 << 10;
@@ -25,10 +26,11 @@ const MOST_BUFFER: u32 = 64 << 20;
 const MOST_IN_MESSAGE: usize = 1000;
 
 /// Checks a request and starts its stream.
-pub(super) fn stream(
-    manager: &Manager,
-    capture: &Arc<Capture>,
-    request: &v1::StreamPacketsRequest,
+pub(super) async fn stream(
+    context: &Context,
+    capture: Arc<Capture>,
+    request: v1::StreamPacketsRequest,
+    who: &Arc<str>,
 ) -> Result<Response<Answers<v1::StreamPacketsResponse>>, Status> {
     let mut wrong = Violations::default();
     let snaplen = request.snaplen.unwrap_or(WHOLE_PACKETS);
@@ -45,27 +47,64 @@ pub(super) fn stream(
             format!("give {LEAST_BUFFER} to {MOST_BUFFER}"),
         );
     }
-    let filter = request.filter.trim();
-    if !filter.is_empty() {
-        wrong.take("filter", compile(filter, LinkType::Ethernet));
-    }
+    wrong.at_most("filter", &request.filter, bounds::PACKET_FILTER);
     wrong.check()?;
+    let filter = request.filter.trim().to_owned();
+    let filters = if filter.is_empty() {
+        None
+    } else {
+        let compiled = context
+            .compilers
+            .run(who, move || Filters::compile(&filter));
+        Some(compiled.await?.map_err(|error| invalid("filter", error))?)
+    };
     // A filter has to see all of a packet that there is.
-    let copied = if filter.is_empty() {
+    let copied = if filters.is_none() {
         snaplen
     } else {
         WHOLE_PACKETS
     };
-    let reader = manager.read_packets(capture, buffer, copied)?;
+    let memory = context
+        .memory
+        .reserve(who, u64::from(buffer) + STREAM_MEMORY)?;
+    let manager = &context.manager;
+    let reader = manager.read_packets(&capture, buffer, copied)?;
     let stream = Stream {
-        capture: Arc::clone(capture),
-        filter: filter.to_owned(),
+        capture,
+        filters,
         snaplen,
         reader,
         told: BTreeMap::new(),
         missed: 0,
     };
-    Ok(answer(manager, |sink| stream.run(sink)))
+    Ok(answer(manager, memory, |sink| stream.run(sink)))
+}
+
+/// A reader's filter, compiled once for each link type.
+struct Filters {
+    ethernet: BpfProgram,
+    /// None: no packet of this link type can match.
+    raw: Option<BpfProgram>,
+}
+
+impl Filters {
+    fn compile(filter: &str) -> Result<Self, String> {
+        // What the filter of a capture may cost is known there, and this one is evaluated with libpcap.
+        Filter::compile(&FilterSpec::expression(filter), LinkType::Ethernet)
+            .map_err(|error| error.to_string())?;
+        let ethernet = compile(filter, LinkType::Ethernet).map_err(|error| error.to_string())?;
+        Ok(Self {
+            ethernet,
+            raw: compile(filter, LinkType::Raw).ok(),
+        })
+    }
+
+    fn matches(&self, link_type: LinkType, packet: &[u8]) -> bool {
+        match link_type {
+            LinkType::Ethernet => self.ethernet.filter(packet),
+            LinkType::Raw => self.raw.as_ref().is_some_and(|raw| raw.filter(packet)),
+        }
+    }
 }
 
 fn compile(filter: &str, link_type: LinkType) -> Result<BpfProgram, pcap::Error> {
@@ -79,12 +118,11 @@ fn compile(filter: &str, link_type: LinkType) -> Result<BpfProgram, pcap::Error>
 
 struct Stream {
     capture: Arc<Capture>,
-    filter: String,
+    filters: Option<Filters>,
     snaplen: u32,
     reader: PacketReader,
-    /// Interfaces that the reader knows; with the filter for their packets. `None`: no packet of
-    /// that link type can match.
-    told: BTreeMap<InterfaceId, Option<Option<BpfProgram>>>,
+    /// Interfaces that the reader knows, with their link types.
+    told: BTreeMap<InterfaceId, LinkType>,
     missed: u64,
 }
 
@@ -138,12 +176,7 @@ impl Stream {
             return None;
         }
         let interface = self.reader.interface(id)?;
-        let program = if self.filter.is_empty() {
-            Some(None)
-        } else {
-            compile(&self.filter, interface.link_type).ok().map(Some)
-        };
-        self.told.insert(id, program);
+        self.told.insert(id, interface.link_type);
         Some(v1::PacketInterface {
             id: id.0,
             name: interface.name,
@@ -155,10 +188,12 @@ impl Stream {
     }
 
     fn matches(&self, packet: &TappedPacket) -> bool {
-        match self.told.get(&packet.interface) {
-            Some(Some(None)) => true,
-            Some(Some(Some(program))) => program.filter(&packet.bytes),
-            Some(None) | None => false,
+        let Some(link_type) = self.told.get(&packet.interface) else {
+            return false;
+        };
+        match &self.filters {
+            Some(filters) => filters.matches(*link_type, &packet.bytes),
+            None => true,
         }
     }
 

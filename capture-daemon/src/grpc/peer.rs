@@ -1,6 +1,5 @@
 //! Who is at the other end of a connection.
 
-use capture_types::Role;
 use std::{
     io,
     pin::Pin,
@@ -8,11 +7,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::OwnedSemaphorePermit,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::{Request, transport::server::Connected};
+
+use super::listen::Place;
+use capture_types::Role;
 
 /// A client, as it has proved to be.
 #[derive(Debug, Clone)]
@@ -37,14 +36,17 @@ pub(super) fn of<T>(request: &Request<T>) -> Peer {
 
 /// A connection, whatever it is made of, that holds its place among those that there may be.
 pub(super) struct Connection<S> {
+    /// What was read before, and is to be read again.
+    first: &'static [u8],
     stream: S,
     peer: Peer,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl<S> Connection<S> {
-    pub(super) const fn new(stream: S, peer: Peer, place: OwnedSemaphorePermit) -> Self {
+    pub(super) const fn new(first: &'static [u8], stream: S, peer: Peer, place: Place) -> Self {
         Self {
+            first,
             stream,
             peer,
             _place: place,
@@ -66,6 +68,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let (now, later) = self
+                .first
+                .split_at(buffer.remaining().min(self.first.len()));
+            buffer.put_slice(now);
+            self.first = later;
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

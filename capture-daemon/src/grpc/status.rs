@@ -3,21 +3,32 @@
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
+use super::bounds;
 use crate::{
-    attach::AttachError, manager::ManagerError, pipeline::recorder::RecorderError,
+    attach::AttachError, cut::cut, manager::ManagerError, pipeline::recorder::RecorderError,
     session::SessionError,
 };
 use capture_file::DirectoryError;
 
-/// What is wrong with the fields of a request; all of it, not only the first.
+/// Every invalid field of a request, not only the first; of many, the first few and their number.
 #[derive(Debug, Default)]
-pub(super) struct Violations(Vec<FieldViolation>);
+pub(super) struct Violations {
+    kept: Vec<FieldViolation>,
+    more: usize,
+}
 
 impl Violations {
     /// Notes what is wrong with a field, by its path in the request.
     pub(super) fn add(&mut self, field: impl Into<String>, description: impl ToString) {
-        self.0
-            .push(FieldViolation::new(field, description.to_string()));
+        if self.kept.len() >= bounds::VIOLATIONS {
+            self.more += 1;
+            return;
+        }
+        let field = field.into();
+        let field = cut(&field, bounds::VIOLATION);
+        let description = description.to_string();
+        let description = cut(&description, bounds::STATUS);
+        self.kept.push(FieldViolation::new(field, description));
     }
 
     /// The value, or a note of what is wrong with it.
@@ -31,30 +42,63 @@ impl Violations {
             .ok()
     }
 
-    /// Notes a text that is longer than it may be.
-    pub(super) fn at_most(&mut self, field: &str, text: &str, bytes: usize) {
-        if text.len() > bytes {
+    /// Whether a text has at most this many bytes; notes it otherwise.
+    pub(super) fn at_most(&mut self, field: &str, text: &str, bytes: usize) -> bool {
+        let fits = text.len() <= bytes;
+        if !fits {
+            let length = text.len();
             self.add(
                 field,
-                format!("{} bytes: at most {bytes} are allowed", text.len()),
+                format!("{length} bytes: at most {bytes} are allowed"),
             );
         }
+        fits
+    }
+
+    /// Whether a field has at most this many elements; notes it otherwise.
+    pub(super) fn at_most_elements(&mut self, field: &str, count: usize, most: usize) -> bool {
+        let fits = count <= most;
+        if !fits {
+            self.add(
+                field,
+                format!("{count} elements: at most {most} are allowed"),
+            );
+        }
+        fits
+    }
+
+    /// Whether nothing is wrong so far.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.kept.is_empty()
     }
 
     /// Fails if anything is wrong.
-    pub(super) fn check(self) -> Result<(), Status> {
-        if self.0.is_empty() {
+    pub(super) fn check(mut self) -> Result<(), Status> {
+        /// The message names these; the details have the others.
+        const IN_MESSAGE: usize = 4;
+        if self.kept.is_empty() {
             return Ok(());
         }
-        let lines: Vec<String> = self
-            .0
-            .iter()
-            .map(|one| format!("{}: {}", one.field, one.description))
-            .collect();
-        let details = ErrorDetails::with_bad_request(self.0);
+        if self.kept.len() > 1 {
+            for one in &mut self.kept {
+                one.description = cut(&one.description, bounds::VIOLATION).into_owned();
+            }
+        }
+        let mut message = String::new();
+        for one in self.kept.iter().take(IN_MESSAGE) {
+            if !message.is_empty() {
+                message.push_str("; ");
+            }
+            message.push_str(&format!("{}: {}", one.field, one.description));
+        }
+        let more = self.more + self.kept.len().saturating_sub(IN_MESSAGE);
+        if more > 0 {
+            message.push_str(&format!("; and {more} more"));
+        }
+        let details = ErrorDetails::with_bad_request(self.kept);
         Err(Status::with_error_details(
             Code::InvalidArgument,
-            lines.join("; "),
+            message,
             details,
         ))
     }
@@ -78,14 +122,16 @@ impl From<ManagerError> for Status {
             ManagerError::Exhausted(_) => Code::ResourceExhausted,
             ManagerError::Ended { .. }
             | ManagerError::Active { .. }
+            | ManagerError::Foreign { .. }
             | ManagerError::Growing { .. } => Code::FailedPrecondition,
             ManagerError::Generation { .. } => Code::Aborted,
             ManagerError::ShuttingDown => Code::Unavailable,
             ManagerError::Session(error) => session(error),
             ManagerError::Io { source, .. } => io(source),
+            ManagerError::State(_) => Code::Unavailable,
             ManagerError::Internal => Code::Internal,
         };
-        Self::new(code, error.to_string())
+        Self::new(code, cut(&error.to_string(), bounds::STATUS))
     }
 }
 
@@ -109,9 +155,34 @@ fn session(error: &SessionError) -> Code {
 fn io(error: &std::io::Error) -> Code {
     match error.kind() {
         std::io::ErrorKind::NotFound => Code::NotFound,
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::OutOfMemory => {
-            Code::ResourceExhausted
-        }
+        std::io::ErrorKind::StorageFull
+        | std::io::ErrorKind::QuotaExceeded
+        | std::io::ErrorKind::OutOfMemory => Code::ResourceExhausted,
+        std::io::ErrorKind::PermissionDenied
+        | std::io::ErrorKind::ReadOnlyFilesystem
+        | std::io::ErrorKind::NotADirectory => Code::FailedPrecondition,
+        // EMFILE and ENFILE.
+        _ if matches!(error.raw_os_error(), Some(23 | 24)) => Code::ResourceExhausted,
         _ => Code::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_of_many_violations_fits_into_the_trailers_of_stock_clients() {
+        let mut wrong = Violations::default();
+        for at in 0..1000 {
+            wrong.add(format!("spec.targets[{at}]"), "\u{e9}".repeat(10_000));
+        }
+        let status = wrong.check().expect_err("all of them are wrong");
+        let violations = status.get_details_bad_request().expect("details");
+        assert_eq!(violations.field_violations.len(), bounds::VIOLATIONS);
+        assert!(status.message().ends_with("and 996 more"), "{status}");
+        let headers = status.into_http::<tonic::body::Body>().headers().clone();
+        let bytes: usize = headers.values().map(|value| value.len()).sum();
+        assert!(bytes < 8 << 10, "{bytes} bytes");
     }
 }

@@ -6,10 +6,15 @@ use tokio::sync::mpsc;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Response, Status};
 
+use super::memory::Reserved;
 use crate::manager::Manager;
 
-/// Messages that wait for a reader.
-const QUEUE: usize = 4;
+/// Messages that wait for a reader, beside the one that is being encoded and the one that waits for room.
+const QUEUE: usize = 1;
+
+/// Memory of a stream whose messages are small, in bytes: also what HTTP/2 holds back for a client that
+/// does not read.
+pub(super) const STREAM_MEMORY: u64 = 1 << 20;
 
 /// A stream of answers.
 pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -17,7 +22,7 @@ pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send
 /// Where a task puts its answers.
 pub(super) type Sink<T> = mpsc::Sender<Result<T, Status>>;
 
-/// Nobody reads any more.
+/// The client does not read any more.
 pub(super) struct Gone;
 
 impl<T> From<mpsc::error::SendError<T>> for Gone {
@@ -26,9 +31,11 @@ impl<T> From<mpsc::error::SendError<T>> for Gone {
     }
 }
 
-/// Starts a task that answers, and ends it when the daemon ends or the reader is gone.
+/// Starts a task that answers, and ends it when the daemon ends or the reader is gone. Its memory is
+/// reserved for as long.
 pub(super) fn answer<T, F>(
     manager: &Manager,
+    memory: Reserved,
     task: impl FnOnce(Sink<T>) -> F,
 ) -> Response<Answers<T>>
 where
@@ -40,11 +47,12 @@ where
     let (last, gone) = (sink.clone(), sink.clone());
     let task = task(sink);
     tokio::spawn(async move {
+        let _memory = memory;
         tokio::select! {
             _ = task => {}
             () = gone.closed() => {}
             () = manager.closing() => {
-                let _ = last.send(Err(Status::unavailable("the daemon ends"))).await;
+                let _ = last.send(Err(Status::unavailable("the daemon is shutting down"))).await;
             }
         }
     });

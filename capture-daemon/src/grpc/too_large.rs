@@ -56,8 +56,8 @@ fn rename(response: http::Response<Body>) -> http::Response<Body> {
             Status::new(
                 Code::ResourceExhausted,
                 format!(
-                    "the request is larger than any may be, which is {} bytes",
-                    super::LARGEST_REQUEST
+                    "the request is larger than any call allows, which is {} bytes",
+                    super::bounds::LARGEST_MESSAGE
                 ),
             )
             .into_http()

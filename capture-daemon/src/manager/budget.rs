@@ -18,6 +18,8 @@ pub struct BudgetLimits {
     pub disk_bytes: u64,
     /// Readers of packets.
     pub packet_readers: u32,
+    /// File descriptors of captures.
+    pub descriptors: u64,
 }
 
 /// How much is taken.
@@ -29,8 +31,12 @@ pub struct BudgetUsage {
     pub ring_bytes: u64,
     /// Bytes of capture files, as last measured.
     pub disk_bytes: u64,
+    /// Bytes free on the file system of the capture files, as last measured.
+    pub disk_free_bytes: Option<u64>,
     /// Readers of packets.
     pub packet_readers: u32,
+    /// File descriptors of captures.
+    pub descriptors: u64,
 }
 
 /// There is not enough left.
@@ -63,6 +69,20 @@ pub enum Exhausted {
         /// The limit.
         limit: u64,
     },
+    /// File descriptors.
+    #[error(
+        "the capture needs {asked} file descriptors, and {taken} of {limit} are reserved; raise the \
+         limit of the process (LimitNOFILE= of systemd, ulimit -n), name fewer interfaces, or stop a \
+         capture"
+    )]
+    Descriptors {
+        /// Descriptors that the capture may need.
+        asked: u64,
+        /// Descriptors taken.
+        taken: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// Disk.
     #[error("capture files take {taken} of {limit} bytes (limits.disk); delete captures or files")]
     Disk {
@@ -81,12 +101,22 @@ pub enum Exhausted {
     },
 }
 
+/// What active captures take together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Active {
+    captures: u32,
+    ring: u64,
+    descriptors: u64,
+}
+
 /// Keeps account of it.
 #[derive(Debug)]
 pub struct Budget {
     limits: BudgetLimits,
-    active: Mutex<(u32, u64)>,
+    active: Mutex<Active>,
     disk: AtomicU64,
+    /// `u64::MAX` as long as it is not known.
+    disk_free: AtomicU64,
     readers: AtomicU32,
 }
 
@@ -98,6 +128,7 @@ impl Budget {
             limits,
             active: Mutex::default(),
             disk: AtomicU64::new(0),
+            disk_free: AtomicU64::new(u64::MAX),
             readers: AtomicU32::new(0),
         })
     }
@@ -111,36 +142,50 @@ impl Budget {
     /// What is taken now.
     #[must_use]
     pub fn usage(&self) -> BudgetUsage {
-        let (active_captures, ring_bytes) = *self.active();
+        let active = *self.active();
         BudgetUsage {
-            active_captures,
-            ring_bytes,
+            active_captures: active.captures,
+            ring_bytes: active.ring,
+            descriptors: active.descriptors,
             disk_bytes: self.disk.load(Relaxed),
+            disk_free_bytes: Some(self.disk_free.load(Relaxed)).filter(|free| *free != u64::MAX),
             packet_readers: self.readers.load(Relaxed),
         }
     }
 
     /// Takes what one capture needs, until the share is dropped.
-    pub fn take(self: &Arc<Self>, ring: u64) -> Result<Share, Exhausted> {
+    pub fn take(self: &Arc<Self>, ring: u64, descriptors: u64) -> Result<Share, Exhausted> {
         self.check_disk()?;
         let mut active = self.active();
-        if active.0 >= self.limits.active_captures {
+        if active.captures >= self.limits.active_captures {
             return Err(Exhausted::Active {
                 limit: self.limits.active_captures,
             });
         }
-        let after = active.1.saturating_add(ring);
-        if after > self.limits.ring_bytes {
+        let after = Active {
+            captures: active.captures + 1,
+            ring: active.ring.saturating_add(ring),
+            descriptors: active.descriptors.saturating_add(descriptors),
+        };
+        if after.ring > self.limits.ring_bytes {
             return Err(Exhausted::Ring {
                 asked: ring,
-                taken: active.1,
+                taken: active.ring,
                 limit: self.limits.ring_bytes,
             });
         }
-        *active = (active.0 + 1, after);
+        if after.descriptors > self.limits.descriptors {
+            return Err(Exhausted::Descriptors {
+                asked: descriptors,
+                taken: active.descriptors,
+                limit: self.limits.descriptors,
+            });
+        }
+        *active = after;
         Ok(Share {
             budget: Arc::clone(self),
             ring,
+            descriptors,
         })
     }
 
@@ -165,12 +210,13 @@ impl Budget {
         }
     }
 
-    pub(super) fn set_disk(&self, bytes: u64) {
+    pub(super) fn set_disk(&self, bytes: u64, free: Option<u64>) {
         self.disk.store(bytes, Relaxed);
+        self.disk_free.store(free.unwrap_or(u64::MAX), Relaxed);
     }
 
-    fn active(&self) -> MutexGuard<'_, (u32, u64)> {
-        // Both numbers are set at once: a panic elsewhere leaves them right.
+    fn active(&self) -> MutexGuard<'_, Active> {
+        // All numbers are set at once: a panic elsewhere leaves them right.
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -180,12 +226,17 @@ impl Budget {
 pub struct Share {
     budget: Arc<Budget>,
     ring: u64,
+    descriptors: u64,
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
         let mut active = self.budget.active();
-        *active = (active.0 - 1, active.1 - self.ring);
+        *active = Active {
+            captures: active.captures - 1,
+            ring: active.ring - self.ring,
+            descriptors: active.descriptors - self.descriptors,
+        };
     }
 }
 
@@ -209,23 +260,28 @@ mod tests {
         ring_bytes: 100,
         disk_bytes: 50,
         packet_readers: 1,
+        descriptors: 100,
     };
 
     #[test]
     fn what_is_given_back_can_be_taken_again_and_no_more() {
         let budget = Budget::new(LIMITS);
-        let first = budget.take(60).expect("fits");
+        let first = budget.take(60, 10).expect("fits");
         assert!(matches!(
-            budget.take(41),
+            budget.take(41, 10),
             Err(Exhausted::Ring { taken: 60, .. })
         ));
-        let second = budget.take(40).expect("fits");
+        let second = budget.take(40, 10).expect("fits");
         assert!(matches!(
-            budget.take(0),
+            budget.take(0, 0),
             Err(Exhausted::Active { limit: 2 })
         ));
         drop(first);
-        budget.take(60).expect("fits again");
+        budget.take(60, 10).expect("fits again");
+        assert!(matches!(
+            budget.take(1, 91),
+            Err(Exhausted::Descriptors { taken: 10, .. })
+        ));
         drop(second);
         let reader = budget.take_reader().expect("the first");
         assert!(budget.take_reader().is_err());
@@ -237,9 +293,9 @@ mod tests {
     #[test]
     fn a_full_disk_budget_refuses_new_captures_and_0_means_no_limit() {
         let budget = Budget::new(LIMITS);
-        budget.set_disk(50);
+        budget.set_disk(50, None);
         assert!(matches!(
-            budget.take(1),
+            budget.take(1, 1),
             Err(Exhausted::Disk {
                 taken: 50,
                 limit: 50
@@ -249,7 +305,8 @@ mod tests {
             disk_bytes: 0,
             ..LIMITS
         });
-        endless.set_disk(u64::MAX);
-        endless.take(1).expect("no limit");
+        endless.set_disk(u64::MAX, Some(7));
+        assert_eq!(endless.usage().disk_free_bytes, Some(7));
+        endless.take(1, 1).expect("no limit");
     }
 }

@@ -3,10 +3,11 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::{
     request::CaptureRequest,
@@ -60,6 +61,9 @@ pub struct Record {
     /// When the numbers were put on disk last.
     #[serde(default)]
     pub saved: Option<u64>,
+    /// Whether its daemon died, and its counts have not been compared with its files yet.
+    #[serde(default)]
+    pub unsettled: bool,
 }
 
 /// How a session began.
@@ -79,6 +83,27 @@ pub struct Snapshot {
     /// The file being written.
     pub current_file: Option<String>,
 }
+
+/// The counts of a capture at one moment, without what seldom changes and may be large.
+#[derive(Debug, Clone)]
+pub struct Counts {
+    /// Its name.
+    pub name: CaptureName,
+    /// Its uid.
+    pub uid: String,
+    /// Its state.
+    pub state: State,
+    /// Its generation.
+    pub generation: u64,
+    /// What became of its packets.
+    pub totals: Totals,
+    /// The file being written.
+    pub current_file: Option<String>,
+}
+
+/// Counts that were read so recently are read again by nobody: reading them takes a system call for each
+/// interface.
+const FRESH: Duration = Duration::from_millis(50);
 
 /// What a running capture shows.
 #[derive(Clone)]
@@ -105,6 +130,9 @@ impl Live {
     }
 }
 
+/// How the warning of a capture begins whose record is not on disk.
+const UNSAVED: &str = "its state could not be saved, and a crash would lose it";
+
 /// A capture.
 pub struct Capture {
     inner: Mutex<Inner>,
@@ -112,6 +140,12 @@ pub struct Capture {
     settled: watch::Sender<bool>,
     /// Tells a running capture to end.
     stop: watch::Sender<Option<Reason>>,
+    /// The counts that were read last, and when.
+    counts: Mutex<Option<(Instant, Arc<Counts>)>>,
+    /// Held by the update that is being made.
+    pub(super) updates: tokio::sync::Mutex<()>,
+    /// Tells the task of a running capture that its limits have changed.
+    limits: Notify,
 }
 
 struct Inner {
@@ -120,12 +154,16 @@ struct Inner {
 }
 
 impl Capture {
-    pub(super) fn new(record: Record) -> Arc<Self> {
-        let settled = watch::Sender::new(!record.state.is_active());
+    /// A capture; unsettled if it is active, or as long as its files are being recovered.
+    pub(super) fn new(record: Record, recovering: bool) -> Arc<Self> {
+        let settled = watch::Sender::new(!record.state.is_active() && !recovering);
         Arc::new(Self {
             inner: Mutex::new(Inner { record, live: None }),
             settled,
             stop: watch::Sender::new(None),
+            counts: Mutex::default(),
+            updates: tokio::sync::Mutex::default(),
+            limits: Notify::new(),
         })
     }
 
@@ -147,6 +185,7 @@ impl Capture {
             generation: 1,
             session: None,
             saved: None,
+            unsettled: false,
         }
     }
 
@@ -188,6 +227,48 @@ impl Capture {
             record,
             current_file,
         }
+    }
+
+    /// The counts as they are now, or were a moment ago.
+    #[must_use]
+    pub fn counts(&self) -> Arc<Counts> {
+        let mut last = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, counts)) = &*last
+            && at.elapsed() < FRESH
+            && counts.generation == self.generation()
+        {
+            return Arc::clone(counts);
+        }
+        let inner = self.inner();
+        let record = &inner.record;
+        let mut counts = Counts {
+            name: record.name.clone(),
+            uid: record.uid.clone(),
+            state: record.state,
+            generation: record.generation,
+            totals: record.totals.clone(),
+            current_file: None,
+        };
+        let live = inner.live.clone();
+        drop(inner);
+        if let Some(live) = live {
+            counts.totals = counts.totals.and(&live.totals());
+            if counts.state == State::Running {
+                counts.current_file = live.monitor.progress().file();
+            }
+        }
+        let counts = Arc::new(counts);
+        *last = Some((Instant::now(), Arc::clone(&counts)));
+        counts
+    }
+
+    /// Whether this client has asked for it with this request id; and, if it has, the fingerprint of
+    /// the request.
+    pub(super) fn requested_by(&self, who: &str, id: &str) -> Option<Option<String>> {
+        let inner = self.inner();
+        let request = &inner.record.request;
+        (request.request_id.as_deref() == Some(id) && request.created_by == who)
+            .then(|| request.fingerprint.clone())
     }
 
     /// The capture without its present numbers, which cost more to get.
@@ -260,6 +341,36 @@ impl Capture {
         true
     }
 
+    /// Whether its state could not be saved.
+    pub(super) fn is_unsaved(&self) -> bool {
+        let inner = self.inner();
+        let mut warnings = inner.record.warnings.iter();
+        warnings.any(|warning| warning.starts_with(UNSAVED))
+    }
+
+    /// Notes in the warnings that the state could not be saved, or could be saved again; whether that is
+    /// new.
+    pub(super) fn note_unsaved(&self, error: Option<&std::io::Error>) -> bool {
+        let mut inner = self.inner();
+        let warnings = &mut inner.record.warnings;
+        let noted = warnings
+            .iter()
+            .position(|warning| warning.starts_with(UNSAVED));
+        match (error, noted) {
+            (Some(error), None) => {
+                warnings.push(format!("{UNSAVED}: {error}"));
+                inner.record.generation += 1;
+                true
+            }
+            (None, Some(at)) => {
+                warnings.remove(at);
+                inner.record.generation += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Its numbers are from now on those of a session, on top of those before.
     pub(super) fn goes_live(&self, live: Live) {
         self.inner().live = Some(live);
@@ -289,6 +400,11 @@ impl Capture {
         });
     }
 
+    /// Whether it has been asked to end.
+    pub(super) fn is_asked_to_stop(&self) -> bool {
+        self.stop.borrow().is_some()
+    }
+
     /// Waits until it is asked to end.
     pub(super) async fn asked_to_stop(&self) -> Reason {
         let mut stop = self.stop.subscribe();
@@ -301,6 +417,21 @@ impl Capture {
             Some(reason) => reason,
             None => std::future::pending().await,
         }
+    }
+
+    /// Tells the task of a running capture that its limits have changed.
+    pub(super) fn limits_changed(&self) {
+        self.limits.notify_one();
+    }
+
+    /// Waits until the limits have changed.
+    pub(super) async fn when_limits_change(&self) {
+        self.limits.notified().await;
+    }
+
+    /// Whether it has ended, and its last record is on disk.
+    pub(super) fn is_settled(&self) -> bool {
+        *self.settled.borrow()
     }
 
     /// Says that it has ended and that its last record is on disk.

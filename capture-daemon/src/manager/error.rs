@@ -19,8 +19,8 @@ pub enum ManagerError {
         /// The state of the capture that has it.
         state: State,
     },
-    /// A request id came a second time with another name.
-    #[error("request_id {id:?} has started capture {name:?}; use a new one for another capture")]
+    /// A request id came a second time with another request.
+    #[error("request_id {id:?} has started capture {name:?}; use a new one for another request")]
     RequestReused {
         /// The id.
         id: String,
@@ -75,6 +75,20 @@ pub enum ManagerError {
         /// The file.
         file: String,
     },
+    /// What is known of the capture cannot be saved.
+    #[error(
+        "the state of the capture could not be saved, and a crash would lose it: {0}; make room in \
+         state_dir, or repair its file system"
+    )]
+    State(std::io::Error),
+    /// A file or a directory is not the daemon's own.
+    #[error("{name:?} is not a {kind} of the daemon's own; remove it from the data directory")]
+    Foreign {
+        /// Its name.
+        name: String,
+        /// What it should be.
+        kind: &'static str,
+    },
     /// The disk does not do what it should.
     #[error("{doing}: {source}")]
     Io {
@@ -84,7 +98,7 @@ pub enum ManagerError {
         source: std::io::Error,
     },
     /// The daemon ends.
-    #[error("the daemon is about to end; try again in a moment")]
+    #[error("the daemon is shutting down; try again in a moment")]
     ShuttingDown,
     /// A task of the daemon is gone, which only a bug can cause.
     #[error("a part of the daemon failed; its log has more")]

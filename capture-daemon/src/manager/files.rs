@@ -3,10 +3,16 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io,
-    path::{Path, PathBuf},
+    io::{self, Read as _},
+    os::{fd::OwnedFd, unix::fs::MetadataExt as _},
+    path::Path,
     sync::Arc,
     time::Duration,
+};
+
+use rustix::{
+    fs::{AtFlags, Mode, OFlags, fstat, fsync, openat, unlinkat},
+    io::Errno,
 };
 
 use super::{Capture, Manager, ManagerError};
@@ -23,8 +29,8 @@ pub struct StoredFile {
     pub entry: FileEntry,
     /// Where it is in its life.
     pub status: FileStatus,
-    /// Where it is on disk.
-    pub path: PathBuf,
+    /// Its name on disk, which ends in `.part` while it is written.
+    pub stored_as: String,
 }
 
 /// Where a file is in its life.
@@ -71,6 +77,33 @@ impl Manager {
             })
     }
 
+    /// Opens a file of a capture; one that was finished in this very moment has another name now. Also
+    /// its size in bytes.
+    pub async fn open_file(
+        &self,
+        capture: &Arc<Capture>,
+        file: &StoredFile,
+    ) -> Result<(File, u64), ManagerError> {
+        let name = capture.name();
+        let (directory, stored) = (self.directory(&name), file.stored_as.clone());
+        let finished = file.entry.file.clone();
+        blocking(move || {
+            let directory = own_directory(&directory)?.ok_or_else(|| ManagerError::NoFile {
+                capture: name.to_string(),
+                file: finished.clone(),
+            })?;
+            let opened = match own_file(&directory, &stored)? {
+                Some(opened) => Some(opened),
+                None => own_file(&directory, &finished)?,
+            };
+            opened.ok_or_else(|| ManagerError::NoFile {
+                capture: name.to_string(),
+                file: finished,
+            })
+        })
+        .await
+    }
+
     /// Removes a finished file.
     pub async fn delete_file(
         &self,
@@ -84,10 +117,20 @@ impl Manager {
                 file: file.to_owned(),
             });
         }
-        let path = stored.path.clone();
+        let name = capture.name();
+        let (directory, file) = (self.directory(&name), stored.stored_as.clone());
         blocking(move || {
-            fs::remove_file(&path).map_err(io_error("removing", &path))?;
-            sync_parent(&path)
+            let gone = || ManagerError::NoFile {
+                capture: name.to_string(),
+                file: file.clone(),
+            };
+            let directory = own_directory(&directory)?.ok_or_else(gone)?;
+            match unlinkat(&directory, &file, AtFlags::empty()) {
+                Err(Errno::NOENT) => return Err(gone()),
+                Err(error) => return Err(io_error("removing", Path::new(&file))(error.into())),
+                Ok(()) => {}
+            }
+            fsync(&directory).map_err(|error| io_error("syncing", Path::new(&file))(error.into()))
         })
         .await?;
         Ok(stored)
@@ -130,19 +173,81 @@ pub(super) fn io_error<'a>(
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> ManagerError + 'a {
     move |source| ManagerError::Io {
-        doing: format!("{doing} {}", path.display()),
+        // Clients have no business with paths of the node.
+        doing: format!("{doing} {:?}", path.file_name().unwrap_or(path.as_os_str())),
         source,
     }
 }
 
-fn list(directory: &Path, name: &CaptureName) -> Result<CaptureFiles, ManagerError> {
-    // The manifest first: a file that is finished after it was read is then at least found by name.
-    let path = directory.join(format!("{name}.manifest.jsonl"));
-    let manifest = match fs::read_to_string(&path) {
-        Ok(text) => Manifest::parse(&text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Manifest::default(),
-        Err(error) => return Err(io_error("reading", &path)(error)),
+/// Larger than a manifest of a million files.
+const LARGEST_MANIFEST: u64 = 1 << 30;
+
+/// Opens the directory of a capture, which is not a link and belongs to the daemon; `None` if it is not
+/// there.
+fn own_directory(path: &Path) -> Result<Option<OwnedFd>, ManagerError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let foreign = || ManagerError::Foreign {
+        name: file_name(path),
+        kind: "directory",
     };
+    let directory = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(directory) => directory,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::LOOP | Errno::NOTDIR) => return Err(foreign()),
+        Err(error) => return Err(io_error("opening", path)(error.into())),
+    };
+    let status = fstat(&directory).map_err(|error| io_error("opening", path)(error.into()))?;
+    if status.st_uid != rustix::process::geteuid().as_raw() {
+        return Err(foreign());
+    }
+    Ok(Some(directory))
+}
+
+/// Opens a regular file of the daemon's own, without following a link or waiting for the other end of a
+/// pipe; also its size. `None` if it is not there.
+fn own_file(directory: &OwnedFd, name: &str) -> Result<Option<(File, u64)>, ManagerError> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let foreign = || ManagerError::Foreign {
+        name: name.to_owned(),
+        kind: "regular file",
+    };
+    let file = match openat(directory, name, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::LOOP | Errno::NXIO) => return Err(foreign()),
+        Err(error) => return Err(io_error("opening", Path::new(name))(error.into())),
+    };
+    let metadata = file
+        .metadata()
+        .map_err(io_error("opening", Path::new(name)))?;
+    if !metadata.is_file() || metadata.uid() != rustix::process::geteuid().as_raw() {
+        return Err(foreign());
+    }
+    Ok(Some((file, metadata.len())))
+}
+
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+fn list(directory: &Path, name: &CaptureName) -> Result<CaptureFiles, ManagerError> {
+    let Some(opened) = own_directory(directory)? else {
+        return Ok(CaptureFiles::default());
+    };
+    // The manifest first: a file that is finished after it was read is then at least found by name.
+    let manifest_name = format!("{name}.manifest.jsonl");
+    let mut text = Vec::new();
+    let read = match own_file(&opened, &manifest_name) {
+        Ok(Some((file, _))) => file.take(LARGEST_MANIFEST).read_to_end(&mut text).map(drop),
+        Ok(None) => Ok(()),
+        Err(error) => Err(io::Error::other(error)),
+    };
+    if let Err(error) = read {
+        // What it says of each file is unknown then; the files themselves are there.
+        tracing::warn!("capture {name}: {manifest_name} cannot be read: {error}");
+    }
+    let manifest = Manifest::parse(&String::from_utf8_lossy(&text));
     let mut known: BTreeMap<String, FileEntry> = manifest
         .files
         .into_iter()
@@ -167,6 +272,13 @@ fn list(directory: &Path, name: &CaptureName) -> Result<CaptureFiles, ManagerErr
         let Ok(metadata) = entry.metadata() else {
             continue;
         };
+        // Links, pipes and files of others are not the capture's.
+        if !metadata.is_file() || metadata.uid() != rustix::process::geteuid().as_raw() {
+            continue;
+        }
+        let Ok(stored_as) = entry.file_name().into_string() else {
+            continue;
+        };
         let entry_of_file = match known.remove(&parsed.finished) {
             Some(entry) if !parsed.part => entry,
             _ => FileEntry::unknown(parsed.finished.clone(), parsed.sequence, metadata.len()),
@@ -179,7 +291,7 @@ fn list(directory: &Path, name: &CaptureName) -> Result<CaptureFiles, ManagerErr
         files.push(StoredFile {
             entry: entry_of_file,
             status,
-            path: entry.path(),
+            stored_as,
         });
     }
     files.sort_by_key(|file| file.entry.sequence);
@@ -198,10 +310,11 @@ fn remove_aged(
     keep_for: Duration,
 ) -> Result<(), ManagerError> {
     for file in list(directory, name)?.files {
-        let age = fs::metadata(&file.path).and_then(|metadata| metadata.modified());
+        let path = directory.join(&file.stored_as);
+        let age = fs::symlink_metadata(&path).and_then(|metadata| metadata.modified());
         let age = age.ok().and_then(|modified| modified.elapsed().ok());
         if file.status != FileStatus::Growing && age.is_some_and(|age| age > keep_for) {
-            fs::remove_file(&file.path).map_err(io_error("removing", &file.path))?;
+            fs::remove_file(&path).map_err(io_error("removing", &path))?;
         }
     }
     Ok(())
@@ -209,6 +322,18 @@ fn remove_aged(
 
 fn remove_all(directory: &Path, name: &CaptureName) -> Result<u64, ManagerError> {
     let mut removed = 0;
+    match own_directory(directory) {
+        Ok(Some(_)) => {}
+        Ok(None) => return Ok(0),
+        Err(ManagerError::Foreign { .. }) => {
+            tracing::warn!(
+                "{} is not a directory of the daemon's own and stays",
+                directory.display()
+            );
+            return Ok(0);
+        }
+        Err(error) => return Err(error),
+    }
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
@@ -226,6 +351,8 @@ fn remove_all(directory: &Path, name: &CaptureName) -> Result<u64, ManagerError>
         ];
         if capture_file || beside.iter().any(|own| own == file) {
             match fs::remove_file(entry.path()) {
+                // A directory of that name is not the capture's; it keeps the capture's directory.
+                Err(error) if error.kind() == io::ErrorKind::IsADirectory => {}
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(io_error("removing", &entry.path())(error));
                 }
@@ -235,8 +362,12 @@ fn remove_all(directory: &Path, name: &CaptureName) -> Result<u64, ManagerError>
     }
     match fs::remove_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
-            tracing::warn!("{} holds files of others and stays", directory.display());
+            tracing::warn!(
+                "{} holds files of others and is not removed",
+                directory.display()
+            );
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(io_error("removing", directory)(error)),
         Ok(()) => sync_parent(directory)?,
     }

@@ -5,7 +5,10 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -26,10 +29,10 @@ mod totals;
 mod update;
 mod watch;
 
-use self::store::Store;
+use self::store::{Save, Store};
 pub use self::{
     budget::{Budget, BudgetLimits, BudgetUsage, Exhausted, ReaderShare},
-    capture::{Capture, Record, SessionStart, Snapshot},
+    capture::{Capture, Counts, Record, SessionStart, Snapshot},
     error::ManagerError,
     files::{CaptureFiles, FileStatus, StoredFile},
     packets::PacketReader,
@@ -54,6 +57,8 @@ pub struct ManagerSettings {
     pub limits: BudgetLimits,
     /// How sessions are run.
     pub session: SessionOptions,
+    /// Where sessions are run: what takes long there holds up no client.
+    pub runtime: tokio::runtime::Handle,
 }
 
 /// The captures of this node. Cheap to clone.
@@ -71,6 +76,8 @@ struct Inner {
     version: tokio_watch::Sender<u64>,
     /// The daemon ends.
     closing: tokio_watch::Sender<bool>,
+    /// Captures of an earlier daemon whose files are still to be recovered.
+    recovering: AtomicU32,
 }
 
 impl Inner {
@@ -84,20 +91,30 @@ impl Inner {
         self.version.send_modify(|version| *version += 1);
     }
 
-    /// Puts a capture's record on disk. One that cannot be put there goes on: its files matter more.
+    /// Puts a capture's record on disk. A capture whose record cannot be saved goes on, as its files
+    /// matter more, and says so in its warnings.
     async fn save(&self, capture: &Capture) {
+        let saved = self.try_save(capture, Save::WithReserve).await;
+        let first = capture.note_unsaved(saved.as_ref().err());
+        if let Err(error) = saved
+            && first
+        {
+            let name = capture.name();
+            tracing::error!("the state of capture {name} could not be saved: {error}");
+            self.announce();
+        }
+    }
+
+    async fn try_save(&self, capture: &Capture, how: Save) -> std::io::Result<()> {
         let mut record = capture.snapshot().record;
         record.saved = Some(time::now());
-        let name = record.name.clone();
-        if let Err(error) = self.store.save(record).await {
-            tracing::error!("the state of capture {name} could not be written: {error}");
-        }
+        self.store.save(record, how).await
     }
 }
 
 impl Manager {
-    /// Opens the state directory and takes over what an earlier daemon has left there. Captures
-    /// whose time is not over are started by [`Manager::resume`].
+    /// Opens the state directory and takes over the records that an earlier daemon has left there. Files
+    /// are recovered, and captures resumed, by [`Manager::recover`].
     pub async fn open(settings: ManagerSettings) -> Result<Self, StoreError> {
         let (store, records) = Store::open(&settings.state_dir)?;
         let inner = Arc::new(Inner {
@@ -107,10 +124,11 @@ impl Manager {
             store,
             version: tokio_watch::Sender::new(0),
             closing: tokio_watch::Sender::new(false),
+            recovering: AtomicU32::new(0),
         });
         let manager = Self { inner };
         for record in records {
-            manager.take_over(record).await;
+            manager.take_over(record);
         }
         Ok(manager)
     }
@@ -154,6 +172,12 @@ impl Manager {
         keep_files: bool,
     ) -> Result<(Arc<Capture>, u64), ManagerError> {
         let capture = self.get(name)?;
+        // Of two calls the second finds nothing left.
+        let turn = capture.updates.lock().await;
+        let there = self.get(name)?;
+        if !Arc::ptr_eq(&there, &capture) {
+            return Err(ManagerError::NotFound(name.to_owned()));
+        }
         let state = capture.state();
         if state.is_active() {
             if !stop {
@@ -163,14 +187,16 @@ impl Manager {
                 });
             }
             capture.stop(Reason::Requested);
-            capture.ended().await;
         }
+        // Also until its files are recovered.
+        capture.ended().await;
         let removed = if keep_files {
             0
         } else {
             self.remove_files(&capture).await?
         };
         self.forget(&capture).await;
+        drop(turn);
         Ok((capture, removed))
     }
 
@@ -211,8 +237,25 @@ impl Manager {
         if self.inner.captures().len() >= limit as usize {
             return Err(Exhausted::Known { limit }.into());
         }
-        self.inner.budget.take(0)?;
+        self.inner.budget.take(0, 0)?;
         Ok(())
+    }
+
+    /// Puts the counts of running captures on disk now and then, until the daemon ends.
+    pub async fn save_counts(&self) {
+        run::save_counts(Arc::clone(&self.inner)).await;
+    }
+
+    /// How many captures there are.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.inner.captures().len()).unwrap_or(u32::MAX)
+    }
+
+    /// Captures of an earlier daemon whose files are still to be recovered.
+    #[must_use]
+    pub fn recovering(&self) -> u32 {
+        self.inner.recovering.load(Relaxed)
     }
 
     /// How often the drain thread of each running capture has made its round.
@@ -222,7 +265,7 @@ impl Manager {
             let live = capture
                 .live()
                 .filter(|_| capture.state() == State::Running)?;
-            let ticks = live.shared.ticks.load(std::sync::atomic::Ordering::Relaxed);
+            let ticks = live.shared.ticks.load(Relaxed);
             Some((capture.name().to_string(), ticks))
         };
         self.list().into_iter().filter_map(ticks).collect()
@@ -260,9 +303,7 @@ impl Manager {
         if timeout(within, all).await.is_err() {
             for capture in &active {
                 if let Some(live) = capture.live() {
-                    live.shared
-                        .abort
-                        .store(true, std::sync::atomic::Ordering::Relaxed);
+                    live.shared.abort.store(true, Relaxed);
                 }
             }
             tracing::error!(

@@ -1,25 +1,34 @@
 //! What an earlier daemon left: captures that it could not end, and those whose time is not over.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
     Manager, ManagerError,
     capture::{Capture, Record},
     files::{blocking, io_error},
     run,
+    start::interfaces,
     state::{Reason, State},
     totals::Settled,
 };
-use capture_file::repair;
+use capture_file::{name::PART, repair};
 use capture_types::{Output, time};
 
 fn since(saved: Option<u64>) -> String {
     saved.map_or_else(|| "its start".to_owned(), time::rfc3339)
 }
 
-/// Lines that are out are in nobody's hand any more.
+/// The message of a capture while its files are recovered.
+const RECOVERING: &str = "the daemon ended before the capture did; its files are being recovered";
+
+/// Lines that were printed cannot be counted afterwards.
 fn not_known_of_lines(saved: Option<u64>) -> String {
     format!(
         "the daemon died: what became of packets after {}, and of those that were on their way then, is \
@@ -28,7 +37,15 @@ fn not_known_of_lines(saved: Option<u64>) -> String {
     )
 }
 
-/// What nobody knows of a capture whose daemon died.
+/// Bytes of files that a daemon left unfinished.
+fn unfinished_bytes(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let unfinished = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(PART));
+    let sizes = unfinished.filter_map(|entry| entry.metadata().ok());
+    sizes.map(|metadata| metadata.len()).sum()
+}
+
+/// What is unknown about a capture whose daemon died.
 fn not_known(settled: Settled, saved: Option<u64>) -> String {
     let since = since(saved);
     let Settled { found, lost } = settled;
@@ -48,99 +65,123 @@ fn not_known(settled: Settled, saved: Option<u64>) -> String {
 const MEASURE: Duration = Duration::from_secs(2);
 
 impl Manager {
-    /// Takes over what is known of a capture. One that was active did not end: its last files are
-    /// recovered.
-    pub(super) async fn take_over(&self, mut record: Record) {
+    /// Takes over what is known of a capture. One that was active did not end: its last files are to be
+    /// recovered, which [`Manager::recover`] does.
+    pub(super) fn take_over(&self, mut record: Record) {
         let name = record.name.clone();
-        let died = record.state.is_active();
-        if died {
+        if record.state.is_active() {
             record.state = State::Interrupted;
             record.state_reason = Some(Reason::Crash);
-            record.message = Reason::Crash.sentence().to_owned();
             record.ended = Some(time::now());
+            record.unsettled = true;
             record.generation += 1;
         }
-        if record.state == State::Interrupted {
-            self.recover(&mut record, died).await;
+        let recovering = record.state == State::Interrupted;
+        if recovering {
+            RECOVERING.clone_into(&mut record.message);
+            self.inner.recovering.fetch_add(1, Relaxed);
         }
-        let capture = Capture::new(record);
-        self.inner.captures().insert(name, Arc::clone(&capture));
-        self.inner.save(&capture).await;
+        let capture = Capture::new(record, recovering);
+        self.inner.captures().insert(name, capture);
         self.inner.announce();
     }
 
-    /// Recovers the files of a capture that was interrupted. If its daemon died, its numbers are those
-    /// of a while before.
-    async fn recover(&self, record: &mut Record, died: bool) {
+    /// Recovers the files of captures that were interrupted, and resumes each whose time is not over.
+    /// Captures that can be resumed soon come first. Others can be started meanwhile.
+    pub async fn recover(&self) {
+        let mut left = Vec::new();
+        for capture in self.list() {
+            if capture.state() == State::Interrupted && !capture.is_settled() {
+                let name = capture.name();
+                let directory = self.directory(&name);
+                let sized = blocking(move || Ok(unfinished_bytes(&directory))).await;
+                left.push((sized.unwrap_or(u64::MAX), capture));
+            }
+        }
+        left.sort_by_key(|(bytes, _)| *bytes);
+        for (_, capture) in left {
+            self.recover_files(&capture).await;
+            self.inner.recovering.fetch_sub(1, Relaxed);
+            self.inner.save(&capture).await;
+            capture.settle();
+            self.inner.announce();
+            self.resume(&capture).await;
+        }
+    }
+
+    /// Recovers the files of a capture. If its daemon died, its counts are those of a while before.
+    async fn recover_files(&self, capture: &Arc<Capture>) {
+        let record = capture.record();
         let name = record.name.clone();
         let directory = self.directory(&name);
+        let died = record.unsettled;
         let session = record.session.filter(|_| died);
         let begun = session.map(|session| session.begun);
         let of = name.clone();
         let recovered =
             tokio::task::spawn_blocking(move || repair::directory(&directory, &of, begun.as_ref()));
+        let mut warnings = Vec::new();
         let added = match recovered.await {
             Ok(Ok(recovered)) => {
                 for file in recovered.files {
                     tracing::info!("capture {name}: {file}");
-                    record.warnings.push(file.to_string());
+                    warnings.push(file.to_string());
                 }
                 recovered.added
             }
             Ok(Err(error)) => {
                 tracing::error!("capture {name}: its files could not be recovered: {error}");
-                record
-                    .warnings
-                    .push(format!("its files could not be recovered: {error}"));
+                warnings.push(format!("its files could not be recovered: {error}"));
                 None
             }
             Err(_) => {
-                record.warnings.push(Reason::Internal.sentence().to_owned());
+                warnings.push(Reason::Internal.sentence().to_owned());
                 None
             }
         };
-        if died && record.started.is_some() {
-            let before = session.map_or_else(Default::default, |session| session.before);
-            let held = before.and(added.unwrap_or_default());
-            let settled = record.totals.settle(held);
-            let warning = match record.request.spec.output {
-                Output::Files(_) => not_known(settled, record.saved),
-                Output::Stdout => not_known_of_lines(record.saved),
-            };
-            tracing::warn!("capture {name}: {warning}");
-            record.warnings.push(warning);
-        }
-        record.session = None;
+        capture.change(|record| {
+            if died && record.started.is_some() {
+                let before = session.map_or_else(Default::default, |session| session.before);
+                let held = before.and(added.unwrap_or_default());
+                let settled = record.totals.settle(held);
+                let warning = match record.request.spec.output {
+                    Output::Files(_) => not_known(settled, record.saved),
+                    Output::Stdout => not_known_of_lines(record.saved),
+                };
+                tracing::warn!("capture {name}: {warning}");
+                warnings.push(warning);
+            }
+            record.warnings.append(&mut warnings);
+            record.session = None;
+            record.unsettled = false;
+            let reason = record.state_reason.unwrap_or(Reason::Crash);
+            reason.sentence().clone_into(&mut record.message);
+        });
     }
 
-    /// Starts interrupted captures again whose time is not over. Those that cannot be started fail,
-    /// and say why.
-    pub async fn resume(&self) {
-        for capture in self.list() {
-            let record = capture.record();
-            if record.state != State::Interrupted {
-                continue;
-            }
-            let started = record.started.unwrap_or(record.created);
-            let (packets, bytes) = (record.totals.total.written, record.totals.bytes);
-            if !record
-                .request
-                .has_more_to_do(started, time::now(), packets, bytes)
-            {
-                continue;
-            }
-            if let Err(error) = self.start_again(&capture).await {
-                tracing::error!(
-                    "capture {} could not be taken up again: {error}",
-                    record.name
-                );
-            }
+    /// Starts an interrupted capture again, if its time is not over and nobody has stopped it. One that
+    /// cannot be started fails, and says why.
+    async fn resume(&self, capture: &Arc<Capture>) {
+        let record = capture.record();
+        let there = self.get(record.name.as_str());
+        let is_there = there.is_ok_and(|there| Arc::ptr_eq(&there, capture));
+        if !is_there || capture.is_asked_to_stop() {
+            return;
+        }
+        let started = record.started.unwrap_or(record.created);
+        let (packets, bytes) = (record.totals.total.written, record.totals.bytes);
+        let more = record
+            .request
+            .has_more_to_do(started, time::now(), packets, bytes);
+        if more && let Err(error) = self.start_again(capture).await {
+            tracing::error!("capture {} could not be resumed: {error}", record.name);
         }
     }
 
     async fn start_again(&self, capture: &Arc<Capture>) -> Result<(), ManagerError> {
-        let ring = capture.record().request.ring_memory();
-        let share = match self.inner.budget.take(ring) {
+        let request = capture.record().request;
+        let descriptors = request.descriptors(interfaces());
+        let share = match self.inner.budget.take(request.ring_memory(), descriptors) {
             Ok(share) => share,
             Err(error) => {
                 capture.change(|record| record.warnings.push(error.to_string()));
@@ -164,7 +205,7 @@ impl Manager {
         let mut record = old.record();
         change(&mut record);
         record.generation += 1;
-        let capture = Capture::new(record.clone());
+        let capture = Capture::new(record.clone(), false);
         self.inner
             .captures()
             .insert(record.name, Arc::clone(&capture));
@@ -179,17 +220,20 @@ impl Manager {
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
+            let began = Instant::now();
             match self.measure().await {
-                Ok(bytes) => self.inner.budget.set_disk(bytes),
+                Ok((bytes, free)) => self.inner.budget.set_disk(bytes, free),
                 Err(error) => tracing::warn!("the disk could not be measured: {error}"),
             }
             self.remove_aged().await;
+            // A hundredth of a core at most, however many files there are.
+            looks.reset_after(MEASURE.max(began.elapsed() * 100));
             if self.inner.budget.check_disk().is_err() {
                 let largest = self
                     .list()
                     .into_iter()
                     .filter(|capture| capture.state() == State::Running)
-                    .max_by_key(|capture| capture.snapshot().record.totals.bytes);
+                    .max_by_key(|capture| capture.counts().totals.bytes);
                 if let Some(capture) = largest {
                     capture.stop(Reason::DiskFull);
                 }
@@ -197,11 +241,14 @@ impl Manager {
         }
     }
 
-    /// Bytes of all files below the data directory.
-    async fn measure(&self) -> Result<u64, ManagerError> {
+    /// Bytes of all files below the data directory, and bytes free on its file system.
+    async fn measure(&self) -> Result<(u64, Option<u64>), ManagerError> {
         let data_dir = self.data_dir().to_owned();
         blocking(move || {
             let mut bytes = 0;
+            let free = rustix::fs::statvfs(&data_dir)
+                .ok()
+                .map(|space| space.f_bavail.saturating_mul(space.f_frsize));
             let mut directories = vec![data_dir];
             while let Some(directory) = directories.pop() {
                 let entries = match fs::read_dir(&directory) {
@@ -218,7 +265,7 @@ impl Manager {
                     }
                 }
             }
-            Ok(bytes)
+            Ok((bytes, free))
         })
         .await
     }

@@ -1,11 +1,12 @@
-//! What a client, a configuration file or an earlier daemon asks for.
+//! What a client or a configuration file asks for.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::kernel::rings::RingSizes;
-use capture_types::{CaptureSpec, Limits};
+use capture_types::{CaptureName, CaptureSpec, InterfacePattern, Limits, Output};
 
 /// A capture that is to be.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,7 +23,10 @@ pub struct CaptureRequest {
     pub reason: String,
     /// Makes the order safe to repeat.
     pub request_id: Option<String>,
-    /// Who ordered it, as in the audit log.
+    /// Tells the request from another one with the same id, if it has one.
+    #[serde(default)]
+    pub fingerprint: Option<String>,
+    /// Who asked for it, as in the audit log.
     pub created_by: String,
 }
 
@@ -35,7 +39,42 @@ pub struct StopConditions {
     pub deadline: Option<u64>,
 }
 
+/// File descriptors of a capture beside those of its interfaces: maps, programs, rings, files and what
+/// watches over them, with some to spare for a rotation.
+const DESCRIPTORS: u64 = 40;
+
+/// File descriptors of an interface: its links for both directions.
+const DESCRIPTORS_PER_INTERFACE: u64 = 2;
+
 impl CaptureRequest {
+    /// File descriptors that it may need while it runs, if there are so many interfaces.
+    #[must_use]
+    pub fn descriptors(&self, interfaces: u64) -> u64 {
+        let follows = |pattern: &InterfacePattern| !matches!(pattern, InterfacePattern::Name(_));
+        let count = if self.spec.interfaces.iter().any(follows) {
+            interfaces.max(1)
+        } else {
+            self.spec.interfaces.len() as u64
+        };
+        DESCRIPTORS + count * DESCRIPTORS_PER_INTERFACE
+    }
+
+    /// A digest of everything that a client gave but the name, if the node made that up.
+    #[must_use]
+    pub fn digest(&self) -> Option<String> {
+        let mut request = self.clone();
+        if request.labels.remove(MADE_UP_NAME).is_some() {
+            // The same for all names that nodes make up.
+            request.spec.name = CaptureName::new("made-up").ok()?;
+        }
+        if let Output::Files(files) = &mut request.spec.output {
+            files.directory = std::path::PathBuf::new();
+        }
+        request.fingerprint = None;
+        let json = serde_json::to_vec(&request).ok()?;
+        Some(capture_file::hex(&Sha256::digest(json)))
+    }
+
     /// Bytes that the rings take while it runs.
     #[must_use]
     pub const fn ring_memory(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! One capture from its start to its end, as a task.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::oneshot,
@@ -10,20 +10,22 @@ use tokio::{
 use super::{
     Inner, ManagerError,
     budget::Share,
-    capture::{Capture, Live, SessionStart},
+    capture::{Capture, Counts, Live, SessionStart},
     state::{Reason, State},
+    store::Save,
 };
 use crate::{
+    cut::cut,
     pipeline::FailureKind,
     session::{EndReason, Report, Session, SessionError},
 };
 use capture_types::time;
 
-/// How often limits are looked at that only the manager watches.
+/// How often the bytes of a capture with a limit of bytes are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How often the numbers of a running capture go to disk, in looks.
-const CHECKPOINT: u32 = 20;
+/// How often the counts of running captures go to disk, if they have changed.
+const CHECKPOINT: Duration = Duration::from_secs(10);
 
 /// Says whether a capture has started.
 type Started = oneshot::Sender<Result<(), ManagerError>>;
@@ -36,9 +38,20 @@ pub(super) fn spawn(
 ) -> oneshot::Receiver<Result<(), ManagerError>> {
     let (started, starts) = oneshot::channel();
     let (inner, capture) = (Arc::clone(inner), Arc::clone(capture));
-    tokio::spawn(async move {
-        // A daemon that dies from here on knows that there was to be a capture.
-        inner.save(&capture).await;
+    let runtime = inner.settings.runtime.clone();
+    runtime.spawn(async move {
+        // A daemon that dies from here on leaves word that there was to be a capture.
+        if let Err(error) = inner.try_save(&capture, Save::LeaveReserve).await {
+            drop(share);
+            let error = ManagerError::State(error);
+            tracing::warn!("capture {} could not be started: {error}", capture.name());
+            fail(&capture, Reason::StartFailed, error.to_string());
+            // Whoever asked may have gone away.
+            let _ = started.send(Err(error));
+            inner.announce();
+            capture.settle();
+            return;
+        }
         let task = run(Arc::clone(&inner), Arc::clone(&capture), share, started);
         if tokio::spawn(task).await.is_err() {
             fail(
@@ -62,7 +75,10 @@ async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: St
     let session = match Session::start(spec, inner.settings.session).await {
         Ok(session) => session,
         Err(error) => {
-            tracing::warn!("capture {name} could not be started: {error}");
+            tracing::warn!(
+                "capture {name} could not be started: {}",
+                cut(&error.to_string(), 500)
+            );
             drop(share);
             fail(&capture, Reason::StartFailed, error.to_string());
             inner.save(&capture).await;
@@ -94,7 +110,7 @@ async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: St
 
     let mut why = None;
     let ended = session.run(async {
-        let reason = until_it_should_end(&inner, &capture).await;
+        let reason = until_it_should_end(&capture).await;
         why = Some(reason);
         capture.change(|record| {
             record.state = State::Stopping;
@@ -108,18 +124,20 @@ async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: St
     inner.announce();
 }
 
-/// Ends with the reason why the capture should end, if the session does not end by itself.
-async fn until_it_should_end(inner: &Inner, capture: &Capture) -> Reason {
+/// Ends with the reason why the capture should end, if the session does not end by itself. Nothing here
+/// wakes up while a capture without limits has nothing to do.
+async fn until_it_should_end(capture: &Capture) -> Reason {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut count = 0;
     loop {
         let record = capture.record();
         let now = time::now();
         let end = record.request.ends_at(record.started.unwrap_or(now));
         let left = end.map(|end| Duration::from_nanos(end.saturating_sub(now)));
+        let most = record.request.stop.bytes;
         tokio::select! {
             reason = capture.asked_to_stop() => return reason,
+            () = capture.when_limits_change() => {}
             () = after(left) => {
                 // The system's clock may have been set: look again.
                 if end.is_some_and(|end| time::now() >= end) {
@@ -129,18 +147,38 @@ async fn until_it_should_end(inner: &Inner, capture: &Capture) -> Reason {
                     };
                 }
             }
-            _ = looks.tick() => {
+            _ = looks.tick(), if most.is_some() => {
                 let written = capture.live().map_or(0, |live| live.monitor.progress().bytes());
-                let limit = record.request.stop.bytes;
-                if limit.is_some_and(|limit| record.totals.bytes + written >= limit) {
+                if most.is_some_and(|most| record.totals.bytes + written >= most) {
                     return Reason::Bytes;
-                }
-                count += 1;
-                if count % CHECKPOINT == 0 {
-                    inner.save(capture).await;
                 }
             }
         }
+    }
+}
+
+/// Puts the counts of running captures on disk now and then, until the daemon ends.
+pub(super) async fn save_counts(inner: Arc<Inner>) {
+    let mut saved: HashMap<String, Arc<Counts>> = HashMap::new();
+    let mut looks = interval(CHECKPOINT);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let captures: Vec<_> = inner.captures().values().cloned().collect();
+        let mut now = HashMap::new();
+        for capture in captures {
+            if capture.state() != State::Running {
+                continue;
+            }
+            let counts = capture.counts();
+            let last = saved.get(&counts.uid);
+            let changed = last.is_none_or(|last| last.totals != counts.totals);
+            if changed || capture.is_unsaved() {
+                inner.save(&capture).await;
+            }
+            now.insert(counts.uid.clone(), counts);
+        }
+        saved = now;
     }
 }
 

@@ -7,7 +7,11 @@ use tokio::sync::oneshot;
 use super::{
     Capture, CaptureRequest, Exhausted, MADE_UP_NAME, Manager, ManagerError, Reason, State, run,
 };
-use capture_types::CaptureName;
+use crate::{
+    interfaces::{Selection, Watch},
+    session::SessionError,
+};
+use capture_types::{CaptureName, InterfacePattern};
 
 impl Manager {
     /// Starts a capture. When this returns it is attached, or it has left nothing behind. A request
@@ -43,15 +47,24 @@ impl Manager {
     }
 
     /// Checks everything that can be checked before the capture is started.
-    pub fn check(&self, request: &CaptureRequest) -> Result<(), ManagerError> {
-        let captures = self.inner.captures();
-        if self.find_repeated(&captures, request)?.is_some() {
-            return Ok(());
+    pub async fn check(&self, request: &CaptureRequest) -> Result<(), ManagerError> {
+        {
+            let captures = self.inner.captures();
+            if self.find_repeated(&captures, request)?.is_some() {
+                return Ok(());
+            }
+            self.check_new(&captures, request)?;
         }
-        self.check_new(&captures, request)?;
-        drop(captures);
-        self.inner.budget.take(request.ring_memory())?;
-        Ok(())
+        self.inner
+            .budget
+            .take(request.ring_memory(), request.descriptors(interfaces()))?;
+        let patterns = request.spec.interfaces.clone();
+        let checked = self
+            .inner
+            .settings
+            .runtime
+            .spawn(check_interfaces(patterns));
+        checked.await.map_err(|_| ManagerError::Internal)?
     }
 
     fn check_new(
@@ -84,15 +97,14 @@ impl Manager {
             return Ok(None);
         };
         for (name, capture) in captures {
-            let record = capture.record();
-            if record.request.request_id.as_ref() != Some(id)
-                || record.request.created_by != request.created_by
-            {
+            let Some(fingerprint) = capture.requested_by(&request.created_by, id) else {
                 continue;
-            }
+            };
             // A name that the node made up differs from request to request.
             let made_up = request.labels.contains_key(MADE_UP_NAME);
-            if *name != request.spec.name && !made_up {
+            let same_name = *name == request.spec.name || made_up;
+            let same_body = fingerprint.is_none() || fingerprint == request.fingerprint;
+            if !same_name || !same_body {
                 return Err(ManagerError::RequestReused {
                     id: id.clone(),
                     name: name.to_string(),
@@ -104,7 +116,7 @@ impl Manager {
     }
 
     /// Takes a new capture in and starts it; nothing is started if the request has been seen before.
-    #[expect(clippy::type_complexity, reason = "said in the line above")]
+    #[expect(clippy::type_complexity, reason = "the line above explains it")]
     fn admit(
         &self,
         request: CaptureRequest,
@@ -120,13 +132,35 @@ impl Manager {
             return Ok((capture, None));
         }
         self.check_new(&captures, &request)?;
-        let share = self.inner.budget.take(request.ring_memory())?;
+        let share = self
+            .inner
+            .budget
+            .take(request.ring_memory(), request.descriptors(interfaces()))?;
         let name = request.spec.name.clone();
-        let capture = Capture::new(Capture::requested(request));
+        let capture = Capture::new(Capture::requested(request), false);
         captures.insert(name, Arc::clone(&capture));
         drop(captures);
         self.inner.announce();
         let starts = run::spawn(&self.inner, &capture, share);
         Ok((capture, Some(starts)))
     }
+}
+
+/// How many interfaces there are in the network namespace of the daemon.
+pub(super) fn interfaces() -> u64 {
+    /// Lines before the first interface (proc_pid_net(5)).
+    const HEADER: usize = 2;
+    let text = std::fs::read_to_string("/proc/net/dev").unwrap_or_default();
+    text.lines().skip(HEADER).count() as u64
+}
+
+/// Fails if an interface that is named does not exist.
+async fn check_interfaces(patterns: Vec<InterfacePattern>) -> Result<(), ManagerError> {
+    let watch = Watch::new().map_err(|source| SessionError::System {
+        doing: "subscribing to network interfaces",
+        source,
+    })?;
+    let interfaces = watch.list().await.map_err(SessionError::from)?;
+    Selection::new(&patterns, &interfaces).map_err(SessionError::from)?;
+    Ok(())
 }

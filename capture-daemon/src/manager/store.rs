@@ -2,14 +2,14 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     thread,
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use rustix::fs::FlockOperation;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 use tokio::sync::oneshot;
 
 use super::capture::Record;
@@ -17,6 +17,9 @@ use capture_types::CaptureName;
 
 const SUFFIX: &str = ".json";
 const TEMPORARY: &str = ".new";
+
+/// Neither follow links nor wait for the other end of a pipe.
+const NO_FOLLOW: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
 
 /// Writes to the state directory on a thread of its own, in the order of the calls.
 #[derive(Debug)]
@@ -28,8 +31,17 @@ pub(super) struct Store {
 
 #[derive(Debug)]
 enum Command {
-    Save(Box<Record>, oneshot::Sender<io::Result<()>>),
+    Save(Box<Record>, Save, oneshot::Sender<io::Result<()>>),
     Remove(CaptureName, oneshot::Sender<io::Result<()>>),
+}
+
+/// What happens on a full disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Save {
+    /// It fails, also if no room can be reserved for later.
+    LeaveReserve,
+    /// It takes the room that is reserved.
+    WithReserve,
 }
 
 /// The state directory cannot be used.
@@ -53,7 +65,7 @@ pub enum StoreError {
 
 impl Store {
     /// Opens the directory, makes it (0700) if it is missing, and reads what an earlier daemon left.
-    /// What cannot be read is put aside and told of.
+    /// Entries that cannot be read are put aside and logged.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<Record>), StoreError> {
         let directory = |source| StoreError::Directory {
             path: path.to_owned(),
@@ -78,12 +90,21 @@ impl Store {
             }
         })?;
         let records = read_all(&captures).map_err(directory)?;
-        /// More than there are captures that change at one moment.
-        const QUEUE: usize = 1024;
-        let (writer, commands) = bounded(QUEUE);
+        // Whoever sends a command waits for it: there are not many.
+        let (writer, commands) = unbounded();
+        let state = Writer {
+            directory: captures,
+            reserve: path.join(RESERVE),
+        };
+        if let Err(error) = state.make_reserve() {
+            tracing::error!(
+                "no room can be reserved in state_dir {}: {error}; no capture can be started before",
+                path.display()
+            );
+        }
         thread::Builder::new()
             .name("state".to_owned())
-            .spawn(move || write(&captures, &commands))
+            .spawn(move || state.run(&commands))
             .map_err(directory)?;
         Ok((
             Self {
@@ -95,9 +116,9 @@ impl Store {
     }
 
     /// Writes a record; it is on disk when this returns.
-    pub(super) async fn save(&self, record: Record) -> io::Result<()> {
+    pub(super) async fn save(&self, record: Record, how: Save) -> io::Result<()> {
         let (reply, done) = oneshot::channel();
-        self.send(Command::Save(Box::new(record), reply))?;
+        self.send(Command::Save(Box::new(record), how, reply))?;
         done.await.map_err(|_| gone())?
     }
 
@@ -117,29 +138,96 @@ fn gone() -> io::Error {
     io::Error::other("the thread that writes the state is gone")
 }
 
-fn write(directory: &Path, commands: &Receiver<Command>) {
-    while let Ok(command) = commands.recv() {
-        // Whoever asked may have gone away meanwhile.
-        let _ = match command {
-            Command::Save(record, reply) => reply.send(save(directory, &record)),
-            Command::Remove(name, reply) => reply.send(remove(directory, &name)),
+/// Keeps room for one state file, so that the end of a capture can be saved also when the disk is full.
+const RESERVE: &str = "reserve";
+const RESERVE_BYTES: u64 = 8 << 20;
+
+struct Writer {
+    directory: PathBuf,
+    reserve: PathBuf,
+}
+
+impl Writer {
+    fn run(&self, commands: &Receiver<Command>) {
+        while let Ok(command) = commands.recv() {
+            // Whoever asked may have gone away meanwhile.
+            let _ = match command {
+                Command::Save(record, how, reply) => reply.send(self.save(&record, how)),
+                Command::Remove(name, reply) => reply.send(remove(&self.directory, &name)),
+            };
+        }
+    }
+
+    fn save(&self, record: &Record, how: Save) -> io::Result<()> {
+        let saved = save(&self.directory, record);
+        let full = |error: &io::Error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            )
         };
+        match saved {
+            Err(error) if how == Save::WithReserve && full(&error) => {
+                fs::remove_file(&self.reserve)?;
+                let saved = save(&self.directory, record);
+                // The file that was replaced has made room again.
+                let _ = self.make_reserve();
+                saved
+            }
+            Ok(()) if how == Save::LeaveReserve => self.make_reserve(),
+            other => other,
+        }
+    }
+
+    /// Makes the reserve, if it is missing.
+    fn make_reserve(&self) -> io::Result<()> {
+        let metadata = fs::symlink_metadata(&self.reserve);
+        if metadata.is_ok_and(|metadata| metadata.len() == RESERVE_BYTES) {
+            return Ok(());
+        }
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .custom_flags(NO_FOLLOW)
+            .open(&self.reserve)?;
+        let allocated = rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES);
+        match allocated {
+            Ok(()) => Ok(()),
+            // A file system that cannot reserve.
+            Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(RESERVE_BYTES),
+            Err(error) => {
+                let _ = fs::remove_file(&self.reserve);
+                Err(error.into())
+            }
+        }
     }
 }
 
 fn save(directory: &Path, record: &Record) -> io::Result<()> {
     let name = &record.name;
     let temporary = directory.join(format!(".{name}{TEMPORARY}"));
+    let written = write(&temporary, &serde_json::to_vec(record)?)
+        .and_then(|()| fs::rename(&temporary, directory.join(format!("{name}{SUFFIX}"))));
+    if written.is_err() {
+        // It takes room that others need.
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    File::open(directory)?.sync_all()
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(&temporary)?;
-    file.write_all(&serde_json::to_vec_pretty(record)?)?;
-    file.sync_all()?;
-    fs::rename(&temporary, directory.join(format!("{name}{SUFFIX}")))?;
-    File::open(directory)?.sync_all()
+        .custom_flags(NO_FOLLOW)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn remove(directory: &Path, name: &CaptureName) -> io::Result<()> {
@@ -149,6 +237,10 @@ fn remove(directory: &Path, name: &CaptureName) -> io::Result<()> {
     }
 }
 
+/// Larger than the state of any capture.
+const LARGEST: u64 = 64 << 20;
+
+/// Reads every state file. Entries that are none are put aside: the daemon starts without them.
 fn read_all(directory: &Path) -> io::Result<Vec<Record>> {
     let mut records = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -158,25 +250,94 @@ fn read_all(directory: &Path) -> io::Result<Vec<Record>> {
             .and_then(|name| name.to_str())
             .unwrap_or_default();
         if name.ends_with(TEMPORARY) {
-            // A daemon died while it wrote this; the file that it was to replace is whole.
-            fs::remove_file(&path)?;
+            // A daemon died while it wrote this; the file that it was to replace is complete.
+            if fs::remove_file(&path).is_err() {
+                put_aside(&path, "it is not a file");
+            }
         } else if name.ends_with(SUFFIX) {
-            let text = fs::read(&path)?;
-            match serde_json::from_slice::<Record>(&text) {
+            let record = read(&path).and_then(|text| {
+                serde_json::from_slice::<Record>(&text).map_err(|error| error.to_string())
+            });
+            match record {
                 Ok(record) if format!("{}{SUFFIX}", record.name) == name => records.push(record),
-                Ok(record) => put_aside(&path, &format!("it is of capture {}", record.name))?,
-                Err(error) => put_aside(&path, &error.to_string())?,
+                Ok(record) => put_aside(&path, &format!("it is of capture {}", record.name)),
+                Err(error) => put_aside(&path, &error),
             }
         }
     }
     Ok(records)
 }
 
-fn put_aside(path: &Path, why: &str) -> io::Result<()> {
-    let aside = path.with_extension("unreadable");
+/// Reads a regular file, without following a link and without waiting for whoever writes to a pipe.
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(NO_FOLLOW)
+        .open(path)
+        .map_err(|error| error.to_string())?;
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is not a regular file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+fn put_aside(path: &Path, why: &str) {
+    const ASIDE: &str = "unreadable";
+    let mut aside = path.with_extension(ASIDE);
+    for number in 1..100 {
+        if fs::symlink_metadata(&aside).is_err() {
+            break;
+        }
+        aside = path.with_extension(format!("{ASIDE}-{number}"));
+    }
+    let moved = match fs::rename(path, &aside) {
+        Ok(()) => format!("put aside as {}", aside.display()),
+        Err(error) => format!("left where it is, as it cannot be renamed ({error})"),
+    };
     tracing::error!(
-        "the state of a capture cannot be read and is put aside as {}: {why}; its files stay",
-        aside.display()
+        "{} in the state directory cannot be read and is {moved}: {why}; files of the capture stay",
+        path.display()
     );
-    fs::rename(path, aside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_entries_are_put_aside_and_the_others_are_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| directory.path().join(name);
+        fs::create_dir(path("directory.json")).expect("a directory");
+        fs::create_dir(path(".directory.new")).expect("a directory");
+        std::os::unix::fs::symlink("/no/such", path("dangling.json")).expect("a link");
+        std::os::unix::fs::symlink("/etc/passwd", path("link.json")).expect("a link");
+        fs::write(path("garbage.json"), [0xff; 100]).expect("a file");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            path("pipe.json"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .expect("a pipe");
+        assert!(
+            read_all(directory.path())
+                .expect("it can be listed")
+                .is_empty()
+        );
+        for name in ["directory", "dangling", "link", "garbage", "pipe"] {
+            let aside = path(&format!("{name}.unreadable"));
+            assert!(fs::symlink_metadata(&aside).is_ok(), "{name}");
+            assert!(
+                fs::symlink_metadata(path(&format!("{name}.json"))).is_err(),
+                "{name}"
+            );
+        }
+    }
 }

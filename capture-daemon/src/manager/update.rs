@@ -8,14 +8,16 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{Capture, Manager, ManagerError, Record};
-use capture_types::FilterSpec;
+use super::{Capture, Manager, ManagerError, Record, capture::Live};
+use capture_types::{FilterSpec, InnerSpec, TargetSet};
 
 /// What is to change; `Some(None)` clears.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Update {
-    /// Another filter.
-    pub filter: Option<FilterSpec>,
+    /// Another expression.
+    pub expression: Option<Option<String>>,
+    /// Another filter on packets inside tunnels.
+    pub inner: Option<Option<InnerSpec>>,
     /// Other addresses and networks; `Some(None)` for any.
     pub hosts: Option<Option<Vec<IpNet>>>,
     /// Other ports; `Some(None)` for any.
@@ -32,59 +34,69 @@ pub struct Update {
     pub labels: Option<BTreeMap<String, String>>,
 }
 
+impl Update {
+    /// Labels can be changed also after the capture has ended.
+    fn is_only_labels(&self) -> bool {
+        let labels = Self {
+            labels: self.labels.clone(),
+            ..Self::default()
+        };
+        *self == labels
+    }
+}
+
 impl Manager {
-    /// Changes a capture that has not ended, if it is of the generation that is expected.
+    /// Changes a capture that has not ended, if it has the expected generation.
+    ///
+    /// One update of a capture comes after the other, from reading the record to saving it: the kernel
+    /// runs what the record says. The caller must not drop the future half-way.
     pub async fn update(
         &self,
         capture: &Arc<Capture>,
         expected: Option<u64>,
         update: Update,
     ) -> Result<Arc<Capture>, ManagerError> {
-        // The filter and the targets first: they are what the kernel can refuse.
-        let mut targets = capture.record().request.spec.targets;
+        let _turn = capture.updates.lock().await;
+        let record = capture.record();
+        let ended = || ManagerError::Ended {
+            name: record.name.to_string(),
+            state: record.state,
+        };
+        if let Some(expected) = expected
+            && expected != record.generation
+        {
+            return Err(ManagerError::Generation {
+                name: record.name.to_string(),
+                expected,
+                actual: record.generation,
+            });
+        }
+        if !record.state.is_active() && !update.is_only_labels() {
+            return Err(ended());
+        }
+        let old = &record.request.spec;
+        let mut filter = old.filter.clone();
+        set(&mut filter.expression, update.expression.clone());
+        set(&mut filter.inner, update.inner.clone());
+        let mut targets = old.targets.clone();
         set(&mut targets.hosts, update.hosts.clone());
         set(&mut targets.ports, update.ports.clone());
-        if update.filter.is_some() || update.hosts.is_some() || update.ports.is_some() {
-            let record = capture.record();
-            check_generation(&record, expected)?;
-            let (name, state) = (record.name.to_string(), record.state);
-            let live = capture.live().ok_or(ManagerError::Ended { name, state })?;
-            if let Some(filter) = &update.filter {
-                live.control.set_filter(filter.clone()).await?;
-            }
-            if targets != record.request.spec.targets {
-                live.control.set_targets(targets.clone()).await?;
-            }
+        if filter != old.filter || targets != old.targets {
+            let live = capture.live().ok_or_else(ended)?;
+            change_kernel(&live, &record, &filter, &targets).await?;
         }
         let mut refused = None;
         capture.change_if(|record| {
-            let name = record.name.to_string();
-            if let Some(expected) = expected
-                && expected != record.generation
-            {
-                let actual = record.generation;
-                refused = Some(ManagerError::Generation {
-                    name,
-                    expected,
-                    actual,
-                });
-                return false;
-            }
-            // A label can be changed at any time.
-            let only_labels = update
-                == Update {
-                    labels: update.labels.clone(),
-                    ..Update::default()
-                };
-            if !record.state.is_active() && !only_labels {
+            // It may have ended meanwhile.
+            if !record.state.is_active() && !update.is_only_labels() {
                 refused = Some(ManagerError::Ended {
-                    name,
+                    name: record.name.to_string(),
                     state: record.state,
                 });
                 return false;
             }
             let request = &mut record.request;
-            set(&mut request.spec.filter, update.filter.clone());
+            request.spec.filter = filter;
             request.spec.targets = targets;
             set(&mut request.spec.limits.duration, update.duration);
             set(&mut request.spec.limits.packets, update.packets);
@@ -103,21 +115,38 @@ impl Manager {
             let limit = packets.map_or(u64::MAX, |packets| packets.saturating_sub(before));
             live.shared.packet_limit.store(limit, Relaxed);
         }
+        capture.limits_changed();
         self.inner.save(capture).await;
         self.inner.announce();
         Ok(Arc::clone(capture))
     }
 }
 
-fn check_generation(record: &Record, expected: Option<u64>) -> Result<(), ManagerError> {
-    match expected {
-        Some(expected) if expected != record.generation => Err(ManagerError::Generation {
-            name: record.name.to_string(),
-            expected,
-            actual: record.generation,
-        }),
-        _ => Ok(()),
+/// Makes the kernel run another filter and other targets: both, or none.
+async fn change_kernel(
+    live: &Live,
+    record: &Record,
+    filter: &FilterSpec,
+    targets: &TargetSet,
+) -> Result<(), ManagerError> {
+    let old = &record.request.spec;
+    if *filter != old.filter {
+        live.control.set_filter(filter.clone()).await?;
     }
+    if *targets != old.targets
+        && let Err(error) = live.control.set_targets(targets.clone()).await
+    {
+        if *filter != old.filter
+            && let Err(error) = live.control.set_filter(old.filter.clone()).await
+        {
+            tracing::error!(
+                "capture {}: its filter could not be restored: {error}",
+                record.name
+            );
+        }
+        return Err(error.into());
+    }
+    Ok(())
 }
 
 fn set<T>(value: &mut T, new: Option<T>) {

@@ -23,10 +23,14 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use self::numbers::{ByState, Numbers, signed};
+use self::{
+    connections::Limited,
+    numbers::{ByState, Numbers, signed},
+};
 use super::watchdog::Watchdog;
 use crate::manager::{BudgetUsage, Manager, State};
 
+mod connections;
 mod numbers;
 
 /// How often is looked whether drain threads stand still.
@@ -63,13 +67,14 @@ pub(super) async fn serve(address: SocketAddr, manager: Manager) -> std::io::Res
         manager: manager.clone(),
         watchdog: Arc::default(),
     };
+    let connections = Limited::new(listener, super::descriptors::METRICS as usize);
     let watch = tokio::spawn(pages.clone().watch());
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(pages);
-    let served = axum::serve(listener, router)
+    let served = axum::serve(connections, router)
         .with_graceful_shutdown(async move { manager.closing().await })
         .await;
     watch.abort();
@@ -138,7 +143,9 @@ impl Pages {
             active_captures,
             ring_bytes,
             disk_bytes,
+            disk_free_bytes: _,
             packet_readers,
+            descriptors,
         } = self.manager.budget().usage();
         for (name, help, value) in [
             (
@@ -162,6 +169,21 @@ impl Pages {
                 "disk_bytes_limit",
                 "Most bytes that capture files may have; 0: no limit",
                 limits.disk_bytes,
+            ),
+            (
+                "descriptors",
+                "File descriptors reserved for captures",
+                descriptors,
+            ),
+            (
+                "descriptors_limit",
+                "Most file descriptors that captures may reserve",
+                limits.descriptors,
+            ),
+            (
+                "recovering_captures",
+                "Captures of an earlier daemon whose files are still being recovered",
+                self.manager.recovering().into(),
             ),
             (
                 "packet_readers",

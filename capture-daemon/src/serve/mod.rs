@@ -2,21 +2,30 @@
 
 use std::{fs, io, sync::Arc};
 
-use tokio::task::JoinSet;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+    time::interval,
+};
 
 pub mod config;
+mod descriptors;
 mod metrics;
 mod watchdog;
 
 use self::config::Config;
 use crate::{
     attach::Method,
-    grpc::{self, Context, ListenError, Listener, NodeInfo},
+    audit,
+    grpc::{
+        self, ClientMemory, ConnectionLimits, Context, ListenError, Listener, NodeInfo, SocketFile,
+    },
     kernel::features::Features,
     log::LogLevel,
-    manager::{Manager, ManagerError, ManagerSettings, StoreError},
+    manager::{BudgetLimits, Manager, ManagerError, ManagerSettings, StoreError},
     session::{self, SessionOptions},
     signals::EndSignals,
+    tls::Reloader,
 };
 use capture_types::time;
 
@@ -45,35 +54,62 @@ pub enum ServeError {
     Signals(io::Error),
 }
 
-/// Serves until a signal says that it is enough, then ends every capture in order.
-pub async fn run(config: Config, log: LogLevel) -> Result<(), ServeError> {
-    let mut ends = EndSignals::new().map_err(ServeError::Signals)?;
+/// How the configuration is read again.
+pub type Reread = Box<dyn Fn() -> Result<Config, String> + Send>;
+
+/// Serves until a signal says that it is enough, then ends every capture. `captures` is where captures
+/// run: what takes long there holds up no client.
+pub async fn run(
+    config: Config,
+    reread: Reread,
+    log: LogLevel,
+    captures: tokio::runtime::Handle,
+) -> Result<(), ServeError> {
+    let mut ends = EndSignals::without_hang_up().map_err(ServeError::Signals)?;
+    let mut hang_ups = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
+    let descriptors = descriptors::raise();
+    let clients = descriptors::clients(&config, descriptors);
     remove_leftovers().await;
     make_data_dir(&config)?;
     let manager = Manager::open(ManagerSettings {
         state_dir: config.state_dir.clone(),
         data_dir: config.data_dir.clone(),
-        limits: config.limits,
+        limits: BudgetLimits {
+            descriptors: descriptors::captures(&config, clients, descriptors),
+            ..config.limits
+        },
         session: SessionOptions::default(),
+        runtime: captures.clone(),
     })
     .await?;
     let context = Context {
         manager: manager.clone(),
         defaults: Arc::new(config.defaults.clone()),
         node: Arc::new(node(&config)),
-        log,
+        log: log.clone(),
+        memory: ClientMemory::new(config.client_memory),
+        compilers: Arc::default(),
     };
     let mut tasks = JoinSet::new();
-    for listener in listeners(&config).await? {
+    let listeners = listeners(&config, clients).await?;
+    for listener in listeners.all {
         tasks.spawn(grpc::serve(context.clone(), listener));
     }
-    let starter = manager.clone();
-    tokio::spawn(async move {
-        starter.resume().await;
-        start_configured(&starter, config.captures).await;
-    });
+    let recovery = manager.clone();
+    captures.spawn(async move { recovery.recover().await });
+    let (starter, requests) = (manager.clone(), config.captures.clone());
+    captures.spawn(async move { start_configured(&starter, requests).await });
     let disk = manager.clone();
-    tokio::spawn(async move { disk.watch_disk().await });
+    captures.spawn(async move { disk.watch_disk().await });
+    let counts = manager.clone();
+    captures.spawn(async move { counts.save_counts().await });
+    tokio::spawn(async {
+        let mut summaries = interval(audit::SUMMARY_INTERVAL);
+        loop {
+            summaries.tick().await;
+            audit::summarize();
+        }
+    });
     if let Some(address) = config.metrics {
         let manager = manager.clone();
         tokio::spawn(async move {
@@ -85,26 +121,56 @@ pub async fn run(config: Config, log: LogLevel) -> Result<(), ServeError> {
     }
     tracing::info!("captured {} serves", env!("CARGO_PKG_VERSION"));
 
-    let failed = tokio::select! {
-        () = ends.next() => None,
-        ended = tasks.join_next() => match ended {
-            Some(Ok(Err(error))) => Some(error),
-            _ => None,
-        },
+    let failed = loop {
+        tokio::select! {
+            () = ends.next() => break None,
+            _ = hang_ups.recv() => reload(&config, &reread, &log, listeners.tls.as_deref()),
+            ended = tasks.join_next() => break match ended {
+                Some(Ok(Err(error))) => Some(error),
+                _ => None,
+            },
+        }
     };
     tracing::info!(
-        "captured ends: captures have {:?} to end",
+        "captured shuts down: captures have {:?} to end",
         config.shutdown_timeout
     );
     tokio::select! {
         () = manager.shut_down(config.shutdown_timeout) => {}
         () = ends.next() => tracing::error!("told to end a second time: ending at once"),
     }
-    if let Some(socket) = &config.socket {
-        // The next daemon would remove it as well.
-        let _ = fs::remove_file(socket);
+    if let Some(socket) = &listeners.socket {
+        socket.remove();
     }
     failed.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Reads the configuration again and applies what can change while the daemon runs: the log level, and
+/// the roles of clients. Certificates are followed without a signal.
+fn reload(old: &Config, reread: &Reread, log: &LogLevel, tls: Option<&Reloader>) {
+    let new = match reread() {
+        Ok(new) => new,
+        Err(error) => {
+            tracing::error!("the configuration is not reloaded, and stays as it was: {error}");
+            return;
+        }
+    };
+    if let Err(error) = log.set(&new.log) {
+        tracing::error!("{error}");
+    }
+    if let (Some(tls), Some(settings)) = (tls, &new.tls) {
+        tls.set_roles(Arc::clone(&settings.roles));
+    }
+    let needs_restart = new.needs_restart(old);
+    if needs_restart.is_empty() {
+        tracing::info!("the configuration was reloaded: log level and roles of clients");
+    } else {
+        tracing::warn!(
+            "the configuration was reloaded: log level and roles of clients; these settings have changed \
+             and need a restart: {}",
+            needs_restart.join(", ")
+        );
+    }
 }
 
 /// What a killed daemon has left attached goes before anything else, also when nothing is to be
@@ -121,8 +187,16 @@ async fn remove_leftovers() {
 }
 
 fn make_data_dir(config: &Config) -> Result<(), ServeError> {
-    use std::os::unix::fs::DirBuilderExt as _;
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
     let path = &config.data_dir;
+    let mode = fs::metadata(path).map(|metadata| metadata.permissions().mode());
+    if mode.is_ok_and(|mode| mode & 0o022 != 0) {
+        tracing::warn!(
+            "data_dir {}: others may write to it, and could replace captures; run: chmod go-w {}",
+            path.display(),
+            path.display()
+        );
+    }
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -154,25 +228,53 @@ fn node(config: &Config) -> NodeInfo {
     }
 }
 
-async fn listeners(config: &Config) -> Result<Vec<Listener>, ListenError> {
-    let mut listeners = Vec::new();
+/// Where clients are accepted.
+struct Listeners {
+    all: Vec<Listener>,
+    /// The file that is to be removed at the end.
+    socket: Option<SocketFile>,
+    /// Roles and certificates of the listener with TLS.
+    tls: Option<Arc<Reloader>>,
+}
+
+async fn listeners(config: &Config, limits: ConnectionLimits) -> Result<Listeners, ListenError> {
+    let mut listeners = Listeners {
+        all: Vec::new(),
+        socket: None,
+        tls: None,
+    };
     if let Some(socket) = &config.socket {
-        listeners.push(Listener::unix(
-            socket,
-            &config.socket_users,
-            config.clients,
-        )?);
-        tracing::info!("clients may come to {}", socket.display());
+        let (listener, file) = Listener::unix(socket, &config.socket_users, limits)?;
+        listeners.all.push(listener);
+        listeners.socket = Some(file);
+        tracing::info!("listening on {}", socket.display());
+    }
+    if let Some(name) = &config.abstract_socket {
+        match Listener::abstract_unix(name, &config.socket_users, limits) {
+            Ok(listener) => {
+                listeners.all.push(listener);
+                tracing::info!("listening on the abstract socket @{name}");
+            }
+            // Several daemons in a network namespace have other ways in.
+            Err(error) => tracing::warn!("abstract_socket {name:?} is not served: {error}"),
+        }
     }
     if let Some(settings) = &config.tls {
-        listeners.push(Listener::tls(settings.clone(), config.clients).await?);
-        tracing::info!("clients with certificates may come to {}", settings.listen);
+        let (listener, reloader) = Listener::tls(settings.clone(), limits).await?;
+        listeners.all.push(listener);
+        listeners.tls = Some(reloader);
+        tracing::info!(
+            "listening on {} for clients with certificates",
+            settings.listen
+        );
     }
     if let Some(address) = config.insecure_listen {
-        listeners.push(Listener::insecure(address, config.clients).await?);
+        listeners
+            .all
+            .push(Listener::insecure(address, limits).await?);
         tracing::warn!(
             "INSECURE: anyone who reaches {address} can record this node's traffic and read what was \
-             recorded; listen with certificates is the safe way"
+             recorded; use listen with certificates instead"
         );
     }
     Ok(listeners)

@@ -12,6 +12,7 @@ use super::{
     TlsSettings,
     files::{Contents, FilesError, Material},
     provider,
+    roles::Roles,
     verify::Verifier,
 };
 
@@ -26,6 +27,7 @@ const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 #[derive(Debug)]
 pub struct Reloader {
     settings: TlsSettings,
+    roles: RwLock<Arc<Roles>>,
     in_force: RwLock<Arc<Material>>,
 }
 
@@ -35,6 +37,7 @@ impl Reloader {
         let contents = settings.files.read()?;
         let material = Arc::new(settings.files.material(&contents)?);
         let reloader = Arc::new(Self {
+            roles: RwLock::new(Arc::clone(&settings.roles)),
             settings,
             in_force: RwLock::new(Arc::clone(&material)),
         });
@@ -48,7 +51,7 @@ impl Reloader {
     /// What the next connection is made with, and who tells afterwards who came.
     pub(crate) fn connection(&self) -> Result<(Arc<ServerConfig>, Arc<Verifier>), rustls::Error> {
         let material = self.material();
-        let roles = Arc::clone(&self.settings.roles);
+        let roles = Arc::clone(&self.roles.read().unwrap_or_else(PoisonError::into_inner));
         let verifier = Arc::new(Verifier::new(Arc::clone(&material.clients), roles));
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])?
@@ -59,6 +62,11 @@ impl Reloader {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok((Arc::new(config), verifier))
+    }
+
+    /// Gives new connections these roles; those that exist keep theirs.
+    pub fn set_roles(&self, roles: Arc<Roles>) {
+        *self.roles.write().unwrap_or_else(PoisonError::into_inner) = roles;
     }
 
     fn material(&self) -> Arc<Material> {

@@ -133,3 +133,36 @@ fn a_client_of_another_make_comes_in_with_its_certificate() -> Result<()> {
     assert!(!outside.status.success(), "{}", outside.stdout);
     Ok(())
 }
+
+#[test]
+fn a_stock_client_works_at_the_abstract_socket_and_the_log_says_what_it_lacks_at_the_other()
+-> Result<()> {
+    let (Some(_permit), Some(python)) = (gate::beside_others()?, python()?) else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    let mut daemon = Daemon::start(&pair.b, &[])?;
+    let call = |target: &str| -> Result<Ended> {
+        let mut command = Command::new(&python);
+        command
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/serve/client.py"
+            ))
+            .args([
+                target,
+                "NodeService/GetNode",
+                "{}",
+                "--stock",
+                "--timeout",
+                "10",
+            ]);
+        Process::start(&pair.b, command)?.wait()
+    };
+    let node = call("unix-abstract:captured")?;
+    let node: Value = serde_json::from_str(&node.stdout).context(node.stderr)?;
+    assert_eq!(node["node"]["caller"], "uid:0");
+    let refused = call(&format!("unix:{}", daemon.socket().display()))?;
+    assert!(!refused.status.success(), "{}", refused.stdout);
+    daemon.process().wait_for_stderr("grpc.default_authority")
+}

@@ -70,11 +70,12 @@ def main():
     parser.add_argument("request", nargs="?", default="{}")
     parser.add_argument("--count", type=int, default=0)
     parser.add_argument("--timeout", type=float, default=30)
+    parser.add_argument("--stock", action="store_true")
     parser.add_argument("--tls", nargs=3, metavar=("CA", "CERTIFICATE", "KEY"))
     arguments = parser.parse_args()
 
-    # For unix sockets gRPC makes an :authority of the path, which is no valid one.
-    options = [("grpc.default_authority", "localhost")]
+    # For the path of a unix socket gRPC makes an :authority that is not valid. A stock client sets nothing.
+    options = [] if arguments.stock else [("grpc.default_authority", "localhost")]
     if arguments.tls:
         authority, certificate, key = (open(path, "rb").read() for path in arguments.tls)
         credentials = grpc.ssl_channel_credentials(authority, key, certificate)

@@ -2,8 +2,10 @@
 
 mod access;
 mod any_client;
+mod bounds;
 mod certificates;
 mod changes;
+mod faults;
 mod hostile;
 mod lab;
 mod life;

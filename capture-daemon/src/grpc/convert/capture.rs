@@ -1,11 +1,14 @@
 //! From what the manager knows to the API's resource.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use capture_proto::v1;
 
 use super::time::{timestamp, to_duration};
-use crate::manager::{Capture, CaptureRequest, MADE_UP_NAME, Reason, Snapshot, State};
+use crate::{
+    manager::{CaptureRequest, Counts, MADE_UP_NAME, Reason, Snapshot, State, Totals},
+    session::InterfaceReport,
+};
 use capture_types::{
     CompressWhen, Compression, Directions, Format, Ledger, Output, Retention, Rotation,
 };
@@ -37,17 +40,7 @@ pub(in super::super) fn capture(
         reason: record.request.reason,
         request_id: record.request.request_id.unwrap_or_default(),
         ledger: Some(ledger(&record.totals.total)),
-        interfaces: record
-            .totals
-            .interfaces
-            .iter()
-            .map(|interface| v1::InterfaceLedger {
-                interface: interface.name.clone(),
-                ifindex: interface.ifindex,
-                link_type: interface.link_type.number().into(),
-                ledger: Some(ledger(&interface.ledger)),
-            })
-            .collect(),
+        interfaces: interfaces(&record.totals),
         bytes_written: record.totals.bytes,
         files_finished: record.totals.files,
         current_file: current_file.unwrap_or_default(),
@@ -57,13 +50,30 @@ pub(in super::super) fn capture(
     }
 }
 
-/// Whether a capture has all of these labels.
-pub(in super::super) fn labels_match(capture: &Capture, labels: &HashMap<String, String>) -> bool {
-    let labels: BTreeMap<String, String> = labels
-        .iter()
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    capture.has_labels(&labels)
+/// The counts of a capture as they are now; everything else is left out.
+pub(in super::super) fn counts(counts: &Counts) -> v1::Capture {
+    v1::Capture {
+        name: counts.name.to_string(),
+        uid: counts.uid.clone(),
+        state: state(counts.state).into(),
+        generation: counts.generation,
+        ledger: Some(ledger(&counts.totals.total)),
+        interfaces: interfaces(&counts.totals),
+        bytes_written: counts.totals.bytes,
+        files_finished: counts.totals.files,
+        current_file: counts.current_file.clone().unwrap_or_default(),
+        ..v1::Capture::default()
+    }
+}
+
+fn interfaces(totals: &Totals) -> Vec<v1::InterfaceLedger> {
+    let interface = |interface: &InterfaceReport| v1::InterfaceLedger {
+        interface: interface.name.clone(),
+        ifindex: interface.ifindex,
+        link_type: interface.link_type.number().into(),
+        ledger: Some(ledger(&interface.ledger)),
+    };
+    totals.interfaces.iter().map(interface).collect()
 }
 
 fn ledger(ledger: &Ledger) -> v1::Ledger {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use capture_types::{Compression, MinFree};
 
 /// What a capture gets for fields that its request leaves unset.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Defaults {
     /// Bytes of a ring buffer.
     pub ring_size: u32,

@@ -11,9 +11,9 @@ mod update;
 
 pub use self::defaults::Defaults;
 pub(super) use self::{
-    capture::{capture, labels_match, state_from},
+    capture::{capture, counts, state_from},
     file::file,
-    request::capture_request,
+    request::{capture_request, check_labels},
     time::{duration, timestamp},
     update::update,
 };

@@ -101,6 +101,9 @@ fn compression(
         value.map_err(|error: values::ValueError| error.to_string())
     };
     let compression = match v1::Codec::try_from(given.codec) {
+        Ok(v1::Codec::Unspecified | v1::Codec::None) if given.level.is_some() => {
+            Err("a level needs a codec: give gzip or zstd".to_owned())
+        }
         Ok(v1::Codec::Unspecified) => Ok(defaults.compression),
         Ok(v1::Codec::None) => Ok(Compression::None),
         Ok(v1::Codec::Gzip) => parse("gzip"),

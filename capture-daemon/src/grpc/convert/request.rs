@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use capture_proto::v1;
+use tonic::Status;
 
 use super::{
     Defaults,
@@ -11,23 +12,37 @@ use super::{
     time::{duration, nanoseconds},
 };
 use crate::{
-    grpc::status::Violations,
+    cut::cut,
+    grpc::{bounds, status::Violations},
     manager::{CaptureRequest, MADE_UP_NAME, StopConditions},
 };
 use capture_types::{CaptureName, CaptureSpec, Directions, InterfacePattern, Limits, time, values};
-
-const MOST_INTERFACES: usize = 256;
-const MOST_LABELS: usize = 64;
 
 /// The capture that a request asks for.
 pub(in super::super) fn capture_request(
     request: v1::StartCaptureRequest,
     defaults: &Defaults,
     created_by: &str,
+) -> Result<CaptureRequest, Status> {
+    let mut wrong = Violations::default();
+    let request = convert(request, defaults, created_by, &mut wrong);
+    wrong.check()?;
+    let mut request =
+        request.ok_or_else(|| Status::internal("an invalid request was not refused"))?;
+    if request.request_id.is_some() {
+        request.fingerprint = request.digest();
+    }
+    Ok(request)
+}
+
+fn convert(
+    request: v1::StartCaptureRequest,
+    defaults: &Defaults,
+    created_by: &str,
     wrong: &mut Violations,
 ) -> Option<CaptureRequest> {
     let mut labels: std::collections::BTreeMap<_, _> = request.labels.into_iter().collect();
-    check_labels(&labels, wrong);
+    check_labels(labels.iter(), wrong);
     let name = if request.name.is_empty() {
         labels.insert(MADE_UP_NAME.to_owned(), String::new());
         made_up_name()
@@ -35,14 +50,14 @@ pub(in super::super) fn capture_request(
         request.name
     };
     let name = wrong.take("name", CaptureName::new(name));
-    wrong.at_most("request_id", &request.request_id, 128);
-    wrong.at_most("reason", &request.reason, 1024);
+    wrong.at_most("request_id", &request.request_id, bounds::REQUEST_ID);
+    wrong.at_most("reason", &request.reason, bounds::REASON);
     let spec = request.spec.unwrap_or_default();
     let interfaces = interfaces(&spec.interfaces, wrong);
     let direction = direction(spec.direction, wrong);
     let snaplen = snaplen(spec.snaplen, wrong);
     let ring_size = ring_size(spec.ring_size, defaults, wrong);
-    let limits = limits(spec.limits.as_ref(), wrong);
+    let limits = limits(spec.limits.as_ref(), |_| true, wrong);
     let directory = name
         .as_ref()
         .map(|name| defaults.data_dir.join(name.as_str()));
@@ -52,8 +67,8 @@ pub(in super::super) fn capture_request(
         directory.unwrap_or_default(),
         wrong,
     );
-    let filter = filter(&spec, wrong);
     let targets = targets(&spec, wrong);
+    let filter = filter(&spec, wrong);
     let (limits, stop) = limits;
     let (output, keep_for) = output;
     Some(CaptureRequest {
@@ -73,6 +88,7 @@ pub(in super::super) fn capture_request(
         labels,
         reason: request.reason,
         request_id: (!request.request_id.is_empty()).then_some(request.request_id),
+        fingerprint: None,
         created_by: created_by.to_owned(),
     })
 }
@@ -83,42 +99,37 @@ fn made_up_name() -> String {
     format!("capture-{}-{:09}", time::stamp(now), now % 1_000_000_000)
 }
 
-pub(super) fn check_labels<'a>(
-    labels: impl IntoIterator<Item = (&'a String, &'a String)>,
+pub(in super::super) fn check_labels<'a>(
+    labels: impl ExactSizeIterator<Item = (&'a String, &'a String)>,
     wrong: &mut Violations,
 ) {
-    let mut count = 0;
+    if !wrong.at_most_elements("labels", labels.len(), bounds::LABELS) {
+        return;
+    }
     for (key, value) in labels {
-        count += 1;
-        if key.is_empty() || key.len() > 63 {
-            wrong.add("labels", format!("key {key:?}: use 1 to 63 bytes"));
-        }
-        if value.len() > 255 {
+        if key.is_empty() || key.len() > bounds::LABEL_KEY {
+            let (key, most) = (cut(key, bounds::LABEL_KEY), bounds::LABEL_KEY);
+            wrong.add("labels", format!("key {key:?}: use 1 to {most} bytes"));
+        } else if value.len() > bounds::LABEL_VALUE {
+            let most = bounds::LABEL_VALUE;
             wrong.add(
                 "labels",
-                format!("the value of {key:?} is longer than 255 bytes"),
+                format!("the value of {key:?} is longer than {most} bytes"),
             );
         }
-    }
-    if count > MOST_LABELS {
-        wrong.add(
-            "labels",
-            format!("{count} labels: at most {MOST_LABELS} are allowed"),
-        );
     }
 }
 
 fn interfaces(given: &[String], wrong: &mut Violations) -> Vec<InterfacePattern> {
-    if given.len() > MOST_INTERFACES {
-        wrong.add(
-            "spec.interfaces",
-            format!("at most {MOST_INTERFACES} are allowed"),
-        );
+    if !wrong.at_most_elements("spec.interfaces", given.len(), bounds::INTERFACES) {
         return Vec::new();
     }
     let mut patterns = Vec::new();
     for (at, text) in given.iter().enumerate() {
         let field = format!("spec.interfaces[{at}]");
+        if !wrong.at_most(&field, text, bounds::INTERFACE) {
+            continue;
+        }
         if let Some(pattern) = wrong.take(field.clone(), text.parse::<InterfacePattern>()) {
             if let InterfacePattern::Glob(glob) = &pattern
                 && let Err(error) = globset::Glob::new(glob)
@@ -170,37 +181,42 @@ fn ring_size(given: Option<u32>, defaults: &Defaults, wrong: &mut Violations) ->
         .unwrap_or(defaults.ring_size)
 }
 
-/// When a capture stops by itself.
+/// When a capture stops by itself. Only fields that are asked for are checked.
 pub(super) fn limits(
     given: Option<&v1::Limits>,
+    asked: impl Fn(&str) -> bool,
     wrong: &mut Violations,
 ) -> (Limits, StopConditions) {
     let Some(given) = given else {
         return Default::default();
     };
     let mut at_least_one = |field: &str, value: Option<u64>| {
-        if value == Some(0) {
+        let value = value.filter(|_| asked(field))?;
+        if value == 0 {
             wrong.add(
                 format!("spec.limits.{field}"),
                 "0: give at least 1, or leave it out",
             );
         }
-        value
+        Some(value)
     };
     let packets = at_least_one("packets", given.packets);
     let bytes = at_least_one("bytes", given.bytes);
-    let length = given.duration.as_ref().and_then(|length| {
+    let length = given.duration.as_ref().filter(|_| asked("duration"));
+    let length = length.and_then(|length| {
         wrong.take(
             "spec.limits.duration",
             duration(length, Duration::from_millis(1)),
         )
     });
-    let deadline = given
-        .deadline
-        .as_ref()
-        .and_then(|deadline| wrong.take("spec.limits.deadline", nanoseconds(deadline)));
+    let deadline = given.deadline.as_ref().filter(|_| asked("deadline"));
+    let deadline =
+        deadline.and_then(|deadline| wrong.take("spec.limits.deadline", nanoseconds(deadline)));
     if deadline.is_some_and(|deadline| deadline <= time::now()) {
-        wrong.add("spec.limits.deadline", "it is over: give a time to come");
+        wrong.add(
+            "spec.limits.deadline",
+            "it has passed: give a time in the future",
+        );
     }
     (
         Limits {

@@ -32,6 +32,12 @@ pub(in super::super) fn duration(
     duration: &prost_types::Duration,
     least: Duration,
 ) -> Result<Duration, String> {
+    let nanos = i64::from(duration.nanos);
+    if nanos.unsigned_abs() >= SECOND || nanos.signum() * duration.seconds.signum() < 0 {
+        return Err(
+            "its nanos are not within a second, or have another sign than its seconds".to_owned(),
+        );
+    }
     let too_short = || format!("it must be at least {}", humantime::format_duration(least));
     let given = Duration::try_from(*duration).map_err(|_| too_short())?;
     if given < least {

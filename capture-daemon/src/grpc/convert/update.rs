@@ -5,16 +5,24 @@ use tonic::Status;
 
 use super::{
     request::{check_labels, limits},
-    selection::{filter, targets},
+    selection::{expression, hosts, inner, ports},
 };
-use crate::{grpc::status::Violations, manager::Update};
+use crate::{
+    cut::cut,
+    grpc::{bounds, status::Violations},
+    manager::Update,
+};
 
-/// What a request wants to change.
+/// Fields of `limits`, which also a mask with `limits` names.
+const LIMITS: [&str; 4] = ["duration", "packets", "bytes", "deadline"];
+
+/// The changes that a request asks for. Fields that the mask does not name are neither changed nor
+/// checked.
 pub(in super::super) fn update(request: &v1::UpdateCaptureRequest) -> Result<Update, Status> {
     let mut wrong = Violations::default();
-    wrong.at_most("reason", &request.reason, 1024);
-    let spec = request.spec.clone().unwrap_or_default();
-    let (new, stop) = limits(spec.limits.as_ref(), &mut wrong);
+    wrong.at_most("reason", &request.reason, bounds::REASON);
+    let empty = v1::CaptureSpec::default();
+    let spec = request.spec.as_ref().unwrap_or(&empty);
     let paths = request
         .update_mask
         .as_ref()
@@ -23,53 +31,56 @@ pub(in super::super) fn update(request: &v1::UpdateCaptureRequest) -> Result<Upd
     if paths.is_empty() {
         wrong.add("update_mask", "it is empty: name what is to change");
     }
-    let mut update = Update::default();
-    let mut change_targets = false;
+    if !wrong.at_most_elements("update_mask.paths", paths.len(), bounds::MASK_PATHS) {
+        wrong.check()?;
+        return Ok(Update::default());
+    }
     for (at, path) in paths.iter().enumerate() {
-        let all = path == "limits";
-        let mut known = all;
-        let mut takes = |name: &str| {
-            let named = path == name;
-            known |= named;
-            all || named
-        };
-        if takes("limits.duration") {
-            update.duration = Some(new.duration);
-        }
-        if takes("limits.packets") {
-            update.packets = Some(new.packets);
-        }
-        if takes("limits.bytes") {
-            update.bytes = Some(stop.bytes);
-        }
-        if takes("limits.deadline") {
-            update.deadline = Some(stop.deadline);
-        }
-        if path == "filter" || path == "inner_filter" {
-            known = true;
-            update.filter = Some(filter(&spec, &mut wrong));
-        }
-        if path == "targets" || path == "ports" {
-            known = true;
-            change_targets = true;
-        }
-        if path == "labels" {
-            known = true;
-            check_labels(&request.labels, &mut wrong);
-            update.labels = Some(request.labels.clone().into_iter().collect());
-        }
+        let limit = path.strip_prefix("limits.");
+        let known = [
+            "filter",
+            "inner_filter",
+            "targets",
+            "ports",
+            "labels",
+            "limits",
+        ]
+        .contains(&path.as_str())
+            || limit.is_some_and(|limit| LIMITS.contains(&limit));
         if !known {
+            let path = cut(path, bounds::VIOLATION / 2);
             wrong.add(
                 format!("update_mask.paths[{at}]"),
                 format!("{path:?} cannot be changed"),
             );
         }
     }
-    if change_targets {
-        let new = targets(&spec, &mut wrong);
-        let named = |path: &str| paths.iter().any(|named| named == path);
-        update.hosts = named("targets").then_some(new.hosts);
-        update.ports = named("ports").then_some(new.ports);
+    let named = |name: &str| paths.iter().any(|path| path == name);
+    let limit = |name: &str| named("limits") || named(&format!("limits.{name}"));
+    let (new, stop) = limits(spec.limits.as_ref(), limit, &mut wrong);
+    let mut update = Update {
+        duration: limit("duration").then_some(new.duration),
+        packets: limit("packets").then_some(new.packets),
+        bytes: limit("bytes").then_some(stop.bytes),
+        deadline: limit("deadline").then_some(stop.deadline),
+        ..Update::default()
+    };
+    if named("labels") {
+        check_labels(request.labels.iter(), &mut wrong);
+        update.labels = Some(request.labels.clone().into_iter().collect());
+    }
+    if named("targets") {
+        update.hosts = Some(hosts(spec, &mut wrong));
+    }
+    if named("ports") {
+        update.ports = Some(ports(spec, &mut wrong));
+    }
+    // What costs most comes last, and not at all if the request is refused anyway.
+    if wrong.is_empty() && named("filter") {
+        update.expression = Some(expression(&spec.filter, &mut wrong));
+    }
+    if wrong.is_empty() && named("inner_filter") {
+        update.inner = Some(inner(spec.inner_filter.as_ref(), &mut wrong));
     }
     wrong.check()?;
     Ok(update)

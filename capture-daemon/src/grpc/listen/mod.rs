@@ -1,7 +1,6 @@
 //! Where clients come in: a unix socket, TCP with certificates or, when somebody insists, plain TCP.
 
 use std::{
-    collections::VecDeque,
     io,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -11,21 +10,24 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::{Semaphore, mpsc},
-    task::{AbortHandle, JoinSet},
-    time::{interval, sleep, timeout},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
+    sync::mpsc,
+    time::{sleep, timeout},
 };
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 
-use self::refusals::Refusals;
+use self::{handshakes::Handshakes, places::Places};
 use super::peer::{Connection, Peer};
-use crate::tls::FilesError;
+use crate::{audit, tls::FilesError};
 
-mod refusals;
+mod handshakes;
+mod places;
 mod tcp;
 mod tls;
 mod unix;
+
+pub(super) use self::places::Place;
+pub use self::unix::SocketFile;
 
 /// Where the daemon cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -57,12 +59,12 @@ pub enum ListenError {
     Tls(#[from] FilesError),
 }
 
-/// How many clients there may be.
-#[derive(Debug, Clone, Copy)]
+/// How many clients there may be, of each listener: they do not compete across listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Connections that are in, of each listener.
+    /// Connections of clients that have been authenticated.
     pub connections: usize,
-    /// Connections that are on their way in.
+    /// Connections of clients that have not.
     pub handshakes: usize,
 }
 
@@ -72,24 +74,24 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
 
 type Accepted = Connection<Box<dyn Io>>;
 
-/// What a kind of listener does in its own way.
+/// A kind of listener.
 trait Acceptor: Send + Sync + 'static {
     type Incoming: Send + 'static;
 
-    /// Somebody comes.
+    /// The next connection.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Incoming>> + Send;
 
-    /// Where from, as far as that is known before anything is said.
+    /// Where it comes from, as far as that is known before anything is said.
     fn from(incoming: &Self::Incoming) -> Option<IpAddr>;
 
-    /// Finds out who it is. `Err` says why the client does not come in.
+    /// Finds out who it is. `Err` says why the client is refused.
     fn authenticate(
         &self,
         incoming: Self::Incoming,
     ) -> impl Future<Output = Result<(Box<dyn Io>, Peer), Refused>> + Send;
 }
 
-/// Why a client does not come in.
+/// Why a client is refused.
 enum Refused {
     /// It has proved who it is, or claims to be somebody.
     Because {
@@ -98,11 +100,11 @@ enum Refused {
         /// Why.
         why: String,
     },
-    /// It has gone without a word, as probes of a port do.
+    /// It has closed the connection without a word, as probes of a port do.
     Silent,
 }
 
-/// A place to listen at.
+/// Accepts clients at one address or path.
 pub struct Listener {
     accepted: mpsc::Receiver<io::Result<Accepted>>,
 }
@@ -110,16 +112,16 @@ pub struct Listener {
 /// When accepting fails, as without free descriptors, the next try comes after this.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a client may take to prove who it is, and then to wait for a place.
+/// How long a client may take to authenticate and to begin with HTTP/2, and then to wait for a place.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often refusals are told that were too many to be told one by one.
-const SUMMARY: Duration = Duration::from_secs(10);
+/// What each client of HTTP/2 sends first (RFC 9113, 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl Listener {
-    fn new(acceptor: impl Acceptor, bounds: ConnectionLimits) -> Self {
+    fn new(acceptor: impl Acceptor, limits: ConnectionLimits) -> Self {
         let (sender, accepted) = mpsc::channel(1);
-        tokio::spawn(serve(Arc::new(acceptor), bounds, sender));
+        tokio::spawn(serve(Arc::new(acceptor), limits, sender));
         Self { accepted }
     }
 
@@ -128,81 +130,93 @@ impl Listener {
     }
 }
 
-/// Lets clients in until nobody takes them any more. Those on their way in cannot hold up others:
-/// when there are too many, the one that has been at it longest is closed.
-async fn serve<D: Acceptor>(
-    acceptor: Arc<D>,
-    bounds: ConnectionLimits,
+/// Accepts clients until nobody takes them any more. While all handshakes are taken, new connections
+/// wait in the kernel's queue.
+async fn serve<A: Acceptor>(
+    acceptor: Arc<A>,
+    limits: ConnectionLimits,
     sender: mpsc::Sender<io::Result<Accepted>>,
 ) {
-    let places = Arc::new(Semaphore::new(bounds.connections));
-    let refusals = Arc::new(Refusals::default());
-    let mut entering = JoinSet::new();
-    let mut by_age: VecDeque<(AbortHandle, String)> = VecDeque::new();
-    let mut summaries = interval(SUMMARY);
+    let places = Places::new(limits.connections);
+    let mut handshakes = Handshakes::new(limits.handshakes);
     loop {
+        tokio::select! {
+            () = handshakes.room() => {}
+            () = sender.closed() => return,
+        }
         let incoming = tokio::select! {
             incoming = acceptor.accept() => incoming,
-            Some(_) = entering.join_next() => continue,
-            _ = summaries.tick() => {
-                refusals.summarise();
-                continue;
-            }
             () = sender.closed() => return,
         };
         let incoming = match incoming {
             Ok(incoming) => incoming,
             Err(error) => {
-                refusals.report("unknown", &format!("it could not be accepted: {error}"));
+                let why = format!("its connection could not be accepted: {error}");
+                audit::refused("unknown", "connect", &why);
                 sleep(PAUSE).await;
                 continue;
             }
         };
-        by_age.retain(|(task, _)| !task.is_finished());
-        if by_age.len() >= bounds.handshakes
-            && let Some((oldest, from)) = by_age.pop_front()
-        {
-            oldest.abort();
-            refusals.report(
-                &from,
-                "others wait, and it took longest (limits.handshakes)",
-            );
-        }
-        let from = D::from(&incoming).map(|address| address.to_string());
-        let name = from.clone().unwrap_or_else(|| "a client".to_owned());
-        let (acceptor, refusals) = (Arc::clone(&acceptor), Arc::clone(&refusals));
-        let (places, sender) = (Arc::clone(&places), sender.clone());
-        let task = entering.spawn(async move {
-            let admitted = match timeout(PATIENCE, pin!(acceptor.authenticate(incoming))).await {
-                Ok(admitted) => admitted,
-                Err(_) => Err(Refused::Because {
-                    who: None,
-                    why: format!("it has not said who it is within {PATIENCE:?}"),
-                }),
-            };
-            match admitted {
-                Ok((stream, peer)) => {
-                    let place = timeout(PATIENCE, places.acquire_owned()).await;
-                    if let Ok(Ok(place)) = place {
-                        let connection = Connection::new(stream, peer, place);
-                        // Otherwise the daemon ends.
-                        let _ = sender.send(Ok(connection)).await;
-                    } else {
-                        refusals
-                            .report(&peer.identity, "all places are taken (limits.connections)");
-                    }
+        let from = A::from(&incoming);
+        let (acceptor, places, sender) =
+            (Arc::clone(&acceptor), Arc::clone(&places), sender.clone());
+        handshakes.start(from, async move {
+            let entered = enter(&*acceptor, incoming, &places).await;
+            match entered {
+                Ok(connection) => {
+                    // Otherwise the daemon ends.
+                    let _ = sender.send(Ok(connection)).await;
                 }
                 Err(Refused::Because { who, why }) => {
                     let who = match (who, from) {
                         (Some(who), Some(from)) => format!("{who} at {from}"),
-                        (Some(one), None) | (None, Some(one)) => one,
+                        (Some(who), None) => who,
+                        (None, Some(from)) => from.to_string(),
                         (None, None) => "unknown".to_owned(),
                     };
-                    refusals.report(&who, &why);
+                    audit::refused(&who, "connect", &why);
                 }
-                Err(Refused::Silent) => tracing::debug!("{from:?} came and went"),
+                Err(Refused::Silent) => tracing::debug!("{from:?} connected and left"),
             }
         });
-        by_age.push_back((task, name));
+    }
+}
+
+/// Lets one client in: it says who it is, begins with HTTP/2 and gets a place.
+async fn enter<A: Acceptor>(
+    acceptor: &A,
+    incoming: A::Incoming,
+    places: &Arc<Places>,
+) -> Result<Accepted, Refused> {
+    let begun = async {
+        let (mut stream, peer) = pin!(acceptor.authenticate(incoming)).await?;
+        let mut preface = [0; PREFACE.len()];
+        let mut read = 0;
+        while read < preface.len() {
+            match stream.read(&mut preface[read..]).await {
+                Ok(0) | Err(_) => return Err(Refused::Silent),
+                Ok(more) => read += more,
+            }
+            if !PREFACE.starts_with(&preface[..read]) {
+                return Err(Refused::Because {
+                    who: Some(peer.identity.to_string()),
+                    why: "it does not speak HTTP/2, which gRPC needs".to_owned(),
+                });
+            }
+        }
+        Ok((stream, peer))
+    };
+    let late = || Refused::Because {
+        who: None,
+        why: format!("it did not authenticate and begin with HTTP/2 within {PATIENCE:?}"),
+    };
+    let (stream, peer) = timeout(PATIENCE, begun).await.map_err(|_| late())??;
+    match timeout(PATIENCE, places.take(&peer)).await {
+        Ok(place) => Ok(Connection::new(&PREFACE[..], stream, peer, place)),
+        Err(_) => Err(Refused::Because {
+            who: Some(peer.identity.to_string()),
+            why: "every place for connections of this client is taken (limits.connections)"
+                .to_owned(),
+        }),
     }
 }

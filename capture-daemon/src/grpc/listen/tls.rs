@@ -25,11 +25,19 @@ use crate::{
 
 impl Listener {
     /// Listens at a TCP address for clients with certificates.
-    pub async fn tls(settings: TlsSettings, bounds: ConnectionLimits) -> Result<Self, ListenError> {
+    /// Also what the certificates and roles can be reloaded with.
+    pub async fn tls(
+        settings: TlsSettings,
+        limits: ConnectionLimits,
+    ) -> Result<(Self, Arc<Reloader>), ListenError> {
         let address = settings.listen;
         let reloader = Reloader::open(settings)?;
         let listener = tcp::bind(address).await?;
-        Ok(Self::new(Tls { listener, reloader }, bounds))
+        let tls = Tls {
+            listener,
+            reloader: Arc::clone(&reloader),
+        };
+        Ok((Self::new(tls, limits), reloader))
     }
 }
 

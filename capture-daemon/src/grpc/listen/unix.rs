@@ -3,8 +3,8 @@
 use std::{
     fs, io,
     net::IpAddr,
-    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
-    path::Path,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
 };
 
 use tokio::net::{UnixListener, UnixStream};
@@ -15,8 +15,12 @@ use capture_types::Role;
 
 impl Listener {
     /// Listens at a unix socket (0600). Root, the daemon's own user and these others may connect;
-    /// all are operators.
-    pub fn unix(path: &Path, users: &[u32], bounds: ConnectionLimits) -> Result<Self, ListenError> {
+    /// all are operators. Also the file of the socket, which is to be removed at the end.
+    pub fn unix(
+        path: &Path,
+        users: &[u32],
+        limits: ConnectionLimits,
+    ) -> Result<(Self, SocketFile), ListenError> {
         let failed = |source| ListenError::Socket {
             path: path.to_owned(),
             source,
@@ -30,16 +34,93 @@ impl Listener {
         // are is checked below in any case.
         let mode = if users.is_empty() { 0o600 } else { 0o666 };
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
-        let own = rustix::process::geteuid().as_raw();
-        let mut users = users.to_vec();
-        users.extend([0, own]);
-        Ok(Self::new(Unix { listener, users }, bounds))
+        let file = SocketFile::new(path).map_err(failed)?;
+        let unix = Unix::new(listener, users, false);
+        Ok((Self::new(unix, limits), file))
+    }
+
+    /// Listens at an abstract unix socket (unix(7)), which has no file and exists in the network namespace
+    /// of the daemon. Clients that make an `:authority` of a socket's path work there.
+    pub fn abstract_unix(
+        name: &str,
+        users: &[u32],
+        limits: ConnectionLimits,
+    ) -> Result<Self, ListenError> {
+        use std::os::linux::net::SocketAddrExt as _;
+        let failed = |source| ListenError::Socket {
+            path: format!("@{name}").into(),
+            source,
+        };
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(name).map_err(failed)?;
+        let listener = std::os::unix::net::UnixListener::bind_addr(&address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = UnixListener::from_std(listener).map_err(failed)?;
+        Ok(Self::new(Unix::new(listener, users, true), limits))
+    }
+}
+
+/// The file of a unix socket, as it was made.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> io::Result<Self> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
+
+    /// Removes it, unless something else stands there by now.
+    pub fn remove(&self) {
+        let same = fs::symlink_metadata(&self.path).is_ok_and(|metadata| {
+            metadata.file_type().is_socket()
+                && (metadata.dev(), metadata.ino()) == (self.device, self.inode)
+        });
+        if same {
+            // The next daemon would remove it as well.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
 struct Unix {
     listener: UnixListener,
     users: Vec<u32>,
+    /// An abstract socket has no file whose permissions and mount keep out processes of containers that
+    /// share the network namespace.
+    is_abstract: bool,
+}
+
+impl Unix {
+    fn new(listener: UnixListener, users: &[u32], is_abstract: bool) -> Self {
+        let own = rustix::process::geteuid().as_raw();
+        let mut users = users.to_vec();
+        users.extend([0, own]);
+        Self {
+            listener,
+            users,
+            is_abstract,
+        }
+    }
+}
+
+/// Whether a process sees the same files as the daemon does.
+fn shares_mounts(process: Option<i32>) -> bool {
+    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt"));
+    let Some(process) = process else {
+        return false;
+    };
+    match (namespace("self"), namespace(&process.to_string())) {
+        (Ok(own), Ok(other)) => own == other,
+        _ => false,
+    }
 }
 
 impl Acceptor for Unix {
@@ -63,6 +144,14 @@ impl Acceptor for Unix {
             return Err(Refused::Because {
                 who: Some(format!("uid:{user}")),
                 why: "this user is not in socket_users".to_owned(),
+            });
+        }
+        if self.is_abstract && !shares_mounts(credentials.pid()) {
+            return Err(Refused::Because {
+                who: Some(format!("uid:{user}")),
+                why: "it runs in another mount namespace, as in a container; use the socket that has a \
+                      file"
+                    .to_owned(),
             });
         }
         let peer = Peer {

@@ -197,6 +197,7 @@ pub(super) fn request(value: &toml::Value, defaults: &Defaults) -> Result<Captur
         keep_for: time("keep_for", raw.keep_for)?,
         labels: raw.labels,
         reason: raw.reason,
+        fingerprint: None,
         created_by: "config".to_owned(),
     })
 }

@@ -29,6 +29,8 @@ pub struct Config {
     pub socket: Option<PathBuf>,
     /// Users that may connect to it, beside root and the daemon's own.
     pub socket_users: Vec<u32>,
+    /// The name of an abstract unix socket.
+    pub abstract_socket: Option<String>,
     /// What the daemon remembers.
     pub state_dir: PathBuf,
     /// Where captures go.
@@ -51,6 +53,8 @@ pub struct Config {
     pub limits: BudgetLimits,
     /// How many clients there may be.
     pub clients: ConnectionLimits,
+    /// Bytes of memory for requests and streams of clients.
+    pub client_memory: u64,
     /// What captures have where nothing is said.
     pub defaults: Defaults,
     /// Captures that start with the daemon.
@@ -104,6 +108,48 @@ impl Config {
         }
     }
 
+    /// Keys of settings that differ and are read only at the start.
+    #[must_use]
+    pub fn needs_restart(&self, old: &Self) -> Vec<&'static str> {
+        let tls = |config: &Self| {
+            let settings = config.tls.as_ref();
+            settings.map(|settings| (settings.listen, settings.files.clone()))
+        };
+        let captures = |config: &Self| serde_json::to_string(&config.captures).ok();
+        let compared = [
+            ("socket", self.socket != old.socket),
+            ("socket_users", self.socket_users != old.socket_users),
+            (
+                "abstract_socket",
+                self.abstract_socket != old.abstract_socket,
+            ),
+            ("listen and tls", tls(self) != tls(old)),
+            (
+                "insecure_listen",
+                self.insecure_listen != old.insecure_listen,
+            ),
+            ("state_dir", self.state_dir != old.state_dir),
+            ("data_dir", self.data_dir != old.data_dir),
+            ("node_name", self.node_name != old.node_name),
+            ("log_format", self.log_format != old.log_format),
+            (
+                "shutdown_timeout",
+                self.shutdown_timeout != old.shutdown_timeout,
+            ),
+            ("metrics.listen", self.metrics != old.metrics),
+            (
+                "limits",
+                self.limits != old.limits
+                    || self.clients != old.clients
+                    || self.client_memory != old.client_memory,
+            ),
+            ("defaults", self.defaults != old.defaults),
+            ("[[capture]]", captures(self) != captures(old)),
+        ];
+        let changed = compared.into_iter().filter(|(_, changed)| *changed);
+        changed.map(|(key, _)| key).collect()
+    }
+
     fn from_validator(from: &mut Validator<'_>, tables: &Tables) -> Option<Self> {
         let socket = from
             .maybe("socket", |_| Ok::<_, String>(()))
@@ -118,8 +164,12 @@ impl Config {
             }
         }
         let (state_dir, data_dir) = (from.path("state_dir"), from.path("data_dir"));
+        let abstract_socket = from.maybe("abstract_socket", |name| match name.len() {
+            1..=100 => Ok(name.to_owned()),
+            _ => Err("give at most 100 bytes, without the leading @"),
+        });
         let (log, log_format) = (
-            from.layers.text("log").to_owned(),
+            from.take("log", |text| log::check(text).map(|()| text.to_owned())),
             from.take("log_format", log_format),
         );
         let tls = from.tls(&tables.clients);
@@ -134,6 +184,7 @@ impl Config {
         let readers = from.number("limits.packet_readers", 0);
         let connections = from.number("limits.connections", 1);
         let handshakes = from.number("limits.handshakes", 1);
+        let client_memory = from.take("limits.client_memory", client_memory);
         let ring_bytes = from.take("limits.ring_memory", values::size);
         let disk = from.take("limits.disk", size_or_none);
         let ring_size = from.take("defaults.ring_size", values::ring_size);
@@ -152,6 +203,12 @@ impl Config {
         let mut requests = Vec::new();
         for (at, capture) in tables.captures.iter().enumerate() {
             match captures::request(capture, &defaults) {
+                Ok(request) if has_name(&requests, &request) => {
+                    let (number, name) = (at + 1, &request.spec.name);
+                    from.wrong.push(format!(
+                        "capture {number}: there is another one named {name}"
+                    ));
+                }
                 Ok(request) => requests.push(request),
                 Err(error) => from.wrong.push(format!("capture {}: {error}", at + 1)),
             }
@@ -159,10 +216,11 @@ impl Config {
         Some(Self {
             socket,
             socket_users: users,
+            abstract_socket,
             state_dir,
             data_dir,
             node_name: node_name(from.layers.text("node_name")),
-            log,
+            log: log?,
             log_format: log_format?,
             tls,
             insecure_listen,
@@ -174,15 +232,34 @@ impl Config {
                 ring_bytes: ring_bytes?,
                 disk_bytes: disk?.unwrap_or(0),
                 packet_readers: readers?,
+                // What the process has is known when it starts.
+                descriptors: u64::MAX,
             },
             clients: ConnectionLimits {
                 connections: connections?,
                 handshakes: handshakes?,
             },
+            client_memory: client_memory?,
             defaults,
             captures: requests,
         })
     }
+}
+
+fn has_name(requests: &[CaptureRequest], new: &CaptureRequest) -> bool {
+    requests
+        .iter()
+        .any(|request| request.spec.name == new.spec.name)
+}
+
+/// Memory for at least one large request and one stream of packets of a client.
+fn client_memory(text: &str) -> Result<u64, String> {
+    const LEAST: u64 = 128 << 20;
+    let bytes = values::size(text).map_err(|error| error.to_string())?;
+    if bytes < LEAST {
+        return Err("give at least 128MiB".to_owned());
+    }
+    Ok(bytes)
 }
 
 fn node_name(given: &str) -> String {
@@ -216,8 +293,9 @@ mod tests {
     #[test]
     fn everything_that_is_wrong_is_told_at_once_with_where_it_stands() {
         let error = config(
-            "state_dir = \"relative\"\nshutdown_timeout = \"x\"\n[metrics]\nlisten = \"here\"\n\
-             [[capture]]\nname = \"bad name\"\n[[capture]]\nnmae = \"a\"",
+            "state_dir = \"relative\"\nshutdown_timeout = \"x\"\nlog = \"loud\"\n[metrics]\n\
+             listen = \"here\"\n[[capture]]\nname = \"bad name\"\n[[capture]]\nnmae = \"a\"\n\
+             [[capture]]\nname = \"twice\"\n[[capture]]\nname = \"twice\"",
         )
         .expect_err("wrong");
         for part in [
@@ -226,6 +304,8 @@ mod tests {
             "metrics.listen",
             "capture 1",
             "nmae",
+            "log = \"loud\"",
+            "capture 4: there is another one named twice",
         ] {
             assert!(error.contains(part), "{part}: {error}");
         }

@@ -50,7 +50,7 @@ pub(super) struct Numbers {
 impl Numbers {
     /// Adds those of a capture.
     pub(super) fn add(&self, capture: &Capture) {
-        let record = capture.snapshot().record;
+        let record = capture.counts();
         let state = record.state.to_string();
         self.states.get_or_create(&ByState { state }).inc();
         let labels = ByCapture {
