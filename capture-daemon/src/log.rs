@@ -124,7 +124,7 @@ mod tests {
             "INFO,h2=debug",
             "off",
             "info,[span]=trace",
-            "warn, h2=error",
+            "warn,h2=error",
         ] {
             check(text).expect(text);
         }

@@ -1,16 +1,9 @@
 //! Who is at the other end of a connection.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tonic::{Request, transport::server::Connected};
+use tonic::Request;
 
-use super::listen::Place;
 use capture_types::Role;
 
 /// A client, as it has proved to be.
@@ -22,7 +15,7 @@ pub struct Peer {
     pub role: Role,
 }
 
-/// The peer of a request; nobody gets this far without one.
+/// The client that sent a request. Every connection has been authenticated.
 pub(super) fn of<T>(request: &Request<T>) -> Peer {
     request
         .extensions()
@@ -32,80 +25,4 @@ pub(super) fn of<T>(request: &Request<T>) -> Peer {
             identity: "unknown".into(),
             role: Role::Viewer,
         })
-}
-
-/// A connection, whatever it is made of, that holds its place among those that there may be.
-pub(super) struct Connection<S> {
-    /// What was read before, and is to be read again.
-    first: &'static [u8],
-    stream: S,
-    peer: Peer,
-    _place: Place,
-}
-
-impl<S> Connection<S> {
-    pub(super) const fn new(first: &'static [u8], stream: S, peer: Peer, place: Place) -> Self {
-        Self {
-            first,
-            stream,
-            peer,
-            _place: place,
-        }
-    }
-}
-
-impl<S> Connected for Connection<S> {
-    type ConnectInfo = Peer;
-
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !self.first.is_empty() {
-            let (now, later) = self
-                .first
-                .split_at(buffer.remaining().min(self.first.len()));
-            buffer.put_slice(now);
-            self.first = later;
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }

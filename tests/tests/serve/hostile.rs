@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
+    net::TcpStream,
     os::unix::net::UnixStream,
 };
 
@@ -20,7 +21,7 @@ use tonic::{
     codegen::{Service as _, http, tokio_stream},
 };
 
-use crate::lab::Lab;
+use crate::lab::{Lab, audited};
 
 const MEBIBYTE: u64 = 1 << 20;
 const GIBIBYTE: u32 = 1 << 30;
@@ -156,4 +157,98 @@ fn a_message_of_a_gibibyte_over_tls_costs_bounded_memory_and_disturbs_no_capture
     let after = daemon.peak_memory()?;
     assert!(after < before + 32 * MEBIBYTE, "{before} became {after}");
     wrote_all(&daemon.client()?.stop("steady")?, 200)
+}
+
+fn code<T>(result: Result<T, Status>) -> Code {
+    result.err().map_or(Code::Ok, |status| status.code())
+}
+
+#[test]
+fn silent_viewers_keep_no_operator_out() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let (pair, lab) = (Pair::new()?, Lab::new()?);
+    let mut daemon = lab.daemon(&pair.b, &["--set", "limits.connections=8"])?;
+    let bob = lab.authority.client("bob", "", Time::Now)?;
+    let mut silent = Vec::new();
+    for _ in 0..12 {
+        silent.push(lab.client(&pair.b, &bob)?);
+    }
+    let alice = lab.client(&pair.b, &lab.alice()?)?;
+    alice.start("steady", spec("eth0", ""))?;
+    audited(&mut daemon, &["CN:bob", "refused", "limits.connections"])?;
+    send_through(&pair, &numbered_frames(0..50))?;
+    wrote_all(&alice.stop("steady")?, 50)
+}
+
+#[test]
+fn a_viewer_that_is_refused_again_and_again_writes_few_and_short_lines() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let (pair, lab) = (Pair::new()?, Lab::new()?);
+    let mut daemon = lab.daemon(&pair.b, &[])?;
+    let bob = lab.authority.client("bob", "", Time::Now)?;
+    let bob = lab.client(&pair.b, &bob)?;
+    for _ in 0..1000 {
+        let stop = v1::StopCaptureRequest {
+            name: "n".repeat(50_000),
+            reason: "r".repeat(50_000),
+            ..Default::default()
+        };
+        let refused = bob.wait(bob.captures.clone().stop_capture(stop));
+        assert_eq!(code(refused), Code::PermissionDenied);
+    }
+    let alice = lab.client(&pair.b, &lab.alice()?)?;
+    for _ in 0..1000 {
+        let delete = v1::DeleteCaptureRequest {
+            name: "n".repeat(50_000),
+            reason: "r".repeat(50_000),
+            ..Default::default()
+        };
+        let refused = alice.wait(alice.captures.clone().delete_capture(delete));
+        assert_eq!(code(refused), Code::InvalidArgument);
+    }
+    let log = daemon.process().stderr();
+    assert!(log.len() < 200_000, "{} bytes of log", log.len());
+    audited(
+        &mut daemon,
+        &["CN:bob", "more requests or connections were refused"],
+    )?;
+    audited(
+        &mut daemon,
+        &["lab/alice", "more requests or connections were refused"],
+    )
+}
+
+#[test]
+fn idle_connections_to_the_metrics_keep_nobody_from_them_and_cost_no_capture_anything() -> Result<()>
+{
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    const LISTEN: &str = "127.0.0.1:9100";
+    let pair = Pair::new()?;
+    let daemon = Daemon::start(&pair.b, &["--metrics", LISTEN])?;
+    let client = daemon.client()?;
+    client.start("steady", spec("eth0", ""))?;
+    let before = daemon.resources()?.descriptors;
+    let mut idle = Vec::new();
+    for _ in 0..200 {
+        idle.push(pair.b.run(|| TcpStream::connect(LISTEN))?);
+    }
+    let mut stream = pair.b.run(|| TcpStream::connect(LISTEN))?;
+    write!(
+        stream,
+        "GET /readyz HTTP/1.1\r\nHost: {LISTEN}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let after = daemon.resources()?.descriptors;
+    assert!(after <= before + 40, "{before} became {after}");
+    drop(idle);
+    send_through(&pair, &numbered_frames(0..50))?;
+    wrote_all(&client.stop("steady")?, 50)
 }

@@ -16,17 +16,17 @@ use tokio::{
 };
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 
-use self::{handshakes::Handshakes, places::Places};
-use super::peer::{Connection, Peer};
+use self::{connection::Connection, handshakes::Handshakes, places::Places};
+use super::peer::Peer;
 use crate::{audit, tls::FilesError};
 
+mod connection;
 mod handshakes;
 mod places;
 mod tcp;
 mod tls;
 mod unix;
 
-pub(super) use self::places::Place;
 pub use self::unix::SocketFile;
 
 /// Where the daemon cannot listen.

@@ -27,7 +27,7 @@ struct Taken {
 
 /// The place of a connection, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(super) struct Place {
     places: Arc<Places>,
     peer: Peer,
 }
