@@ -41,16 +41,37 @@ pub struct TargetArgs {
     /// Only packets from or to this TCP, UDP or SCTP port; and-ed with EXPRESSION. Repeatable.
     #[arg(long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub ports: Vec<u16>,
+
+    /// No packets from or to this address or network. Repeatable, up to 65,536 times.
+    #[arg(long = "not-host", value_name = "ADDRESS|CIDR", value_parser = values::network)]
+    pub not_hosts: Vec<IpNet>,
+
+    /// No packets from or to this TCP, UDP or SCTP port. Repeatable.
+    #[arg(long = "not-port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub not_ports: Vec<u16>,
+}
+
+impl TargetArgs {
+    /// The targets as sets.
+    #[must_use]
+    pub fn set(&self) -> TargetSet {
+        fn given<T: Clone>(values: &[T]) -> Option<Vec<T>> {
+            (!values.is_empty()).then(|| values.to_vec())
+        }
+        TargetSet {
+            hosts: given(&self.hosts),
+            ports: given(&self.ports),
+            not_hosts: given(&self.not_hosts),
+            not_ports: given(&self.not_ports),
+        }
+    }
 }
 
 impl FilterArgs {
     /// The filter, and the targets that it begins with.
     #[must_use]
     pub fn filter(&self) -> (FilterSpec, TargetSet) {
-        let targets = TargetSet {
-            hosts: (!self.targets.hosts.is_empty()).then(|| self.targets.hosts.clone()),
-            ports: (!self.targets.ports.is_empty()).then(|| self.targets.ports.clone()),
-        };
+        let targets = self.targets.set();
         let spec = FilterSpec {
             expression: (!self.expression.is_empty()).then(|| self.expression.join(" ")),
             targets: targets.kinds(),

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod cut;
+pub mod filters;
 pub mod grpc;
 pub mod interfaces;
 pub mod kernel;

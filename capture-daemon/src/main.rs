@@ -6,6 +6,9 @@ use capture_daemon::cli::Cli;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    if let Some(code) = capture_filter::run_if_asked() {
+        return code;
+    }
     match Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {

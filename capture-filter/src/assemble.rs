@@ -2,7 +2,7 @@
 
 use super::{
     insn::{BpfInsn, LOAD_64, R0, Reg},
-    program::{MapRef, Origin, Part, Program},
+    program::{MapRef, Origin, Part, Program, TagPlace},
 };
 
 /// A place in the program, to be bound once and after every jump to it.
@@ -45,7 +45,7 @@ impl Assembler {
             labels: 0,
             reachable: true,
             origin: Origin {
-                tagged: false,
+                tag: TagPlace::None,
                 slow: false,
                 part: Part::Start,
             },

@@ -118,7 +118,7 @@ pub fn measure() -> Result<Vec<Cost>, BenchError> {
         };
         let set = TargetSet {
             hosts: Some(hosts),
-            ports: None,
+            ..TargetSet::default()
         };
         let spec = FilterSpec {
             targets: set.kinds(),

@@ -2,10 +2,13 @@
 
 use super::{
     insn::{Alu, Cond, Size},
-    ir::{Fragment, Op, Operand, Verdict},
+    ir::{Fragment, Op, Operand, VLAN_TYPES, Verdict},
     program::MapRef,
 };
 use capture_types::LinkType;
+
+/// Most IPv6 extension headers of a packet that are walked.
+const MAX_EXTENSION_HEADERS: usize = 6;
 
 /// A place to jump to, bound once and after every jump to it.
 #[derive(Debug, Clone, Copy)]
@@ -23,13 +26,8 @@ pub(super) struct NetworkLayer {
     pub(super) ipv4: Label,
     pub(super) ipv6: Label,
     pub(super) arp: Label,
-}
-
-impl Label {
-    /// The number that jumps hold until the fragment is finished.
-    pub(super) const fn index(self) -> usize {
-        self.0
-    }
+    /// Everything else.
+    pub(super) other: Label,
 }
 
 impl Builder {
@@ -102,6 +100,10 @@ impl Builder {
         self.bind(next);
     }
 
+    pub(super) fn jump(&mut self, to: Label) {
+        self.push(Op::Jump(to.0));
+    }
+
     pub(super) fn verdict(&mut self, verdict: Verdict) {
         self.push(Op::Return(verdict));
     }
@@ -111,17 +113,84 @@ impl Builder {
         self.load(Size::Byte, 0);
         self.alu(Alu::And, 15);
         self.alu(Alu::Lsh, 2);
+        self.advance_x();
+    }
+
+    /// X = X + A
+    fn advance_x(&mut self) {
         self.push(Op::Arithmetic(Alu::Add, Operand::X));
         self.push(Op::ToX);
     }
 
-    /// Finds the network layer and its offset, behind up to two VLAN tags in the bytes. Packets of other
-    /// network layers do not match.
+    /// Moves X from the IPv6 header to the transport header, past extension headers (RFC 8200 and the
+    /// authentication header), and jumps to `found` if it is one of `protocols`; otherwise, and for
+    /// fragments past the first and packets with more than [`MAX_EXTENSION_HEADERS`], to `none`.
+    pub(super) fn ipv6_transport(&mut self, protocols: &[u32], found: Label, none: Label) {
+        const HOP_BY_HOP: u32 = 0;
+        const ROUTING: u32 = 43;
+        const FRAGMENT: u32 = 44;
+        const AUTHENTICATION: u32 = 51;
+        const DESTINATION: u32 = 60;
+        /// The scratch cell that keeps the next header's number.
+        const NEXT: u8 = 0;
+
+        self.load(Size::Byte, 6);
+        self.push(Op::StoreScratch(NEXT));
+        self.push(Op::Constant(40));
+        for _ in 0..MAX_EXTENSION_HEADERS {
+            self.advance_x();
+            self.push(Op::LoadScratch(NEXT));
+            for protocol in protocols {
+                self.branch(Cond::Eq, *protocol, found);
+            }
+            let (fragment, authentication, passed) = (self.label(), self.label(), self.label());
+            self.branch(Cond::Eq, FRAGMENT, fragment);
+            self.branch(Cond::Eq, AUTHENTICATION, authentication);
+            let options = self.label();
+            self.branch(Cond::Eq, HOP_BY_HOP, options);
+            self.branch(Cond::Eq, ROUTING, options);
+            self.require(Cond::Eq, DESTINATION, none);
+
+            self.bind(options);
+            self.load(Size::Byte, 0);
+            self.push(Op::StoreScratch(NEXT));
+            self.load(Size::Byte, 1);
+            self.alu(Alu::Add, 1);
+            self.alu(Alu::Lsh, 3);
+            self.jump(passed);
+
+            self.bind(authentication);
+            self.load(Size::Byte, 0);
+            self.push(Op::StoreScratch(NEXT));
+            self.load(Size::Byte, 1);
+            self.alu(Alu::Add, 2);
+            self.alu(Alu::Lsh, 2);
+            self.jump(passed);
+
+            self.bind(fragment);
+            self.load(Size::Half, 2);
+            self.branch(Cond::Set, 0xfff8, none);
+            self.load(Size::Byte, 0);
+            self.push(Op::StoreScratch(NEXT));
+            self.push(Op::Constant(8));
+
+            self.bind(passed);
+        }
+        self.advance_x();
+        self.push(Op::LoadScratch(NEXT));
+        for protocol in protocols {
+            self.branch(Cond::Eq, *protocol, found);
+        }
+        self.jump(none);
+    }
+
+    /// Finds the network layer and its offset, behind up to two VLAN tags in the bytes.
     pub(super) fn link_layer(&mut self, link_type: LinkType) -> NetworkLayer {
         let network = NetworkLayer {
             ipv4: self.label(),
             ipv6: self.label(),
             arp: self.label(),
+            other: self.label(),
         };
         match link_type {
             LinkType::Raw => {
@@ -130,7 +199,7 @@ impl Builder {
                 self.alu(Alu::Rsh, 4);
                 self.branch(Cond::Eq, 4, network.ipv4);
                 self.branch(Cond::Eq, 6, network.ipv6);
-                self.verdict(Verdict::NoMatch);
+                self.jump(network.other);
             }
             LinkType::Ethernet => {
                 let (tagged, again) = (self.label(), self.label());
@@ -155,12 +224,11 @@ impl Builder {
         self.branch(Cond::Eq, 0x0806, network.arp);
         self.branch(Cond::Eq, 0x8035, network.arp);
         if let Some(tag) = tag {
-            // 802.1Q, 802.1ad, and what came before that: those that libpcap's `vlan` knows.
-            for kind in [0x8100, 0x88a8, 0x9100] {
+            for kind in VLAN_TYPES {
                 self.branch(Cond::Eq, kind, tag);
             }
         }
-        self.verdict(Verdict::NoMatch);
+        self.jump(network.other);
     }
 
     pub(super) fn finish(mut self) -> Fragment {

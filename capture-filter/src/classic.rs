@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::insn::Size;
 
 /// Most instructions a classic program may have (`BPF_MAXINSNS` of the kernel).
@@ -11,7 +13,7 @@ pub const MAX_CLASSIC_INSTRUCTIONS: usize = 4096;
 pub const ANCILLARY_OFFSET: u32 = 0xffff_f000;
 
 /// One instruction of classic BPF (`struct sock_filter`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassicInsn {
     /// Class, size, mode, operation, source.
     pub code: u16,
@@ -24,11 +26,11 @@ pub struct ClassicInsn {
 }
 
 /// A program of classic BPF: packet in, verdict out (0: no match).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassicProgram(Vec<ClassicInsn>);
 
 /// Why instructions are not a valid classic program.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum ClassicError {
     /// No instruction at all.
     #[error("the classic program is empty")]
@@ -41,8 +43,9 @@ pub enum ClassicError {
     JumpOutside(usize),
     /// A jump backwards: a loop.
     #[error(
-        "classic instruction {0} jumps back: the expression needs a loop (`protochain`), which a \
-         filter in the kernel cannot have; use `proto` instead"
+        "the expression needs a loop (`protochain`), which a filter in the kernel cannot have; for \
+         TCP, UDP and SCTP ports behind IPv6 extension headers use --port (classic instruction {0} \
+         jumps back)"
     )]
     Loop(usize),
     /// The last instruction does not return.

@@ -8,7 +8,9 @@ use super::{
         FilterError, MAX_EXPRESSION_BYTES, MAX_EXPRESSION_DEPTH, MAX_EXPRESSION_TOKENS,
         MAX_UNOPTIMIZED_INSTRUCTIONS,
     },
-    error_place, libpcap, tokens,
+    error_place,
+    libpcap::{self, on_large_stack},
+    tokens,
 };
 use capture_types::LinkType;
 
@@ -44,7 +46,8 @@ pub(super) fn named(name: &str) -> Result<Linktype, FilterError> {
 ///
 /// What libpcap says, or the bound that the expression exceeds.
 pub fn compile(expression: &str, link_type: LinkType) -> Result<ClassicProgram, FilterError> {
-    compile_for(expression, dlt(link_type)?)
+    let link_type = dlt(link_type)?;
+    on_large_stack(|| compile_for(expression, link_type))
 }
 
 /// [`compile`] for any link type of libpcap.
@@ -53,22 +56,16 @@ pub(super) fn compile_for(
     link_type: Linktype,
 ) -> Result<ClassicProgram, FilterError> {
     check_bounds(expression)?;
-    // Without its optimizer libpcap is quick to tell how much the optimizer would have to do.
+    // Without its optimizer libpcap is fast, and the length shows how long the optimizer would take.
     let rough = libpcap::compile(expression, link_type, false)?;
     if rough.instructions().len() > MAX_UNOPTIMIZED_INSTRUCTIONS {
-        return Err(FilterError::TooManyInstructions {
-            count: rough.instructions().len(),
-            when: "before optimization",
-            most: MAX_UNOPTIMIZED_INSTRUCTIONS,
-        });
+        return Err(FilterError::TooManyUnoptimized(rough.instructions().len()));
     }
     let program = libpcap::compile(expression, link_type, true)?;
     if program.instructions().len() > MAX_CLASSIC_INSTRUCTIONS {
-        return Err(FilterError::TooManyInstructions {
-            count: program.instructions().len(),
-            when: "of classic BPF",
-            most: MAX_CLASSIC_INSTRUCTIONS,
-        });
+        return Err(FilterError::TooManyInstructions(
+            program.instructions().len(),
+        ));
     }
     super::ir::Fragment::decode(&program)?;
     Ok(program)

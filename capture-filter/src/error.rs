@@ -2,10 +2,18 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::classic::ClassicError;
 
 /// Longest that an expression may take to compile.
-pub const MAX_COMPILE_TIME: Duration = Duration::from_secs(30);
+pub const MAX_COMPILE_TIME: Duration = Duration::from_secs(10);
+/// Most address space of the process that compiles an expression.
+pub const MAX_COMPILE_MEMORY: u64 = 512 << 20;
+/// Most host names of an expression.
+pub const MAX_NAMES: usize = 16;
+/// Most tunnels that are searched for an inner packet.
+pub const MAX_TUNNELS: usize = 64;
 /// Longest expression in bytes.
 pub const MAX_EXPRESSION_BYTES: usize = 64 * 1024;
 /// Most words and operators of an expression. libpcap's compile time grows at least with the square of
@@ -15,10 +23,10 @@ pub const MAX_EXPRESSION_TOKENS: usize = 1500;
 pub const MAX_EXPRESSION_DEPTH: usize = 100;
 /// Most instructions of an expression before libpcap's optimizer has run; the optimizer's time grows at
 /// least with the square of this number.
-pub const MAX_UNOPTIMIZED_INSTRUCTIONS: usize = 16_000;
+pub const MAX_UNOPTIMIZED_INSTRUCTIONS: usize = 8_000;
 
 /// Why an expression cannot be used as a filter.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum FilterError {
     /// libpcap rejects it.
     #[error("filter expression: {message}{}", at_place(.at.as_ref()))]
@@ -37,44 +45,70 @@ pub enum FilterError {
     /// Longer than [`MAX_EXPRESSION_BYTES`].
     #[error(
         "filter expression: {0} bytes long; the most is {MAX_EXPRESSION_BYTES}; give sets of \
-         addresses and ports with --host and --port"
+         addresses and ports with --host, --port, --not-host and --not-port"
     )]
     TooLong(usize),
     /// More words and operators than [`MAX_EXPRESSION_TOKENS`].
     #[error(
         "filter expression: {0} words and operators; the most is {MAX_EXPRESSION_TOKENS}; give sets of addresses \
-         and ports with --host and --port"
+         and ports with --host, --port, --not-host and --not-port"
     )]
     TooManyTokens(usize),
     /// Nested deeper than [`MAX_EXPRESSION_DEPTH`].
     #[error("filter expression: {0} parentheses deep; the most is {MAX_EXPRESSION_DEPTH}")]
     TooDeep(usize),
-    /// More instructions than [`MAX_UNOPTIMIZED_INSTRUCTIONS`] or
-    /// [`MAX_CLASSIC_INSTRUCTIONS`](crate::classic::MAX_CLASSIC_INSTRUCTIONS).
+    /// More instructions than [`MAX_UNOPTIMIZED_INSTRUCTIONS`].
     #[error(
-        "filter expression: {count} instructions {when}; the most is {most}; give sets of addresses \
-         and ports with --host and --port"
+        "filter expression: {0} instructions before optimization; the most is \
+         {MAX_UNOPTIMIZED_INSTRUCTIONS}; give sets of addresses and ports with --host, --port, \
+         --not-host and --not-port"
     )]
-    TooManyInstructions {
-        /// How many it has.
-        count: usize,
-        /// Before or after libpcap's optimizer.
-        when: &'static str,
-        /// How many it may have.
-        most: usize,
-    },
-    /// libpcap took longer than [`MAX_COMPILE_TIME`].
+    TooManyUnoptimized(usize),
+    /// More instructions than [`MAX_CLASSIC_INSTRUCTIONS`](crate::classic::MAX_CLASSIC_INSTRUCTIONS).
     #[error(
-        "filter expression: libpcap took longer than {} s, the most it may; give addresses instead of \
-         names, and sets of addresses and ports as targets (--host, --port)",
+        "filter expression: {0} instructions of classic BPF; the most is {max}; give sets of \
+         addresses and ports with --host, --port, --not-host and --not-port",
+        max = crate::classic::MAX_CLASSIC_INSTRUCTIONS
+    )]
+    TooManyInstructions(usize),
+    /// The compiler exceeded its limit of time.
+    #[error(
+        "filter expression: compiling it took longer than {} s, the most it may; give sets of \
+         addresses and ports with --host, --port, --not-host and --not-port",
         MAX_COMPILE_TIME.as_secs()
     )]
     TooSlow,
-    /// Expressions that took too long are still being compiled.
+    /// The compiler exceeded its limit of memory.
+    #[error("filter expression: compiling it took more than {} MiB of memory, the most it may", MAX_COMPILE_MEMORY >> 20)]
+    TooMuchMemory,
+    /// The process that compiles could not be started or did not answer.
+    #[error("the filter compiler failed: {0}")]
+    Compiler(String),
+    /// A host name, where names are not resolved.
     #[error(
-        "filter expression: {0} expressions before it are still being compiled; try again later"
+        "filter expression: the host name {:?} (byte {}) is not resolved here; give its address{}",
+        .0.token, .0.byte,
+        "; names are resolved only where the setting filter.resolve_names is true"
     )]
-    Busy(usize),
+    HostName(Place),
+    /// A host name that could not be resolved.
+    #[error(
+        "filter expression: the host name {name:?} (byte {byte}) was not resolved: {reason}; give its address"
+    )]
+    Unresolved {
+        /// The name.
+        name: String,
+        /// Its offset in the expression.
+        byte: usize,
+        /// Why not.
+        reason: String,
+    },
+    /// More host names than [`MAX_NAMES`].
+    #[error("filter expression: more than {MAX_NAMES} host names; give addresses")]
+    TooManyNames,
+    /// More tunnels than [`MAX_TUNNELS`].
+    #[error("{0} tunnels; the most is {MAX_TUNNELS}")]
+    TooManyTunnels(usize),
     /// libpcap's program for it cannot run in the kernel.
     #[error("filter expression: {0}")]
     Classic(#[from] ClassicError),
@@ -87,12 +121,42 @@ pub enum FilterError {
 }
 
 /// A place in an expression.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Offset of the first word that is out of place; the length of the expression if it ends too early.
     pub byte: usize,
     /// That word or operator; empty if the expression ends too early.
     pub token: String,
+}
+
+/// Longest text of a client's that an error repeats.
+const MAX_QUOTED: usize = 120;
+
+impl FilterError {
+    /// libpcap's message, which may repeat a word of any length.
+    pub(super) fn invalid(message: &impl ToString) -> Self {
+        Self::Invalid {
+            message: cut(&message.to_string()),
+            at: None,
+        }
+    }
+}
+
+impl Place {
+    pub(super) fn new(byte: usize, token: &str) -> Self {
+        Self {
+            byte,
+            token: cut(token),
+        }
+    }
+}
+
+/// The beginning of a text, and a mark if that is not all of it.
+pub(super) fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_QUOTED) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 fn at_place(at: Option<&Place>) -> String {

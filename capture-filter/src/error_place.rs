@@ -36,16 +36,13 @@ pub(super) fn find(expression: &str, link_type: Linktype, message: &str) -> Opti
     let bad = partition_point(tokens.len(), |count| {
         continues(expression, &tokens[..=count], link_type)
     });
-    Some(tokens.get(bad).map_or(
-        Place {
-            byte: expression.len(),
-            token: String::new(),
-        },
-        |token| Place {
-            byte: token.start,
-            token: token.text.to_owned(),
-        },
-    ))
+    Some(
+        tokens
+            .get(bad)
+            .map_or(Place::new(expression.len(), ""), |token| {
+                Place::new(token.start, token.text)
+            }),
+    )
 }
 
 /// The token that libpcap's message quotes.
@@ -57,10 +54,7 @@ fn quoted(message: &str, tokens: &[Token<'_>]) -> Option<Place> {
     tokens
         .iter()
         .find(|token| token.text == name)
-        .map(|token| Place {
-            byte: token.start,
-            token: token.text.to_owned(),
-        })
+        .map(|token| Place::new(token.start, token.text))
 }
 
 fn continues(expression: &str, tokens: &[Token<'_>], link_type: Linktype) -> bool {

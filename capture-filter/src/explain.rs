@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     Filter,
     classic::{ClassicProgram, Listed},
-    program::{Origin, Part, Program},
+    program::{Origin, Part, Program, TagPlace},
 };
 
 /// Width of the left column.
@@ -16,20 +16,32 @@ const LEFT: usize = 46;
 #[must_use]
 pub fn explain(filter: &Filter, program: &Program) -> String {
     let mut text = String::new();
-    for tagged in [false, true] {
-        if tagged && filter.tagged().is_none() {
+    for tag in [TagPlace::None, TagPlace::Metadata] {
+        if tag == TagPlace::Metadata && filter.tagged().is_none() {
             continue;
         }
-        let title = match (tagged, filter.tagged().is_some()) {
-            (false, true) => "packets without a VLAN tag in the metadata",
-            (true, _) => "packets with a VLAN tag in the metadata",
-            (false, false) => "every packet",
+        let title = match (tag, filter.tagged().is_some()) {
+            (TagPlace::None, true) => "packets without a VLAN tag",
+            (TagPlace::None, false) => "packets whose bytes have no VLAN tag",
+            _ => "packets with a VLAN tag in the metadata",
         };
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{title}");
-        side_by_side(&mut text, filter, program, tagged);
+        side_by_side(&mut text, filter, program, tag);
     }
-    let slow = program.origins.iter().filter(|origin| origin.slow).count();
+    let in_bytes = |origin: &&Origin| origin.tag == TagPlace::Bytes;
+    let skipped = program.origins.iter().filter(in_bytes).count();
+    if skipped > 0 {
+        let _ = writeln!(
+            text,
+            "and {skipped} instructions that do the same for packets with a VLAN tag in their bytes, \
+             which is skipped"
+        );
+    }
+    let slow = program.origins.iter();
+    let slow = slow
+        .filter(|origin| origin.slow && !in_bytes(origin))
+        .count();
     let _ = writeln!(
         text,
         "and {slow} instructions that do the same with bpf_skb_load_bytes, for packets with bytes \
@@ -38,7 +50,7 @@ pub fn explain(filter: &Filter, program: &Program) -> String {
     text
 }
 
-fn side_by_side(text: &mut String, filter: &Filter, program: &Program, tagged: bool) {
+fn side_by_side(text: &mut String, filter: &Filter, program: &Program, tag: TagPlace) {
     let mut at = 0;
     while at < program.insns.len() {
         let origin = program.origins[at];
@@ -47,7 +59,7 @@ fn side_by_side(text: &mut String, filter: &Filter, program: &Program, tagged: b
                 .iter()
                 .take_while(|other| **other == origin)
                 .count();
-        if origin.tagged == tagged && !origin.slow {
+        if origin.tag == tag && !origin.slow {
             let left = left(filter, origin);
             for (line, index) in (at..end).enumerate() {
                 let left = if line == 0 { &left[..] } else { "" };
@@ -88,7 +100,7 @@ fn left(filter: &Filter, origin: Origin) -> String {
             let stage = usize::from(stage);
             let program = filter
                 .tagged()
-                .filter(|_| origin.tagged && stage == 0)
+                .filter(|_| origin.tag == TagPlace::Metadata && stage == 0)
                 .or_else(|| {
                     let stages = filter.classic().iter();
                     stages

@@ -120,6 +120,12 @@ pub fn interpret(program: &Program, skb: &Skb<'_>, maps: &impl Maps) -> Result<O
     machine.run()
 }
 
+/// The number that stands for a map in a register.
+fn map_address(map: MapRef) -> u64 {
+    let position = MapRef::all().position(|other| other == map);
+    MAP + position.map_or(0, |position| 1 + position as u64)
+}
+
 impl<M: Maps> Machine<'_, M> {
     fn run(&mut self) -> Result<Outcome, Fault> {
         let insns = self.program.instructions();
@@ -130,7 +136,7 @@ impl<M: Maps> Machine<'_, M> {
             match insn.code & 0x07 {
                 class::LD if insn.code == LOAD_64 => {
                     let map = self.program.map_at(pc).ok_or(Fault::Unknown(pc))?;
-                    self.registers[dst] = MAP + map as u64;
+                    self.registers[dst] = map_address(map);
                     pc += 1;
                 }
                 class::LDX => {
@@ -280,21 +286,8 @@ impl<M: Maps> Machine<'_, M> {
     }
 
     fn map_lookup(&mut self, pc: usize) -> Result<u64, Fault> {
-        let maps = [
-            MapRef::Slots,
-            MapRef::Counters,
-            MapRef::Programs,
-            MapRef::Prefilter,
-            MapRef::Hosts4,
-            MapRef::Hosts6,
-            MapRef::Networks4,
-            MapRef::Networks6,
-            MapRef::Ports,
-            MapRef::TargetFlags,
-        ];
-        let map = maps
-            .into_iter()
-            .find(|map| self.registers[1] == MAP + *map as u64)
+        let map = MapRef::all()
+            .find(|map| self.registers[1] == map_address(*map))
             .ok_or(Fault::Unknown(pc))?;
         if map == MapRef::Counters {
             return Ok(COUNTERS);

@@ -110,6 +110,15 @@ pub(super) enum Op {
 /// the longest Geneve header are 386 bytes.
 pub(super) const MAX_SHIFT: u32 = 1023;
 
+/// Ethernet types of VLAN tags: 802.1Q, 802.1ad, and what came before that; those that libpcap's `vlan`
+/// knows.
+pub(super) const VLAN_TYPES: [u32; 3] = [0x8100, 0x88a8, 0x9100];
+
+/// The scratch cell that [`vlan_in_bytes`](crate::vlan_in_bytes) uses; classic BPF has those from 0 to 15.
+pub(super) const VLAN_SCRATCH: u8 = 16;
+/// Scratch cells.
+pub(super) const SCRATCH_CELLS: u8 = VLAN_SCRATCH + 1;
+
 /// A piece of a filter with one entry; every path ends in a verdict.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fragment {
@@ -137,7 +146,7 @@ impl Fragment {
     }
 
     /// The scratch cells that are read anywhere in it, as bits.
-    pub(super) fn scratch_read(&self) -> u16 {
+    pub(super) fn scratch_read(&self) -> u32 {
         self.ops.iter().fold(0, |cells, op| match op {
             Op::LoadScratch(cell) | Op::LoadXScratch(cell) => cells | 1 << cell,
             _ => cells,

@@ -4,16 +4,19 @@
 //! libpcap compiles the expression to classic BPF for one link type (`compile`), `translate` turns
 //! that into eBPF, and `load` loads it into the kernel.
 //!
-//! An expression means what it means to tcpdump on a live Linux interface. That includes VLANs: the
-//! outer tag of a packet is usually not in its bytes but beside them. Up to the first `vlan` of an
-//! expression, a packet is looked at as its bytes are, so that `tcp port 80` finds it whether it has
-//! such a tag or not; `vlan` finds the tag in either place, and what follows looks behind it.
+//! An expression means what it means to tcpdump for packets that a Linux interface receives. That includes
+//! VLANs: the kernel moves the outer tag of a received packet from its bytes to its metadata. Up to the
+//! first `vlan` of an expression the tag is not looked at, so that `tcp port 80` matches a packet with or
+//! without one; `vlan` tests the tag, and what follows looks behind it. A packet whose outer tag is still in
+//! its bytes, as in a capture file, is looked at in the same way.
 
 mod assemble;
 pub mod bench;
 mod builder;
 pub mod classic;
 mod compile;
+mod compiled;
+mod compiler;
 mod error;
 mod error_place;
 mod explain;
@@ -31,24 +34,28 @@ mod tokens;
 mod translate;
 mod trial;
 mod tunnel;
+mod vlan_in_bytes;
 mod vlan_metadata;
 
 pub use classic::{ClassicError, ClassicInsn, ClassicProgram};
 pub use compile::compile;
+pub use compiled::{CompiledFilter, PacketMatcher};
+pub use compiler::{Compiler, run_if_asked};
 pub use error::{
-    FilterError, MAX_COMPILE_TIME, MAX_EXPRESSION_BYTES, MAX_EXPRESSION_DEPTH,
-    MAX_EXPRESSION_TOKENS, MAX_UNOPTIMIZED_INSTRUCTIONS, Place,
+    FilterError, MAX_COMPILE_MEMORY, MAX_COMPILE_TIME, MAX_EXPRESSION_BYTES, MAX_EXPRESSION_DEPTH,
+    MAX_EXPRESSION_TOKENS, MAX_NAMES, MAX_TUNNELS, MAX_UNOPTIMIZED_INSTRUCTIONS, Place,
 };
 pub use explain::explain;
 pub use insn::BpfInsn;
 pub use load::{FilterMaps, load};
-pub use program::{Epilogue, MapRef, Origin, Part, Program};
+pub use program::{Epilogue, MapRef, Origin, Part, Program, Side, TagPlace, TargetMap};
 pub use targets::{TargetError, TargetMaps};
 pub use translate::NEXT;
 pub use trial::{Decision, FileError, Runner, Trial, TrialError, TrialTotals, try_on_file};
 
 use capture_types::LinkType;
 use capture_types::{FilterSpec, TargetKinds, Tunnel};
+use compiled::ClassicPrograms;
 use ir::Fragment;
 use pcap::Linktype;
 use translate::Stages;
@@ -62,43 +69,40 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Compiles a filter for a link type. An expression that is valid for another link type only (`arp`
-    /// without a link layer) matches nothing.
+    /// Compiles a filter for a link type in this process. An expression that is valid for another link
+    /// type only (`arp` without a link layer) matches nothing.
     ///
     /// # Errors
     ///
     /// What is wrong with the expression, and where.
     pub fn compile(spec: &FilterSpec, link_type: LinkType) -> Result<Self, FilterError> {
-        Self::compile_for(spec, compile::dlt(link_type)?)
+        let link_type = compile::dlt(link_type)?;
+        CompiledFilter::compile_here_for(spec, &[link_type])?.filter_for(link_type, spec.targets)
     }
 
-    /// [`Filter::compile`] for a link type by libpcap's name: `EN10MB`, `RAW`, `LINUX_SLL2`, ...
-    /// Targets and tunnels are found on Ethernet and raw IP only.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with the expression, and where.
-    pub fn compile_named(spec: &FilterSpec, name: &str) -> Result<Self, FilterError> {
-        Self::compile_for(spec, compile::named(name)?)
-    }
-
-    fn compile_for(spec: &FilterSpec, dlt: Linktype) -> Result<Self, FilterError> {
+    /// Puts the stages together. Targets and tunnels are found on Ethernet and raw IP only.
+    fn assemble(
+        spec: &FilterSpec,
+        programs: &ClassicPrograms,
+        dlt: Linktype,
+    ) -> Result<Self, FilterError> {
         let mut filter = Self {
             stages: Stages::default(),
             classic: Vec::new(),
             tagged: None,
         };
-        if let Some(expression) = &spec.expression {
-            filter.push(compile::compile_or_nothing(expression, dlt)?)?;
-            if dlt == Linktype::ETHERNET
-                && let Some(beside) = vlan_metadata::for_metadata_tag(expression)
-            {
-                let program = match compile::compile_or_nothing(&beside, dlt) {
-                    Err(FilterError::Never) => ClassicProgram::nothing(),
-                    program => program?,
-                };
-                filter.stages.tagged = Some(vec![Fragment::decode(&program)?]);
-                filter.tagged = Some(program);
+        if spec.expression.is_some() {
+            let outer = programs.outer(dlt);
+            let outer = outer.ok_or_else(|| FilterError::LinkType(dlt.0.to_string()))?;
+            filter.push(outer.plain.clone())?;
+            if let Some(program) = &outer.tagged {
+                filter.stages.tagged = Some(vec![Fragment::decode(program)?]);
+                filter.tagged = Some(program.clone());
+            }
+            if dlt == Linktype::ETHERNET {
+                let stages = filter.stages.tagged.as_ref();
+                let fragment = stages.unwrap_or(&filter.stages.plain)[0].clone();
+                filter.stages.in_bytes = Some(vec![vlan_in_bytes::for_tag_in_bytes(&fragment)]);
             }
         }
         if spec.targets == TargetKinds::default() && spec.inner.is_none() {
@@ -109,18 +113,21 @@ impl Filter {
             return Ok(filter);
         };
         if spec.targets != TargetKinds::default() {
-            filter.append(targets::target_lookup(spec.targets, link_type));
+            if spec.targets.hosts || spec.targets.ports {
+                filter.append(targets::inclusion(spec.targets, link_type));
+            }
+            if spec.targets.not_hosts || spec.targets.not_ports {
+                filter.append(targets::exclusion(spec.targets, link_type));
+            }
         }
-        if let Some(inner) = &spec.inner {
+        if let (Some(inner), Some(program)) = (&spec.inner, programs.inner()) {
             let tunnels = if inner.tunnels.is_empty() {
                 &Tunnel::ANY
             } else {
                 &inner.tunnels[..]
             };
             filter.append(tunnel::enter(tunnels, link_type));
-            compile::compile_or_nothing(&inner.expression, Linktype::ETHERNET)
-                .and_then(|program| filter.push(program))
-                .map_err(|error| FilterError::Inner(Box::new(error)))?;
+            filter.push(program.clone())?;
         }
         Ok(filter)
     }
@@ -133,8 +140,9 @@ impl Filter {
     }
 
     fn append(&mut self, fragment: Fragment) {
-        if let Some(tagged) = &mut self.stages.tagged {
-            tagged.push(fragment.clone());
+        let variants = [&mut self.stages.tagged, &mut self.stages.in_bytes];
+        for stages in variants.into_iter().flatten() {
+            stages.push(fragment.clone());
         }
         self.stages.plain.push(fragment);
     }

@@ -14,6 +14,22 @@ pub enum MapRef {
     Counters,
     /// The capture programs, by direction and link type.
     Programs,
+    /// One of the targets' maps.
+    Target(Side, TargetMap),
+}
+
+/// Whether targets select packets or leave them out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Only packets of these targets match.
+    Included,
+    /// Packets of these targets do not match.
+    Excluded,
+}
+
+/// A map of one side's targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TargetMap {
     /// A bitmap over hashes of the single addresses, which rejects most others before a hash lookup.
     Prefilter,
     /// Single IPv4 addresses.
@@ -27,24 +43,57 @@ pub enum MapRef {
     /// The port bitmap.
     Ports,
     /// Flags: which prefix tries hold anything; see `targets`.
-    TargetFlags,
+    Flags,
+}
+
+impl TargetMap {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Prefilter,
+        Self::Hosts4,
+        Self::Hosts6,
+        Self::Networks4,
+        Self::Networks6,
+        Self::Ports,
+        Self::Flags,
+    ];
 }
 
 impl MapRef {
-    /// Its name, as `explain` prints it.
+    /// Every map that there can be.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let target = |side| TargetMap::ALL.map(|map| Self::Target(side, map));
+        [Self::Slots, Self::Counters, Self::Programs]
+            .into_iter()
+            .chain(target(Side::Included))
+            .chain(target(Side::Excluded))
+    }
+
+    /// Its name, as `explain` prints it; 15 bytes at most.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Slots => "SLOTS",
             Self::Counters => "COUNTERS",
             Self::Programs => "PROGRAMS",
-            Self::Prefilter => "PREFILTER",
-            Self::Hosts4 => "HOSTS4",
-            Self::Hosts6 => "HOSTS6",
-            Self::Networks4 => "NETWORKS4",
-            Self::Networks6 => "NETWORKS6",
-            Self::Ports => "PORTS",
-            Self::TargetFlags => "TARGET_FLAGS",
+            Self::Target(Side::Included, map) => match map {
+                TargetMap::Prefilter => "PREFILTER",
+                TargetMap::Hosts4 => "HOSTS4",
+                TargetMap::Hosts6 => "HOSTS6",
+                TargetMap::Networks4 => "NETWORKS4",
+                TargetMap::Networks6 => "NETWORKS6",
+                TargetMap::Ports => "PORTS",
+                TargetMap::Flags => "TARGET_FLAGS",
+            },
+            Self::Target(Side::Excluded, map) => match map {
+                TargetMap::Prefilter => "NOT_PREFILTER",
+                TargetMap::Hosts4 => "NOT_HOSTS4",
+                TargetMap::Hosts6 => "NOT_HOSTS6",
+                TargetMap::Networks4 => "NOT_NETWORKS4",
+                TargetMap::Networks6 => "NOT_NETWORKS6",
+                TargetMap::Ports => "NOT_PORTS",
+                TargetMap::Flags => "NOT_FLAGS",
+            },
         }
     }
 }
@@ -77,11 +126,22 @@ pub enum Part {
     Island,
 }
 
+/// Where the outer VLAN tag of a packet is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagPlace {
+    /// It has none.
+    None,
+    /// In the metadata (`skb->vlan_tci`).
+    Metadata,
+    /// In the bytes only.
+    Bytes,
+}
+
 /// Where an instruction came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
-    /// Of the two variants: the one for packets whose VLAN tag is in the metadata.
-    pub tagged: bool,
+    /// Of the variants, the one for packets whose outer VLAN tag is there.
+    pub tag: TagPlace,
     /// The slow path, with a helper call for each load.
     pub slow: bool,
     /// The part.

@@ -364,3 +364,13 @@ pub(super) fn framed(random: &mut Random, packet: &[u8]) -> Vec<u8> {
     bytes.extend(packet);
     bytes
 }
+
+/// The packet without the outer VLAN tag in its bytes, if it has one.
+pub(super) fn without_tag(packet: &[u8]) -> Option<Vec<u8>> {
+    let kind = u16::from_be_bytes([*packet.get(12)?, *packet.get(13)?]);
+    if !crate::ir::VLAN_TYPES.contains(&kind.into()) {
+        return None;
+    }
+    let behind = packet.get(16..).unwrap_or_default();
+    Some([&packet[..12], behind].concat())
+}

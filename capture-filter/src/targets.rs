@@ -2,9 +2,9 @@
 //! runs.
 //!
 //! A host target means what `host` and `net` mean in an expression, a port target what `port` means
-//! (TCP, UDP and SCTP; not fragments past the first; IPv6 without extension headers), also behind up
-//! to two VLAN tags in the bytes or one beside them. A packet matches if it has one of the hosts and
-//! one of the ports.
+//! (TCP, UDP and SCTP; not fragments past the first), also behind up to two VLAN tags in the bytes or one
+//! in the metadata. Unlike `port`, port targets are also found behind IPv6 extension headers. A packet
+//! matches if it has one of the hosts and one of the ports, and none of the excluded hosts and ports.
 
 use capture_types::{MAX_TARGETS, TargetKinds, TargetSet};
 use std::{collections::BTreeSet, io, os::fd::AsFd as _, os::fd::BorrowedFd};
@@ -16,14 +16,14 @@ use ipnet::IpNet;
 
 use super::{
     interpret::{Fault, Maps},
-    program::MapRef,
+    program::{MapRef, Side, TargetMap},
 };
 use crate::kernel::map::{MapSpec, RawMap};
 
 mod lookup;
 mod prefilter;
 
-pub(super) use self::lookup::target_lookup;
+pub(super) use self::lookup::{exclusion, inclusion};
 use self::prefilter::Prefilter;
 
 /// Bits of the flags: which prefix tries are not empty.
@@ -35,6 +35,14 @@ const BPF_F_NO_PREALLOC: u32 = 1;
 #[derive(Debug)]
 pub struct TargetMaps {
     kinds: TargetKinds,
+    included: SideMaps,
+    excluded: SideMaps,
+}
+
+/// The maps of one side's targets.
+#[derive(Debug)]
+struct SideMaps {
+    side: Side,
     hosts: BTreeSet<IpNet>,
     ports: BTreeSet<u16>,
     prefilter: Prefilter,
@@ -87,19 +95,10 @@ impl TargetMaps {
     /// What the kernel says, or a set too large.
     pub fn create(set: &TargetSet) -> Result<Self, TargetError> {
         let kinds = set.kinds();
-        // A map that no program reads need not hold anything.
-        let hosts = if kinds.hosts { MAX_TARGETS } else { 1 };
         let mut maps = Self {
             kinds,
-            hosts: BTreeSet::new(),
-            ports: BTreeSet::new(),
-            prefilter: Prefilter::create(kinds.hosts)?,
-            hosts4: create(MapRef::Hosts4, BPF_MAP_TYPE_HASH, 4, 1, hosts)?,
-            hosts6: create(MapRef::Hosts6, BPF_MAP_TYPE_HASH, 16, 1, hosts)?,
-            networks4: create(MapRef::Networks4, BPF_MAP_TYPE_LPM_TRIE, 8, 1, hosts)?,
-            networks6: create(MapRef::Networks6, BPF_MAP_TYPE_LPM_TRIE, 20, 1, hosts)?,
-            bitmap: create(MapRef::Ports, BPF_MAP_TYPE_ARRAY, 4, 8, 1024)?,
-            flags: create(MapRef::TargetFlags, BPF_MAP_TYPE_ARRAY, 4, 4, 1)?,
+            included: SideMaps::create(Side::Included, kinds.hosts)?,
+            excluded: SideMaps::create(Side::Excluded, kinds.not_hosts)?,
         };
         maps.update(set)?;
         Ok(maps)
@@ -119,15 +118,73 @@ impl TargetMaps {
     /// What the kernel says, or a set too large or of other kinds. After an error some of the new
     /// targets may be there beside all of the old ones.
     pub fn update(&mut self, set: &TargetSet) -> Result<(), TargetError> {
+        let new = set.kinds();
         for (what, running, new) in [
-            ("hosts", self.kinds.hosts, set.hosts.is_some()),
-            ("ports", self.kinds.ports, set.ports.is_some()),
+            ("hosts", self.kinds.hosts, new.hosts),
+            ("ports", self.kinds.ports, new.ports),
+            ("excluded hosts", self.kinds.not_hosts, new.not_hosts),
+            ("excluded ports", self.kinds.not_ports, new.not_ports),
         ] {
             if running != new {
                 return Err(TargetError::Kinds { what, running });
             }
         }
-        let hosts: BTreeSet<IpNet> = set.hosts.iter().flatten().map(IpNet::trunc).collect();
+        self.included
+            .update(set.hosts.as_deref(), set.ports.as_deref())?;
+        self.excluded
+            .update(set.not_hosts.as_deref(), set.not_ports.as_deref())
+    }
+
+    const fn side(&self, side: Side) -> &SideMaps {
+        match side {
+            Side::Included => &self.included,
+            Side::Excluded => &self.excluded,
+        }
+    }
+
+    /// The map's descriptor; `None` for one that is not the targets'.
+    pub(super) fn descriptor(&self, map: MapRef) -> Option<BorrowedFd<'_>> {
+        match map {
+            MapRef::Slots | MapRef::Counters | MapRef::Programs => None,
+            MapRef::Target(side, map) => Some(self.side(side).map(map).as_fd()),
+        }
+    }
+}
+
+impl SideMaps {
+    /// Empty maps; `hosts` if there are hosts to look up.
+    fn create(side: Side, hosts: bool) -> Result<Self, TargetError> {
+        // A map that no program reads need not hold anything.
+        let most = if hosts { MAX_TARGETS } else { 1 };
+        let create = |map, kind, key_size, value_size, max_entries| {
+            let map = MapRef::Target(side, map);
+            create(map, kind, key_size, value_size, max_entries)
+        };
+        Ok(Self {
+            side,
+            hosts: BTreeSet::new(),
+            ports: BTreeSet::new(),
+            prefilter: Prefilter::create(side, hosts)?,
+            hosts4: create(TargetMap::Hosts4, BPF_MAP_TYPE_HASH, 4, 1, most)?,
+            hosts6: create(TargetMap::Hosts6, BPF_MAP_TYPE_HASH, 16, 1, most)?,
+            networks4: create(TargetMap::Networks4, BPF_MAP_TYPE_LPM_TRIE, 8, 1, most)?,
+            networks6: create(TargetMap::Networks6, BPF_MAP_TYPE_LPM_TRIE, 20, 1, most)?,
+            bitmap: create(TargetMap::Ports, BPF_MAP_TYPE_ARRAY, 4, 8, 1024)?,
+            flags: create(TargetMap::Flags, BPF_MAP_TYPE_ARRAY, 4, 4, 1)?,
+        })
+    }
+
+    fn update(
+        &mut self,
+        hosts: Option<&[IpNet]>,
+        ports: Option<&[u16]>,
+    ) -> Result<(), TargetError> {
+        let hosts = hosts.unwrap_or_default().iter().map(IpNet::trunc).collect();
+        self.update_hosts(hosts)?;
+        self.update_ports(ports.unwrap_or_default().iter().copied().collect())
+    }
+
+    fn update_hosts(&mut self, hosts: BTreeSet<IpNet>) -> Result<(), TargetError> {
         self.set_flags(prefix_flags(&hosts) | prefix_flags(&self.hosts))?;
         self.prefilter.set(hosts.union(&self.hosts))?;
         for host in hosts.difference(&self.hosts) {
@@ -136,14 +193,14 @@ impl TargetMaps {
                 .set(&key, &[1])
                 .map_err(|source| match source.raw_os_error() {
                     Some(libc::E2BIG | libc::ENOSPC) => TargetError::Full(*host),
-                    _ => failed(map, "filled", source),
+                    _ => self.failed(map, "filled", source),
                 })?;
         }
         for host in self.hosts.difference(&hosts) {
             let (map, key) = key(host);
             match self.map(map).remove(&key) {
                 Err(error) if error.raw_os_error() != Some(libc::ENOENT) => {
-                    return Err(failed(map, "emptied", error));
+                    return Err(self.failed(map, "emptied", error));
                 }
                 _ => {}
             }
@@ -151,8 +208,10 @@ impl TargetMaps {
         self.prefilter.set(hosts.iter())?;
         self.set_flags(prefix_flags(&hosts))?;
         self.hosts = hosts;
+        Ok(())
+    }
 
-        let ports: BTreeSet<u16> = set.ports.iter().flatten().copied().collect();
+    fn update_ports(&mut self, ports: BTreeSet<u16>) -> Result<(), TargetError> {
         let changed: BTreeSet<u16> = ports
             .symmetric_difference(&self.ports)
             .map(|port| port / 64)
@@ -163,7 +222,7 @@ impl TargetMaps {
                 .fold(0_u64, |bits, port| bits | 1 << (port % 64));
             self.bitmap
                 .set(&u32::from(word).to_ne_bytes(), &bits.to_ne_bytes())
-                .map_err(|source| failed(MapRef::Ports, "filled", source))?;
+                .map_err(|source| self.failed(TargetMap::Ports, "filled", source))?;
         }
         self.ports = ports;
         Ok(())
@@ -172,38 +231,32 @@ impl TargetMaps {
     fn set_flags(&self, flags: u32) -> Result<(), TargetError> {
         self.flags
             .set(&0_u32.to_ne_bytes(), &flags.to_ne_bytes())
-            .map_err(|source| failed(MapRef::TargetFlags, "filled", source))
+            .map_err(|source| self.failed(TargetMap::Flags, "filled", source))
     }
 
-    const fn map(&self, map: MapRef) -> &RawMap {
-        match map {
-            MapRef::Prefilter => self.prefilter.map(),
-            MapRef::Hosts4 => &self.hosts4,
-            MapRef::Hosts6 => &self.hosts6,
-            MapRef::Networks4 => &self.networks4,
-            MapRef::Networks6 => &self.networks6,
-            MapRef::Ports => &self.bitmap,
-            MapRef::TargetFlags | MapRef::Slots | MapRef::Counters | MapRef::Programs => {
-                &self.flags
-            }
-        }
+    const fn failed(&self, map: TargetMap, doing: &'static str, source: io::Error) -> TargetError {
+        failed(MapRef::Target(self.side, map), doing, source)
     }
 
-    /// The map's descriptor; `None` for one that is not the targets'.
-    pub(super) fn descriptor(&self, map: MapRef) -> Option<BorrowedFd<'_>> {
+    const fn map(&self, map: TargetMap) -> &RawMap {
         match map {
-            MapRef::Slots | MapRef::Counters | MapRef::Programs => None,
-            map => Some(self.map(map).as_fd()),
+            TargetMap::Prefilter => self.prefilter.map(),
+            TargetMap::Hosts4 => &self.hosts4,
+            TargetMap::Hosts6 => &self.hosts6,
+            TargetMap::Networks4 => &self.networks4,
+            TargetMap::Networks6 => &self.networks6,
+            TargetMap::Ports => &self.bitmap,
+            TargetMap::Flags => &self.flags,
         }
     }
 }
 
 impl Maps for TargetMaps {
     fn lookup(&self, map: MapRef, key: &[u8; 20]) -> Result<Option<u64>, Fault> {
-        if self.descriptor(map).is_none() {
+        let MapRef::Target(side, target) = map else {
             return Err(Fault::Map(map));
-        }
-        let map_of = self.map(map);
+        };
+        let map_of = self.side(side).map(target);
         match map_of.get(&key[..map_of.key_size()]) {
             Ok(value) => {
                 let mut bytes = [0; 8];
@@ -244,21 +297,23 @@ const fn failed(map: MapRef, doing: &'static str, source: io::Error) -> TargetEr
 }
 
 /// Single addresses go into hash maps, whose lookup takes as long in a large one as in a small one.
-fn key(host: &IpNet) -> (MapRef, Vec<u8>) {
+fn key(host: &IpNet) -> (TargetMap, Vec<u8>) {
     let prefix = u32::from(host.prefix_len()).to_ne_bytes();
     let with_prefix = |address: &[u8]| [&prefix[..], address].concat();
     match host {
-        IpNet::V4(net) if net.prefix_len() == 32 => (MapRef::Hosts4, net.addr().octets().into()),
-        IpNet::V6(net) if net.prefix_len() == 128 => (MapRef::Hosts6, net.addr().octets().into()),
-        IpNet::V4(net) => (MapRef::Networks4, with_prefix(&net.addr().octets())),
-        IpNet::V6(net) => (MapRef::Networks6, with_prefix(&net.addr().octets())),
+        IpNet::V4(net) if net.prefix_len() == 32 => (TargetMap::Hosts4, net.addr().octets().into()),
+        IpNet::V6(net) if net.prefix_len() == 128 => {
+            (TargetMap::Hosts6, net.addr().octets().into())
+        }
+        IpNet::V4(net) => (TargetMap::Networks4, with_prefix(&net.addr().octets())),
+        IpNet::V6(net) => (TargetMap::Networks6, with_prefix(&net.addr().octets())),
     }
 }
 
 fn prefix_flags(hosts: &BTreeSet<IpNet>) -> u32 {
     hosts.iter().fold(0, |flags, host| match key(host).0 {
-        MapRef::Networks4 => flags | HAS_NETWORKS4,
-        MapRef::Networks6 => flags | HAS_NETWORKS6,
+        TargetMap::Networks4 => flags | HAS_NETWORKS4,
+        TargetMap::Networks6 => flags | HAS_NETWORKS6,
         _ => flags,
     })
 }

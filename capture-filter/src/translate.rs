@@ -11,9 +11,9 @@
 
 use super::{
     assemble::{Assembler, Label},
-    insn::{Alu, BpfInsn, Cond, R1, R6, Reg, Size},
-    ir::Fragment,
-    program::{Epilogue, Origin, Part, Program},
+    insn::{Alu, BpfInsn, Cond, Helper, R0, R1, R2, R3, R4, R6, R10, Reg, Size},
+    ir::{Fragment, SCRATCH_CELLS, VLAN_TYPES},
+    program::{Epilogue, Origin, Part, Program, TagPlace},
 };
 
 mod codegen;
@@ -38,14 +38,16 @@ pub(super) mod context {
 
 /// Offsets from the frame pointer.
 mod frame {
+    use super::SCRATCH_CELLS;
+
     /// The key of a counter lookup.
     pub(super) const COUNTER_KEY: i16 = -4;
     /// Where the slow path's loads put what they read.
     pub(super) const LOADED: i16 = -8;
     /// By how much the start of the packet has been moved.
     pub(super) const SHIFT: i16 = -16;
-    /// M\[0\] to M\[15\].
-    pub(super) const SCRATCH: i16 = SHIFT - 64;
+    /// The scratch cells, padded so that what follows stays aligned.
+    pub(super) const SCRATCH: i16 = SHIFT - 4 * SCRATCH_CELLS as i16 - 12;
     /// Four words of an address, a prefix length of 4 bytes before them.
     pub(super) const KEY: i16 = SCRATCH - 16;
     pub(super) const PREFIX_LENGTH: i16 = KEY - 4;
@@ -61,10 +63,12 @@ pub const NEXT: u32 = -1_i32 as u32;
 /// The stages that a packet has to pass, in order.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stages {
-    /// For packets without a VLAN tag in the metadata.
+    /// For packets without a VLAN tag.
     pub(super) plain: Vec<Fragment>,
     /// For packets whose outer VLAN tag is in the metadata, where the stages differ.
     pub(super) tagged: Option<Vec<Fragment>>,
+    /// For packets whose outer VLAN tag is in the bytes only, where the stages differ.
+    pub(super) in_bytes: Option<Vec<Fragment>>,
 }
 
 /// Translates the stages of a filter.
@@ -78,17 +82,31 @@ pub(super) fn translate_with(mut asm: Assembler, stages: &Stages, epilogue: Epil
         asm,
         epilogue,
     };
-    generator.asm.emit(mov(R6, R1));
-    let tagged = generator.asm.label();
-    if stages.tagged.is_some() {
-        let asm = &mut generator.asm;
+    let asm = &mut generator.asm;
+    asm.emit(mov(R6, R1));
+    let (plain, tagged, in_bytes) = (asm.label(), asm.label(), asm.label());
+    if stages.tagged.is_some() || stages.in_bytes.is_some() {
         asm.emit(BpfInsn::load(Size::Word, R1, R6, context::VLAN_PRESENT));
-        asm.branch(BpfInsn::branch32(Cond::Ne, R1, 0), tagged);
+        let metadata = if stages.tagged.is_some() {
+            tagged
+        } else {
+            plain
+        };
+        asm.branch(BpfInsn::branch32(Cond::Ne, R1, 0), metadata);
     }
-    generator.variant(&stages.plain, false);
-    if let Some(stages) = &stages.tagged {
-        generator.asm.bind(tagged);
-        generator.variant(stages, true);
+    if stages.in_bytes.is_some() {
+        generator.find_tag(in_bytes, plain);
+    }
+    generator.asm.bind(plain);
+    generator.variant(&stages.plain, TagPlace::None);
+    for (stages, label, place) in [
+        (&stages.tagged, tagged, TagPlace::Metadata),
+        (&stages.in_bytes, in_bytes, TagPlace::Bytes),
+    ] {
+        if let Some(stages) = stages {
+            generator.asm.bind(label);
+            generator.variant(stages, place);
+        }
     }
     generator.count_without_slot();
     generator.asm.finish()
@@ -108,10 +126,40 @@ struct Exits {
 }
 
 impl Generator {
-    fn variant(&mut self, stages: &[Fragment], tagged: bool) {
+    /// Jumps to `in_bytes` if the Ethernet type is that of a VLAN tag, else continues. A packet too short
+    /// to have one is `plain`.
+    fn find_tag(&mut self, in_bytes: Label, plain: Label) {
+        const TYPE: i32 = 12;
+        const END: i32 = TYPE + 2;
+        let asm = &mut self.asm;
+        let (linear, found) = (asm.label(), asm.label());
+        asm.emit(BpfInsn::load(Size::Word, R2, R6, context::DATA));
+        asm.emit(BpfInsn::load(Size::Word, R3, R6, context::DATA_END));
+        asm.emit(mov(R1, R2));
+        asm.emit(BpfInsn::alu64(Alu::Add, R1, END));
+        asm.branch(BpfInsn::branch64_reg(Cond::Le, R1, R3), linear);
+        asm.emit(mov(R1, R6));
+        asm.emit(BpfInsn::alu32(Alu::Mov, R2, TYPE as u32));
+        asm.emit(mov(R3, R10));
+        asm.emit(BpfInsn::alu64(Alu::Add, R3, i32::from(frame::LOADED)));
+        asm.emit(BpfInsn::alu32(Alu::Mov, R4, 2));
+        asm.emit(BpfInsn::call(Helper::SkbLoadBytes));
+        asm.branch(BpfInsn::branch64(Cond::Ne, R0, 0), plain);
+        asm.emit(BpfInsn::load(Size::Half, R1, R10, frame::LOADED));
+        asm.jump(found);
+        asm.bind(linear);
+        asm.emit(BpfInsn::load(Size::Half, R1, R2, TYPE as i16));
+        asm.bind(found);
+        asm.emit(BpfInsn::network_order(R1, 16));
+        for kind in VLAN_TYPES {
+            asm.branch(BpfInsn::branch32(Cond::Eq, R1, kind), in_bytes);
+        }
+    }
+
+    fn variant(&mut self, stages: &[Fragment], tag: TagPlace) {
         let slow = self.asm.label();
         self.asm.origin = Origin {
-            tagged,
+            tag,
             slow: false,
             part: Part::Start,
         };

@@ -1,7 +1,7 @@
 //! The packet inside a tunnel.
 //!
 //! The outer packet is searched for an Ethernet frame in VXLAN (RFC 7348) or Geneve (RFC 8926)
-//! over UDP, over IPv4 or over IPv6 without extension headers, behind up to two VLAN tags. What
+//! over UDP, over IPv4 or IPv6, behind up to two VLAN tags. What
 //! follows sees that frame as its packet.
 
 use super::{
@@ -31,14 +31,10 @@ pub(super) fn enter(tunnels: &[Tunnel], link_type: LinkType) -> Fragment {
     builder.load(Size::Half, 6);
     builder.branch(Cond::Set, 0x1fff, none);
     builder.past_ipv4_header();
-    builder.push(Op::Jump(udp.index()));
+    builder.jump(udp);
 
     builder.bind(network.ipv6);
-    builder.load(Size::Byte, 6);
-    builder.require(Cond::Eq, UDP, none);
-    builder.push(Op::ToA);
-    builder.alu(Alu::Add, 40);
-    builder.push(Op::ToX);
+    builder.ipv6_transport(&[UDP], udp, none);
 
     builder.bind(udp);
     for tunnel in tunnels {
@@ -58,6 +54,7 @@ pub(super) fn enter(tunnels: &[Tunnel], link_type: LinkType) -> Fragment {
     }
     builder.bind(none);
     builder.bind(network.arp);
+    builder.bind(network.other);
     builder.verdict(Verdict::NoMatch);
     builder.finish()
 }

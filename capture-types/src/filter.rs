@@ -53,6 +53,12 @@ pub struct TargetSet {
     pub hosts: Option<Vec<IpNet>>,
     /// Ports. `None` leaves ports free; an empty set matches nothing.
     pub ports: Option<Vec<u16>>,
+    /// Addresses and prefixes whose packets are left out.
+    #[serde(default)]
+    pub not_hosts: Option<Vec<IpNet>>,
+    /// Ports whose packets are left out.
+    #[serde(default)]
+    pub not_ports: Option<Vec<u16>>,
 }
 
 /// Which targets a filter has; this much is in its program and stays.
@@ -62,6 +68,12 @@ pub struct TargetKinds {
     pub hosts: bool,
     /// Ports.
     pub ports: bool,
+    /// Excluded hosts.
+    #[serde(default)]
+    pub not_hosts: bool,
+    /// Excluded ports.
+    #[serde(default)]
+    pub not_ports: bool,
 }
 
 impl TargetSet {
@@ -71,6 +83,8 @@ impl TargetSet {
         TargetKinds {
             hosts: self.hosts.is_some(),
             ports: self.ports.is_some(),
+            not_hosts: self.not_hosts.is_some(),
+            not_ports: self.not_ports.is_some(),
         }
     }
 }

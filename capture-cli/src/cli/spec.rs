@@ -88,13 +88,9 @@ impl SpecArgs {
                 tunnels: texts(&filter.tunnels),
             }),
             targets: texts(&filter.targets.hosts),
-            ports: filter
-                .targets
-                .ports
-                .iter()
-                .copied()
-                .map(u32::from)
-                .collect(),
+            ports: numbers(&filter.targets.ports),
+            excluded_targets: texts(&filter.targets.not_hosts),
+            excluded_ports: numbers(&filter.targets.not_ports),
             output: Some(self.output()?),
             limits: self.limits.limits(),
         })
@@ -164,6 +160,11 @@ impl SpecArgs {
 }
 
 /// As the API has them.
-fn texts<T: ToString>(values: &[T]) -> Vec<String> {
+pub(super) fn numbers(ports: &[u16]) -> Vec<u32> {
+    ports.iter().copied().map(u32::from).collect()
+}
+
+/// As the API has them.
+pub(super) fn texts<T: ToString>(values: &[T]) -> Vec<String> {
     values.iter().map(ToString::to_string).collect()
 }

@@ -92,6 +92,9 @@ pub(super) fn capture(capture: &OnNode<Capture>, several_nodes: bool) -> String 
     line("hosts", value.spec.targets.join(", "));
     let ports: Vec<_> = value.spec.ports.iter().map(u32::to_string).collect();
     line("ports", ports.join(", "));
+    line("not hosts", value.spec.excluded_targets.join(", "));
+    let ports = value.spec.excluded_ports.iter().map(u32::to_string);
+    line("not ports", ports.collect::<Vec<_>>().join(", "));
     line("output", output(value));
     let labels: Vec<_> = value
         .labels

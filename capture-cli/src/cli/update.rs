@@ -8,7 +8,7 @@ use super::{
     answers::{Answers, ask},
     captures::print_captures,
     exit::{Error, Exit},
-    spec::LimitsArgs,
+    spec::{LimitsArgs, numbers, texts},
     values,
 };
 use capture_client::{Update, model::Spec};
@@ -41,6 +41,10 @@ pub(super) struct UpdateArgs {
     /// From now on any port.
     #[arg(long, conflicts_with = "ports")]
     no_ports: bool,
+
+    /// From now on without --not-host and --not-port.
+    #[arg(long, conflicts_with_all = ["not_hosts", "not_ports"])]
+    no_exclusions: bool,
 
     #[command(flatten)]
     limits: LimitsArgs,
@@ -77,6 +81,14 @@ impl UpdateArgs {
             ("filter", self.filter.is_some() || self.no_filter),
             ("targets", !self.targets.hosts.is_empty() || self.no_hosts),
             ("ports", !self.targets.ports.is_empty() || self.no_ports),
+            (
+                "excluded_targets",
+                !self.targets.not_hosts.is_empty() || self.no_exclusions,
+            ),
+            (
+                "excluded_ports",
+                !self.targets.not_ports.is_empty() || self.no_exclusions,
+            ),
             ("limits", self.no_limits),
             ("limits.duration", one_limit(limits.duration.is_some())),
             ("limits.packets", one_limit(limits.packets.is_some())),
@@ -96,20 +108,17 @@ pub(super) async fn run(context: &Context, arguments: UpdateArgs) -> Result<Exit
     let paths = arguments.paths();
     if paths.is_empty() {
         return Err(Error::Usage(
-            "nothing to change: give --filter, --host, --port, a limit or --label".to_owned(),
+            "nothing to change: give --filter, --host, --port, --not-host, --not-port, a limit or --label".to_owned(),
         ));
     }
-    let ports = arguments.targets.ports.iter().copied();
+    let targets = &arguments.targets;
     let update = Update {
         spec: Spec {
             filter: arguments.filter.unwrap_or_default(),
-            ports: ports.map(u32::from).collect(),
-            targets: arguments
-                .targets
-                .hosts
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            ports: numbers(&targets.ports),
+            targets: texts(&targets.hosts),
+            excluded_targets: texts(&targets.not_hosts),
+            excluded_ports: numbers(&targets.not_ports),
             limits: arguments.limits.limits(),
             ..Spec::default()
         },

@@ -24,6 +24,8 @@ pub(super) fn spec(spec: v1::CaptureSpec) -> Spec {
         }),
         targets: spec.targets,
         ports: spec.ports,
+        excluded_targets: spec.excluded_targets,
+        excluded_ports: spec.excluded_ports,
         output: spec.output.and_then(|output| output.kind).map(output),
         limits: limits(spec.limits.unwrap_or_default()),
     }
@@ -124,6 +126,8 @@ pub(crate) fn spec_to_proto(spec: Spec) -> v1::CaptureSpec {
         }),
         targets: spec.targets,
         ports: spec.ports,
+        excluded_targets: spec.excluded_targets,
+        excluded_ports: spec.excluded_ports,
         output: spec.output.map(|output| v1::Output {
             kind: Some(output_to_proto(output)),
         }),

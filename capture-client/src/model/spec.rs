@@ -25,6 +25,12 @@ pub struct Spec {
     pub targets: Vec<String>,
     /// TCP and UDP ports.
     pub ports: Vec<u32>,
+    /// Addresses and networks whose packets are left out.
+    #[serde(default)]
+    pub excluded_targets: Vec<String>,
+    /// Ports whose packets are left out.
+    #[serde(default)]
+    pub excluded_ports: Vec<u32>,
     /// Where packets go.
     pub output: Option<Output>,
     /// When it stops by itself.

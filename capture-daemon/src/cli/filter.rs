@@ -7,7 +7,8 @@ use capture_args::FilterArgs;
 use clap::{Args, Subcommand};
 
 use super::summary::Style;
-use capture_filter::{Epilogue, Filter, bench, explain, try_on_file};
+use crate::filters;
+use capture_filter::{Epilogue, bench, explain, try_on_file};
 use capture_types::Direction;
 
 /// Looks at a filter without recording.
@@ -63,11 +64,13 @@ struct Test {
 }
 
 pub(super) fn run(command: &FilterCommand) -> anyhow::Result<ExitCode> {
+    // As tcpdump does.
+    filters::resolve_names(true);
     match &command.action {
         Action::Check(look) => check(look),
         Action::Explain(look) => {
             let link_type = look.linktype.as_deref().unwrap_or("EN10MB");
-            let filter = Filter::compile_named(&look.filter.filter().0, link_type)?;
+            let filter = filters::compiler().compile_named(&look.filter.filter().0, link_type)?;
             print!("{}", explain(&filter, &filter.program(EPILOGUE)));
             Ok(ExitCode::SUCCESS)
         }
@@ -81,7 +84,7 @@ pub(super) fn run(command: &FilterCommand) -> anyhow::Result<ExitCode> {
         }
         Action::Test(test) => {
             let (spec, targets) = test.filter.filter();
-            let totals = try_on_file(&spec, &targets, &test.read)
+            let totals = try_on_file(filters::compiler(), &spec, &targets, &test.read)
                 .with_context(|| test.read.display().to_string())?;
             match test.summary {
                 Style::Json => println!("{}", serde_json::to_string(&totals)?),
@@ -145,7 +148,7 @@ fn check(look: &Look) -> anyhow::Result<ExitCode> {
     };
     let filters = link_types
         .into_iter()
-        .map(|name| Ok((name, Filter::compile_named(&spec, name)?)))
+        .map(|name| Ok((name, filters::compiler().compile_named(&spec, name)?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
     println!("valid");
     for (name, filter) in filters {

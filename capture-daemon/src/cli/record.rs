@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use super::{live, signals, summary};
 use crate::{
     attach::Method,
+    filters,
     session::{EndReason, Session, SessionOptions},
 };
 
@@ -142,6 +143,8 @@ pub(super) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
         log_programs: arguments.log_programs,
     };
     let spec = arguments.spec()?;
+    // As tcpdump does, but not for longer than it may take.
+    filters::resolve_names(true);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

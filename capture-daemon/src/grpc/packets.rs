@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use capture_proto::v1::{self, stream_packets_response::Event};
-use pcap::{BpfProgram, Linktype};
 use tonic::{Response, Status};
 
 use super::{
@@ -12,10 +11,11 @@ use super::{
     stream::{Answers, Gone, STREAM_MEMORY, Sink, answer},
 };
 use crate::{
+    filters,
     manager::{Capture, PacketReader},
     pipeline::{packet::InterfaceId, tap::TappedPacket},
 };
-use capture_filter::Filter;
+use capture_filter::{FilterError, PacketMatcher};
 use capture_types::{Direction, FilterSpec, LinkType, values::WHOLE_PACKETS};
 
 const BUFFER: u32 = 4 << 20;
@@ -80,40 +80,29 @@ pub(super) async fn stream(
     Ok(answer(manager, memory, |sink| stream.run(sink)))
 }
 
-/// A reader's filter, compiled once for each link type.
+/// A reader's filter for each link type.
 struct Filters {
-    ethernet: BpfProgram,
-    /// None: no packet of this link type can match.
-    raw: Option<BpfProgram>,
+    ethernet: PacketMatcher,
+    raw: PacketMatcher,
 }
 
 impl Filters {
-    fn compile(filter: &str) -> Result<Self, String> {
-        // What the filter of a capture may cost is known there, and this one is evaluated with libpcap.
-        Filter::compile(&FilterSpec::expression(filter), LinkType::Ethernet)
-            .map_err(|error| error.to_string())?;
-        let ethernet = compile(filter, LinkType::Ethernet).map_err(|error| error.to_string())?;
+    /// Compiles the expression; blocks for as long as that takes.
+    fn compile(filter: &str) -> Result<Self, FilterError> {
+        let compiled = filters::compiler().compile(&FilterSpec::expression(filter))?;
         Ok(Self {
-            ethernet,
-            raw: compile(filter, LinkType::Raw).ok(),
+            ethernet: compiled.matcher(LinkType::Ethernet)?,
+            raw: compiled.matcher(LinkType::Raw)?,
         })
     }
 
-    fn matches(&self, link_type: LinkType, packet: &[u8]) -> bool {
-        match link_type {
-            LinkType::Ethernet => self.ethernet.filter(packet),
-            LinkType::Raw => self.raw.as_ref().is_some_and(|raw| raw.filter(packet)),
-        }
+    fn matches(&self, link_type: LinkType, packet: &TappedPacket) -> bool {
+        let matcher = match link_type {
+            LinkType::Ethernet => &self.ethernet,
+            LinkType::Raw => &self.raw,
+        };
+        matcher.matches(packet.direction, &packet.bytes, packet.original_length)
     }
-}
-
-fn compile(filter: &str, link_type: LinkType) -> Result<BpfProgram, pcap::Error> {
-    let link_type = match link_type {
-        LinkType::Ethernet => Linktype::ETHERNET,
-        // Number 12 is what libpcap calls DLT_RAW on Linux.
-        LinkType::Raw => Linktype(12),
-    };
-    pcap::Capture::dead(link_type)?.compile(filter, true)
 }
 
 struct Stream {
@@ -192,7 +181,7 @@ impl Stream {
             return false;
         };
         match &self.filters {
-            Some(filters) => filters.matches(*link_type, &packet.bytes),
+            Some(filters) => filters.matches(*link_type, packet),
             None => true,
         }
     }

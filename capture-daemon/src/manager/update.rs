@@ -22,6 +22,10 @@ pub struct Update {
     pub hosts: Option<Option<Vec<IpNet>>>,
     /// Other ports; `Some(None)` for any.
     pub ports: Option<Option<Vec<u16>>>,
+    /// Other excluded addresses and networks; `Some(None)` for none.
+    pub not_hosts: Option<Option<Vec<IpNet>>>,
+    /// Other excluded ports; `Some(None)` for none.
+    pub not_ports: Option<Option<Vec<u16>>>,
     /// Stop so long after the start.
     pub duration: Option<Option<Duration>>,
     /// Stop after so many packets.
@@ -81,6 +85,8 @@ impl Manager {
         let mut targets = old.targets.clone();
         set(&mut targets.hosts, update.hosts.clone());
         set(&mut targets.ports, update.ports.clone());
+        set(&mut targets.not_hosts, update.not_hosts.clone());
+        set(&mut targets.not_ports, update.not_ports.clone());
         if filter != old.filter || targets != old.targets {
             let live = capture.live().ok_or_else(ended)?;
             change_kernel(&live, &record, &filter, &targets).await?;

@@ -3,6 +3,8 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::SessionError;
+use crate::filters;
+use capture_filter::CompiledFilter;
 use capture_types::{FilterSpec, TargetSet};
 
 /// Sent back when a command is done.
@@ -10,7 +12,7 @@ type Done = oneshot::Sender<Result<(), SessionError>>;
 
 /// What a running capture can be told to change.
 pub(super) enum Command {
-    SetFilter(FilterSpec, Done),
+    SetFilter(CompiledFilter, Done),
     SetTargets(TargetSet, Done),
 }
 
@@ -31,6 +33,7 @@ impl Control {
     ///
     /// The old filter stays in force, unless the kernel fails half-way, which the error says.
     pub async fn set_filter(&self, filter: FilterSpec) -> Result<(), SessionError> {
+        let filter = filters::compile(filter).await?;
         self.send(|done| Command::SetFilter(filter, done)).await
     }
 

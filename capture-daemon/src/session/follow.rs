@@ -14,7 +14,8 @@ use crate::{
     kernel::syscall::wait_for_grace_period,
     pipeline::{drain::Drain, interface_counters::InterfaceCounters, packet::InterfaceId},
 };
-use capture_types::{CaptureSpec, Direction, Directions, FilterSpec, LinkType, TargetSet};
+use capture_filter::CompiledFilter;
+use capture_types::{CaptureSpec, Direction, Directions, LinkType, TargetSet};
 
 /// Far longer than an RCU grace period, for systems without membarrier(2).
 const GRACE_PERIOD: Duration = Duration::from_millis(200);
@@ -204,7 +205,7 @@ impl Followed {
     /// so a packet that both match is recorded once.
     pub(super) async fn set_filter(
         &mut self,
-        filter: FilterSpec,
+        filter: CompiledFilter,
         netlink: &Handle,
     ) -> Result<(), SessionError> {
         let needed = self.needed();

@@ -29,6 +29,7 @@ pub use self::{
 use crate::{
     attach::{self, Method, Owner, Plan},
     clock::PacketClock,
+    filters,
     interfaces::{Selection, Watch},
     kernel::{
         features::Features,
@@ -82,6 +83,7 @@ impl Session {
     /// A failed start leaves nothing behind but the directory, if it had to be made.
     pub async fn start(spec: CaptureSpec, options: SessionOptions) -> Result<Self, SessionError> {
         let system = |doing| move |source| SessionError::System { doing, source };
+        let filter = filters::compile(spec.filter.clone()).await?;
         let features = Features::probe()?;
         // Subscribed before the first list, so that no change in between is missed.
         let watch = Watch::new().map_err(system("subscribing to network interfaces"))?;
@@ -97,7 +99,7 @@ impl Session {
             log: options.log_programs,
         };
         let (object, maps) = CaptureObject::load(&config, &features)?;
-        let programs = Programs::new(object, &spec.filter, &spec.targets)?;
+        let programs = Programs::new(object, filter, &spec.targets)?;
         let counters = Arc::new(InterfaceCounters::new(maps.counters));
         let statistics = Arc::clone(&counters);
         let recorder = start_recorder(&spec, Box::new(move |id| statistics.read(id)))?;

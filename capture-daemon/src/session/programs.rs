@@ -9,36 +9,29 @@ use capture_common::program_index;
 
 use super::error::SessionError;
 use crate::kernel::object::{CaptureObject, direction_number, link};
-use capture_filter::{Epilogue, Filter, FilterMaps, TargetMaps, load};
-use capture_types::{Direction, FilterSpec, LinkType, TargetSet};
+use capture_filter::{CompiledFilter, Epilogue, FilterMaps, TargetMaps, load};
+use capture_types::{Direction, LinkType, TargetKinds, TargetSet};
 
 /// The programs of one capture by link type and direction. A filter program is generated and loaded when
 /// the first interface needs it.
 pub(super) struct Programs {
     object: CaptureObject,
-    filter: FilterSpec,
+    filter: CompiledFilter,
     targets: TargetMaps,
     loaded: HashMap<(LinkType, Direction), OwnedFd>,
 }
 
 impl Programs {
-    /// Checks that the filter compiles. The kinds of targets that the filter looks up are those of
-    /// `targets`.
+    /// The kinds of targets that the filter looks up are those of `targets`.
     pub(super) fn new(
         object: CaptureObject,
-        filter: &FilterSpec,
+        filter: CompiledFilter,
         targets: &TargetSet,
     ) -> Result<Self, SessionError> {
-        let targets = TargetMaps::create(targets)?;
-        let filter = FilterSpec {
-            targets: targets.kinds(),
-            ..filter.clone()
-        };
-        check(&filter)?;
         Ok(Self {
             object,
             filter,
-            targets,
+            targets: TargetMaps::create(targets)?,
             loaded: HashMap::new(),
         })
     }
@@ -49,7 +42,8 @@ impl Programs {
         direction: Direction,
         link_type: LinkType,
     ) -> Result<BorrowedFd<'_>, SessionError> {
-        if self.filter.takes_everything() {
+        let kinds = self.targets.kinds();
+        if kinds == TargetKinds::default() && self.filter.is_empty() {
             return Ok(self.object.program(direction, link_type)?);
         }
         let key = (link_type, direction);
@@ -65,7 +59,8 @@ impl Programs {
             index: program_index(direction_number(direction), link(link_type)),
             direction,
         };
-        let program = Filter::compile(&self.filter, link_type)?.program(epilogue);
+        let filter = self.filter.filter(link_type, self.targets.kinds())?;
+        let program = filter.program(epilogue);
         let maps = FilterMaps {
             slots: self.object.slots(),
             counters: self.object.counters(),
@@ -80,14 +75,9 @@ impl Programs {
     /// of `needed`.
     pub(super) fn set_filter(
         &mut self,
-        filter: FilterSpec,
+        filter: CompiledFilter,
         needed: &[(LinkType, Direction)],
     ) -> Result<(), SessionError> {
-        let filter = FilterSpec {
-            targets: self.targets.kinds(),
-            ..filter
-        };
-        check(&filter)?;
         let before = std::mem::replace(&mut self.filter, filter);
         let loaded = std::mem::take(&mut self.loaded);
         self.load_all(needed).inspect_err(|_| {
@@ -119,9 +109,4 @@ impl Programs {
         }
         Ok(())
     }
-}
-
-fn check(filter: &FilterSpec) -> Result<(), SessionError> {
-    Filter::compile(filter, LinkType::Ethernet)?;
-    Ok(())
 }

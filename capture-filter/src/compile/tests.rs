@@ -23,7 +23,7 @@ fn an_expression_out_of_bounds_is_refused_and_the_bound_is_named() {
         ),
         ("a".repeat(10 << 20), "65536"),
         (" ".repeat(1 << 20), "65536"),
-        (terms("port 80", 260), "16000"),
+        (terms("port 80", 260), "8000"),
     ] {
         let message = match compile(&expression) {
             Ok(_) => panic!("{} bytes are taken", expression.len()),

@@ -5,53 +5,47 @@ use crate::{
     builder::{Builder, Label},
     insn::{Cond, Size},
     ir::{Fragment, Op, Verdict},
-    program::MapRef,
+    program::{MapRef, Side, TargetMap},
 };
 use capture_types::LinkType;
 use capture_types::TargetKinds;
 
-/// The fragment that looks the packet's addresses and ports up.
-pub(crate) fn target_lookup(kinds: TargetKinds, link_type: LinkType) -> Fragment {
+const TRANSPORTS: [u32; 3] = [6, 17, 132];
+
+/// The fragment that a packet passes if it has one of the hosts and one of the ports.
+pub(crate) fn inclusion(kinds: TargetKinds, link_type: LinkType) -> Fragment {
     let mut builder = Builder::default();
     let (none, matched) = (builder.label(), builder.label());
     let network = builder.link_layer(link_type);
+    let hosts = |builder: &mut Builder, layout: &Layout| {
+        if kinds.hosts {
+            let found = builder.label();
+            addresses(builder, layout, Side::Included, found);
+            builder.jump(none);
+            builder.bind(found);
+        }
+    };
 
     builder.bind(network.ipv4);
-    if kinds.hosts {
-        addresses(&mut builder, &IPV4, none);
-    }
+    hosts(&mut builder, &IPV4);
     if kinds.ports {
-        let transport = transport(&mut builder, 9);
-        builder.verdict(Verdict::NoMatch);
-        builder.bind(transport);
-        builder.load(Size::Half, 6);
-        builder.branch(Cond::Set, 0x1fff, none);
-        builder.past_ipv4_header();
-        ports(&mut builder, 0, matched);
-        builder.verdict(Verdict::NoMatch);
-    } else {
-        builder.verdict(Verdict::Match);
+        ipv4_ports(&mut builder, Side::Included, matched, none);
     }
+    builder.jump(if kinds.ports { none } else { matched });
 
     builder.bind(network.ipv6);
-    if kinds.hosts {
-        addresses(&mut builder, &IPV6, none);
-    }
+    hosts(&mut builder, &IPV6);
     if kinds.ports {
-        let transport = transport(&mut builder, 6);
-        builder.verdict(Verdict::NoMatch);
-        builder.bind(transport);
-        ports(&mut builder, 40, matched);
-        builder.verdict(Verdict::NoMatch);
-    } else {
-        builder.verdict(Verdict::Match);
+        ipv6_ports(&mut builder, Side::Included, matched, none);
     }
+    builder.jump(if kinds.ports { none } else { matched });
 
     builder.bind(network.arp);
     if kinds.hosts && !kinds.ports {
-        addresses(&mut builder, &ARP, none);
-        builder.verdict(Verdict::Match);
+        hosts(&mut builder, &ARP);
+        builder.jump(matched);
     }
+    builder.bind(network.other);
     builder.bind(none);
     builder.verdict(Verdict::NoMatch);
     builder.bind(matched);
@@ -59,27 +53,62 @@ pub(crate) fn target_lookup(kinds: TargetKinds, link_type: LinkType) -> Fragment
     builder.finish()
 }
 
+/// The fragment that a packet passes unless it has one of the hosts or one of the ports.
+pub(crate) fn exclusion(kinds: TargetKinds, link_type: LinkType) -> Fragment {
+    let mut builder = Builder::default();
+    let (excluded, kept) = (builder.label(), builder.label());
+    let network = builder.link_layer(link_type);
+    let hosts = |builder: &mut Builder, layout: &Layout| {
+        if kinds.not_hosts {
+            addresses(builder, layout, Side::Excluded, excluded);
+        }
+    };
+
+    builder.bind(network.ipv4);
+    hosts(&mut builder, &IPV4);
+    if kinds.not_ports {
+        ipv4_ports(&mut builder, Side::Excluded, excluded, kept);
+    }
+    builder.jump(kept);
+
+    builder.bind(network.ipv6);
+    hosts(&mut builder, &IPV6);
+    if kinds.not_ports {
+        ipv6_ports(&mut builder, Side::Excluded, excluded, kept);
+    }
+    builder.jump(kept);
+
+    builder.bind(network.arp);
+    hosts(&mut builder, &ARP);
+    builder.bind(network.other);
+    builder.bind(kept);
+    builder.verdict(Verdict::Match);
+    builder.bind(excluded);
+    builder.verdict(Verdict::NoMatch);
+    builder.finish()
+}
+
 /// Where a protocol has its addresses, and the maps for them.
 struct Layout {
     addresses: [u32; 2],
     words: u8,
-    hosts: MapRef,
-    networks: MapRef,
+    hosts: TargetMap,
+    networks: TargetMap,
     has_networks: u32,
 }
 
 const IPV4: Layout = Layout {
     addresses: [12, 16],
     words: 1,
-    hosts: MapRef::Hosts4,
-    networks: MapRef::Networks4,
+    hosts: TargetMap::Hosts4,
+    networks: TargetMap::Networks4,
     has_networks: HAS_NETWORKS4,
 };
 const IPV6: Layout = Layout {
     addresses: [8, 24],
     words: 4,
-    hosts: MapRef::Hosts6,
-    networks: MapRef::Networks6,
+    hosts: TargetMap::Hosts6,
+    networks: TargetMap::Networks6,
     has_networks: HAS_NETWORKS6,
 };
 const ARP: Layout = Layout {
@@ -87,47 +116,59 @@ const ARP: Layout = Layout {
     ..IPV4
 };
 
-/// Continues if either address is a target.
-fn addresses(builder: &mut Builder, layout: &Layout, none: Label) {
-    let found = builder.label();
+/// Jumps to `found` if either address is a target, else continues.
+fn addresses(builder: &mut Builder, layout: &Layout, side: Side, found: Label) {
+    let done = builder.label();
     for map in [layout.hosts, layout.networks] {
         if map == layout.networks {
-            builder.push(Op::LoadValue(MapRef::TargetFlags));
-            builder.require(Cond::Set, layout.has_networks, none);
+            builder.push(Op::LoadValue(MapRef::Target(side, TargetMap::Flags)));
+            builder.require(Cond::Set, layout.has_networks, done);
         }
         for address in layout.addresses {
             let not_this_one = builder.label();
             if map == layout.hosts {
                 let last_word = address + 4 * u32::from(layout.words - 1);
                 builder.load(Size::Word, last_word);
-                prefilter::pass(builder, not_this_one);
+                prefilter::pass(builder, side, not_this_one);
             }
             for word in 0..layout.words {
                 builder.load(Size::Word, address + 4 * u32::from(word));
                 builder.push(Op::Key(word));
             }
-            builder.lookup(map, layout.words, found);
+            builder.lookup(MapRef::Target(side, map), layout.words, found);
             builder.bind(not_this_one);
         }
     }
-    builder.push(Op::Jump(none.index()));
-    builder.bind(found);
+    builder.bind(done);
 }
 
-/// Jumps to the returned label if the protocol at `offset` has ports.
-fn transport(builder: &mut Builder, offset: u32) -> Label {
-    let has_ports = builder.label();
-    builder.load(Size::Byte, offset);
-    for protocol in [6, 17, 132] {
-        builder.branch(Cond::Eq, protocol, has_ports);
+/// Jumps to `found` if either port of the IPv4 packet at X is a target, and to `none` if it has none.
+fn ipv4_ports(builder: &mut Builder, side: Side, found: Label, none: Label) {
+    let transport = builder.label();
+    builder.load(Size::Byte, 9);
+    for protocol in TRANSPORTS {
+        builder.branch(Cond::Eq, protocol, transport);
     }
-    has_ports
+    builder.jump(none);
+    builder.bind(transport);
+    builder.load(Size::Half, 6);
+    builder.branch(Cond::Set, 0x1fff, none);
+    builder.past_ipv4_header();
+    ports(builder, side, found);
 }
 
-/// Jumps to `matched` if either port at `offset` is a target.
-fn ports(builder: &mut Builder, offset: u32, matched: Label) {
-    for port in [offset, offset + 2] {
+/// [`ipv4_ports`] for IPv6.
+fn ipv6_ports(builder: &mut Builder, side: Side, found: Label, none: Label) {
+    let transport = builder.label();
+    builder.ipv6_transport(&TRANSPORTS, transport, none);
+    builder.bind(transport);
+    ports(builder, side, found);
+}
+
+/// Jumps to `found` if either port at X is a target.
+fn ports(builder: &mut Builder, side: Side, found: Label) {
+    for port in [0, 2] {
         builder.load(Size::Half, port);
-        builder.bit(MapRef::Ports, matched);
+        builder.bit(MapRef::Target(side, TargetMap::Ports), found);
     }
 }

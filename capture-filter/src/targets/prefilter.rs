@@ -10,9 +10,8 @@ use super::{TargetError, create, failed};
 use crate::{
     builder::{Builder, Label},
     insn::Alu,
-    ir::Op,
     kernel::map::RawMap,
-    program::MapRef,
+    program::{MapRef, Side, TargetMap},
 };
 
 /// Bits of an index: 32 KiB in all, so that of 10,000 addresses' neighbours one in 26 gets through.
@@ -23,16 +22,19 @@ const FACTOR: u32 = 0x9e37_79b9;
 /// The bits of the single addresses among the targets, by the last four bytes of each.
 #[derive(Debug)]
 pub(super) struct Prefilter {
+    name: MapRef,
     map: RawMap,
     words: BTreeMap<u32, u64>,
 }
 
 impl Prefilter {
     /// An empty one, which rejects every address; `used` if a program reads it.
-    pub(super) fn create(used: bool) -> Result<Self, TargetError> {
+    pub(super) fn create(side: Side, used: bool) -> Result<Self, TargetError> {
+        let name = MapRef::Target(side, TargetMap::Prefilter);
         let words = if used { 1 << (INDEX_BITS - 6) } else { 1 };
         Ok(Self {
-            map: create(MapRef::Prefilter, BPF_MAP_TYPE_ARRAY, 4, 8, words)?,
+            name,
+            map: create(name, BPF_MAP_TYPE_ARRAY, 4, 8, words)?,
             words: BTreeMap::new(),
         })
     }
@@ -58,7 +60,7 @@ impl Prefilter {
             }
             self.map
                 .set(&word.to_ne_bytes(), &bits.to_ne_bytes())
-                .map_err(|source| failed(MapRef::Prefilter, "filled", source))?;
+                .map_err(|source| failed(self.name, "filled", source))?;
             self.words.insert(word, bits);
         }
         self.words.retain(|_, bits| *bits != 0);
@@ -77,11 +79,11 @@ fn bit(host: &IpNet) -> Option<u32> {
 }
 
 /// Continues if an address that ends in A may be a target, else jumps to `none`.
-pub(super) fn pass(builder: &mut Builder, none: Label) {
+pub(super) fn pass(builder: &mut Builder, side: Side, none: Label) {
     let perhaps = builder.label();
     builder.alu(Alu::Mul, FACTOR);
     builder.alu(Alu::Rsh, 32 - INDEX_BITS);
-    builder.bit(MapRef::Prefilter, perhaps);
-    builder.push(Op::Jump(none.index()));
+    builder.bit(MapRef::Target(side, TargetMap::Prefilter), perhaps);
+    builder.jump(none);
     builder.bind(perhaps);
 }

@@ -5,8 +5,8 @@ use super::{Exits, Generator, context, frame, mov};
 use crate::{
     assemble::Label,
     insn::{Alu, BpfInsn, Cond, Helper, R0, R1, R2, R6, R7, R8, R10, Reg, Size},
-    ir::{Ancillary, Fragment, MAX_SHIFT, Op, Operand, Verdict},
-    program::{MapRef, Part},
+    ir::{Ancillary, Fragment, MAX_SHIFT, Op, Operand, SCRATCH_CELLS, Verdict},
+    program::{MapRef, Part, TargetMap},
 };
 use capture_types::Direction;
 
@@ -219,7 +219,10 @@ impl Codegen<'_> {
                 then,
                 otherwise,
             } => {
-                let key = if matches!(map, MapRef::Networks4 | MapRef::Networks6) {
+                let key = if matches!(
+                    map,
+                    MapRef::Target(_, TargetMap::Networks4 | TargetMap::Networks6)
+                ) {
                     asm.emit(BpfInsn::store_constant(
                         Size::Word,
                         R10,
@@ -283,7 +286,7 @@ impl Codegen<'_> {
         self.generator.asm.emit(BpfInsn::alu32(Alu::Mov, R8, 0));
         self.generator.asm.emit(BpfInsn::alu32(Alu::Mov, R7, 0));
         let cells = fragment.scratch_read();
-        for cell in (0..16).filter(|cell| cells & 1 << cell != 0) {
+        for cell in (0..SCRATCH_CELLS).filter(|cell| cells & 1 << cell != 0) {
             self.generator.asm.emit(BpfInsn::store_constant(
                 Size::Word,
                 R10,

@@ -6,7 +6,7 @@ use super::{Exits, Generator, NEXT, context, frame, mov};
 use crate::{
     assemble::{Assembler, Label},
     insn::{Alu, BpfInsn, Cond, Helper, R0, R1, R2, R3, R6, R8, R10, Size},
-    program::{MapRef, Origin, Part},
+    program::{MapRef, Origin, Part, TagPlace},
 };
 
 /// Byte offsets in `capture_common::Counters`.
@@ -76,7 +76,7 @@ impl Generator {
             let asm = &mut self.asm;
             asm.bind(no_slot);
             asm.origin = Origin {
-                tagged: false,
+                tag: TagPlace::None,
                 slow: false,
                 part: Part::NoSlot,
             };

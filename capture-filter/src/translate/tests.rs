@@ -37,7 +37,7 @@ fn program(expression: &str, link_type: Linktype) -> Option<Program> {
     Some(translate(
         &Stages {
             plain,
-            tagged: None,
+            ..Stages::default()
         },
         EPILOGUE,
     ))
@@ -152,7 +152,7 @@ fn jumps_of_any_length_arrive() {
         };
         let stages = Stages {
             plain: vec![Fragment::decode(&classic).unwrap()],
-            tagged: None,
+            ..Stages::default()
         };
         let long = translate(&stages, EPILOGUE);
         let short = translate_with(Assembler::with_reach(100), &stages, EPILOGUE);

@@ -63,7 +63,17 @@ fn the_kernel_decides_as_libpcap_does_and_counts_what_it_filters() {
             for packet in packets.iter().filter(|packet| packet.len() >= 14) {
                 for length in [packet.len(), packet.len().min(14 + packet.len() % 50)] {
                     let bytes = &packet[..length];
-                    let expected = peer.as_ref().is_some_and(|peer| peer.filter(bytes));
+                    let untagged = match link_type {
+                        LinkType::Ethernet => samples::without_tag(bytes),
+                        LinkType::Raw => None,
+                    };
+                    // With `vlan`, or across the cut, libpcap's answer for files is another one;
+                    // `vlan_in_bytes` has tests of its own.
+                    if untagged.is_some() && (expression.contains("vlan") || length < 100) {
+                        continue;
+                    }
+                    let peer_bytes = untagged.as_deref().unwrap_or(bytes);
+                    let expected = peer.as_ref().is_some_and(|peer| peer.filter(peer_bytes));
                     let decision = trial.decide(bytes, length).unwrap();
                     assert_eq!(decision.matched, expected, "{expression}: {bytes:02x?}");
                     filtered += u64::from(!expected && decision.by_kernel);
@@ -194,7 +204,7 @@ fn the_verifier_takes_programs_as_long_as_classic_bpf_can_be() {
         let classic = ClassicProgram::new(insns);
         let stages = Stages {
             plain: vec![Fragment::decode(&classic).unwrap()],
-            tagged: None,
+            ..Stages::default()
         };
         let program = translate(&stages, EPILOGUE);
         eprintln!("{name}: {} instructions", program.instructions().len());
@@ -210,6 +220,7 @@ fn expression_targets_and_tunnel_work_together() {
     let set = TargetSet {
         hosts: Some(vec!["10.0.0.0/8".parse().unwrap()]),
         ports: Some(vec![4789, 6081]),
+        ..TargetSet::default()
     };
     let spec = FilterSpec {
         expression: Some("udp and not vlan 7".to_owned()),

@@ -261,12 +261,16 @@ impl Crossroads {
     }
 }
 
+/// tcpdump's answers are those for received packets, whose outer tag the kernel has moved to the metadata.
+/// Where a packet leaves with the tag in its bytes, tcpdump has another answer, and captured the same one.
 #[test]
-fn tags_fragments_addresses_and_lengths_are_told_apart_as_tcpdump_does() -> Result<()> {
+fn tags_fragments_addresses_and_lengths_are_told_apart_as_tcpdump_does_on_the_way_in() -> Result<()>
+{
     let Some(_permit) = gate::beside_others()? else {
         return Ok(());
     };
     let crossroads = Crossroads::new()?;
+    let Pair { a, b } = &crossroads.pair;
     // Longer than all others: `greater 1500` takes these two, whatever follows it.
     let (last_in, last_out) = (frame::numbered(1, 1514), frame::numbered(2, 1514));
     for expression in [
@@ -303,18 +307,55 @@ fn tags_fragments_addresses_and_lengths_are_told_apart_as_tcpdump_does() -> Resu
         "tcp[tcpflags] & tcp-ack != 0 and tcp[20:4] = 0x47455420",
     ] {
         let with_the_last = format!("greater 1500 or ({expression})");
-        let case = Case {
-            direction: "inout",
+        let of = |direction| Case {
+            direction,
             expression: &with_the_last,
-            ..Case::of(&crossroads.pair.b)
+            ..Case::of(b)
         };
-        let outcome = case.record(&[&last_in, &last_out], || {
-            crossroads.send(&last_in, &last_out)
+        let context = || expression.to_owned();
+        let inward = of("in").record(&[&last_in], || {
+            let sender = PacketSocket::sender(a, "eth0")?;
+            sender.send_all(&crossroads.frames)?;
+            sender.send(&last_in)
         })?;
-        let case = || expression.to_owned();
-        compare::same_packets_in_any_order(&outcome.ours, &outcome.theirs).with_context(case)?;
-        outcome.adds_up(crossroads.sent()).with_context(case)?;
-        assert!(outcome.ours.len() > 2, "{expression} matched nothing");
+        compare::same_packets(&inward.ours, &inward.theirs).with_context(context)?;
+        let sent = crossroads.frames.len() + 1;
+        inward.adds_up(sent).with_context(context)?;
+        assert!(inward.ours.len() > 1, "{expression} matched nothing");
+
+        // The bridge moves tags to the metadata, too.
+        let bridged = of("out").record(&[&last_out], || {
+            PacketSocket::sender(&crossroads.bridged, "eth1")?
+                .send_all(&crossroads.through_a_bridge)?;
+            PacketSocket::sender(b, "eth0")?.send(&last_out)
+        })?;
+        compare::same_packets(&bridged.ours, &bridged.theirs).with_context(context)?;
+
+        let outward = Case {
+            peer: Some(("out", "")),
+            ..of("out")
+        };
+        let outward = outward.record(&[&last_in], || {
+            let sender = PacketSocket::sender(b, "eth0")?;
+            sender.send_all(&crossroads.frames)?;
+            sender.send(&last_in)
+        })?;
+        let bytes = |packets: &[Packet]| -> Vec<Vec<u8>> {
+            packets.iter().map(|packet| packet.bytes.clone()).collect()
+        };
+        assert_eq!(bytes(&outward.ours), bytes(&inward.ours), "{expression}");
+        let ledger = outward.recorded.summary.total;
+        assert_eq!(ledger.seen, sent as u64, "{expression}: {ledger:?}");
+        assert_eq!(
+            ledger.written,
+            outward.ours.len() as u64,
+            "{expression}: {ledger:?}"
+        );
+        assert_eq!(
+            ledger.seen,
+            ledger.filtered + ledger.written,
+            "{expression}: {ledger:?}"
+        );
     }
     Ok(())
 }

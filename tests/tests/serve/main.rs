@@ -6,6 +6,7 @@ mod bounds;
 mod certificates;
 mod changes;
 mod faults;
+mod filters;
 mod hostile;
 mod lab;
 mod life;

@@ -152,6 +152,8 @@ fn spec(request: &CaptureRequest) -> v1::CaptureSpec {
         }),
         targets: list(spec.targets.hosts.as_deref(), ToString::to_string),
         ports: list(spec.targets.ports.as_deref(), |port| u32::from(*port)),
+        excluded_targets: list(spec.targets.not_hosts.as_deref(), ToString::to_string),
+        excluded_ports: list(spec.targets.not_ports.as_deref(), |port| u32::from(*port)),
         output: Some(v1::Output {
             kind: Some(output(&spec.output, request.keep_for)),
         }),

@@ -1,33 +1,61 @@
 //! Which packets a capture selects: filter, targets and ports.
 
 use capture_proto::v1;
+use ipnet::IpNet;
 
-use crate::grpc::{bounds, status::Violations};
-use capture_filter::Filter;
-use capture_types::{FilterSpec, InnerSpec, LinkType, TargetSet, Tunnel, values};
+use crate::{
+    filters,
+    grpc::{bounds, status::Violations},
+};
+use capture_filter::FilterError;
+use capture_types::{FilterSpec, InnerSpec, TargetSet, Tunnel, values};
+
+const EXPRESSION: &str = "spec.filter";
+const INNER: &str = "spec.inner_filter.expression";
 
 /// The filter, checked by compiling it, which may take seconds.
 pub(super) fn filter(spec: &v1::CaptureSpec, wrong: &mut Violations) -> FilterSpec {
-    FilterSpec {
-        expression: expression(&spec.filter, wrong),
-        inner: inner(spec.inner_filter.as_ref(), wrong),
+    let filter = FilterSpec {
+        expression: written_expression(&spec.filter, wrong),
+        inner: written_inner(spec.inner_filter.as_ref(), wrong),
         ..FilterSpec::default()
-    }
+    };
+    compile(&filter, wrong);
+    filter
 }
 
-/// The expression about the outer packet; none if the text is empty.
+/// The expression about the outer packet, checked by compiling it; none if the text is empty.
 pub(super) fn expression(text: &str, wrong: &mut Violations) -> Option<String> {
-    const FIELD: &str = "spec.filter";
-    if text.trim().is_empty() || !wrong.at_most(FIELD, text, bounds::FILTER) {
-        return None;
-    }
-    wrong.take(FIELD, compile(&FilterSpec::expression(text)))?;
-    Some(text.to_owned())
+    let expression = written_expression(text, wrong)?;
+    compile(&FilterSpec::expression(&expression), wrong);
+    Some(expression)
 }
 
-/// The filter on the packet inside a tunnel.
+/// The filter on the packet inside a tunnel, checked by compiling it.
 pub(super) fn inner(given: Option<&v1::InnerFilter>, wrong: &mut Violations) -> Option<InnerSpec> {
-    const FIELD: &str = "spec.inner_filter.expression";
+    let inner = written_inner(given, wrong)?;
+    let filter = FilterSpec {
+        inner: Some(inner.clone()),
+        ..FilterSpec::default()
+    };
+    compile(&filter, wrong);
+    Some(inner)
+}
+
+fn compile(filter: &FilterSpec, wrong: &mut Violations) {
+    match filters::compiler().compile(filter) {
+        Ok(_) => {}
+        Err(error @ FilterError::Inner(_)) => wrong.add(INNER, error),
+        Err(error) => wrong.add(EXPRESSION, error),
+    }
+}
+
+fn written_expression(text: &str, wrong: &mut Violations) -> Option<String> {
+    let is_given = !text.trim().is_empty() && wrong.at_most(EXPRESSION, text, bounds::FILTER);
+    is_given.then(|| text.to_owned())
+}
+
+fn written_inner(given: Option<&v1::InnerFilter>, wrong: &mut Violations) -> Option<InnerSpec> {
     const TUNNELS: &str = "spec.inner_filter.tunnels";
     let given = given?;
     let mut tunnels = Vec::new();
@@ -41,28 +69,18 @@ pub(super) fn inner(given: Option<&v1::InnerFilter>, wrong: &mut Violations) -> 
     }
     if given.expression.trim().is_empty() {
         wrong.add(
-            FIELD,
+            INNER,
             "it is empty: give an expression for the inner packet",
         );
         return None;
     }
-    if !wrong.at_most(FIELD, &given.expression, bounds::FILTER) {
+    if !wrong.at_most(INNER, &given.expression, bounds::FILTER) {
         return None;
     }
-    let inner = InnerSpec {
+    Some(InnerSpec {
         expression: given.expression.clone(),
         tunnels,
-    };
-    let filter = FilterSpec {
-        inner: Some(inner.clone()),
-        ..FilterSpec::default()
-    };
-    wrong.take(FIELD, compile(&filter))?;
-    Some(inner)
-}
-
-fn compile(filter: &FilterSpec) -> Result<(), capture_filter::FilterError> {
-    Filter::compile(filter, LinkType::Ethernet).map(drop)
+    })
 }
 
 /// Addresses, networks and ports in addition to the filter.
@@ -70,36 +88,54 @@ pub(super) fn targets(spec: &v1::CaptureSpec, wrong: &mut Violations) -> TargetS
     TargetSet {
         hosts: hosts(spec, wrong),
         ports: ports(spec, wrong),
+        not_hosts: not_hosts(spec, wrong),
+        not_ports: not_ports(spec, wrong),
     }
 }
 
 /// Addresses and networks; none for any.
-pub(super) fn hosts(spec: &v1::CaptureSpec, wrong: &mut Violations) -> Option<Vec<ipnet::IpNet>> {
-    const FIELD: &str = "spec.targets";
-    if !wrong.at_most_elements(FIELD, spec.targets.len(), bounds::TARGETS) {
-        return None;
-    }
-    let mut hosts = Vec::new();
-    for (at, text) in spec.targets.iter().enumerate() {
-        let field = format!("{FIELD}[{at}]");
-        if wrong.at_most(&field, text, bounds::TARGET) {
-            hosts.extend(wrong.take(field, values::network(text)));
-        }
-    }
-    (!hosts.is_empty()).then_some(hosts)
+pub(super) fn hosts(spec: &v1::CaptureSpec, wrong: &mut Violations) -> Option<Vec<IpNet>> {
+    networks("spec.targets", &spec.targets, wrong)
+}
+
+/// Excluded addresses and networks.
+pub(super) fn not_hosts(spec: &v1::CaptureSpec, wrong: &mut Violations) -> Option<Vec<IpNet>> {
+    networks("spec.excluded_targets", &spec.excluded_targets, wrong)
 }
 
 /// Ports; none for any.
 pub(super) fn ports(spec: &v1::CaptureSpec, wrong: &mut Violations) -> Option<Vec<u16>> {
-    const FIELD: &str = "spec.ports";
-    if !wrong.at_most_elements(FIELD, spec.ports.len(), bounds::PORTS) {
+    numbers("spec.ports", &spec.ports, wrong)
+}
+
+/// Excluded ports.
+pub(super) fn not_ports(spec: &v1::CaptureSpec, wrong: &mut Violations) -> Option<Vec<u16>> {
+    numbers("spec.excluded_ports", &spec.excluded_ports, wrong)
+}
+
+fn networks(field: &str, given: &[String], wrong: &mut Violations) -> Option<Vec<IpNet>> {
+    if !wrong.at_most_elements(field, given.len(), bounds::TARGETS) {
+        return None;
+    }
+    let mut networks = Vec::new();
+    for (at, text) in given.iter().enumerate() {
+        let field = format!("{field}[{at}]");
+        if wrong.at_most(&field, text, bounds::TARGET) {
+            networks.extend(wrong.take(field, values::network(text)));
+        }
+    }
+    (!networks.is_empty()).then_some(networks)
+}
+
+fn numbers(field: &str, given: &[u32], wrong: &mut Violations) -> Option<Vec<u16>> {
+    if !wrong.at_most_elements(field, given.len(), bounds::PORTS) {
         return None;
     }
     let mut ports = Vec::new();
-    for (at, port) in spec.ports.iter().enumerate() {
+    for (at, port) in given.iter().enumerate() {
         let port = u16::try_from(*port).ok().filter(|port| *port > 0);
         let port = port.ok_or("give a port from 1 to 65535");
-        ports.extend(wrong.take(format!("{FIELD}[{at}]"), port));
+        ports.extend(wrong.take(format!("{field}[{at}]"), port));
     }
     (!ports.is_empty()).then_some(ports)
 }

@@ -5,7 +5,7 @@ use tonic::Status;
 
 use super::{
     request::{check_labels, limits},
-    selection::{expression, hosts, inner, ports},
+    selection::{expression, hosts, inner, not_hosts, not_ports, ports},
 };
 use crate::{
     cut::cut,
@@ -42,6 +42,8 @@ pub(in super::super) fn update(request: &v1::UpdateCaptureRequest) -> Result<Upd
             "inner_filter",
             "targets",
             "ports",
+            "excluded_targets",
+            "excluded_ports",
             "labels",
             "limits",
         ]
@@ -74,6 +76,12 @@ pub(in super::super) fn update(request: &v1::UpdateCaptureRequest) -> Result<Upd
     }
     if named("ports") {
         update.ports = Some(ports(spec, &mut wrong));
+    }
+    if named("excluded_targets") {
+        update.not_hosts = Some(not_hosts(spec, &mut wrong));
+    }
+    if named("excluded_ports") {
+        update.not_ports = Some(not_ports(spec, &mut wrong));
     }
     // What costs most comes last, and not at all if the request is refused anyway.
     if wrong.is_empty() && named("filter") {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::{
+    filters,
     grpc::Defaults,
     manager::{CaptureRequest, StopConditions},
 };
-use capture_filter::Filter;
 use capture_types::{
     CaptureName, CaptureSpec, CompressWhen, Directions, FilterSpec, Format, InterfacePattern,
-    Limits, LinkType, Output, OutputSpec, Retention, Rotation, TargetSet, values,
+    Limits, Output, OutputSpec, Retention, Rotation, TargetSet, values,
 };
 
 /// A `[[capture]]` as it stands in the file.
@@ -27,6 +27,10 @@ struct Raw {
     targets: Vec<String>,
     #[serde(default)]
     ports: Vec<u16>,
+    #[serde(default)]
+    excluded_targets: Vec<String>,
+    #[serde(default)]
+    excluded_ports: Vec<u16>,
     snaplen: Option<u32>,
     ring_size: Option<String>,
     format: Option<RawFormat>,
@@ -93,11 +97,14 @@ pub(super) fn request(value: &toml::Value, defaults: &Defaults) -> Result<Captur
         expression: raw.filter,
         ..FilterSpec::default()
     };
-    Filter::compile(&filter, LinkType::Ethernet).map_err(|error| error.to_string())?;
-    let mut hosts = Vec::new();
-    for text in &raw.targets {
-        hosts.push(values::network(text).map_err(field("targets"))?);
-    }
+    let compiled = filters::compiler().compile(&filter);
+    compiled.map_err(|error| error.to_string())?;
+    let networks = |texts: &[String]| {
+        let parsed = texts.iter().map(|text| values::network(text));
+        parsed.collect::<Result<Vec<_>, _>>()
+    };
+    let hosts = networks(&raw.targets).map_err(field("targets"))?;
+    let not_hosts = networks(&raw.excluded_targets).map_err(field("excluded_targets"))?;
     let mut interfaces = Vec::new();
     for text in &raw.interfaces {
         interfaces.push(
@@ -174,6 +181,8 @@ pub(super) fn request(value: &toml::Value, defaults: &Defaults) -> Result<Captur
             targets: TargetSet {
                 hosts: (!hosts.is_empty()).then_some(hosts),
                 ports: (!raw.ports.is_empty()).then_some(raw.ports),
+                not_hosts: (!not_hosts.is_empty()).then_some(not_hosts),
+                not_ports: (!raw.excluded_ports.is_empty()).then_some(raw.excluded_ports),
             },
             direction: match raw.direction {
                 Some(RawDirection::In) => Directions::In,

@@ -158,6 +158,10 @@ impl Layers {
                 Ok(number) => Value::Integer(number),
                 Err(_) => Value::String(text.to_owned()),
             },
+            Some(Value::Boolean(_)) => match text.trim().parse() {
+                Ok(flag) => Value::Boolean(flag),
+                Err(_) => Value::String(text.to_owned()),
+            },
             Some(Value::Array(_)) => {
                 let items = text
                     .split(',')
@@ -182,6 +186,8 @@ impl Layers {
         let wanted = match (known, &value) {
             (Value::Integer(_), Value::Integer(number)) if *number >= 0 => None,
             (Value::Integer(_), _) => Some("a number"),
+            (Value::Boolean(_), Value::Boolean(_)) => None,
+            (Value::Boolean(_), _) => Some("true or false"),
             (Value::Array(_), Value::Array(_)) => None,
             (Value::Array(_), _) => Some("a list"),
             (Value::String(_), Value::String(_)) => None,
@@ -213,6 +219,15 @@ impl Layers {
             .and_then(|(value, _)| value.as_integer());
         value
             .and_then(|number| u64::try_from(number).ok())
+            .unwrap_or_default()
+    }
+
+    /// True or false.
+    #[must_use]
+    pub fn flag(&self, key: &str) -> bool {
+        let value = self.values.get(key);
+        value
+            .and_then(|(value, _)| value.as_bool())
             .unwrap_or_default()
     }
 

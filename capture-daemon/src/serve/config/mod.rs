@@ -4,6 +4,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use self::validator::{Validator, address, log_format, size_or_none};
 use crate::{
+    filters,
     grpc::{ConnectionLimits, Defaults},
     log,
     manager::{BudgetLimits, CaptureRequest},
@@ -200,6 +201,8 @@ impl Config {
             min_free: min_free?,
             data_dir: data_dir.clone(),
         };
+        // Captures of the file may have names in their filters.
+        filters::resolve_names(from.layers.flag("filter.resolve_names"));
         let mut requests = Vec::new();
         for (at, capture) in tables.captures.iter().enumerate() {
             match captures::request(capture, &defaults) {

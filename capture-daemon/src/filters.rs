@@ -1,0 +1,30 @@
+//! The filter compiler of this process.
+
+use std::sync::OnceLock;
+
+use capture_filter::{CompiledFilter, Compiler, FilterError};
+use capture_types::FilterSpec;
+
+static COMPILER: OnceLock<Compiler> = OnceLock::new();
+
+/// Says whether host names in expressions are resolved. To be called before the first filter is compiled;
+/// without it they are not.
+pub fn resolve_names(resolve: bool) {
+    // A second call has no effect: the program decides once.
+    let _ = COMPILER.set(Compiler::new(resolve));
+}
+
+/// The compiler. It blocks; asynchronous callers use [`compile`].
+pub fn compiler() -> &'static Compiler {
+    COMPILER.get_or_init(|| Compiler::new(false))
+}
+
+/// Compiles a filter without blocking a thread of the runtime.
+pub(crate) async fn compile(spec: FilterSpec) -> Result<CompiledFilter, FilterError> {
+    if compiler().remembers(&spec) {
+        return compiler().compile(&spec);
+    }
+    tokio::task::spawn_blocking(move || compiler().compile(&spec))
+        .await
+        .unwrap_or_else(|error| Err(FilterError::Compiler(error.to_string())))
+}
