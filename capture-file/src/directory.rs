@@ -1,17 +1,18 @@
 //! The directory of a capture: made, locked, and the only way to its files.
 
 use std::{
-    fs::{DirBuilder, File, Permissions},
+    fs::{DirBuilder, File, Metadata, Permissions},
     io,
     os::{
-        fd::OwnedFd,
-        unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+        fd::{AsFd, OwnedFd},
+        unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     },
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use rustix::{
-    fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags, StatVfs},
+    fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, StatVfs},
     io::Errno,
 };
 
@@ -24,7 +25,12 @@ pub struct Directory {
     handle: OwnedFd,
     /// Held as long as this lives, so that no two captures of one name write here.
     _lock: OwnedFd,
+    /// Descriptors that are given up for a file when there are no others.
+    reserve: Mutex<Vec<OwnedFd>>,
 }
+
+/// So many files can be made when the process has no descriptor left.
+const RESERVED: usize = 2;
 
 /// Why a capture cannot write to its directory.
 #[derive(Debug, thiserror::Error)]
@@ -101,11 +107,14 @@ impl Directory {
                 source: source.into(),
             },
         })?;
-        Ok(Self {
+        let directory = Self {
             path: path.to_owned(),
             handle,
             _lock: lock,
-        })
+            reserve: Mutex::default(),
+        };
+        directory.refill();
+        Ok(directory)
     }
 
     /// Where it was when the capture began.
@@ -117,20 +126,55 @@ impl Directory {
     pub fn create(&self, file: &str) -> io::Result<File> {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let handle = rustix::fs::openat(&self.handle, file, flags, Mode::RUSR | Mode::WUSR)?;
+        let name = plain(file)?;
+        let create = || rustix::fs::openat(&self.handle, name, flags, Mode::RUSR | Mode::WUSR);
+        let mut created = create();
+        while matches!(created, Err(Errno::MFILE | Errno::NFILE)) && self.give_reserved() {
+            created = create();
+        }
+        let handle = created?;
         rustix::fs::fchmod(&handle, Mode::RUSR | Mode::WUSR)?;
+        self.refill();
         Ok(File::from(handle))
     }
 
-    /// Opens a file for reading.
+    /// Gives up a reserved descriptor; `false` if there is none.
+    fn give_reserved(&self) -> bool {
+        self.reserve().pop().is_some()
+    }
+
+    fn refill(&self) {
+        let mut reserve = self.reserve();
+        while reserve.len() < RESERVED {
+            match rustix::io::fcntl_dupfd_cloexec(&self.handle, 0) {
+                Ok(descriptor) => reserve.push(descriptor),
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn reserve(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
+        // Descriptors are put in and taken out whole.
+        self.reserve.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a file of ours for reading.
     pub fn read(&self, file: &str) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::openat(
-            &self.handle,
-            file,
-            flags,
-            Mode::empty(),
-        )?))
+        open_own(&self.handle, file, OFlags::RDONLY)
+    }
+
+    /// Opens a file of ours for reading and writing.
+    pub fn edit(&self, file: &str) -> io::Result<File> {
+        open_own(&self.handle, file, OFlags::RDWR)
+    }
+
+    /// Whether the file of this name is still the one that `metadata` was asked of.
+    pub fn holds(&self, file: &str, metadata: &Metadata) -> io::Result<bool> {
+        match rustix::fs::statat(&self.handle, plain(file)?, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok((stat.st_dev, stat.st_ino) == (metadata.dev(), metadata.ino())),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Gives a complete file its final name, which must be free, and makes that last.
@@ -169,13 +213,7 @@ impl Directory {
 
     /// The names of the files in it; those that are not UTF-8 are no capture's and left out.
     pub fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&self.handle)? {
-            if let Ok(name) = entry?.file_name().to_str() {
-                names.push(name.to_owned());
-            }
-        }
-        Ok(names)
+        list(&self.handle)
     }
 
     /// Bytes of a file; 0 when there is none.
@@ -188,6 +226,51 @@ impl Directory {
     pub fn space(&self) -> io::Result<StatVfs> {
         Ok(rustix::fs::fstatvfs(&self.handle)?)
     }
+}
+
+/// A name that stays in its directory.
+fn plain(file: &str) -> io::Result<&str> {
+    if file.is_empty() || file.contains('/') || file == "." || file == ".." {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{file:?} is not the name of a file in a directory"),
+        ));
+    }
+    Ok(file)
+}
+
+/// Opens a file that exists, if it is a regular file of this process's user: others may have put a link, a
+/// pipe or a file of theirs in its place. Never blocks.
+fn open_own(directory: impl AsFd, file: &str, mode: OFlags) -> io::Result<File> {
+    let flags = mode | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let refused = |problem: &str| {
+        let text = format!("{file:?} {problem}; remove it or move it elsewhere");
+        io::Error::new(io::ErrorKind::PermissionDenied, text)
+    };
+    let handle = match rustix::fs::openat(directory, plain(file)?, flags, Mode::empty()) {
+        Err(Errno::LOOP) => return Err(refused("is a symbolic link")),
+        // A pipe that nobody reads, or a socket.
+        Err(Errno::NXIO) => return Err(refused("is not a regular file")),
+        other => other?,
+    };
+    let stat = rustix::fs::fstat(&handle)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(refused("is not a regular file"));
+    }
+    if stat.st_uid != rustix::process::geteuid().as_raw() {
+        return Err(refused("belongs to another user"));
+    }
+    Ok(File::from(handle))
+}
+
+fn list(directory: &OwnedFd) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in rustix::fs::Dir::read_from(directory)? {
+        if let Ok(name) = entry?.file_name().to_str() {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
 }
 
 fn make(path: &Path) -> io::Result<()> {
@@ -209,6 +292,8 @@ fn lock(directory: &OwnedFd, name: &CaptureName) -> Result<OwnedFd, Errno> {
 #[cfg(test)]
 mod tests {
     use std::{io::Write as _, os::unix::fs::PermissionsExt as _};
+
+    use rustix::fs::{CWD, FileType, Mode};
 
     use super::{Directory, DirectoryError};
     use capture_types::CaptureName;
@@ -256,5 +341,41 @@ mod tests {
         directory.create("two").expect("create");
         assert!(directory.publish("two", "one").is_err());
         assert_eq!(std::fs::read(root.path().join("one")).expect("read"), b"1");
+    }
+
+    #[test]
+    fn only_regular_files_of_ours_are_read_and_nothing_blocks() {
+        let root = tempfile::tempdir().expect("tempdir");
+        let directory = Directory::open(root.path(), &name("a")).expect("open");
+        let secret = tempfile::NamedTempFile::new().expect("tempfile");
+        let path = |file: &str| root.path().join(file);
+        std::os::unix::fs::symlink(secret.path(), path("link")).expect("link");
+        rustix::fs::mknodat(CWD, path("pipe"), FileType::Fifo, Mode::RWXU, 0).expect("pipe");
+        std::fs::create_dir(path("directory")).expect("mkdir");
+        for file in ["link", "pipe", "directory", "../x", "", "."] {
+            assert!(directory.read(file).is_err(), "{file}");
+            assert!(directory.edit(file).is_err(), "{file}");
+        }
+        directory.create("file").expect("create");
+        directory.read("file").expect("it is ours");
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(path("file"), Some(1), None).expect("chown");
+            let error = directory.read("file").expect_err("another's").to_string();
+            assert!(error.contains("another user"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_replaced_is_not_the_one_that_was_made() {
+        let root = tempfile::tempdir().expect("tempdir");
+        let directory = Directory::open(root.path(), &name("a")).expect("open");
+        let file = directory.create("one").expect("create");
+        let metadata = file.metadata().expect("metadata");
+        assert!(directory.holds("one", &metadata).expect("stat"));
+        std::fs::rename(root.path().join("one"), root.path().join("two")).expect("rename");
+        assert!(!directory.holds("one", &metadata).expect("stat"));
+        directory.create("one").expect("create");
+        assert!(!directory.holds("one", &metadata).expect("stat"));
+        assert!(directory.holds("two", &metadata).expect("stat"));
     }
 }

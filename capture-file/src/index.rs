@@ -314,14 +314,23 @@ fn tidy(directory: &Directory, name: &CaptureName, files: &mut BTreeSet<String>)
     Ok(())
 }
 
-/// What the manifest of the captures before says; nothing when there is none.
+/// What the manifest of the captures before says; nothing when there is none. One that is no text is put
+/// aside: what files hold is then counted from the files.
 fn read(directory: &Directory, manifest: &str) -> io::Result<Manifest> {
     let mut text = String::new();
-    match directory.read(manifest) {
-        Ok(mut file) => file.read_to_string(&mut text)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+    match directory
+        .read(manifest)
+        .and_then(|mut file| file.read_to_string(&mut text))
+    {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            let aside = format!("{manifest}.unreadable");
+            directory.replace(manifest, &aside)?;
+            tracing::warn!(manifest, aside, "the manifest is no text and was put aside");
+        }
         Err(error) => return Err(error),
-    };
+    }
     Ok(Manifest::parse(&text))
 }
 
@@ -383,5 +392,23 @@ mod tests {
         names.sort();
         let others = ["a-b-20260101-000000-000009.pcap", "a.manifest.jsonl"];
         assert_eq!(names, [&left[..], &others].concat());
+    }
+
+    #[test]
+    fn a_manifest_that_is_no_text_is_put_aside_and_files_are_found_without_it() {
+        let root = tempfile::tempdir().expect("tempdir");
+        let name = CaptureName::new("a").expect("valid");
+        let directory = Directory::open(root.path(), &name).expect("open");
+        directory
+            .create("a-20260101-000000-000001.pcapng")
+            .expect("create");
+        let manifest = root.path().join("a.manifest.jsonl");
+        std::fs::write(&manifest, [0xff, 0xfe, 0]).expect("write");
+        let mut index = FileIndex::open(&directory, &name).expect("index");
+        assert_eq!(index.last_sequence(), 1);
+        index.save(&directory).expect("save");
+        std::fs::read_to_string(&manifest).expect("it is text again");
+        let aside = root.path().join("a.manifest.jsonl.unreadable");
+        assert_eq!(std::fs::read(aside).expect("read"), [0xff, 0xfe, 0]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A compressed file is cut behind its last whole gzip member or zstd frame that ends with a packet.
 
-use std::{fmt, fs, io, path::Path};
+use std::{fmt, io, path::Path};
 
 use capture_types::CaptureName;
 
@@ -138,8 +138,7 @@ fn file(
     sequence: u64,
 ) -> io::Result<(Repaired, Option<FileEntry>)> {
     let finished = part.strip_suffix(PART).unwrap_or(part).to_owned();
-    let path = directory.path().join(part);
-    let file = fs::OpenOptions::new().read(true).write(true).open(&path)?;
+    let file = directory.edit(part)?;
     let bytes = file.metadata()?.len();
     let whole = scan::whole(&file, Kind::of(finished.as_ref()))?;
     let repaired = Repaired {

@@ -114,6 +114,17 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// Adds what went wrong with files so far.
+    fn add_warnings(&self, record: &mut Record) {
+        for warning in self.monitor.progress().warnings() {
+            if !record.warnings.contains(&warning) {
+                record.warnings.push(warning);
+            }
+        }
+        let surplus = record.warnings.len().saturating_sub(MOST_WARNINGS);
+        record.warnings.drain(..surplus);
+    }
+
     fn totals(&self) -> Totals {
         let interfaces = self.monitor.report();
         let mut total = Ledger::default();
@@ -274,7 +285,12 @@ impl Capture {
     /// The capture without its present numbers, which cost more to get.
     #[must_use]
     pub fn record(&self) -> Record {
-        self.inner().record.clone()
+        let inner = self.inner();
+        let mut record = inner.record.clone();
+        if let Some(live) = &inner.live {
+            live.add_warnings(&mut record);
+        }
+        record
     }
 
     /// Where it is in its life.
@@ -386,6 +402,7 @@ impl Capture {
                 last.interfaces.clone_from(&report.interfaces);
             }
             inner.record.totals = inner.record.totals.and(&last);
+            live.add_warnings(&mut inner.record);
         }
     }
 

@@ -1,184 +1,158 @@
-//! Digests: an OS thread that reads files back while they grow and takes their SHA-256. It runs only
-//! when nothing else wants the CPU and reads only when the writer is not behind, so that it takes
-//! nothing from the capture; it catches up when there is time.
+//! Digests: an OS thread that takes the SHA-256 of finished files. The capture never waits for it: it runs
+//! only when nothing else wants the CPU or the disk, reads no file that is being written (reading one holds
+//! a lock that the writer needs), and pauses while packets are written faster than it could follow.
 
 use std::{
     fs::File,
-    io,
-    os::unix::fs::FileExt as _,
+    io::{self, Read as _},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, Sender};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    buffer::AlignedBuffer,
-    direct_file::set_direct,
-    messages::{FinalizeTask, GrowingFile},
-    progress::Progress,
+    buffer::AlignedBuffer, direct_file::set_direct, messages::FinalizeTask, progress::Progress,
     system,
 };
-use capture_file::{Directory, hex, name::PART};
+use capture_file::{Directory, hex};
 
 /// What the digest thread needs.
 pub(crate) struct Digester {
     pub(crate) directory: Arc<Directory>,
-    pub(crate) inbox: Receiver<GrowingFile>,
+    /// Names of finished files.
+    pub(crate) inbox: Receiver<String>,
     pub(crate) finalizer: Sender<FinalizeTask>,
     pub(crate) progress: Arc<Progress>,
     /// Set when nobody waits for digests any more.
     pub(crate) abort: Arc<AtomicBool>,
 }
 
-/// A file in the course of being read.
-struct Reading {
-    growing: GrowingFile,
-    file: Option<File>,
-    hash: Sha256,
-    offset: u64,
-}
-
-enum State {
-    /// There is more to read.
-    Busy,
-    /// It has to grow first.
-    Waiting,
-    /// It is done with, with or without a digest.
-    Done(Option<String>),
-}
-
 /// Bytes that are read at once.
 pub(crate) const PIECE: usize = 1 << 20;
-const PAUSE: Duration = Duration::from_millis(20);
 
 impl Digester {
-    /// Follows files until nobody can name one any more and all are read, each piece into `buffer`.
+    /// Reads file after file until nobody can name one any more, each piece into `buffer`.
     pub(crate) fn run(self, mut buffer: AlignedBuffer) {
         system::run_when_idle();
-        let mut files: Vec<Reading> = Vec::new();
-        let mut more = true;
-        while (more || !files.is_empty()) && !self.abort.load(Ordering::Relaxed) {
-            let busy = self.advance(&mut files, &mut buffer);
-            // While there is something to read, new names wait for nothing.
-            let next = if busy {
-                self.inbox.try_recv().map_err(|error| match error {
-                    TryRecvError::Empty => RecvTimeoutError::Timeout,
-                    TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
-                })
-            } else {
-                self.inbox.recv_timeout(PAUSE)
-            };
-            match next {
-                Ok(growing) => files.push(Reading {
-                    growing,
-                    file: None,
-                    hash: Sha256::new(),
-                    offset: 0,
-                }),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    // The writer has ended; what it has not finished stays so.
-                    more = false;
-                    files.retain(|reading| reading.growing.growth.is_finished());
-                    if !busy {
-                        std::thread::sleep(PAUSE);
-                    }
+        let mut pace = Pace::new(&self.progress);
+        while let Ok(file) = self.inbox.recv() {
+            match self.digest(&file, &mut buffer, &mut pace) {
+                Ok(Some(sha256)) => {
+                    // The finalizer ends after this thread.
+                    let _ = self.finalizer.send(FinalizeTask::Digest { file, sha256 });
                 }
+                Ok(None) => break,
+                // Retention, or the compression of rotated files, was faster.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => tracing::warn!(file, %error, "no digest"),
             }
         }
     }
 
-    /// Reads a piece of the first file that has one; `false` when none has, or the writer is behind.
-    fn advance(&self, files: &mut Vec<Reading>, buffer: &mut AlignedBuffer) -> bool {
-        /// Blocks in the queue with which the writer still keeps up.
-        const KEEPS_UP: usize = 2;
-        if self.progress.queued() > KEEPS_UP {
-            return false;
-        }
-        for index in 0..files.len() {
-            match self.read(&mut files[index], buffer) {
-                State::Waiting => {}
-                State::Busy => return true,
-                State::Done(digest) => {
-                    let file = files.remove(index).growing.name;
-                    if let Some(sha256) = digest {
-                        // The finalizer ends after this thread.
-                        let _ = self.finalizer.send(FinalizeTask::Digest { file, sha256 });
-                    }
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
-    fn read(&self, reading: &mut Reading, buffer: &mut AlignedBuffer) -> State {
-        let end = reading.growing.growth.end.load(Ordering::Acquire);
-        if end != u64::MAX && reading.offset > end {
-            // It was cut after a failure.
-            reading.hash = Sha256::new();
-            reading.offset = 0;
-        }
-        let stable = reading.growing.growth.stable.load(Ordering::Acquire);
-        let target = if end == u64::MAX { stable } else { end };
-        if reading.offset == target {
-            return if end == u64::MAX {
-                State::Waiting
-            } else {
-                State::Done(Some(hex(&reading.hash.finalize_reset())))
-            };
-        }
-        match self.read_piece(reading, buffer, target) {
-            Ok(0) => State::Done(None),
-            Ok(_) => State::Busy,
-            Err(error) => {
-                // Retention, or somebody else, was faster.
-                if error.kind() != io::ErrorKind::NotFound {
-                    tracing::warn!(file = reading.growing.name, %error, "no digest");
-                }
-                State::Done(None)
-            }
-        }
-    }
-
-    fn read_piece(
+    /// `None` when nobody waits for it any more.
+    fn digest(
         &self,
-        reading: &mut Reading,
+        name: &str,
         buffer: &mut AlignedBuffer,
-        target: u64,
-    ) -> io::Result<usize> {
-        let file = match &reading.file {
-            Some(file) => file,
-            None => reading.file.insert(self.open(&reading.growing.name)?),
-        };
-        let memory = buffer.whole_mut();
-        let read = match file.read_at(memory, reading.offset) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                set_direct(file, false)?;
-                file.read_at(memory, reading.offset)?
+        pace: &mut Pace<'_>,
+    ) -> io::Result<Option<String>> {
+        let mut file = self.directory.read(name)?;
+        // Past the page cache where that goes, so that the host's own files stay in it.
+        let _ = set_direct(&file, true);
+        let mut hash = Sha256::new();
+        loop {
+            while !pace.has_time() {
+                if self.abort.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                thread::sleep(PAUSE);
             }
-            other => other?,
-        };
-        let wanted = usize::try_from(target - reading.offset).unwrap_or(usize::MAX);
-        let taken = read.min(wanted);
-        reading.hash.update(&memory[..taken]);
-        reading.offset += taken as u64;
-        Ok(taken)
+            if self.abort.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let memory = buffer.whole_mut();
+            match read(&mut file, memory)? {
+                0 => return Ok(Some(hex(&hash.finalize()))),
+                length => hash.update(&memory[..length]),
+            }
+        }
+    }
+}
+
+fn read(file: &mut File, memory: &mut [u8]) -> io::Result<usize> {
+    match file.read(memory) {
+        // Behind the last whole piece the file system may want it the usual way.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            set_direct(file, false)?;
+            file.read(memory)
+        }
+        other => other,
+    }
+}
+
+/// How long is waited for a better time.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long a rate is measured.
+const WINDOW: Duration = Duration::from_millis(200);
+/// A capture that writes more than this leaves digests for later, in bytes a second: a slow core takes
+/// about as much for one SHA-256 as for writing four times that.
+const BUSY: u64 = 32 << 20;
+
+/// Whether the capture leaves time for other things.
+struct Pace<'a> {
+    progress: &'a Progress,
+    since: Instant,
+    bytes: u64,
+    busy: bool,
+}
+
+impl<'a> Pace<'a> {
+    fn new(progress: &'a Progress) -> Self {
+        Self {
+            progress,
+            since: Instant::now(),
+            bytes: progress.bytes(),
+            busy: false,
+        }
     }
 
-    /// Opens it under the name that it has by now. Read past the page cache where that goes, so that
-    /// the host's own files stay in it.
-    fn open(&self, name: &str) -> io::Result<File> {
-        let file = self
-            .directory
-            .read(&format!("{name}{PART}"))
-            .or_else(|_| self.directory.read(name))?;
-        let _ = set_direct(&file, true);
-        Ok(file)
+    fn has_time(&mut self) -> bool {
+        let elapsed = self.since.elapsed();
+        if elapsed >= WINDOW {
+            let bytes = self.progress.bytes();
+            let rate = (bytes - self.bytes) as f64 / elapsed.as_secs_f64();
+            self.busy = rate > BUSY as f64;
+            self.bytes = bytes;
+            self.since = Instant::now();
+        }
+        !self.busy && self.progress.queued() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pace, WINDOW};
+    use crate::pipeline::Progress;
+
+    #[test]
+    fn a_digest_waits_while_the_capture_is_busy_and_while_blocks_wait() {
+        let progress = Progress::default();
+        let mut pace = Pace::new(&progress);
+        assert!(pace.has_time(), "nothing is written");
+        progress.add_written(1, 1 << 30);
+        pace.since -= WINDOW;
+        assert!(!pace.has_time(), "a gibibyte was written");
+        pace.since -= WINDOW;
+        assert!(pace.has_time(), "and no more");
+        progress.enqueue();
+        assert!(!pace.has_time(), "a block waits");
+        progress.dequeue();
+        assert!(pace.has_time());
     }
 }

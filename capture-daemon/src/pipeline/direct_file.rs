@@ -87,6 +87,11 @@ impl DirectFile {
         self.file.set_len(length)
     }
 
+    /// What the file system says of it.
+    pub(crate) fn metadata(&self) -> io::Result<std::fs::Metadata> {
+        self.file.metadata()
+    }
+
     pub(crate) fn into_inner(self) -> File {
         self.file
     }

@@ -11,12 +11,24 @@ pub(crate) struct FileSize {
     pub(crate) raw: AtomicU64,
     /// What became of them.
     pub(crate) stored: AtomicU64,
+    /// The sequence number and 1 of the file that the writer gave up last, for which it takes nothing more.
+    broken: AtomicU64,
 }
 
 impl FileSize {
     pub(crate) fn set(&self, raw: u64, stored: u64) {
         self.raw.store(raw, Ordering::Relaxed);
         self.stored.store(stored, Ordering::Relaxed);
+    }
+
+    /// The writer gives a file up.
+    pub(crate) fn set_broken(&self, file: u64) {
+        self.broken.store(file + 1, Ordering::Release);
+    }
+
+    /// Whether the writer has given this file up.
+    pub(crate) fn is_broken(&self, file: u64) -> bool {
+        self.broken.load(Ordering::Acquire) == file + 1
     }
 
     /// Bytes of this file before and after compression; 0 when the writer has not begun it.

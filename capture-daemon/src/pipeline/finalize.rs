@@ -25,6 +25,8 @@ use capture_types::Retention;
 pub(crate) struct Finalizer {
     pub(crate) directory: Arc<Directory>,
     pub(crate) inbox: Receiver<FinalizeTask>,
+    /// Where finished files are named whose digest is wanted.
+    pub(crate) digester: Option<Sender<String>>,
     /// Where plain files go to be compressed, when they are to be.
     pub(crate) recompressor: Option<Sender<String>>,
     pub(crate) outcomes: Arc<Outcomes>,
@@ -36,6 +38,8 @@ pub(crate) struct Finalizer {
     pub(crate) newest: BTreeMap<usize, String>,
     /// Since when the file system has had too little left, with nothing left to remove.
     pub(crate) helpless: Option<Instant>,
+    /// Bytes of a block, of which those in the queue are on their way to the disk.
+    pub(crate) block: usize,
 }
 
 /// How often retention looks.
@@ -52,9 +56,16 @@ impl Finalizer {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.retain();
+            self.resume();
             self.files.save_when_due(&self.directory);
         }
-        let failure = self.outcomes.failure().map(ToString::to_string);
+        let failure = match self.outcomes.failure() {
+            Some(failure) => Some(failure.to_string()),
+            None => self
+                .outcomes
+                .suspended()
+                .map(|fault| fault.failure.to_string()),
+        };
         self.files.end(&self.directory, failure);
         self.files.into_own_files()
     }
@@ -64,8 +75,20 @@ impl Finalizer {
             FinalizeTask::Closed(closed) => self.close(*closed),
             FinalizeTask::Digest { file, sha256 } => self.files.set_digest(&file, sha256),
             FinalizeTask::Recompressed(recompressed) => self.recompressed(recompressed),
-            FinalizeTask::End => self.recompressor = None,
+            FinalizeTask::End => self.end(),
         }
+    }
+
+    /// No further file comes: those that stay plain have no other digest.
+    fn end(&mut self) {
+        if self.recompressor.take().is_some()
+            && let Some(digester) = &self.digester
+        {
+            for plain in self.newest.values() {
+                let _ = digester.send(plain.clone());
+            }
+        }
+        self.digester = None;
     }
 
     fn close(&mut self, closed: ClosedFile) {
@@ -74,36 +97,57 @@ impl Finalizer {
             mut entry,
             interfaces,
             file,
+            counts,
         } = closed;
         let name = entry.file.clone();
         if let Err(error) = self.finish(&file, &name) {
             let directory = self.directory.path();
-            self.outcomes.fail(
-                FailureKind::WriteError,
-                format!(
-                    "cannot finish {name:?} in {directory:?}: {error}; what it holds is in \
-                     {name}{PART}"
-                ),
-            );
-            return;
+            let lost: u64 = counts.iter().sum();
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                self.progress.warn(format!(
+                    "{name:?} in {directory:?} is somebody else's file: the capture's own one stays as {name}{PART}"
+                ));
+                entry.file = format!("{name}{PART}");
+            } else {
+                let message = format!(
+                    "cannot finish {name:?} in {directory:?}: {error}; its {lost} packets count as write_error, \
+                     and the capture goes on in a new file"
+                );
+                self.progress.warn(message.clone());
+                self.outcomes.retract(&counts);
+                self.progress.retract(lost);
+                self.outcomes
+                    .suspend(FailureKind::WriteError, message, Duration::ZERO);
+                return;
+            }
         }
         self.progress.add_file();
         if !interfaces.is_empty() {
             entry.ledger = Some(capture_file::manifest::total(&interfaces));
         }
+        let name = entry.file.clone();
         self.files.add(entry, interfaces);
-        if let Some(recompressor) = &self.recompressor
-            && let Some(plain) = self.newest.insert(output, name)
-        {
-            // It outlives this sender.
-            let _ = recompressor.send(plain);
+        // They outlive these senders.
+        if let Some(recompressor) = &self.recompressor {
+            if let Some(plain) = self.newest.insert(output, name) {
+                let _ = recompressor.send(plain);
+            }
+        } else if let Some(digester) = &self.digester {
+            let _ = digester.send(name);
         }
     }
 
-    /// A file gets its name when all of it is on disk.
+    /// A file gets its name when all of it is on disk, and when it is still there.
     fn finish(&self, file: &File, name: &str) -> io::Result<()> {
         file.sync_all()?;
-        self.directory.publish(&format!("{name}{PART}"), name)
+        let part = format!("{name}{PART}");
+        if !self.directory.holds(&part, &file.metadata()?)? {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "it was removed or renamed",
+            ));
+        }
+        self.directory.publish(&part, name)
     }
 
     fn recompressed(&mut self, recompressed: Recompressed) {
@@ -125,7 +169,7 @@ impl Finalizer {
             return;
         }
         let usage = match self.directory.space() {
-            Ok(space) => Usage::new(self.open_bytes(), &space),
+            Ok(space) => Usage::new(self.open_bytes(), self.coming(), &space),
             Err(error) => {
                 tracing::warn!(%error, "cannot ask the file system what it has left");
                 return;
@@ -140,25 +184,47 @@ impl Finalizer {
         if missing == 0 || surplus > 0 {
             self.helpless = None;
         } else {
-            self.give_up(missing);
+            self.give_up();
         }
     }
 
     /// Space that was freed may take a moment to show, when somebody still reads a removed file.
-    fn give_up(&mut self, missing: u64) {
+    fn give_up(&mut self) {
         const PATIENCE: Duration = Duration::from_secs(1);
         let since = *self.helpless.get_or_insert_with(Instant::now);
-        if since.elapsed() >= PATIENCE && !self.outcomes.failed() {
+        if since.elapsed() >= PATIENCE && self.outcomes.suspended().is_none() {
             let directory = self.directory.path();
-            self.outcomes.fail(
-                FailureKind::DiskFull,
-                format!(
-                    "the file system of {directory:?} is below --min-free by {missing} bytes and \
-                     this capture has no finished file left to remove; make room, or lower \
-                     --min-free"
-                ),
+            let message = format!(
+                "the file system of {directory:?} is below --min-free and this capture has no finished file left \
+                 to remove; make room, or lower --min-free. Packets are counted as disk_full until there is room"
             );
+            self.progress.warn(message.clone());
+            self.outcomes
+                .suspend(FailureKind::DiskFull, message, PATIENCE);
         }
+    }
+
+    /// Lets writing be tried again when it was suspended long enough and there is room.
+    fn resume(&mut self) {
+        let Some(fault) = self.outcomes.suspended() else {
+            return;
+        };
+        if Instant::now() < fault.retry_at {
+            return;
+        }
+        let room = fault.failure.kind == FailureKind::WriteError
+            || self.directory.space().is_ok_and(|space| {
+                let usage = Usage::new(self.open_bytes(), self.coming(), &space);
+                retain::has_room(&self.retention, usage)
+            });
+        if room {
+            self.outcomes.resume();
+        }
+    }
+
+    /// Bytes at most that are on their way to the disk.
+    fn coming(&self) -> u64 {
+        (self.progress.queued() * self.block) as u64
     }
 
     fn open_bytes(&self) -> u64 {

@@ -1,12 +1,6 @@
 //! What the threads behind the drain thread tell each other of files.
 
-use std::{
-    fs::File,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::fs::File;
 
 use capture_file::{
     Recompressed,
@@ -38,41 +32,6 @@ pub(crate) struct ClosedFile {
     pub(crate) entry: FileEntry,
     pub(crate) interfaces: Vec<InterfaceLedger>,
     pub(crate) file: File,
-}
-
-/// How far a file has come, from the writer to the digest.
-#[derive(Debug)]
-pub(crate) struct Growth {
-    /// Bytes that will not be written again.
-    pub(crate) stable: AtomicU64,
-    /// Bytes of the finished file; `u64::MAX` until it is finished.
-    pub(crate) end: AtomicU64,
-}
-
-impl Growth {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            stable: AtomicU64::new(0),
-            end: AtomicU64::new(u64::MAX),
-        })
-    }
-
-    pub(crate) fn grow(&self, stable: u64) {
-        self.stable.store(stable, Ordering::Release);
-    }
-
-    pub(crate) fn finish(&self, end: u64) {
-        self.end.store(end, Ordering::Release);
-    }
-
-    pub(crate) fn is_finished(&self) -> bool {
-        self.end.load(Ordering::Acquire) != u64::MAX
-    }
-}
-
-/// A file to take the digest of.
-#[derive(Debug)]
-pub(crate) struct GrowingFile {
-    pub(crate) name: String,
-    pub(crate) growth: Arc<Growth>,
+    /// Its packets by interface.
+    pub(crate) counts: Vec<u64>,
 }

@@ -12,6 +12,7 @@ mod file_size;
 mod finalize;
 pub mod interface_counters;
 mod messages;
+mod open_file;
 mod outcome;
 mod output;
 pub mod packet;

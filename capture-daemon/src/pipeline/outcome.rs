@@ -1,14 +1,17 @@
 //! What became of the packets behind the drain thread, and whether the capture can go on.
 
-use std::sync::{
-    Mutex, MutexGuard, OnceLock, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use capture_file::manifest::FileEndReason;
 use capture_types::Discarded;
 
-/// Why a capture could not go on.
+/// Why packets could not be written: for good, or until the cause is gone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct RecorderFailure {
@@ -49,6 +52,19 @@ pub(crate) struct Outcomes {
     outcomes: Mutex<Vec<Outcome>>,
     failure: OnceLock<RecorderFailure>,
     failed: AtomicBool,
+    /// What keeps packets from being written at present, or did last.
+    fault: Mutex<Option<Fault>>,
+    /// 0, or the kind of the fault and 1: asked for each packet meanwhile.
+    suspended: AtomicU8,
+    /// How often writing was suspended.
+    suspensions: AtomicU64,
+}
+
+/// Why writing is suspended, and when to try again.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    pub(crate) failure: RecorderFailure,
+    pub(crate) retry_at: Instant,
 }
 
 impl Outcomes {
@@ -59,10 +75,23 @@ impl Outcomes {
 
     /// The block's packets are in no file, because of the failure.
     pub(crate) fn lost(&self, counts: &[u64]) {
-        let kind = self.failure().map(|failure| failure.kind);
+        let kind = match self.failure() {
+            Some(failure) => Some(failure.kind),
+            None => self.fault().map(|fault| fault.failure.kind),
+        };
         self.add(counts, |outcome, count| match kind {
             Some(FailureKind::DiskFull) => outcome.lost.disk_full += count,
             Some(FailureKind::WriteError) | None => outcome.lost.write_error += count,
+        });
+    }
+
+    /// Packets that were written are in no file any more: somebody has truncated or removed it, or the
+    /// disk did not keep it.
+    pub(crate) fn retract(&self, counts: &[u64]) {
+        self.add(counts, |outcome, count| {
+            let lost = count.min(outcome.written);
+            outcome.written -= lost;
+            outcome.lost.write_error += lost;
         });
     }
 
@@ -73,7 +102,10 @@ impl Outcomes {
 
     /// What became of an interface's packets so far.
     pub(crate) fn outcome(&self, interface: usize) -> Outcome {
-        self.lock().get(interface).copied().unwrap_or_default()
+        lock(&self.outcomes)
+            .get(interface)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Ends the capture; the first reason stays.
@@ -91,8 +123,46 @@ impl Outcomes {
         self.failure.get()
     }
 
+    /// Stops writing until [`Self::resume`], which is tried after `wait` at the earliest.
+    pub(crate) fn suspend(&self, kind: FailureKind, message: String, wait: Duration) {
+        let fault = Fault {
+            failure: RecorderFailure { kind, message },
+            retry_at: Instant::now() + wait,
+        };
+        *lock(&self.fault) = Some(fault);
+        self.suspended.store(1 + kind as u8, Ordering::Release);
+        self.suspensions.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Writing may be tried again.
+    pub(crate) fn resume(&self) {
+        self.suspended.store(0, Ordering::Release);
+    }
+
+    /// Why nothing is written at present, if that is so.
+    pub(crate) fn suspended(&self) -> Option<Fault> {
+        self.suspended_kind().and_then(|_| self.fault())
+    }
+
+    /// The kind of what keeps packets from being written at present.
+    #[inline]
+    pub(crate) fn suspended_kind(&self) -> Option<FailureKind> {
+        [FailureKind::DiskFull, FailureKind::WriteError]
+            .into_iter()
+            .find(|kind| 1 + *kind as u8 == self.suspended.load(Ordering::Acquire))
+    }
+
+    /// How often writing was suspended so far.
+    pub(crate) fn suspensions(&self) -> u64 {
+        self.suspensions.load(Ordering::Acquire)
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        lock(&self.fault).clone()
+    }
+
     fn add(&self, counts: &[u64], add: impl Fn(&mut Outcome, u64)) {
-        let mut outcomes = self.lock();
+        let mut outcomes = lock(&self.outcomes);
         if outcomes.len() < counts.len() {
             outcomes.resize(counts.len(), Outcome::default());
         }
@@ -100,9 +170,9 @@ impl Outcomes {
             add(outcome, *count);
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Outcome>> {
-        // Numbers are added one by one; there is nothing that a panic could leave half done.
-        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Numbers are added one by one, and faults put in whole; a panic leaves nothing half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, OnceLock, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -58,7 +58,11 @@ pub struct Progress {
     writes: Writes,
     begun: OnceLock<Baseline>,
     file: Mutex<Option<String>>,
+    warnings: Mutex<Vec<String>>,
 }
+
+/// So many warnings are kept; the oldest go first.
+const MOST_WARNINGS: usize = 20;
 
 impl Progress {
     /// Packets written to files.
@@ -104,6 +108,33 @@ impl Progress {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// What went wrong with files so far, each thing once, the latest last.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.lock_warnings().clone()
+    }
+
+    /// Notes that something went wrong, in the log too; once, however often it happens.
+    pub(crate) fn warn(&self, warning: String) {
+        let mut warnings = self.lock_warnings();
+        if !warnings.contains(&warning) {
+            tracing::warn!("{warning}");
+            if warnings.len() >= MOST_WARNINGS {
+                warnings.remove(0);
+            }
+            warnings.push(warning);
+        }
+    }
+
+    fn lock_warnings(&self) -> MutexGuard<'_, Vec<String>> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Packets that were written are in no file any more.
+    pub(crate) fn retract(&self, packets: u64) {
+        self.packets.fetch_sub(packets, Ordering::Relaxed);
     }
 
     pub(crate) fn add_written(&self, packets: u64, bytes: u64) {

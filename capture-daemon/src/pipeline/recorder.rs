@@ -93,6 +93,8 @@ pub struct Recorder {
     started: u64,
     now: u64,
     outcomes: Arc<Outcomes>,
+    /// Suspensions of writing that were taken into account.
+    suspensions: u64,
     progress: Arc<Progress>,
     sizes: Arc<[FileSize]>,
     threads: Threads,
@@ -210,6 +212,7 @@ impl Recorder {
         if self.outcomes.failed() {
             return self.give_up();
         }
+        self.follow_suspensions();
         for output in 0..self.outputs.len() {
             self.tick_output(output);
         }
@@ -241,7 +244,7 @@ impl Recorder {
         self.left = 0;
     }
 
-    /// Why the recorder can write no more. Finished files are whole, and packets that still come are
+    /// Why the recorder can write no more, for good. Finished files are whole, and packets that still come are
     /// counted.
     #[must_use]
     pub fn failure(&self) -> Option<RecorderFailure> {
@@ -299,7 +302,10 @@ impl Recorder {
                 .zip(&interfaces)
                 .map(|(id, interface)| interface.outcome(outcomes.outcome(id)))
                 .collect(),
-            failure: outcomes.failure().cloned(),
+            failure: outcomes
+                .failure()
+                .cloned()
+                .or_else(|| outcomes.suspended().map(|fault| fault.failure)),
         }
     }
 
@@ -314,8 +320,8 @@ impl Recorder {
         let length = encode::packet_length(self.format, packet.bytes.len());
         if self.left == 0 {
             self.interfaces[id].discarded.stopped += 1;
-        } else if let Some(failure) = self.outcomes.failure() {
-            match failure.kind {
+        } else if let Some(kind) = self.refused() {
+            match kind {
                 FailureKind::DiskFull => self.interfaces[id].discarded.disk_full += 1,
                 FailureKind::WriteError => self.interfaces[id].discarded.write_error += 1,
             }
@@ -324,6 +330,15 @@ impl Recorder {
         } else {
             self.interfaces[id].discarded.queue_full += 1;
         }
+    }
+
+    /// Why packets cannot be written at present.
+    fn refused(&mut self) -> Option<FailureKind> {
+        if let Some(failure) = self.outcomes.failure() {
+            return Some(failure.kind);
+        }
+        self.follow_suspensions();
+        self.outcomes.suspended_kind()
     }
 
     /// Puts a packet into the right file, which may have to be begun; `false` when there is no block

@@ -15,11 +15,15 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    pub(crate) fn new(open: u64, space: &StatVfs) -> Self {
+    /// `coming`: bytes on their way to the disk, which are as good as taken.
+    pub(crate) fn new(open: u64, coming: u64, space: &StatVfs) -> Self {
         Self {
             open,
             size: space.f_blocks.saturating_mul(space.f_frsize),
-            free: space.f_bavail.saturating_mul(space.f_frsize),
+            free: space
+                .f_bavail
+                .saturating_mul(space.f_frsize)
+                .saturating_sub(coming),
         }
     }
 }
@@ -57,9 +61,21 @@ pub(crate) fn missing(retention: &Retention, usage: Usage) -> u64 {
     wanted.saturating_sub(usage.free)
 }
 
+/// Whether a capture that has stopped writing for lack of space can go on: with some room beside what is
+/// to stay free, so that it does not stop again at once.
+pub(crate) fn has_room(retention: &Retention, usage: Usage) -> bool {
+    const ROOM: u64 = 40 << 20;
+    let room = ROOM.min(usage.size / 20);
+    let usage = Usage {
+        free: usage.free.saturating_sub(room),
+        ..usage
+    };
+    usage.free > 0 && missing(retention, usage) == 0
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Usage, missing, surplus};
+    use super::{Usage, has_room, missing, surplus};
     use capture_types::{MinFree, Retention};
 
     const USAGE: Usage = Usage {
@@ -113,5 +129,19 @@ mod tests {
             3
         );
         assert_eq!(missing(&retention(MinFree::Percent(50.0)), USAGE), 400);
+    }
+
+    #[test]
+    fn a_capture_goes_on_with_some_room_beside_what_stays_free() {
+        let free = |free| Usage { free, ..USAGE };
+        let none = Retention::default();
+        assert!(!has_room(&none, free(50)));
+        assert!(has_room(&none, free(51)));
+        let retention = Retention {
+            min_free: Some(MinFree::Bytes(100)),
+            ..Retention::default()
+        };
+        assert!(!has_room(&retention, free(149)));
+        assert!(has_room(&retention, free(150)));
     }
 }

@@ -28,11 +28,17 @@ fn sync_range(file: &File, offset: u64, length: u64, flags: libc::c_uint) {
     let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, flags) };
 }
 
-/// Lets the calling thread run only when nothing else wants the CPU (`SCHED_IDLE`, sched(7)). A
-/// kernel that refuses leaves it as it was.
+/// Lets the calling thread run only when nothing else wants the CPU (`SCHED_IDLE`, sched(7)), and use
+/// the disk only when nothing else does (`IOPRIO_CLASS_IDLE`, ioprio_set(2)). A kernel that refuses leaves
+/// it as it was.
 pub(crate) fn run_when_idle() {
+    const WHO_PROCESS: libc::c_int = 1;
+    const CLASS_IDLE: libc::c_int = 3 << 13;
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: 0 is the calling thread; the parameters live until the call returns.
     #[expect(unsafe_code, reason = "rustix has no sched_setscheduler")]
     let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+    // SAFETY: takes only integers; 0 is the calling thread.
+    #[expect(unsafe_code, reason = "rustix has no ioprio_set")]
+    let _ = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, CLASS_IDLE) };
 }

@@ -3,21 +3,21 @@
 use std::{
     path::Path,
     process::{Child, Command},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use capture_daemon::pipeline::{
     FailureKind,
-    recorder::{Recorder, RecorderSpec},
+    recorder::{Finished, Recorder, RecorderSpec},
 };
-use capture_file::manifest::FileEndReason;
-use capture_types::{Compression, Format, MinFree};
+use capture_file::{manifest::FileEndReason, name};
+use capture_types::{Compression, Discarded, Format, MinFree};
 
 use super::{
     mounts::Mount,
     support::{
-        Sent, as_pcap, assert_ledger, capture_files, finish, packets, read, read_all, send, spec,
-        start,
+        START, Sent, as_pcap, assert_ledger, capture_files, finish, packets, read, read_all, send,
+        spec, start,
     },
 };
 
@@ -54,18 +54,188 @@ fn assert_survives_a_full_disk(spec: &RecorderSpec) {
     let written: u64 = finished.interfaces.iter().map(|(written, _)| written).sum();
     assert_eq!(read.len() as u64, written);
     match spec.output.format {
-        Format::Pcapng => assert!(sent.starts_with(&read)),
+        Format::Pcapng => assert_in_order(&read, &sent),
         Format::Pcap => {
             for raw in [false, true] {
-                assert!(as_pcap(&sent, raw).starts_with(&as_pcap(&read, raw)));
+                assert_in_order(&as_pcap(&read, raw), &as_pcap(&sent, raw));
             }
         }
         Format::Text => panic!("a file of lines holds no packets to read"),
     }
 }
 
+/// What was read was sent, in the same order; some of it may be missing.
+fn assert_in_order(read: &[Sent], sent: &[Sent]) {
+    let mut sent = sent.iter();
+    for packet in read {
+        assert!(sent.any(|one| one == packet), "{packet:?} was not sent");
+    }
+}
+
+/// Sends packets and lets time pass until something has happened.
+fn send_until(recorder: &mut Recorder, sent: &mut Vec<Sent>, happened: impl Fn(&Recorder) -> bool) {
+    let begun = Instant::now();
+    while !happened(recorder) {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "it does not happen"
+        );
+        let some = packets(20);
+        send(recorder, &some);
+        sent.extend(some);
+        recorder.tick(START);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Packets written, of all interfaces.
+fn written(recorder: &Recorder) -> u64 {
+    outcomes(recorder, |(written, _)| written)
+}
+
+fn outcomes(recorder: &Recorder, of: impl Fn((u64, Discarded)) -> u64) -> u64 {
+    let mut outcomes = Vec::new();
+    recorder.copy_outcomes(&mut outcomes);
+    outcomes.into_iter().map(of).sum()
+}
+
+/// The ledger adds up, and the finished files hold as many packets as it says.
+fn assert_files_hold_what_was_written(finished: &Finished, sent: &[Sent]) {
+    assert_ledger(finished, sent);
+    for file in &finished.files {
+        let (packets, cut) = read(&file.path);
+        assert!(!cut, "{:?} is cut short", file.path);
+        assert_eq!(
+            Some(packets.len() as u64),
+            file.entry.packets,
+            "{:?}",
+            file.path
+        );
+    }
+}
+
+fn lost(finished: &Finished, of: impl Fn(&Discarded) -> u64) -> u64 {
+    finished.interfaces.iter().map(|(_, lost)| of(lost)).sum()
+}
+
 #[test]
-fn a_full_disk_stops_the_capture_and_keeps_every_finished_file() {
+fn a_capture_goes_on_when_a_full_disk_has_room_again() {
+    for compression in [Compression::None, Compression::Zstd(1)] {
+        let Some(mount) = Mount::tmpfs(16 << 20, "") else {
+            return;
+        };
+        let ballast = mount.path().join("ballast");
+        std::fs::write(&ballast, vec![1; 15 << 20]).expect("there is room");
+        let mut spec = spec(mount.path());
+        spec.output.compression = compression;
+        let mut recorder = start(&spec);
+        let mut sent = Vec::new();
+        send_until(&mut recorder, &mut sent, |recorder| {
+            outcomes(recorder, |(_, lost)| lost.disk_full) > 0
+        });
+        assert!(recorder.failure().is_none(), "it is not over");
+        let warnings = recorder.progress().warnings();
+        assert!(warnings[0].contains("cannot write"), "{warnings:?}");
+        let before = written(&recorder);
+        std::fs::remove_file(&ballast).expect("it is there");
+        send_until(&mut recorder, &mut sent, |recorder| {
+            written(recorder) > before
+        });
+        let finished = finish(recorder);
+        assert_eq!(finished.failure, None);
+        assert_files_hold_what_was_written(&finished, &sent);
+        assert_eq!(lost(&finished, |lost| lost.write_error), 0);
+    }
+}
+
+#[test]
+fn what_somebody_does_to_a_file_being_written_is_noticed_counted_and_survived() {
+    type Damage = fn(&Path);
+    let truncate: Damage = |part| {
+        let file = std::fs::File::options().write(true).open(part);
+        let file = file.expect("it is there");
+        let half = file.metadata().expect("metadata").len() / 2;
+        file.set_len(half).expect("truncate");
+    };
+    let empty: Damage = |part| std::fs::write(part, b"").expect("truncate");
+    let remove: Damage = |part| std::fs::remove_file(part).expect("remove");
+    let rename: Damage =
+        |part| std::fs::rename(part, part.with_extension("elsewhere")).expect("rename");
+    let replace: Damage = |part| {
+        std::fs::remove_file(part).expect("remove");
+        std::fs::write(part, b"another's").expect("write");
+    };
+    for (damage, what) in [
+        (truncate, "truncated"),
+        (empty, "truncated"),
+        (remove, "removed"),
+        (rename, "removed or renamed"),
+        (replace, "removed"),
+    ] {
+        for compression in [Compression::None, Compression::Zstd(1)] {
+            let directory = tempfile::tempdir().expect("tempdir");
+            let mut spec = spec(directory.path());
+            spec.output.compression = compression;
+            let mut recorder = start(&spec);
+            let mut sent = Vec::new();
+            send_until(&mut recorder, &mut sent, |recorder| written(recorder) > 0);
+            let files = capture_files(directory.path());
+            damage(&files[0]);
+            send_until(&mut recorder, &mut sent, |recorder| {
+                !recorder.progress().warnings().is_empty()
+            });
+            let warnings = recorder.progress().warnings();
+            assert!(warnings[0].contains(what), "{warnings:?}");
+            let after = written(&recorder);
+            send_until(&mut recorder, &mut sent, |recorder| {
+                written(recorder) > after
+            });
+            assert!(recorder.failure().is_none(), "it goes on");
+            let finished = finish(recorder);
+            assert_eq!(finished.failure, None, "{what}");
+            assert!(lost(&finished, |lost| lost.write_error) > 0, "{what}");
+            assert_files_hold_what_was_written(&finished, &sent);
+            if what == "removed" && files[0].exists() {
+                let left = std::fs::read(&files[0]).expect("read");
+                assert_eq!(left, b"another's", "it is not ours");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_in_the_way_of_the_next_one_is_left_alone_and_the_capture_goes_on() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let mut spec = spec(directory.path());
+    spec.output.rotation.packets = Some(100);
+    let mut recorder = start(&spec);
+    let mut sent = packets(100);
+    send(&mut recorder, &sent);
+    let next = packets(1);
+    let name = name::file_name(
+        &spec.name,
+        next[0].timestamp,
+        2,
+        spec.output.format,
+        Compression::None,
+    );
+    let in_the_way = directory.path().join(format!("{name}.part"));
+    std::fs::write(&in_the_way, b"another's").expect("write");
+    send_until(&mut recorder, &mut sent, |recorder| {
+        outcomes(recorder, |(_, lost)| lost.write_error) > 0
+    });
+    let before = written(&recorder);
+    send_until(&mut recorder, &mut sent, |recorder| {
+        written(recorder) > before
+    });
+    let finished = finish(recorder);
+    assert_eq!(finished.failure, None);
+    assert_files_hold_what_was_written(&finished, &sent);
+    assert_eq!(std::fs::read(&in_the_way).expect("read"), b"another's");
+}
+
+#[test]
+fn a_full_disk_keeps_every_finished_file_and_costs_no_packet_that_had_room() {
     for format in [Format::Pcapng, Format::Pcap] {
         for compression in [
             Compression::None,
@@ -85,7 +255,8 @@ fn a_full_disk_stops_the_capture_and_keeps_every_finished_file() {
 }
 
 #[test]
-fn a_capture_ends_before_it_takes_the_last_free_space() {
+fn a_capture_stops_writing_before_it_takes_the_last_free_space_and_goes_on_with_what_it_may_remove()
+{
     const KEPT: u64 = 4 << 20;
     let Some(mount) = Mount::tmpfs(16 << 20, "") else {
         return;
@@ -94,19 +265,22 @@ fn a_capture_ends_before_it_takes_the_last_free_space() {
     spec.output.retention.min_free = Some(MinFree::Bytes(KEPT));
     let mut recorder = start(&spec);
     let mut sent = Vec::new();
-    while recorder.failure().is_none() {
-        let some = packets(20);
-        send(&mut recorder, &some);
-        sent.extend(some);
-        recorder.tick(super::support::START);
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    send_until(&mut recorder, &mut sent, |recorder| {
+        outcomes(recorder, |(_, lost)| lost.disk_full) > 0
+    });
+    let warnings = recorder.progress().warnings();
+    assert!(warnings[0].contains("--min-free"), "{warnings:?}");
+    // The file that it was writing is finished now, and may go.
+    let before = written(&recorder);
+    send_until(&mut recorder, &mut sent, |recorder| {
+        written(recorder) > before
+    });
     let finished = finish(recorder);
-    let failure = finished.failure.clone().expect("it ended");
-    assert_eq!(failure.kind, FailureKind::DiskFull);
-    assert!(failure.message.contains("--min-free"), "{failure}");
-    assert_ledger(&finished, &sent);
-    assert!(sent.starts_with(&read_all(mount.path())));
+    for (id, (written, discarded)) in (0..).zip(&finished.interfaces) {
+        let sent = sent.iter().filter(|packet| packet.interface == id).count();
+        assert_eq!(written + discarded.total(), sent as u64);
+    }
+    assert_in_order(&read_all(mount.path()), &sent);
 }
 
 #[test]

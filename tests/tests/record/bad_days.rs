@@ -13,6 +13,7 @@ use capture_tests::{
     recorder::{self, Recorder},
     scene::{numbered_frames, send_through},
 };
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// It ended with an error that a person can use: it names what was wrong and is no crash.
@@ -148,7 +149,7 @@ fn a_directory_that_cannot_be_written_is_named() -> Result<()> {
 }
 
 #[test]
-fn a_full_disk_stops_the_capture_and_keeps_every_finished_file() -> Result<()> {
+fn a_full_disk_keeps_every_finished_file_and_is_what_the_capture_ends_with() -> Result<()> {
     let Some(_permit) = gate::alone()? else {
         return Ok(());
     };
@@ -158,7 +159,7 @@ fn a_full_disk_stops_the_capture_and_keeps_every_finished_file() -> Result<()> {
         let arguments = ["-i", "eth0", "--rotate-size", "2MiB", "--min-free", "0"];
         let more = ["--compress", "none", "--format", format];
         let all = [&arguments[..], &more].concat();
-        let recorder = Recorder::start(&pair.b, disk.path(), &all)?;
+        let mut recorder = Recorder::start(&pair.b, disk.path(), &all)?;
         let load = Load {
             frame: frame::numbered(0, 1514),
             count: 20_000,
@@ -166,7 +167,8 @@ fn a_full_disk_stops_the_capture_and_keeps_every_finished_file() -> Result<()> {
             cpu: None,
         };
         let sent = Generator::load()?.send(&pair.b, "eth0", &load)?;
-        // Nobody tells it to stop.
+        // It goes on, should there be room again.
+        recorder.process().signal(Signal::INT)?;
         let recorded = recorder.wait()?;
         assert!(!recorded.ended.status.success());
         let said = &recorded.ended.stderr;

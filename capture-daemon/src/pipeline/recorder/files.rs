@@ -213,12 +213,43 @@ impl Recorder {
 
     /// After a failure: what no writer takes any more is lost.
     pub(super) fn give_up(&mut self) {
-        for output in &mut self.outputs {
-            output.room = 0;
-            output.file = None;
-            if let Some(block) = output.block.take() {
-                self.outcomes.lost(&block.counts);
+        for index in 0..self.outputs.len() {
+            self.drop_file(index);
+        }
+    }
+
+    /// When writing was suspended, the files of before take nothing more: one that the writer has given up
+    /// is left, the others are ended.
+    pub(super) fn follow_suspensions(&mut self) {
+        let suspensions = self.outcomes.suspensions();
+        if suspensions == self.suspensions {
+            return;
+        }
+        self.suspensions = suspensions;
+        let reason = match self.outcomes.suspended() {
+            Some(fault) => fault.failure.kind.into(),
+            None => FileEndReason::WriteError,
+        };
+        for index in 0..self.outputs.len() {
+            let file = self.outputs[index].file.as_ref();
+            let broken = file.is_some_and(|file| self.sizes[index].is_broken(file.sequence));
+            if broken {
+                self.drop_file(index);
+            } else {
+                self.close(index, reason);
             }
+        }
+    }
+
+    fn drop_file(&mut self, index: usize) {
+        let output = &mut self.outputs[index];
+        output.room = 0;
+        output.boundary = u64::MAX;
+        output.quota = u64::MAX;
+        output.file = None;
+        if let Some(block) = output.block.take() {
+            self.outcomes.lost(&block.counts);
+            self.threads.pool.give(block);
         }
     }
 

@@ -94,6 +94,7 @@ impl Recorder {
             now,
             threads: Threads::start(&layout, output, &context, files)?,
             outcomes: context.outcomes,
+            suspensions: 0,
             progress: context.progress,
             sizes: context.sizes,
         };
@@ -143,6 +144,7 @@ impl Recorder {
             now,
             threads: Threads::start_lines(&outcomes, &progress)?,
             outcomes,
+            suspensions: 0,
             progress,
             sizes: Arc::new([FileSize::default()]),
         })

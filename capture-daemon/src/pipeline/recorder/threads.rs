@@ -159,6 +159,7 @@ impl Threads {
         let finalizer = Finalizer {
             directory: Arc::clone(&context.directory),
             inbox: finalizer_inbox,
+            digester,
             recompressor,
             outcomes: Arc::clone(&context.outcomes),
             progress: Arc::clone(&context.progress),
@@ -167,13 +168,13 @@ impl Threads {
             files,
             newest: BTreeMap::new(),
             helpless: None,
+            block: layout.capacity,
         };
         let writer = Writer {
             directory: Arc::clone(&context.directory),
             inbox: writer_inbox,
             pool: Arc::clone(&pool),
             finalizer: to_finalizer.clone(),
-            digester,
             outcomes: Arc::clone(&context.outcomes),
             progress: Arc::clone(&context.progress),
             sizes: Arc::clone(&context.sizes),

@@ -1,0 +1,283 @@
+//! A file that is being written: its blocks, what of them is on disk, and whether it is still there.
+
+use std::{fs::File, io, os::unix::fs::MetadataExt as _};
+
+use super::{
+    block::{Block, Span},
+    buffer::AlignedBuffer,
+    direct_file::{DirectFile, aligned_part},
+    messages::ClosedFile,
+    outcome::Outcomes,
+};
+use capture_file::{
+    Directory,
+    manifest::{FileEndReason, FileEntry, InterfaceLedger},
+    name::PART,
+};
+
+pub(crate) struct OpenFile {
+    pub(crate) name: String,
+    pub(crate) sequence: u64,
+    file: DirectFile,
+    /// Compressed bytes from `written` on: what is behind the last aligned piece on disk.
+    stage: Option<AlignedBuffer>,
+    /// Where the stage begins in the file; a multiple of the alignment.
+    written: u64,
+    /// Bytes on disk.
+    on_disk: u64,
+    /// Bytes of the file, what waits in the stage included.
+    pub(crate) length: u64,
+    /// Bytes before compression.
+    pub(crate) raw: u64,
+    /// Packets of which a part may still be in the stage.
+    waiting: PendingPackets,
+    /// What is on disk, piece by piece: each ends with a whole packet.
+    pieces: Vec<Piece>,
+}
+
+/// What somebody else did to a file while it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Damage {
+    /// It is shorter than it was.
+    Truncated(u64),
+    /// It is gone, or has another name.
+    Removed,
+}
+
+/// A part of the file, with the packets that end in it.
+#[derive(Debug, Default)]
+struct Piece {
+    /// Where it ends in the file, and before compression.
+    end: u64,
+    raw: u64,
+    counts: Vec<u64>,
+    span: Span,
+}
+
+/// More pieces than this are joined two by two.
+const MOST_PIECES: usize = 512;
+
+impl OpenFile {
+    /// `stage`: compressed blocks are gathered in it.
+    pub(crate) fn new(
+        name: String,
+        sequence: u64,
+        file: File,
+        stage: Option<AlignedBuffer>,
+    ) -> Self {
+        Self {
+            name,
+            sequence,
+            file: DirectFile::new(file),
+            stage,
+            written: 0,
+            on_disk: 0,
+            length: 0,
+            raw: 0,
+            waiting: PendingPackets::default(),
+            pieces: Vec::new(),
+        }
+    }
+
+    /// What has happened to the file since it was last written.
+    pub(crate) fn damage(&self, directory: &Directory) -> io::Result<Option<Damage>> {
+        let metadata = self.file.metadata()?;
+        let part = format!("{}{PART}", self.name);
+        Ok(
+            if metadata.nlink() == 0 || !directory.holds(&part, &metadata)? {
+                Some(Damage::Removed)
+            } else if metadata.len() < self.on_disk {
+                Some(Damage::Truncated(metadata.len()))
+            } else {
+                None
+            },
+        )
+    }
+
+    /// Forgets what stands behind so many bytes; the packets that were in it, by interface.
+    pub(crate) fn keep(&mut self, bytes: u64) -> Vec<u64> {
+        let mut lost = PendingPackets::default();
+        while let Some(piece) = self.pieces.pop_if(|piece| piece.end > bytes) {
+            lost.add(&piece.counts, piece.span);
+        }
+        lost.counts
+    }
+
+    /// Cuts the file behind its last whole packet; `false` when it has none.
+    pub(crate) fn cut(&mut self) -> io::Result<bool> {
+        let whole = self.pieces.last().map_or(0, |piece| piece.end);
+        if whole > 0 {
+            self.file.set_len(whole)?;
+        }
+        Ok(whole > 0)
+    }
+
+    /// Packets that are not on disk yet, by interface.
+    pub(crate) fn waiting(&self) -> &[u64] {
+        &self.waiting.counts
+    }
+
+    /// Appends a block and returns how many packets more are on disk now.
+    pub(crate) fn append(&mut self, block: &mut Block, outcomes: &Outcomes) -> io::Result<u64> {
+        match self.stage.take() {
+            None => self.append_plain(block, outcomes),
+            Some(mut stage) => {
+                let appended = self.append_staged(&mut stage, block, outcomes);
+                self.stage = Some(stage);
+                appended
+            }
+        }
+    }
+
+    /// An uncompressed block goes to disk as it is, over the end of the one before it.
+    fn append_plain(&mut self, block: &mut Block, outcomes: &Outcomes) -> io::Result<u64> {
+        let length = block.buffer.len();
+        self.file.write(&mut block.buffer, length, block.start)?;
+        self.length = block.start + length as u64;
+        self.on_disk = self.length;
+        self.raw = self.length;
+        outcomes.written(&block.counts);
+        // A block in which no packet ends adds to what the next one ends.
+        if block.whole > 0 {
+            let end = block.start + block.whole as u64;
+            self.add_piece(end, end, block.counts.clone(), block.span);
+        }
+        Ok(block.span.packets)
+    }
+
+    /// A compressed block has any length: what is behind the last aligned piece stays in the stage,
+    /// unless readers shall see it. A block counts as written when all of it is.
+    fn append_staged(
+        &mut self,
+        stage: &mut AlignedBuffer,
+        block: &Block,
+        outcomes: &Outcomes,
+    ) -> io::Result<u64> {
+        let compressed = block.buffer.len();
+        if stage.fill(block.buffer.as_slice()) < compressed {
+            return Err(io::Error::other("a compressed block is too large"));
+        }
+        let flush = block.flush || block.close.is_some();
+        let ready = if flush {
+            stage.len()
+        } else {
+            aligned_part(stage.len())
+        };
+        let on_disk = self.written + ready as u64;
+        if ready > 0 {
+            self.file.write(stage, ready, self.written)?;
+            let aligned = aligned_part(ready);
+            stage.discard_front(aligned);
+            self.written += aligned as u64;
+            self.on_disk = on_disk;
+        }
+        let mut packets = 0;
+        if on_disk >= self.length {
+            packets += self.settle(outcomes);
+        }
+        self.waiting.add(&block.counts, block.span);
+        self.length += compressed as u64;
+        self.raw += block.raw as u64;
+        if on_disk >= self.length {
+            packets += self.settle(outcomes);
+        }
+        Ok(packets)
+    }
+
+    /// What waited is on disk.
+    fn settle(&mut self, outcomes: &Outcomes) -> u64 {
+        if self.pieces.last().map_or(0, |piece| piece.end) == self.length {
+            return 0;
+        }
+        let PendingPackets { counts, span } = std::mem::take(&mut self.waiting);
+        outcomes.written(&counts);
+        self.add_piece(self.length, self.raw, counts, span);
+        span.packets
+    }
+
+    fn add_piece(&mut self, end: u64, raw: u64, counts: Vec<u64>, span: Span) {
+        if self.pieces.len() >= MOST_PIECES {
+            let mut joined: Vec<Piece> = Vec::with_capacity(MOST_PIECES);
+            for (at, piece) in self.pieces.drain(..).enumerate() {
+                match joined.last_mut() {
+                    Some(last) if at % 2 == 1 => last.join(&piece),
+                    _ => joined.push(piece),
+                }
+            }
+            self.pieces = joined;
+        }
+        self.pieces.push(Piece {
+            end,
+            raw,
+            counts,
+            span,
+        });
+    }
+
+    /// The file has its last byte.
+    pub(crate) fn close(
+        self,
+        output: usize,
+        reason: FileEndReason,
+        link_types: Vec<u16>,
+        interfaces: Vec<InterfaceLedger>,
+    ) -> ClosedFile {
+        let mut all = Piece::default();
+        for piece in &self.pieces {
+            all.join(piece);
+        }
+        let known = all.span.packets > 0;
+        ClosedFile {
+            output,
+            entry: FileEntry {
+                file: self.name,
+                sequence: self.sequence,
+                link_types,
+                packets: Some(all.span.packets),
+                bytes: all.end,
+                bytes_uncompressed: Some(all.raw),
+                first: known.then(|| all.span.first.into()),
+                last: known.then(|| all.span.last.into()),
+                sha256: None,
+                ended: Some(reason),
+                ledger: None,
+            },
+            interfaces,
+            file: self.file.into_inner(),
+            counts: all.counts,
+        }
+    }
+}
+
+impl Piece {
+    /// Takes in the piece behind it.
+    fn join(&mut self, next: &Self) {
+        self.end = next.end;
+        self.raw = next.raw;
+        add(&mut self.counts, &next.counts);
+        self.span.merge(next.span);
+    }
+}
+
+/// Packets that wait for the rest of their block to reach the disk.
+#[derive(Debug, Default)]
+struct PendingPackets {
+    counts: Vec<u64>,
+    span: Span,
+}
+
+impl PendingPackets {
+    fn add(&mut self, counts: &[u64], span: Span) {
+        add(&mut self.counts, counts);
+        self.span.merge(span);
+    }
+}
+
+fn add(sums: &mut Vec<u64>, counts: &[u64]) {
+    if sums.len() < counts.len() {
+        sums.resize(counts.len(), 0);
+    }
+    for (sum, count) in sums.iter_mut().zip(counts) {
+        *sum += count;
+    }
+}
