@@ -99,6 +99,8 @@ pub struct Counts {
     pub totals: Totals,
     /// The file being written.
     pub current_file: Option<String>,
+    /// How many warnings it has.
+    pub warnings: u64,
 }
 
 /// Counts that were read so recently are read again by nobody: reading them takes a system call for each
@@ -259,6 +261,7 @@ impl Capture {
             generation: record.generation,
             totals: record.totals.clone(),
             current_file: None,
+            warnings: record.warnings.len() as u64,
         };
         let live = inner.live.clone();
         drop(inner);

@@ -104,6 +104,7 @@ fn metrics_say_what_the_ledger_says_and_the_dashboard_asks_for_none_that_is_not_
     let numbers = metrics(&pair.b)?;
     assert_eq!(numbers[&packets("written")], 300.0, "counters stay");
     assert_eq!(numbers[&of("captured_files_total")], 1.0);
+    assert_eq!(numbers[&of("captured_warnings")], 0.0);
     assert!(!numbers.contains_key(&of("captured_ring_size_bytes")));
     assert_eq!(numbers["captured_captures{state=\"completed\"}"], 1.0);
     Ok(())

@@ -41,6 +41,7 @@ pub(super) struct Numbers {
     packets: Family<ByPackets, Counter>,
     bytes: Family<ByCapture, Counter>,
     files: Family<ByCapture, Counter>,
+    warnings: Family<ByCapture, Gauge>,
     queued: Family<ByCapture, Gauge>,
     ring_used: Family<ByCapture, Gauge>,
     ring_size: Family<ByCapture, Gauge>,
@@ -59,6 +60,9 @@ impl Numbers {
         let totals = &record.totals;
         self.bytes.get_or_create(&labels).inc_by(totals.bytes);
         self.files.get_or_create(&labels).inc_by(totals.files);
+        self.warnings
+            .get_or_create(&labels)
+            .set(signed(record.warnings));
         for interface in &totals.interfaces {
             for (outcome, count) in outcomes(&interface.ledger) {
                 let labels = ByPackets {
@@ -96,6 +100,11 @@ impl Numbers {
             "Bytes that captures have written",
             Unit::Bytes,
             self.bytes,
+        );
+        registry.register(
+            "warnings",
+            "Warnings of a capture, which GetCapture has in full",
+            self.warnings,
         );
         registry.register("files", "Files that captures have finished", self.files);
         registry.register(
