@@ -22,7 +22,7 @@ use rustix::{
 
 use super::{
     block::{Block, Pool},
-    outcome::{FailureKind, Outcomes},
+    outcome::Outcomes,
     progress::Progress,
 };
 
@@ -155,6 +155,8 @@ fn put_all(sink: &Sink, bytes: &[u8], until: Instant) -> io::Result<usize> {
                 }
                 sink.wait(left);
             }
+            // What was taken is out; the next attempt says what is wrong.
+            Err(_) if taken > 0 => break,
             Err(error) => return Err(error.into()),
         }
     }
@@ -195,14 +197,12 @@ impl LineWriter {
                 self.progress.add_written(block.span.packets, bytes);
             }
             Ok(false) => self.outcomes.too_slow(&block.counts),
+            // Whoever reads it may come back: the next piece is tried again.
             Err(error) => {
-                self.outcomes.fail(
-                    FailureKind::WriteError,
-                    format!(
-                        "cannot write to the daemon's own output: {error}; write to files instead, \
-                         or see what has become of whoever read it"
-                    ),
-                );
+                self.progress.warn(format!(
+                    "cannot write to the daemon's own output: {error}; lines count as write_error until it \
+                     can be written again. Write to files instead, or see what has become of whoever read it"
+                ));
                 self.outcomes.lost(&block.counts);
             }
         }
@@ -216,7 +216,10 @@ mod tests {
         time::Instant,
     };
 
-    use super::{PATIENCE, PIECE, Sink, put_all};
+    use std::{fs::File, sync::Arc};
+
+    use super::{LineWriter, OUTPUT, PATIENCE, PIECE, Sink, put_all};
+    use crate::pipeline::{block::Pool, outcome::Outcomes, progress::Progress};
 
     #[test]
     fn a_pipe_that_nobody_reads_takes_whole_pieces_or_nothing() {
@@ -242,5 +245,39 @@ mod tests {
             put_all(&sink, &piece, later).is_err(),
             "nobody reads any more"
         );
+    }
+
+    #[test]
+    fn an_output_that_cannot_be_written_ends_nothing_and_is_tried_again() {
+        let outcomes = Arc::new(Outcomes::default());
+        let progress = Arc::new(Progress::default());
+        let pool = Arc::new(Pool::new(1, PIECE).expect("memory"));
+        let writer = LineWriter {
+            inbox: crossbeam_channel::bounded(1).1,
+            pool: Arc::clone(&pool),
+            outcomes: Arc::clone(&outcomes),
+            progress: Arc::clone(&progress),
+        };
+        let mut block = pool.take().expect("one");
+        block.counts.resize(1, 0);
+        block.buffer.fill(b"a line\n");
+        block.count(0, 1);
+        let set = |sink: File| OUTPUT.0.lock().expect("nobody panics").sink = Some(Sink::Own(sink));
+        set(File::options()
+            .write(true)
+            .open("/dev/full")
+            .expect("it is there"));
+        writer.take(&block);
+        writer.take(&block);
+        assert_eq!(outcomes.outcome(0).lost.write_error, 2);
+        assert!(!outcomes.failed());
+        assert_eq!(progress.warnings().len(), 1, "said once");
+        let (mut reader, pipe) = pipe().expect("pipe");
+        rustix::io::ioctl_fionbio(&pipe, true).expect("non-blocking");
+        set(std::os::fd::OwnedFd::from(pipe).into());
+        writer.take(&block);
+        let mut line = [0; 7];
+        reader.read_exact(&mut line).expect("it is there");
+        assert_eq!((&line, outcomes.outcome(0).written), (b"a line\n", 1));
     }
 }
