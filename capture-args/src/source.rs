@@ -16,6 +16,11 @@ pub struct SourceArgs {
     #[arg(short = 'Q', long, value_enum)]
     pub direction: Option<DirectionArg>,
 
+    /// Leave interfaces out of promiscuous mode. Without this, interfaces that are named or match a glob
+    /// accept packets for other hosts as long as the capture runs, and a bridge shows what it forwards.
+    #[arg(short = 'p', long)]
+    pub no_promiscuous_mode: bool,
+
     /// Keep at most this much of each packet; 0 keeps all of it.
     #[arg(short, long, value_name = "BYTES", value_parser = values::snaplen)]
     pub snaplen: Option<u32>,

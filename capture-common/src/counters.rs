@@ -18,9 +18,11 @@ pub struct Counters {
     pub unreadable: u64,
     /// Of the submitted: captured shorter than it was.
     pub truncated: u64,
+    /// Of the filtered: packets of the daemon's own connections.
+    pub own: u64,
 }
 
-const _: () = assert!(size_of::<Counters>() == 40);
+const _: () = assert!(size_of::<Counters>() == 48);
 
 /// Counters in an array, where a lookup is far cheaper than in a hash table.
 #[repr(C)]
@@ -35,12 +37,12 @@ pub struct Slot {
 }
 
 const _: () = {
-    assert!(size_of::<Slot>() == 48);
+    assert!(size_of::<Slot>() == 56);
     assert!(offset_of!(Slot, ifindex) == 0);
     assert!(offset_of!(Slot, counters) == 8);
 };
 
-/// The number of slots, a power of two: 24 KiB per CPU and capture.
+/// The number of slots, a power of two: 28 KiB per CPU and capture.
 pub const SLOTS_LENGTH: u32 = 512;
 
 const _: () = assert!(SLOTS_LENGTH.is_power_of_two());
@@ -64,7 +66,7 @@ pub const UNKNOWN_INTERFACE: u32 = 0;
     unsafe_code,
     reason = "aya reads map values only of types that implement Pod"
 )]
-// SAFETY: `repr(C)`, five u64 and nothing else: every bit pattern is valid and there is no padding.
+// SAFETY: `repr(C)`, six u64 and nothing else: every bit pattern is valid and there is no padding.
 unsafe impl aya::Pod for Counters {}
 
 #[cfg(feature = "user")]
@@ -72,5 +74,5 @@ unsafe impl aya::Pod for Counters {}
     unsafe_code,
     reason = "aya reads map values only of types that implement Pod"
 )]
-// SAFETY: `repr(C)`, two u32 and five u64: every bit pattern is valid and there is no hidden padding.
+// SAFETY: `repr(C)`, two u32 and six u64: every bit pattern is valid and there is no hidden padding.
 unsafe impl aya::Pod for Slot {}

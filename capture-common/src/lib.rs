@@ -12,5 +12,9 @@ mod record;
 pub use counters::{Counters, INTERFACES, SLOTS_LENGTH, Slot, UNKNOWN_INTERFACE, slot_index};
 pub use record::{
     DIRECTION_EGRESS, DIRECTION_INGRESS, LINK_ETHERNET, LINK_RAW, MAX_CAPTURED_LENGTH,
-    PROGRAMS_LENGTH, RECORD_DATA, RecordHeader, SIZE_CLASSES, SPILL_HEAD, program_index,
+    PROGRAMS_LENGTH, RECORD_DATA, RECORD_OWN, RecordHeader, SIZE_CLASSES, SPILL_HEAD,
+    decode_record, program_index,
 };
+
+/// How many TCP endpoints of the daemon the programs know.
+pub const OWN_ENDPOINTS: usize = 4;

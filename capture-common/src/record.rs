@@ -19,8 +19,8 @@ pub struct RecordHeader {
     pub link: u8,
     /// `PACKET_HOST`, `PACKET_BROADCAST`, ... of `linux/if_packet.h`.
     pub packet_type: u8,
-    /// Always 0.
-    pub padding: u8,
+    /// [`RECORD_OWN`], or 0.
+    pub flags: u8,
 }
 
 impl RecordHeader {
@@ -52,7 +52,7 @@ impl RecordHeader {
             direction,
             link,
             packet_type,
-            padding,
+            flags,
         ] = *bytes;
         Self {
             timestamp: u64::from_ne_bytes([t0, t1, t2, t3, t4, t5, t6, t7]),
@@ -62,10 +62,24 @@ impl RecordHeader {
             direction,
             link,
             packet_type,
-            padding,
+            flags,
         }
     }
 }
+
+/// Splits a record into its header and the packet's bytes; `None` if the record is malformed, which only
+/// a program of another build could cause.
+#[must_use]
+#[inline(always)]
+pub fn decode_record(record: &[u8]) -> Option<(RecordHeader, &[u8])> {
+    let (header, data) = record.split_first_chunk::<RECORD_DATA>()?;
+    let header = RecordHeader::from_bytes(header);
+    let bytes = data.get(..header.captured_length as usize)?;
+    Some((header, bytes))
+}
+
+/// A flag: the packet belongs to a connection of the daemon itself.
+pub const RECORD_OWN: u8 = 1;
 
 /// The interface received the packet.
 pub const DIRECTION_INGRESS: u8 = 0;
@@ -127,7 +141,7 @@ const _: () = {
     assert!(offset_of!(RecordHeader, direction) == 20);
     assert!(offset_of!(RecordHeader, link) == 21);
     assert!(offset_of!(RecordHeader, packet_type) == 22);
-    assert!(offset_of!(RecordHeader, padding) == 23);
+    assert!(offset_of!(RecordHeader, flags) == 23);
     let mut class = 0;
     while class < SIZE_CLASSES.len() {
         assert!((SIZE_CLASSES[class] as usize + RECORD_DATA + 8).is_multiple_of(32));

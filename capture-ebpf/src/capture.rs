@@ -10,10 +10,11 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use capture_common::{
-    LINK_ETHERNET, MAX_CAPTURED_LENGTH, RECORD_DATA, RecordHeader, SIZE_CLASSES, SPILL_HEAD,
+    LINK_ETHERNET, MAX_CAPTURED_LENGTH, RECORD_DATA, RECORD_OWN, RecordHeader, SIZE_CLASSES,
+    SPILL_HEAD,
 };
 
-use crate::{config, maps, wakeup};
+use crate::{config, maps, own, wakeup};
 
 /// Bytes of a VLAN tag in a frame, right behind the two addresses.
 const VLAN_TAG_LENGTH: u32 = 4;
@@ -39,14 +40,22 @@ struct Packet {
 
 #[inline(always)]
 pub fn capture<const DIRECTION: u8, const LINK: u8>(context: &TcContext) {
-    let packet = Packet::new(context.skb.skb, DIRECTION, LINK);
+    let mut packet = Packet::new(context.skb.skb, DIRECTION, LINK);
     let Some(counters) = maps::counters(packet.header.ifindex) else {
         return;
     };
-    let fate = copy(&packet);
     // SAFETY: the lookup returned an element, which does not move as long as this program runs, and no
     // other CPU writes to this CPU's counters.
     let counters = unsafe { &mut *counters };
+    if own::is_own::<LINK>(packet.skb) {
+        if !config::includes_own() {
+            counters.filtered += 1;
+            counters.own += 1;
+            return;
+        }
+        packet.header.flags = RECORD_OWN;
+    }
+    let fate = copy(&packet);
     match fate {
         Fate::Submitted => {
             counters.submitted += 1;
@@ -97,7 +106,7 @@ impl Packet {
                 direction,
                 link,
                 packet_type: packet_type as u8,
-                padding: 0,
+                flags: 0,
             },
         }
     }

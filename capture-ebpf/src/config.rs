@@ -2,6 +2,7 @@
 //! verifier treats them as constants and removes the code that they make unreachable.
 
 use aya_ebpf::Global;
+use capture_common::OWN_ENDPOINTS;
 
 /// Bytes kept of a packet at most, at least 1.
 #[unsafe(no_mangle)]
@@ -18,6 +19,46 @@ static HAS_SPILL: Global<u8> = Global::new(0);
 /// 1 where the kernel has `bpf_ktime_get_tai_ns` (6.1), else 0.
 #[unsafe(no_mangle)]
 static TAI_CLOCK: Global<u8> = Global::new(0);
+
+/// The TCP ports where the daemon listens, in network byte order, 16 bits each; 0 for none.
+#[unsafe(no_mangle)]
+static OWN_PORTS: Global<u64> = Global::new(0);
+
+/// The addresses where the daemon listens on these ports, in network byte order, IPv4 ones mapped to
+/// IPv6; 0 for every address.
+#[unsafe(no_mangle)]
+static OWN_ADDRESS_0: Global<[u32; 4]> = Global::new([0; 4]);
+#[unsafe(no_mangle)]
+static OWN_ADDRESS_1: Global<[u32; 4]> = Global::new([0; 4]);
+#[unsafe(no_mangle)]
+static OWN_ADDRESS_2: Global<[u32; 4]> = Global::new([0; 4]);
+#[unsafe(no_mangle)]
+static OWN_ADDRESS_3: Global<[u32; 4]> = Global::new([0; 4]);
+
+/// 1 if packets of the daemon's own connections are recorded, else 0.
+#[unsafe(no_mangle)]
+static INCLUDE_OWN: Global<u8> = Global::new(0);
+
+#[inline(always)]
+pub fn own_ports() -> u64 {
+    OWN_PORTS.load()
+}
+
+#[inline(always)]
+pub fn own_address(index: usize) -> [u32; 4] {
+    const { assert!(OWN_ENDPOINTS == 4) };
+    match index {
+        0 => OWN_ADDRESS_0.load(),
+        1 => OWN_ADDRESS_1.load(),
+        2 => OWN_ADDRESS_2.load(),
+        _ => OWN_ADDRESS_3.load(),
+    }
+}
+
+#[inline(always)]
+pub fn includes_own() -> bool {
+    INCLUDE_OWN.load() != 0
+}
 
 #[inline(always)]
 pub fn snaplen() -> u32 {

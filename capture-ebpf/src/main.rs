@@ -8,6 +8,7 @@
 mod capture;
 mod config;
 mod maps;
+mod own;
 mod wakeup;
 
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, macros::classifier, programs::TcContext};

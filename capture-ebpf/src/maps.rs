@@ -3,7 +3,7 @@
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, BPF_RB_PROD_POS},
     macros::map,
-    maps::{PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
+    maps::{Array, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
 };
 use capture_common::{
     Counters, INTERFACES, PROGRAMS_LENGTH, SLOTS_LENGTH, Slot, UNKNOWN_INTERFACE, slot_index,
@@ -34,6 +34,19 @@ static COUNTERS: PerCpuHashMap<u32, Counters> =
 /// The capture programs, which filter programs tail-call.
 #[map]
 static PROGRAMS: ProgramArray = ProgramArray::with_max_entries(PROGRAMS_LENGTH, 0);
+
+/// Not 0 while the reader of the rings sleeps without a bound. User space sets it.
+#[map]
+static READER: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Whether the reader sleeps until the programs wake it.
+#[inline(always)]
+pub fn reader_sleeps() -> bool {
+    // SAFETY: as below; user space changes the value as a whole.
+    READER
+        .get_ptr(0)
+        .is_some_and(|sleeps| unsafe { sleeps.read_volatile() } != 0)
+}
 
 /// This CPU's counters of an interface, or the counters of unknown interfaces.
 #[inline(always)]

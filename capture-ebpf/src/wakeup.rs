@@ -12,12 +12,15 @@ pub const WHEN_FIRST: u64 = 0;
 /// The reader is woken if the record crosses a multiple of the wake-up distance. This needs no state,
 /// so it works with any number of CPUs and interfaces that fill the ring. Another CPU that reserves in
 /// between can hide a crossing; the first record in the spill ring wakes the reader too, and the
-/// reader's wait is bounded.
+/// reader's wait is bounded as long as packets come. A reader that sleeps without a bound, because none
+/// came for a while, is woken by the first record.
 #[inline(always)]
 pub fn flags(size: u64) -> u64 {
     let end = maps::front_position();
     if end & (config::wakeup_distance() - 1) < size {
         u64::from(BPF_RB_FORCE_WAKEUP)
+    } else if maps::reader_sleeps() {
+        WHEN_FIRST
     } else {
         u64::from(BPF_RB_NO_WAKEUP)
     }

@@ -24,6 +24,13 @@ pub struct CaptureSpec {
     pub targets: TargetSet,
     /// Received packets, sent packets, or both.
     pub direction: Directions,
+    /// Whether interfaces that are named or match a pattern are put into promiscuous mode; `any` never
+    /// does that.
+    #[serde(default = "yes")]
+    pub promiscuous: bool,
+    /// Whether packets of the daemon's own connections are recorded.
+    #[serde(default)]
+    pub include_own_traffic: bool,
     /// Most bytes kept of a packet, a VLAN tag included.
     pub snaplen: u32,
     /// Size of the ring buffer in bytes: a power of two and a multiple of the page size.
@@ -32,6 +39,11 @@ pub struct CaptureSpec {
     pub output: Output,
     /// When the capture stops by itself.
     pub limits: Limits,
+}
+
+/// What captures do that older versions have stored.
+const fn yes() -> bool {
+    true
 }
 
 /// An interface by name, by glob (`*`, `?`, `[...]`), or every interface.

@@ -200,6 +200,12 @@ impl Client {
         namespace.run(|| Self::to(endpoint))
     }
 
+    /// One of a daemon at `http://...` in a network namespace, without certificates.
+    pub fn over_tcp(namespace: &Namespace, uri: &str) -> Result<Self> {
+        let endpoint = Endpoint::from_shared(uri.to_owned())?;
+        namespace.run(|| Self::to(endpoint))
+    }
+
     fn to(endpoint: Endpoint) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)

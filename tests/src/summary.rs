@@ -16,6 +16,8 @@ pub struct Summary {
     pub total: Ledger,
     /// Each interface, in the order in which they joined.
     pub interfaces: Vec<Interface>,
+    /// What it says beside the ledger.
+    pub warnings: Vec<String>,
     /// The files that are there, oldest first.
     pub files: Vec<File>,
 }

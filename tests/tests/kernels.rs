@@ -27,7 +27,7 @@ const RUNS: [(&str, &str); 5] = [
 ];
 
 /// One run: `captured` in the background, pings, and all that is left of it given to the test.
-const SCRIPT: &str = r"
+const SCRIPT: &str = r#"
 record() {
     name=$1; shift
     captured record -i lo -w /tmp/files --name $name --compress none --summary json $* > /tmp/$name.json 2> /tmp/$name.errors &
@@ -40,7 +40,23 @@ record() {
     cat /tmp/files/$name-*.pcapng > /tmp/$name.file
     for what in json errors pings status file; do give $name.$what; done
 }
-";
+
+# A daemon that listens over TCP: its capture sees pings, and leaves out requests to the daemon.
+own() {
+    printf '[[capture]]\nname = "own"\ninterfaces = ["lo"]\ncompression = "none"\n' > /tmp/own.toml
+    captured serve --config /tmp/own.toml --socket /tmp/socket --state-dir /tmp/state --data-dir /tmp/data \
+        --metrics 127.0.0.1:9100 2> /tmp/own.errors &
+    daemon=$!
+    until grep -q 'joined the capture' /tmp/own.errors; do kill -0 $daemon || break; sleep 0.1; done
+    ping -q -c PINGS -i 0.05 -s 1400 127.0.0.1 > /tmp/own.pings
+    for request in 1 2 3 4 5; do wget -q -O - http://127.0.0.1:9100/healthz; done > /tmp/own.answers
+    kill -TERM $daemon
+    wait $daemon
+    echo $? > /tmp/own.status
+    cat /tmp/data/own/own-*.pcapng > /tmp/own.file
+    for what in errors pings answers status file; do give own.$what; done
+}
+"#;
 
 fn boot(series: &str) -> Result<Option<Given>> {
     let Some(_permit) = gate::beside_others()? else {
@@ -60,6 +76,7 @@ fn boot(series: &str) -> Result<Option<Given>> {
     for (name, options) in RUNS {
         script += &format!("record {name} {options}\n");
     }
+    script += "own\n";
     let given = kernel.run(recorder::program()?, &script)?;
     let release = given.text("release")?;
     ensure!(
@@ -107,6 +124,24 @@ fn recorded_all(given: &Given, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Checks that a daemon has recorded all pings and nothing of the requests to itself.
+fn left_own_traffic_out(given: &Given) -> Result<()> {
+    let text = |what: &str| given.text(&format!("own.{what}"));
+    let errors = text("errors")?;
+    ensure!(text("status")? == "0", "it failed: {errors}");
+    ensure!(!text("answers")?.is_empty(), "it did not answer: {errors}");
+    let directory = TempDir::new()?;
+    let path = directory.path().join("file.pcapng");
+    fs::write(&path, given.bytes("own.file")?)?;
+    let packets = capture_file::read(&path)?.packets;
+    let count = packets.len() as u64;
+    ensure!(count == 2 * PINGS, "{count} packets: {errors}");
+    for packet in packets {
+        ensure!(packet.original_length as usize == LENGTH, "{packet:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn linux_6_1_records_every_packet_by_clsact_and_says_that_it_has_no_tcx() -> Result<()> {
     let Some(given) = boot("6.1")? else {
@@ -115,6 +150,7 @@ fn linux_6_1_records_every_packet_by_clsact_and_says_that_it_has_no_tcx() -> Res
     for (name, _) in RUNS.iter().filter(|(name, _)| *name != "tcx") {
         recorded_all(&given, name).with_context(|| (*name).to_owned())?;
     }
+    left_own_traffic_out(&given)?;
     assert_eq!(given.text("tcx.status")?, "1");
     let errors = given.text("tcx.errors")?;
     assert!(errors.contains("has no TCX (Linux 6.6 has)"), "{errors}");
@@ -130,5 +166,5 @@ fn linux_6_12_records_every_packet_either_way() -> Result<()> {
     for (name, _) in RUNS {
         recorded_all(&given, name).with_context(|| name.to_owned())?;
     }
-    Ok(())
+    left_own_traffic_out(&given)
 }

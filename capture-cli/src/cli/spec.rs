@@ -26,6 +26,11 @@ pub(super) struct SpecArgs {
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     max_age: Option<Duration>,
 
+    /// Record packets of the daemon's own connections (its API and metrics) as well. They go to the files
+    /// only; tail never shows them.
+    #[arg(long)]
+    include_own_traffic: bool,
+
     /// Leave out the SHA-256 of the files.
     #[arg(long)]
     without_digest: bool,
@@ -81,6 +86,8 @@ impl SpecArgs {
             interfaces: texts(&self.source.interfaces),
             direction: self.source.direction.map(Into::into),
             snaplen: self.source.snaplen,
+            promiscuous: self.source.no_promiscuous_mode.then_some(false),
+            include_own_traffic: self.include_own_traffic,
             ring_size: self.source.ring_size,
             filter: filter.expression.join(" "),
             inner_filter: filter.inner.as_ref().map(|expression| InnerFilter {

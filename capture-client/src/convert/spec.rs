@@ -16,6 +16,8 @@ pub(super) fn spec(spec: v1::CaptureSpec) -> Spec {
         },
         interfaces: spec.interfaces,
         snaplen: spec.snaplen,
+        promiscuous: spec.promiscuous,
+        include_own_traffic: spec.include_own_traffic,
         ring_size: spec.ring_size,
         filter: spec.filter,
         inner_filter: spec.inner_filter.map(|inner| InnerFilter {
@@ -118,6 +120,8 @@ pub(crate) fn spec_to_proto(spec: Spec) -> v1::CaptureSpec {
             })
             .into(),
         snaplen: spec.snaplen,
+        promiscuous: spec.promiscuous,
+        include_own_traffic: spec.include_own_traffic,
         ring_size: spec.ring_size,
         filter: spec.filter,
         inner_filter: spec.inner_filter.map(|inner| v1::InnerFilter {

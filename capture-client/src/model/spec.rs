@@ -17,6 +17,10 @@ pub struct Spec {
     pub snaplen: Option<u32>,
     /// Bytes of the ring buffer.
     pub ring_size: Option<u32>,
+    /// Whether interfaces are put into promiscuous mode.
+    pub promiscuous: Option<bool>,
+    /// Whether packets of the daemon's own connections are recorded.
+    pub include_own_traffic: bool,
     /// A pcap-filter expression.
     pub filter: String,
     /// A filter on packets in tunnels.

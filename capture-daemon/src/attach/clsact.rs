@@ -17,7 +17,10 @@ use rtnetlink::{
     },
 };
 
-use super::{AttachError, hook_name, owner::is_leftover};
+use super::{
+    AttachError, hook_name,
+    owner::{PREFIX, is_leftover},
+};
 use capture_types::Direction;
 
 /// The numerically lowest priority runs first.
@@ -67,17 +70,7 @@ impl Filter {
             )
             .await
             {
-                Ok(()) => {
-                    if filter.priority > FIRST_PRIORITY {
-                        tracing::warn!(
-                            "interface index {ifindex} {}: filters of priority below {} run \
-                             before the recorder; packets that they drop or redirect are not seen",
-                            hook_name(direction),
-                            filter.priority,
-                        );
-                    }
-                    return Ok(filter);
-                }
+                Ok(()) => return Ok(filter),
                 // The handle is in use: by another capture of ours, or by a filter of somebody else
                 // with the same priority, before which ours is placed.
                 Err(error) if is(&error, libc::EEXIST) && filter.handle < MOST_HANDLES => {
@@ -117,6 +110,11 @@ impl Filter {
             }
             result => result.map_err(|source| self.failed(source)),
         }
+    }
+
+    /// Priority and handle.
+    pub(super) const fn key(&self) -> (u16, u32) {
+        (self.priority, self.handle)
     }
 
     fn failed(&self, source: Error) -> AttachError {
@@ -159,7 +157,7 @@ const LAST_PRIORITY: u16 = 64;
 /// # Errors
 ///
 /// rtnetlink(7) failed.
-pub async fn remove_leftovers(netlink: &Handle) -> Result<usize, Error> {
+pub(super) async fn remove_leftovers(netlink: &Handle) -> Result<usize, Error> {
     let mut removed = 0;
     for ifindex in interfaces_with_clsact(netlink).await? {
         for direction in [Direction::In, Direction::Out] {
@@ -187,6 +185,42 @@ pub async fn remove_leftovers(netlink: &Handle) -> Result<usize, Error> {
         }
     }
     Ok(removed)
+}
+
+/// The filters of others that run before the filter of this priority and handle, by name; `None` if that
+/// is not there. The kernel lists filters in the order in which they run.
+pub(super) async fn filters_before(
+    netlink: &Handle,
+    ifindex: u32,
+    direction: Direction,
+    key: (u16, u32),
+) -> Result<Option<Vec<String>>, Error> {
+    let mut dump = TcMessage::with_index(ifindex.cast_signed());
+    dump.header.parent = parent(direction);
+    let mut filters = Box::pin(responses(
+        netlink,
+        RouteNetlinkMessage::GetTrafficFilter(dump),
+    )?);
+    let mut before = Vec::new();
+    let mut found = false;
+    while let Some(message) = filters.next().await {
+        let RouteNetlinkMessage::NewTrafficFilter(filter) = message? else {
+            continue;
+        };
+        let handle = u32::from(filter.header.handle);
+        let priority = (filter.header.info >> 16) as u16;
+        found |= handle == key.1 && priority == key.0;
+        // The kernel lists each priority once more without a handle.
+        if found || handle == 0 {
+            continue;
+        }
+        match filter_name(&filter) {
+            Some(name) if name.starts_with(PREFIX) => {}
+            Some(name) => before.push(name.to_owned()),
+            None => before.push(format!("filter of priority {priority}")),
+        }
+    }
+    Ok(found.then_some(before))
 }
 
 async fn interfaces_with_clsact(netlink: &Handle) -> Result<Vec<i32>, Error> {
@@ -261,7 +295,7 @@ async fn request(netlink: &Handle, message: RouteNetlinkMessage, flags: u16) -> 
     Ok(())
 }
 
-fn responses(
+pub(super) fn responses(
     netlink: &Handle,
     message: RouteNetlinkMessage,
 ) -> Result<impl Stream<Item = Result<RouteNetlinkMessage, Error>> + use<>, Error> {

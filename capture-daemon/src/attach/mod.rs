@@ -2,22 +2,26 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use aya::programs::{SchedClassifier, TcAttachType};
 use aya_obj::generated::bpf_attach_type;
 use rtnetlink::Handle;
 
 use crate::kernel::{
     features::Features,
-    object::PROGRAM_PREFIX,
     syscall::{link_update, tcx_link_create},
 };
 use capture_types::Direction;
 
 mod clsact;
 mod owner;
+mod position;
+mod promiscuous;
+mod promiscuous_flag;
+mod queue;
 
-pub use clsact::remove_leftovers;
 pub use owner::Owner;
+pub use position::{Position, Positions};
+pub use promiscuous::{Promiscuous, PromiscuousError};
+pub use queue::QueueDrops;
 
 /// How programs are attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,13 +143,33 @@ impl Plan {
     /// The method for this hook.
     #[must_use]
     pub fn method(&self, interface: &str, direction: Direction) -> Method {
-        let alone = || Position::query(Method::Clsact, interface, direction) == Position::First;
+        let alone = || position::tcx(Method::Clsact, interface, direction) == Position::First;
         if self.many && self.method == Method::Tcx && alone() {
             Method::Clsact
         } else {
             self.method
         }
     }
+}
+
+/// Removes what killed recorders have left on any interface: filters, and promiscuous mode. Returns how
+/// many there were of each.
+///
+/// # Errors
+///
+/// rtnetlink(7) failed.
+pub async fn remove_leftovers(netlink: &Handle) -> Result<(usize, usize), rtnetlink::Error> {
+    let filters = clsact::remove_leftovers(netlink).await?;
+    let promiscuous = match promiscuous_flag::remove_leftovers(netlink).await {
+        Ok(cleared) => cleared,
+        Err(error) => {
+            tracing::warn!(
+                "could not look for promiscuous mode that a killed recorder left: {error}"
+            );
+            0
+        }
+    };
+    Ok((filters, promiscuous))
 }
 
 /// A program attached to one direction of an interface.
@@ -192,6 +216,14 @@ impl Attachment {
         clsact::Filter::add(netlink, name, ifindex, direction, program)
             .await
             .map(|filter| Self(Kind::Clsact(filter)))
+    }
+
+    /// The place of a clsact filter, by which it is found among others; `None` for TCX.
+    pub(super) const fn filter_key(&self) -> Option<(u16, u32)> {
+        match &self.0 {
+            Kind::Tcx(_) => None,
+            Kind::Clsact(filter) => Some(filter.key()),
+        }
     }
 
     /// How the program is attached: by clsact if the TCX hook was full.
@@ -244,53 +276,6 @@ impl Attachment {
     }
 }
 
-/// The position of our program among those at an interface's hook.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Position {
-    /// Before all programs of others that the kernel lists.
-    First,
-    /// After these programs, by name, in the order in which they run. What they drop or redirect is not
-    /// seen.
-    Behind(Vec<String>),
-    /// Detached by somebody else.
-    Missing,
-}
-
-impl Position {
-    /// Asks the kernel, which lists TCX programs only; they run before every clsact filter.
-    #[must_use]
-    pub fn query(method: Method, interface: &str, direction: Direction) -> Self {
-        let hook = match direction {
-            Direction::In => TcAttachType::Ingress,
-            Direction::Out => TcAttachType::Egress,
-        };
-        let Ok((_revision, programs)) = SchedClassifier::query_tcx(interface, hook) else {
-            return Self::First;
-        };
-        let names = programs.iter().map(|program| match program.name_as_str() {
-            Some(name) if !name.is_empty() => name.to_owned(),
-            _ => format!("program {}", program.id()),
-        });
-        Self::among(method, names)
-    }
-
-    fn among(method: Method, mut programs: impl Iterator<Item = String>) -> Self {
-        let mut before = Vec::new();
-        let found = programs.any(|name| {
-            let ours = name.starts_with(PROGRAM_PREFIX);
-            if !ours {
-                before.push(name);
-            }
-            ours
-        });
-        match method {
-            Method::Tcx if !found => Self::Missing,
-            _ if before.is_empty() => Self::First,
-            _ => Self::Behind(before),
-        }
-    }
-}
-
 const fn hook(direction: Direction) -> bpf_attach_type {
     match direction {
         Direction::In => bpf_attach_type::BPF_TCX_INGRESS,
@@ -302,33 +287,5 @@ const fn hook_name(direction: Direction) -> &'static str {
     match direction {
         Direction::In => "ingress",
         Direction::Out => "egress",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Method, Position};
-
-    #[test]
-    fn programs_before_ours_are_named_and_a_detached_program_is_noticed() {
-        let position = |method, names: &[&str]| {
-            Position::among(method, names.iter().map(|name| (*name).to_owned()))
-        };
-        let behind = Position::Behind(vec!["cil_from_netdev".to_owned()]);
-        assert_eq!(
-            position(Method::Tcx, &["captured_eth_in", "other"]),
-            Position::First
-        );
-        assert_eq!(
-            position(Method::Tcx, &["cil_from_netdev", "captured_filter"]),
-            behind
-        );
-        assert_eq!(
-            position(Method::Tcx, &["cil_from_netdev"]),
-            Position::Missing
-        );
-        assert_eq!(position(Method::Tcx, &[]), Position::Missing);
-        assert_eq!(position(Method::Clsact, &["cil_from_netdev"]), behind);
-        assert_eq!(position(Method::Clsact, &[]), Position::First);
     }
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// The beginning of the names of our filters: `captured:<token of the owner>:<capture>`.
-const PREFIX: &str = "captured:";
+pub(super) const PREFIX: &str = "captured:";
 
 /// This process as the owner of filters.
 #[derive(Debug)]

@@ -105,6 +105,9 @@ impl RecordArgs {
             filter,
             targets,
             direction: given(self.source.direction, "--direction")?.into(),
+            promiscuous: !self.source.no_promiscuous_mode,
+            // This process listens nowhere.
+            include_own_traffic: false,
             snaplen: given(self.source.snaplen, "--snaplen")?,
             ring_size: given(self.source.ring_size, "--ring-size")?,
             output: Output::Files(OutputSpec {
@@ -141,6 +144,7 @@ pub(super) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
             AttachArg::Clsact => Some(Method::Clsact),
         },
         log_programs: arguments.log_programs,
+        ..SessionOptions::default()
     };
     let spec = arguments.spec()?;
     // As tcpdump does, but not for longer than it may take.

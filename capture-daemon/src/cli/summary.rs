@@ -39,6 +39,9 @@ fn text(report: &Report) -> String {
     if let Some(failure) = &report.failure {
         text.push_str(&format!("  {failure}\n"));
     }
+    for warning in &report.warnings {
+        text.push_str(&format!("  warning: {warning}\n"));
+    }
     text.push_str(&format!("\n{}\n", ledgers(report)));
     if report.files.is_empty() {
         text.push_str("\nno files\n");

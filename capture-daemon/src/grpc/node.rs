@@ -240,6 +240,7 @@ async fn follow(
         let (now, gone) = match change {
             interfaces::InterfaceChange::Present(interface) => (vec![interface], Vec::new()),
             interfaces::InterfaceChange::Gone { ifindex } => (Vec::new(), vec![ifindex]),
+            interfaces::InterfaceChange::Filters { .. } => continue,
             interfaces::InterfaceChange::Resync(now) => {
                 tokio::time::sleep(BREATH).await;
                 let there = |ifindex: &u32| now.iter().any(|one| one.ifindex == *ifindex);

@@ -7,6 +7,7 @@ mod select;
 mod watch;
 
 pub use select::{InterfaceError, Selection};
+pub(crate) use watch::interface;
 pub use watch::{InterfaceChange, Watch};
 
 /// A network interface as rtnetlink(7) describes it.
@@ -16,6 +17,8 @@ pub struct Interface {
     pub ifindex: u32,
     /// The current name.
     pub name: String,
+    /// Alternative names (`ip link property add altname`).
+    pub alternative_names: Vec<String>,
     /// `ARPHRD_...` of `linux/if_arp.h`.
     pub hardware_type: u16,
     /// `veth`, `bridge`, `vxlan`, ... for virtual devices.
@@ -50,6 +53,12 @@ impl Interface {
             | ARPHRD_SIT | ARPHRD_IPGRE | ARPHRD_IP6GRE => Some(LinkType::Raw),
             _ => None,
         }
+    }
+
+    /// Whether the interface has this name, which may be an alternative one.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.alternative_names.iter().any(|other| other == name)
     }
 
     /// Whether this is the loopback device, where each packet sent is received as well.

@@ -26,6 +26,17 @@ pub enum InterfaceError {
         /// What is wrong with it.
         source: globset::Error,
     },
+    /// There are too many patterns, or a pattern is too long.
+    #[error(
+        "{count} interface patterns, one of them {longest} bytes long: give at most {MOST_PATTERNS}, \
+         of at most {LONGEST_PATTERN} bytes each"
+    )]
+    Size {
+        /// How many patterns there are.
+        count: usize,
+        /// Bytes of the longest one.
+        longest: usize,
+    },
     /// The packets of the interface have no link type that can be recorded.
     #[error(
         "interface {name:?} carries neither Ethernet nor IP packets (hardware type \
@@ -38,6 +49,12 @@ pub enum InterfaceError {
         hardware_type: u16,
     },
 }
+
+/// Patterns of one capture.
+const MOST_PATTERNS: usize = 256;
+
+/// Bytes of a pattern. The names of interfaces have 15 bytes at most, alternative ones 127.
+const LONGEST_PATTERN: usize = 256;
 
 fn hint(near: Option<&str>, any: bool) -> String {
     match near {
@@ -73,6 +90,13 @@ impl Selection {
         patterns: &[InterfacePattern],
         interfaces: &[Interface],
     ) -> Result<Self, InterfaceError> {
+        let longest = patterns.iter().map(length).max().unwrap_or(0);
+        if patterns.len() > MOST_PATTERNS || longest > LONGEST_PATTERN {
+            return Err(InterfaceError::Size {
+                count: patterns.len(),
+                longest,
+            });
+        }
         let mut selection = Self {
             any: false,
             named: Vec::new(),
@@ -86,6 +110,16 @@ impl Selection {
                     let ifindex = Some(find(name, interfaces)?.ifindex);
                     selection.named.push(Named {
                         name: name.clone(),
+                        ifindex,
+                    });
+                }
+                // An interface can be called `veth*`: a name goes before what the pattern would match.
+                InterfacePattern::Glob(text)
+                    if interfaces.iter().any(|one| one.is_called(text)) =>
+                {
+                    let ifindex = Some(find(text, interfaces)?.ifindex);
+                    selection.named.push(Named {
+                        name: text.clone(),
                         ifindex,
                     });
                 }
@@ -107,20 +141,31 @@ impl Selection {
 
     /// Whether the capture selects this interface, which exists.
     pub fn takes(&mut self, interface: &Interface) -> bool {
-        if interface.link_type().is_none() {
-            return false;
-        }
+        self.matches(interface) && interface.link_type().is_some()
+    }
+
+    /// Whether the patterns match this interface, which exists, whatever its packets are.
+    pub fn matches(&mut self, interface: &Interface) -> bool {
         for named in &mut self.named {
-            if named.ifindex.is_none() && named.name == interface.name {
+            if named.ifindex.is_none() && interface.is_called(&named.name) {
                 named.ifindex = Some(interface.ifindex);
             }
         }
-        self.any
-            || self.globs.is_match(&interface.name)
-            || self
-                .named
-                .iter()
-                .any(|named| named.ifindex == Some(interface.ifindex))
+        self.any || self.globs.is_match(&interface.name) || self.names(interface.ifindex)
+    }
+
+    /// Whether the interface was requested by name.
+    #[must_use]
+    pub fn names(&self, ifindex: u32) -> bool {
+        self.named
+            .iter()
+            .any(|named| named.ifindex == Some(ifindex))
+    }
+
+    /// Whether the interface was requested by name or by a pattern, and not only by `any`.
+    #[must_use]
+    pub fn is_specific(&self, interface: &Interface) -> bool {
+        self.globs.is_match(&interface.name) || self.names(interface.ifindex)
     }
 
     /// Forgets an interface that is gone.
@@ -134,7 +179,13 @@ impl Selection {
 }
 
 fn find<'a>(name: &str, interfaces: &'a [Interface]) -> Result<&'a Interface, InterfaceError> {
-    let Some(interface) = interfaces.iter().find(|interface| interface.name == name) else {
+    let exact = interfaces.iter().find(|interface| interface.name == name);
+    let called = || {
+        interfaces
+            .iter()
+            .find(|interface| interface.is_called(name))
+    };
+    let Some(interface) = exact.or_else(called) else {
         let names = interfaces.iter().map(|interface| interface.name.as_str());
         return Err(InterfaceError::NotFound {
             name: name.to_owned(),
@@ -149,6 +200,13 @@ fn find<'a>(name: &str, interfaces: &'a [Interface]) -> Result<&'a Interface, In
         });
     }
     Ok(interface)
+}
+
+fn length(pattern: &InterfacePattern) -> usize {
+    match pattern {
+        InterfacePattern::Any => 0,
+        InterfacePattern::Name(text) | InterfacePattern::Glob(text) => text.len(),
+    }
 }
 
 /// The name most similar to `name`, ignoring case, if any is similar enough.
@@ -174,6 +232,7 @@ mod tests {
         Interface {
             ifindex,
             name: name.to_owned(),
+            alternative_names: Vec::new(),
             hardware_type,
             kind: None,
             alias: None,
@@ -210,6 +269,32 @@ mod tests {
             !selection.takes(&interface(3, "eth0", 1)),
             "another interface took its name"
         );
+    }
+
+    #[test]
+    fn an_alternative_name_is_a_name_and_a_name_goes_before_a_glob() {
+        let mut named = interface(2, "eth0", 1);
+        named.alternative_names = vec!["enp0s31f6".to_owned()];
+        let starred = interface(3, "veth*", 1);
+        let other = interface(4, "veth1", 1);
+        let interfaces = [named, starred, other];
+        let asked = [
+            InterfacePattern::Name("enp0s31f6".to_owned()),
+            InterfacePattern::Glob("veth*".to_owned()),
+        ];
+        let mut selection = Selection::new(&asked, &interfaces).unwrap();
+        let taken = interfaces.map(|interface| selection.takes(&interface));
+        assert_eq!(taken, [true, true, false]);
+    }
+
+    #[test]
+    fn patterns_are_bounded() {
+        let long = [InterfacePattern::Glob("{a,".repeat(1 << 20))];
+        let error = Selection::new(&long, &[]).unwrap_err();
+        assert!(matches!(error, InterfaceError::Size { .. }), "{error}");
+        let many = vec![InterfacePattern::Glob("veth*".to_owned()); 257];
+        let error = Selection::new(&many, &[]).unwrap_err();
+        assert!(error.to_string().contains("at most 256"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rtnetlink::{
     packet_core::{NetlinkMessage, NetlinkPayload},
     packet_route::{
         RouteNetlinkMessage,
-        link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+        link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Prop},
     },
 };
 
@@ -26,6 +26,11 @@ pub enum InterfaceChange {
     Present(Interface),
     /// The interface is gone.
     Gone {
+        /// Its index.
+        ifindex: u32,
+    },
+    /// The traffic control filters of an interface changed.
+    Filters {
         /// Its index.
         ifindex: u32,
     },
@@ -48,7 +53,8 @@ impl Watch {
     ///
     /// The netlink socket could not be opened.
     pub fn new() -> io::Result<Self> {
-        let (connection, netlink, messages) = new_multicast_connection(&[MulticastGroup::Link])?;
+        let (connection, netlink, messages) =
+            new_multicast_connection(&[MulticastGroup::Link, MulticastGroup::Tc])?;
         tokio::spawn(connection);
         Ok(Self {
             netlink,
@@ -97,6 +103,12 @@ impl Watch {
                         ifindex: link.header.index,
                     });
                 }
+                NetlinkPayload::InnerMessage(
+                    RouteNetlinkMessage::NewTrafficFilter(filter)
+                    | RouteNetlinkMessage::DelTrafficFilter(filter),
+                ) => self.ready.push_back(InterfaceChange::Filters {
+                    ifindex: filter.header.index.cast_unsigned(),
+                }),
                 NetlinkPayload::Overrun(_) => {
                     if let Ok(interfaces) = self.list().await {
                         self.ready.push_back(InterfaceChange::Resync(interfaces));
@@ -114,13 +126,15 @@ fn is_bridge_port_message(link: &LinkMessage) -> bool {
     u8::from(link.header.interface_family) == u8::try_from(libc::AF_BRIDGE).unwrap_or(u8::MAX)
 }
 
-fn interface(message: &LinkMessage) -> Option<Interface> {
+/// The interface of a message; `None` for messages that bridges send about their ports.
+pub(crate) fn interface(message: &LinkMessage) -> Option<Interface> {
     if is_bridge_port_message(message) {
         return None;
     }
     let mut interface = Interface {
         ifindex: message.header.index,
         name: String::new(),
+        alternative_names: Vec::new(),
         hardware_type: message.header.link_layer_type.into(),
         kind: None,
         alias: None,
@@ -130,6 +144,13 @@ fn interface(message: &LinkMessage) -> Option<Interface> {
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name.clone_from(name),
+            LinkAttribute::PropList(properties) => {
+                let names = properties.iter().filter_map(|property| match property {
+                    Prop::AltIfName(name) => Some(name.clone()),
+                    _ => None,
+                });
+                interface.alternative_names.extend(names);
+            }
             LinkAttribute::IfAlias(alias) => interface.alias = Some(alias.clone()),
             LinkAttribute::Address(address) => interface.address.clone_from(address),
             LinkAttribute::LinkInfo(info) => {

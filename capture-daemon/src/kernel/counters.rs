@@ -139,6 +139,7 @@ fn sum<'a>(cpus: impl Iterator<Item = &'a Counters>) -> Counters {
         ring_full: sum.ring_full + cpu.ring_full,
         unreadable: sum.unreadable + cpu.unreadable,
         truncated: sum.truncated + cpu.truncated,
+        own: sum.own + cpu.own,
     })
 }
 
@@ -181,6 +182,7 @@ mod tests {
     use crate::kernel::{
         features::Features,
         object::{CaptureObject, ObjectConfig},
+        own_traffic::OwnEndpoints,
         rings::RingSizes,
     };
 
@@ -193,6 +195,8 @@ mod tests {
         let config = ObjectConfig {
             snaplen: 96,
             rings: RingSizes::new(1 << 20),
+            own: OwnEndpoints::default(),
+            include_own: false,
             log: false,
         };
         let (_object, maps) = CaptureObject::load(&config, &features).unwrap();

@@ -1,12 +1,15 @@
 //! What this kernel supports and this process may do, found out by asking the kernel, not from its version.
 
-use std::{fmt, fs};
+use std::{fmt, fs, io};
 
 use aya::{
-    maps::MapType,
     programs::{ProgramType, SchedClassifier, TcAttachType},
-    sys::{BpfHelper, is_helper_supported, is_map_supported},
+    sys::{BpfHelper, is_helper_supported},
 };
+use aya_obj::generated::bpf_map_type;
+use capture_filter::kernel::map::{MapSpec, RawMap};
+
+use super::cause::{cause, io_error};
 
 /// The features of this kernel.
 #[derive(Debug, Clone)]
@@ -37,8 +40,8 @@ pub enum FeaturesError {
         /// The kernel's release.
         kernel: String,
     },
-    /// The kernel did not answer.
-    #[error("kernel {kernel} could not be asked for its BPF features: {reason}")]
+    /// The kernel refuses bpf(2), or did not answer.
+    #[error("kernel {kernel} refuses bpf(2): {reason}")]
     Unknown {
         /// The kernel's release.
         kernel: String,
@@ -76,14 +79,14 @@ impl Features {
             kernel: kernel.clone(),
             reason,
         };
-        if !is_map_supported(MapType::RingBuf).map_err(|error| unknown(error.to_string()))? {
+        if !has_ring_buffer().map_err(|error| unknown(reason(&error)))? {
             return Err(FeaturesError::RingBuffer { kernel });
         }
         let tai_clock = is_helper_supported(
             ProgramType::SchedClassifier,
             BpfHelper::BPF_FUNC_ktime_get_tai_ns,
         )
-        .map_err(|error| unknown(error.to_string()))?;
+        .map_err(|error| unknown(io_error(&error).map_or_else(|| error.to_string(), reason)))?;
         // Every network namespace has a loopback device. Before 6.6 the query itself is unknown.
         let tcx = SchedClassifier::query_tcx("lo", TcAttachType::Ingress).is_ok();
         Ok(Self {
@@ -92,6 +95,27 @@ impl Features {
             tai_clock,
         })
     }
+}
+
+/// Makes a ring buffer. A kernel that does not know the type answers with EINVAL.
+fn has_ring_buffer() -> io::Result<bool> {
+    let made = RawMap::create(MapSpec {
+        name: "probe",
+        kind: bpf_map_type::BPF_MAP_TYPE_RINGBUF,
+        key_size: 0,
+        value_size: 0,
+        max_entries: u32::try_from(rustix::param::page_size()).unwrap_or(4096),
+        flags: 0,
+    });
+    match made {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn reason(error: &io::Error) -> String {
+    cause(error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 // Numbers from include/uapi/linux/capability.h.

@@ -8,14 +8,18 @@ use aya::{
     programs::{ProgramError, SchedClassifier},
 };
 use aya_log::EbpfLogger;
+use bytesize::ByteSize;
 use capture_common::{
     DIRECTION_EGRESS, DIRECTION_INGRESS, LINK_ETHERNET, LINK_RAW, MAX_CAPTURED_LENGTH,
     program_index,
 };
 
 use super::{
+    cause::{MemoryLimit, cause, io_error, memory_limit},
     counters::KernelCounters,
     features::Features,
+    own_traffic::OwnEndpoints,
+    reader::ReaderFlag,
     rings::{RingMap, RingMaps, RingSizes},
 };
 use capture_types::{Direction, LinkType};
@@ -29,8 +33,21 @@ pub const PROGRAM_PREFIX: &str = "captured_";
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
     /// The kernel rejected a map, or the object cannot be read.
-    #[error("the eBPF object could not be loaded: {0}")]
-    Load(#[from] EbpfError),
+    #[error("the eBPF object could not be loaded: {source}{}", because(cause.as_deref()))]
+    Load {
+        /// Why.
+        source: Box<EbpfError>,
+        /// The cause behind it, if there is more to say.
+        cause: Option<String>,
+    },
+    /// The rings do not fit into memory.
+    #[error("ring buffers of {}: {limit}", ByteSize(*.asked).display().iec())]
+    Memory {
+        /// Bytes of the rings.
+        asked: u64,
+        /// What there is.
+        limit: MemoryLimit,
+    },
     /// The kernel rejected a program.
     #[error("the kernel rejected the eBPF program {program}: {source}")]
     Program {
@@ -52,6 +69,10 @@ pub enum ObjectError {
     },
 }
 
+fn because(cause: Option<&str>) -> String {
+    cause.map_or_else(String::new, |cause| format!(": {cause}"))
+}
+
 /// What the programs are loaded for.
 #[derive(Debug, Clone, Copy)]
 pub struct ObjectConfig {
@@ -59,6 +80,10 @@ pub struct ObjectConfig {
     pub snaplen: u32,
     /// The ring buffers.
     pub rings: RingSizes,
+    /// Where this process listens: packets of connections to there are its own.
+    pub own: OwnEndpoints,
+    /// Whether the daemon's own packets are recorded.
+    pub include_own: bool,
     /// Whether the programs log rare events (target `capture` at level warn and above).
     pub log: bool,
 }
@@ -76,6 +101,8 @@ pub struct CaptureObject {
 pub struct CaptureMaps {
     /// For the drain thread.
     pub rings: RingMaps,
+    /// For the drain thread: tells the programs that it sleeps.
+    pub reader: ReaderFlag,
     /// For the ledger.
     pub counters: KernelCounters,
     /// For the log of the programs, if they log.
@@ -105,8 +132,17 @@ impl CaptureObject {
         } else {
             0
         };
+        let own_ports = config.own.ports();
+        let [own_0, own_1, own_2, own_3] = config.own.addresses();
+        let include_own = u8::from(config.include_own);
         let mut loader = EbpfLoader::new();
         loader
+            .override_global("OWN_PORTS", &own_ports, true)
+            .override_global("OWN_ADDRESS_0", own_0, true)
+            .override_global("OWN_ADDRESS_1", own_1, true)
+            .override_global("OWN_ADDRESS_2", own_2, true)
+            .override_global("OWN_ADDRESS_3", own_3, true)
+            .override_global("INCLUDE_OWN", &include_own, true)
             .override_global("SNAPLEN", &snaplen, true)
             .override_global("WAKEUP_DISTANCE", &distance, true)
             .override_global("HAS_SPILL", &has_spill, true)
@@ -117,7 +153,15 @@ impl CaptureObject {
         if !config.log {
             loader.map_max_entries("AYA_LOGS", page_size());
         }
-        let mut ebpf = loader.load(OBJECT)?;
+        if let Some(limit) = memory_limit().filter(|limit| rings.total() > limit.most) {
+            // Else the kernel might end another process of the control group to make room.
+            let asked = rings.total();
+            return Err(ObjectError::Memory { asked, limit });
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(|source| ObjectError::Load {
+            cause: io_error(&source).and_then(cause),
+            source: Box::new(source),
+        })?;
 
         let programs = descriptor(&ebpf, "PROGRAMS")?;
         let slots = descriptor(&ebpf, "SLOTS")?;
@@ -136,6 +180,7 @@ impl CaptureObject {
                     None => None,
                 },
             },
+            reader: ReaderFlag::new(take(&mut ebpf, "READER")?),
             counters: KernelCounters::new(take(&mut ebpf, "SLOTS")?, take(&mut ebpf, "COUNTERS")?)?,
             logger: config
                 .log
@@ -298,10 +343,10 @@ mod tests {
             return;
         }
         let features = Features::probe().unwrap();
-        for (snaplen, tai_clock, ring_size, log) in [
-            (262_144, true, 64 << 20, false),
-            (1, false, 1 << 20, true),
-            (96, true, 4 << 20, true),
+        for (snaplen, tai_clock, ring_size, log, own) in [
+            (262_144, true, 64 << 20, false, ""),
+            (1, false, 1 << 20, true, "127.0.0.1:9443"),
+            (96, true, 4 << 20, true, "[::]:9443"),
         ] {
             let features = Features {
                 tai_clock: tai_clock && features.tai_clock,
@@ -310,6 +355,8 @@ mod tests {
             let config = ObjectConfig {
                 snaplen,
                 rings: RingSizes::new(ring_size),
+                own: own.parse().into_iter().collect(),
+                include_own: snaplen == 96,
                 log,
             };
             if let Err(error) = CaptureObject::load(&config, &features) {

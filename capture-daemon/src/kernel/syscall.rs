@@ -69,6 +69,63 @@ pub fn wait_for_grace_period() -> io::Result<()> {
     }
 }
 
+/// What to do with a membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Membership {
+    /// Begin it.
+    Add,
+    /// End it.
+    Drop,
+}
+
+/// Begins or ends a packet socket's hold on an interface's promiscuous mode (packet(7)).
+pub fn promiscuous_membership(
+    socket: BorrowedFd<'_>,
+    ifindex: u32,
+    membership: Membership,
+) -> io::Result<()> {
+    let request = libc::packet_mreq {
+        mr_ifindex: ifindex.cast_signed(),
+        mr_type: libc::PACKET_MR_PROMISC as libc::c_ushort,
+        mr_alen: 0,
+        mr_address: [0; 8],
+    };
+    let option = match membership {
+        Membership::Add => libc::PACKET_ADD_MEMBERSHIP,
+        Membership::Drop => libc::PACKET_DROP_MEMBERSHIP,
+    };
+    // SAFETY: the kernel reads the request within the size given, during the call.
+    #[expect(unsafe_code, reason = "rustix has no PACKET_ADD_MEMBERSHIP")]
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            option,
+            (&raw const request).cast(),
+            size_of::<libc::packet_mreq>() as libc::socklen_t,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// The revision of the TCX programs at a hook (kernel 6.6), which changes whenever one is attached,
+/// replaced or detached.
+pub fn tcx_revision(ifindex: u32, hook: bpf_attach_type) -> io::Result<u64> {
+    let mut attr = zeroed();
+    attr.query.__bindgen_anon_1.target_ifindex = ifindex;
+    attr.query.attach_type = hook as u32;
+    // SAFETY: without room for program numbers the kernel reads no pointer of the attribute.
+    #[expect(unsafe_code, reason = "bpf(2)")]
+    unsafe { bpf(bpf_cmd::BPF_PROG_QUERY, &mut attr) }?;
+    // SAFETY: every field of the union is a struct of integers, valid whatever its bytes are.
+    #[expect(unsafe_code, reason = "the kernel answers in a union")]
+    Ok(unsafe { attr.query.revision })
+}
+
 fn fd(fd: BorrowedFd<'_>) -> u32 {
     // A borrowed descriptor is never negative.
     fd.as_raw_fd().cast_unsigned()

@@ -116,9 +116,10 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// Adds what went wrong with files so far.
+    /// Adds what holds now, and what went wrong with files so far.
     fn add_warnings(&self, record: &mut Record) {
-        for warning in self.monitor.progress().warnings() {
+        let now = self.monitor.warnings().into_iter();
+        for warning in now.chain(self.monitor.progress().warnings()) {
             if !record.warnings.contains(&warning) {
                 record.warnings.push(warning);
             }
@@ -235,6 +236,7 @@ impl Capture {
             .and_then(|live| live.monitor.progress().file());
         if let Some(live) = &live {
             record.totals = record.totals.and(&live.totals());
+            live.add_warnings(&mut record);
         }
         Snapshot {
             record,

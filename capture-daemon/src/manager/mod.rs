@@ -265,7 +265,7 @@ impl Manager {
             let live = capture
                 .live()
                 .filter(|_| capture.state() == State::Running)?;
-            let ticks = live.shared.ticks.load(Relaxed);
+            let ticks = live.shared.ticks(live.monitor.ring().used() > 0);
             Some((capture.name().to_string(), ticks))
         };
         self.list().into_iter().filter_map(ticks).collect()

@@ -1,10 +1,6 @@
 //! Changing a capture while it runs.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 
@@ -119,7 +115,7 @@ impl Manager {
         if let (Some(packets), Some(live)) = (update.packets, capture.live()) {
             let before = capture.record().totals.total.written;
             let limit = packets.map_or(u64::MAX, |packets| packets.saturating_sub(before));
-            live.shared.packet_limit.store(limit, Relaxed);
+            live.shared.set_packet_limit(limit);
         }
         capture.limits_changed();
         self.inner.save(capture).await;

@@ -3,14 +3,14 @@
 use std::{
     io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use capture_common::{DIRECTION_EGRESS, LINK_RAW, RecordHeader, UNKNOWN_INTERFACE};
+use capture_common::{DIRECTION_EGRESS, LINK_RAW, RECORD_OWN, RecordHeader, UNKNOWN_INTERFACE};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::{Notify, oneshot};
 
@@ -22,7 +22,10 @@ use super::{
     ring::{Ring, Waker},
     tap::{Feeds, Taps},
 };
-use crate::{clock::PacketClock, kernel::rings::RingMaps};
+use crate::{
+    clock::PacketClock,
+    kernel::{reader::ReaderFlag, rings::RingMaps},
+};
 use capture_types::{Direction, LinkType};
 use capture_types::{Discarded, Format};
 
@@ -70,10 +73,34 @@ pub struct DrainState {
     pub outcomes: Mutex<Vec<(u64, Discarded)>>,
     /// Packets after which no more are taken; `u64::MAX` for no limit. Looked at each tick.
     pub packet_limit: AtomicU64,
-    /// Ticks so far. A thread that is alive makes one at least every 200 ms.
-    pub ticks: AtomicU64,
+    /// Ticks so far.
+    ticks: AtomicU64,
+    /// Whether the thread sleeps until a packet comes, the clock has something to do or somebody wakes it.
+    sleeps: AtomicBool,
+    /// Wakes the thread.
+    waker: OnceLock<Waker>,
     /// Set to cut short what a capture's end can do without: digests, compression after rotation.
     pub abort: AtomicBool,
+}
+
+impl DrainState {
+    /// Changes the number of packets after which no more are taken; `u64::MAX` for no limit.
+    pub fn set_packet_limit(&self, limit: u64) {
+        self.packet_limit.store(limit, Relaxed);
+        if let Some(waker) = self.waker.get() {
+            waker.wake();
+        }
+    }
+
+    /// A number that grows at least every 200 ms as long as the thread is well, whenever it is asked
+    /// for. `waiting` says whether packets wait in the ring: a thread that sleeps beside them is not.
+    pub fn ticks(&self, waiting: bool) -> u64 {
+        if self.sleeps.load(Relaxed) && !waiting {
+            self.ticks.fetch_add(1, Relaxed)
+        } else {
+            self.ticks.load(Relaxed)
+        }
+    }
 }
 
 /// The drain thread is gone, which only a bug can cause.
@@ -85,6 +112,7 @@ impl Drain {
     /// Starts the thread.
     pub fn start(
         rings: &RingMaps,
+        reader: ReaderFlag,
         clock: PacketClock,
         recorder: Recorder,
         counters: Arc<InterfaceCounters>,
@@ -93,6 +121,7 @@ impl Drain {
         let (commands, received) = unbounded();
         let shared = Arc::new(DrainState {
             packet_limit: AtomicU64::new(recorder.packet_limit()),
+            waker: OnceLock::from(waker.clone()),
             ..DrainState::default()
         });
         let state = State {
@@ -105,6 +134,8 @@ impl Drain {
             shared: Arc::clone(&shared),
             feeds: Feeds::default(),
             taken: 0,
+            settled: 0,
+            idle: Idle::new(reader),
             ended: false,
         };
         let thread = thread::Builder::new()
@@ -160,6 +191,9 @@ struct State {
     shared: Arc<DrainState>,
     feeds: Feeds,
     taken: u64,
+    /// Of those taken: packets whose outcome is known.
+    settled: u64,
+    idle: Idle,
     ended: bool,
 }
 
@@ -170,6 +204,9 @@ impl State {
         loop {
             self.clock.update();
             let taken = self.take_batch();
+            if taken > 0 {
+                self.idle.end();
+            }
             self.shared.taken.store(self.taken, Relaxed);
             let now = Instant::now();
             if now >= next_tick {
@@ -188,15 +225,34 @@ impl State {
                 }
                 _ if self.recorder.is_backlogged() => thread::sleep(BACKLOG_WAIT),
                 Some(_) => thread::sleep(Duration::from_millis(1)),
-                None => {
-                    // Without the wait the thread would spin; without the ring it could not run.
-                    if self.ring.wait(LONGEST_WAIT).is_err() {
-                        thread::sleep(LONGEST_WAIT);
-                    }
-                }
+                None => self.wait(taken, now),
             }
         }
         self.recorder.finish(&self.shared.abort)
+    }
+
+    /// Waits for packets. When none come and nothing else is due, the thread sleeps until it is woken.
+    fn wait(&mut self, taken: usize, now: Instant) {
+        let next_tick = self.recorder.next_tick();
+        let at_rest = taken == 0
+            && self.settled == self.taken
+            && next_tick.is_none_or(|next| next > LONGEST_WAIT);
+        let sleeps = at_rest && self.idle.may_sleep(now);
+        self.shared.sleeps.store(sleeps, Relaxed);
+        let longest = if sleeps {
+            next_tick
+        } else {
+            Some(LONGEST_WAIT)
+        };
+        // Without the wait the thread would spin; without the ring it could not run.
+        if self.ring.wait(longest).is_err() {
+            thread::sleep(LONGEST_WAIT);
+        }
+        if sleeps {
+            self.shared.sleeps.store(false, Relaxed);
+            self.clock.update();
+            self.tick();
+        }
     }
 
     /// Takes records until there are none, the batch is full or the writer is behind: the ring
@@ -251,7 +307,7 @@ impl State {
             if !block_writer.put(&packet) {
                 break;
             }
-            feeds.push(&packet);
+            show(feeds, &header, &packet);
             run.advance();
         }
         run.settle();
@@ -277,7 +333,7 @@ impl State {
         let interface = interfaces.find(&header, recorder, counters, &shared.taps);
         let packet = packet(&header, bytes, interface, clock);
         recorder.packet(&packet);
-        feeds.push(&packet);
+        show(feeds, &header, &packet);
         run.advance();
         run.settle();
         1
@@ -290,13 +346,17 @@ impl State {
         recorder.set_packet_limit(self.shared.packet_limit.load(Relaxed));
         recorder.tick(clock.now());
         self.shared.ticks.fetch_add(1, Relaxed);
-        recorder.copy_outcomes(
-            &mut self
-                .shared
-                .outcomes
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        let mut outcomes = self
+            .shared
+            .outcomes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        recorder.copy_outcomes(&mut outcomes);
+        self.settled = outcomes
+            .iter()
+            .map(|(written, discarded)| written + discarded.total())
+            .sum();
+        drop(outcomes);
         if !self.ended && (recorder.limit_reached() || recorder.failure().is_some()) {
             self.ended = true;
             self.shared.ended.notify_one();
@@ -309,6 +369,8 @@ impl State {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::AddInterface(description, reply) => {
+                    // The next tick describes it in the file.
+                    self.idle.end();
                     let ifindex = description.ifindex;
                     self.shared.taps.add_interface(description.clone());
                     let id = self.recorder.add_interface(description);
@@ -325,6 +387,61 @@ impl State {
             }
         }
         None
+    }
+}
+
+/// Copies a packet for those who look on, unless it is one of the daemon's own: a packet of the stream
+/// that it would be sent in makes another one, without end.
+#[inline(always)]
+fn show(feeds: &mut Feeds, header: &RecordHeader, packet: &Packet<'_>) {
+    if header.flags & RECORD_OWN == 0 {
+        feeds.push(packet);
+    }
+}
+
+/// When the thread may sleep without a bound.
+///
+/// The programs do not wake the reader for each packet, so its waits are bounded while packets come. When
+/// none have come during one whole wait, the programs are told to wake the reader for the next one. A
+/// program that runs at that moment may not see this yet, so one more bounded wait follows: a program
+/// takes microseconds. Then nothing can be missed.
+struct Idle {
+    reader: ReaderFlag,
+    /// Since when nothing has come.
+    since: Option<Instant>,
+    /// When the programs were told.
+    told: Option<Instant>,
+}
+
+impl Idle {
+    const fn new(reader: ReaderFlag) -> Self {
+        Self {
+            reader,
+            since: None,
+            told: None,
+        }
+    }
+
+    /// Packets have come.
+    fn end(&mut self) {
+        if self.since.take().is_some() && self.told.take().is_some() {
+            // If this fails, the programs wake the reader more often than they have to.
+            let _ = self.reader.set(false);
+        }
+    }
+
+    /// Nothing has come since the last wait: whether the next wait may be without a bound.
+    fn may_sleep(&mut self, now: Instant) -> bool {
+        let since = *self.since.get_or_insert(now);
+        match self.told {
+            Some(told) => now.duration_since(told) >= LONGEST_WAIT,
+            None => {
+                if now.duration_since(since) >= LONGEST_WAIT && self.reader.set(true).is_ok() {
+                    self.told = Some(now);
+                }
+                false
+            }
+        }
     }
 }
 

@@ -90,6 +90,15 @@ impl InterfaceCounters {
         table.read(table.entries.get(id.0 as usize)?)
     }
 
+    /// Packets of the daemon's own connections that were left out, all interfaces together; those of
+    /// counters that cannot be read are missing.
+    #[must_use]
+    pub fn own(&self) -> u64 {
+        let table = self.table();
+        let own = |entry| table.read(entry).map_or(0, |counters| counters.own);
+        table.entries.iter().map(own).sum()
+    }
+
     /// Packets put into the ring buffer so far, all interfaces together; `None` if a counter cannot be
     /// read.
     #[must_use]

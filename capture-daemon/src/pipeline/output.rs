@@ -1,7 +1,7 @@
 //! A output: the one file that packets of some interfaces go to at a time. A pcapng capture has one
 //! output, a pcap capture one for each link type.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{block::Block, buffer::ALIGNMENT, direct_file::aligned_part, file_size::FileSize};
 use capture_file::manifest::FileEndReason;
@@ -56,6 +56,10 @@ pub(crate) struct CurrentFile {
     pub(crate) closing: Option<FileEndReason>,
 }
 
+/// So long after the end of its interval a file waits for packets that were captured before, in
+/// nanoseconds.
+const GRACE: u64 = 100_000_000;
+
 impl FileOutput {
     pub(crate) fn new(link_type: Option<LinkType>) -> Self {
         Self {
@@ -82,6 +86,16 @@ impl FileOutput {
     pub(crate) fn packets(&self) -> u64 {
         let left = self.file.as_ref().map_or(0, |file| file.packets);
         left + self.block.as_ref().map_or(0, |block| block.span.packets)
+    }
+
+    /// How long from `now` (UTC nanoseconds) until the clock has something to do here; `None` for never.
+    pub(crate) fn next_tick(&self, now: u64) -> Option<Duration> {
+        let file = self.file.as_ref()?;
+        if self.fresh() > 0 || file.closing.is_some() {
+            return Some(Duration::ZERO);
+        }
+        let ends = self.packets() > 0 && file.boundary != u64::MAX;
+        ends.then(|| Duration::from_nanos(file.boundary.saturating_add(GRACE).saturating_sub(now)))
     }
 
     /// How many bytes more the file may take before it is as large as it may be; `ending` bytes are
@@ -125,7 +139,6 @@ impl CurrentFile {
     /// captured before the boundary; packets from behind it end the file at once. A clock set back
     /// ends the file as well, so that no file spans the step.
     pub(crate) fn interval_is_over(&self, now: u64, rotation: &Rotation) -> bool {
-        const GRACE: u64 = 100_000_000;
         const STEP: u64 = 1_000_000_000;
         now >= self.boundary.saturating_add(GRACE)
             || boundary(now.saturating_add(STEP), rotation) < self.boundary

@@ -218,6 +218,15 @@ impl Recorder {
         }
     }
 
+    /// How long until [`Self::tick`] has something to do if no packet comes; `None` for never.
+    #[must_use]
+    pub fn next_tick(&self) -> Option<Duration> {
+        let outputs = self.outputs.iter();
+        outputs
+            .filter_map(|output| output.next_tick(self.now))
+            .min()
+    }
+
     /// The packet limit was reached, or the capture was told to stop: further packets are counted
     /// and not kept.
     #[must_use]

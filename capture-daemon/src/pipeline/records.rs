@@ -14,7 +14,7 @@ use std::{
     sync::atomic::{AtomicU32, AtomicUsize, Ordering},
 };
 
-use capture_common::{MAX_CAPTURED_LENGTH, RECORD_DATA, RecordHeader, SPILL_HEAD};
+use capture_common::{MAX_CAPTURED_LENGTH, RECORD_DATA, RecordHeader, SPILL_HEAD, decode_record};
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::kernel::rings::RingMap;
@@ -194,7 +194,7 @@ impl<'a> Run<'a> {
                 }
                 record = record.get(SPILL_HEAD..)?;
             }
-            if let Some(packet) = parse(record) {
+            if let Some(packet) = decode_record(record) {
                 return Some(packet);
             }
             self.advance();
@@ -246,16 +246,6 @@ fn behind(record: &[u8]) -> usize {
     record
         .first_chunk::<SPILL_HEAD>()
         .map_or(0, |behind| u64::from_ne_bytes(*behind) as usize)
-}
-
-/// Splits a record into its header and the packet's bytes; `None` if it is not one of ours, which
-/// only a program that is not this build's could cause.
-#[inline(always)]
-fn parse(record: &[u8]) -> Option<(RecordHeader, &[u8])> {
-    let (header, data) = record.split_first_chunk::<RECORD_DATA>()?;
-    let header = RecordHeader::from_bytes(header);
-    let bytes = data.get(..header.captured_length as usize)?;
-    Some((header, bytes))
 }
 
 /// The position at the beginning of either mapping, an `unsigned long`.

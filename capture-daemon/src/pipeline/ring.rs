@@ -4,7 +4,10 @@ use std::{
     io,
     mem::MaybeUninit,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-    sync::atomic::{Ordering, fence},
+    sync::{
+        Arc,
+        atomic::{Ordering, fence},
+    },
     time::Duration,
 };
 
@@ -38,8 +41,8 @@ enum Next {
 }
 
 /// Ends a wait from another thread.
-#[derive(Debug)]
-pub(super) struct Waker(OwnedFd);
+#[derive(Debug, Clone)]
+pub(super) struct Waker(Arc<OwnedFd>);
 
 impl Ring {
     /// Takes over the reader's end of maps of type `BPF_MAP_TYPE_RINGBUF`.
@@ -58,7 +61,7 @@ impl Ring {
             spill: maps.spill.as_ref().map(Records::new).transpose()?,
             epoll,
         };
-        Ok((ring, Waker(waker)))
+        Ok((ring, Waker(Arc::new(waker))))
     }
 
     /// The records that come next, as many as are known to; none as well if the next packet is still
@@ -96,8 +99,9 @@ impl Ring {
         }
     }
 
-    /// Sleeps until the programs or a [`Waker`] say that there is something to do, or `longest`.
-    pub(super) fn wait(&mut self, longest: Duration) -> io::Result<()> {
+    /// Sleeps until the programs or a [`Waker`] say that there is something to do, or for `longest`;
+    /// without a bound if that is `None`.
+    pub(super) fn wait(&mut self, longest: Option<Duration>) -> io::Result<()> {
         self.front.tell();
         let mut longest = longest;
         if let Some(spill) = &mut self.spill {
@@ -106,12 +110,16 @@ impl Ring {
             // came before they were told must be seen here.
             fence(Ordering::SeqCst);
             if spill.spilled() != Spilled::Nothing {
-                longest = longest.min(UNDECIDED_WAIT);
+                longest =
+                    Some(longest.map_or(UNDECIDED_WAIT, |longest| longest.min(UNDECIDED_WAIT)));
             }
         }
-        let longest = Timespec::try_from(longest).map_err(io::Error::other)?;
+        let longest = longest
+            .map(Timespec::try_from)
+            .transpose()
+            .map_err(io::Error::other)?;
         let mut events = [const { MaybeUninit::uninit() }; 3];
-        match epoll::wait(&self.epoll, &mut events, Some(&longest)) {
+        match epoll::wait(&self.epoll, &mut events, longest.as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }

@@ -20,7 +20,7 @@ use crate::{
     grpc::{
         self, ClientMemory, ConnectionLimits, Context, ListenError, Listener, NodeInfo, SocketFile,
     },
-    kernel::features::Features,
+    kernel::{features::Features, own_traffic::OwnEndpoints},
     log::LogLevel,
     manager::{BudgetLimits, Manager, ManagerError, ManagerSettings, StoreError},
     session::{self, SessionOptions},
@@ -78,7 +78,10 @@ pub async fn run(
             descriptors: descriptors::captures(&config, clients, descriptors),
             ..config.limits
         },
-        session: SessionOptions::default(),
+        session: SessionOptions {
+            own: own_endpoints(&config),
+            ..SessionOptions::default()
+        },
         runtime: captures.clone(),
     })
     .await?;
@@ -205,6 +208,18 @@ fn make_data_dir(config: &Config) -> Result<(), ServeError> {
             path: path.clone(),
             source,
         })
+}
+
+/// Where this daemon listens over TCP: its captures leave out the connections to there.
+fn own_endpoints(config: &Config) -> OwnEndpoints {
+    [
+        config.tls.as_ref().map(|tls| tls.listen),
+        config.insecure_listen,
+        config.metrics,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn node(config: &Config) -> NodeInfo {

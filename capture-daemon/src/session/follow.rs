@@ -7,9 +7,11 @@ use std::{
 
 use rtnetlink::Handle;
 
-use super::{error::SessionError, monitor::Monitor, programs::Programs};
+use super::{error::SessionError, monitor::Monitor, programs::Programs, warnings::Topic};
 use crate::{
-    attach::{AttachError, Attachment, Method, Owner, Plan, Position},
+    attach::{
+        AttachError, Attachment, Method, Owner, Plan, Position, Positions, Promiscuous, QueueDrops,
+    },
     interfaces::{Interface, InterfaceChange, Selection},
     kernel::syscall::wait_for_grace_period,
     pipeline::{drain::Drain, interface_counters::InterfaceCounters, packet::InterfaceId},
@@ -32,6 +34,11 @@ pub(super) struct Followed {
     members: BTreeMap<u32, Member>,
     /// Indexes of selected interfaces that could not be joined. Each is tried once.
     refused: BTreeSet<u32>,
+    positions: Positions,
+    /// `None` if the capture does not use promiscuous mode.
+    promiscuous: Option<Promiscuous>,
+    /// What the queues had dropped when the capture began.
+    dropped_before: QueueDrops,
 }
 
 /// An interface that has joined the capture.
@@ -39,9 +46,8 @@ struct Member {
     id: InterfaceId,
     link_type: LinkType,
     name: String,
+    up: bool,
     attachments: Vec<(Direction, Attachment)>,
-    /// Where the programs stood when this was last reported; empty while all of them are first.
-    positions: Vec<(Direction, Position)>,
 }
 
 /// The parts of the session that need to know of an interface that joins or leaves.
@@ -60,6 +66,8 @@ impl Followed {
         plan: Plan,
         owner: Owner,
         programs: Programs,
+        promiscuous: Option<Promiscuous>,
+        dropped_before: QueueDrops,
     ) -> Self {
         Self {
             plan,
@@ -70,7 +78,15 @@ impl Followed {
             directions: spec.direction,
             members: BTreeMap::new(),
             refused: BTreeSet::new(),
+            positions: Positions::new(),
+            promiscuous,
+            dropped_before,
         }
+    }
+
+    /// Waits until programs have been attached or detached where the capture is. Cancel safe.
+    pub(super) async fn positions_changed(&self) {
+        self.positions.changed().await;
     }
 
     /// Joins an interface that is present, if the capture selects it and has not joined it yet.
@@ -87,14 +103,46 @@ impl Followed {
                     interface.name,
                     parts.monitor.name(member.id),
                 );
-                member.name = interface.name;
+                member.name.clone_from(&interface.name);
             }
+            if interface.up && !member.up {
+                tracing::info!("interface {} is up", member.name);
+            } else if member.up && !interface.up {
+                tracing::warn!(
+                    "interface {} went down: nothing passes until it is up",
+                    member.name
+                );
+            }
+            member.up = interface.up;
             return Ok(());
         }
-        if !self.selection.takes(&interface) || self.refused.contains(&interface.ifindex) {
+        if !self.selection.matches(&interface) || self.refused.contains(&interface.ifindex) {
             return Ok(());
         }
-        self.join(interface, parts).await
+        if interface.link_type().is_none() {
+            self.refused.insert(interface.ifindex);
+            parts.monitor.warnings.set(
+                Topic::NotRecordable,
+                &label(&interface.name),
+                "left out: it carries neither Ethernet nor IP packets".to_owned(),
+            );
+            return Ok(());
+        }
+        let (ifindex, name) = (interface.ifindex, interface.name.clone());
+        let joined = self.join(interface, parts).await;
+        if let Err(error) = &joined
+            && !self.selection.names(ifindex)
+        {
+            // Of many interfaces one may fail.
+            self.refused.insert(ifindex);
+            let condition = format!("not recorded: {error}");
+            parts
+                .monitor
+                .warnings
+                .set(Topic::NotJoined, &label(&name), condition);
+            return Ok(());
+        }
+        joined
     }
 
     async fn join(&mut self, interface: Interface, parts: Parts<'_>) -> Result<(), SessionError> {
@@ -132,7 +180,9 @@ impl Followed {
                     return Err(error.into());
                 }
             }
+            self.positions.watch(interface.ifindex, direction);
         }
+        self.make_promiscuous(&interface, link_type, parts).await;
         tracing::info!("interface {} joined the capture", interface.name);
         if !interface.up {
             tracing::warn!(
@@ -144,11 +194,41 @@ impl Followed {
             id,
             link_type,
             name: interface.name,
+            up: interface.up,
             attachments,
-            positions: Vec::new(),
         };
+        check_position(&member, interface.ifindex, parts).await;
         self.members.insert(interface.ifindex, member);
         Ok(())
+    }
+
+    /// Switches an interface to promiscuous mode, as tcpdump does: not for `any`, and not where there are
+    /// no packets for other hosts.
+    async fn make_promiscuous(
+        &mut self,
+        interface: &Interface,
+        link_type: LinkType,
+        parts: Parts<'_>,
+    ) {
+        let Some(promiscuous) = &mut self.promiscuous else {
+            return;
+        };
+        if !self.selection.is_specific(interface)
+            || interface.is_loopback()
+            || link_type != LinkType::Ethernet
+        {
+            return;
+        }
+        if let Err(error) = promiscuous.join(parts.netlink, interface).await {
+            let condition = format!(
+                "not in promiscuous mode, so packets for other hosts are not seen: {error}"
+            );
+            let name = label(&interface.name);
+            parts
+                .monitor
+                .warnings
+                .set(Topic::NotPromiscuous, &name, condition);
+        }
     }
 
     /// Follows a change. An interface that cannot be joined after the start does not end the capture: it
@@ -157,6 +237,11 @@ impl Followed {
         match change {
             InterfaceChange::Present(interface) => self.try_present(interface, parts).await,
             InterfaceChange::Gone { ifindex } => self.gone(ifindex, parts).await,
+            InterfaceChange::Filters { ifindex } => {
+                if let Some(member) = self.members.get(&ifindex) {
+                    check_position(member, ifindex, parts).await;
+                }
+            }
             InterfaceChange::Resync(interfaces) => {
                 let present: BTreeSet<u32> = interfaces.iter().map(|i| i.ifindex).collect();
                 let members: Vec<u32> = self.members.keys().copied().collect();
@@ -173,16 +258,28 @@ impl Followed {
     }
 
     async fn try_present(&mut self, interface: Interface, parts: Parts<'_>) {
-        let name = interface.name.clone();
+        let name = label(&interface.name);
         if let Err(error) = self.present(interface, parts).await {
-            tracing::error!("interface {name} is not captured: {error}");
+            let condition = format!("not recorded: {error}");
+            parts
+                .monitor
+                .warnings
+                .set(Topic::NotJoined, &name, condition);
         }
     }
 
     async fn gone(&mut self, ifindex: u32, parts: Parts<'_>) {
         self.selection.forget(ifindex);
         self.refused.remove(&ifindex);
+        self.positions.forget(ifindex);
+        if let Some(promiscuous) = &mut self.promiscuous {
+            promiscuous.leave(parts.netlink, ifindex).await;
+        }
         if let Some(member) = self.members.remove(&ifindex) {
+            for (direction, _) in &member.attachments {
+                let hook = hook_label(&member.name, *direction);
+                parts.monitor.warnings.clear(Topic::Position, &hook);
+            }
             tracing::info!("interface {} is gone; its packets so far stay", member.name);
             detach(member.attachments, parts.netlink).await;
             close(parts.counters, member.id, &member.name);
@@ -255,49 +352,46 @@ impl Followed {
         Ok(())
     }
 
-    /// Warns of programs that have been placed before ours since the last check, and of programs of ours
-    /// that somebody has detached.
-    pub(super) fn check_positions(&mut self) {
-        for member in self.members.values_mut() {
-            let positions: Vec<(Direction, Position)> = member
-                .attachments
-                .iter()
-                .map(|(direction, attachment)| {
-                    (
-                        *direction,
-                        Position::query(attachment.method(), &member.name, *direction),
-                    )
-                })
-                .filter(|(_, position)| *position != Position::First)
-                .collect();
-            if positions == member.positions {
-                continue;
+    /// Asks where the programs stand, on every interface.
+    pub(super) async fn check_positions(&self, parts: Parts<'_>) {
+        for (ifindex, member) in &self.members {
+            check_position(member, *ifindex, parts).await;
+        }
+    }
+
+    /// Notes what the queues of the interfaces have dropped since the capture began.
+    pub(super) async fn check_queues(&self, parts: Parts<'_>) {
+        if self.directions == Directions::In {
+            return;
+        }
+        let dropped = match QueueDrops::query(parts.netlink).await {
+            Ok(dropped) => dropped,
+            Err(error) => {
+                tracing::debug!("the queueing disciplines could not be asked: {error}");
+                return;
             }
-            for (direction, position) in &positions {
-                let hook = match direction {
-                    Direction::In => "ingress",
-                    Direction::Out => "egress",
-                };
-                let name = &member.name;
-                match position {
-                    Position::First => {}
-                    Position::Behind(programs) => tracing::warn!(
-                        "interface {name} {hook}: {} run before the recorder; packets that they \
-                         drop or redirect are not seen",
-                        programs.join(", "),
-                    ),
-                    Position::Missing => tracing::error!(
-                        "interface {name} {hook}: somebody has detached the recorder; nothing is \
-                         captured there until the capture is started again"
-                    ),
-                }
+        };
+        for (ifindex, member) in &self.members {
+            let since = dropped.since(&self.dropped_before, *ifindex);
+            if let Some(count) = since.filter(|count| *count > 0) {
+                let condition = format!(
+                    "the queueing discipline dropped {count} packets, of all that were sent; the \
+                     capture sees packets before the queue, so they look sent"
+                );
+                let name = label(&member.name);
+                parts
+                    .monitor
+                    .warnings
+                    .set(Topic::QueueDrops, &name, condition);
             }
-            member.positions = positions;
         }
     }
 
     /// Detaches every program and reads the last counters.
     pub(super) async fn detach_all(&mut self, netlink: &Handle, counters: &InterfaceCounters) {
+        if let Some(promiscuous) = self.promiscuous.take() {
+            promiscuous.leave_all(netlink).await;
+        }
         let mut attachments = self.members.values().flat_map(|member| &member.attachments);
         let by_clsact = attachments.any(|(_, one)| one.method() == Method::Clsact);
         let mut detached = Vec::new();
@@ -341,6 +435,50 @@ fn directions(asked: Directions, interface: &Interface) -> Vec<Direction> {
         Directions::InOut if interface.is_loopback() => vec![Direction::In],
         Directions::InOut => vec![Direction::In, Direction::Out],
     }
+}
+
+/// Warns of programs that run before ours, and of a program of ours that somebody has detached.
+async fn check_position(member: &Member, ifindex: u32, parts: Parts<'_>) {
+    for (direction, attachment) in &member.attachments {
+        let hook = hook_label(&member.name, *direction);
+        let warnings = &parts.monitor.warnings;
+        let netlink = parts.netlink;
+        let position = Position::query(netlink, attachment, &member.name, ifindex, *direction);
+        match position.await {
+            Position::First => {
+                if warnings.clear(Topic::Position, &hook) {
+                    tracing::info!("{hook}: the recorder is the first program again");
+                }
+            }
+            Position::Behind(programs) => warnings.set(
+                Topic::Position,
+                &hook,
+                format!(
+                    "{} run before the recorder; packets that they drop or redirect are not seen",
+                    programs.join(", ")
+                ),
+            ),
+            Position::Missing => warnings.set(
+                Topic::Position,
+                &hook,
+                "somebody has detached the recorder; nothing is captured there until the capture is \
+                 started again"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+fn label(interface: &str) -> String {
+    format!("interface {interface}")
+}
+
+fn hook_label(interface: &str, direction: Direction) -> String {
+    let hook = match direction {
+        Direction::In => "ingress",
+        Direction::Out => "egress",
+    };
+    format!("interface {interface} {hook}")
 }
 
 async fn detach(attachments: Vec<(Direction, Attachment)>, netlink: &Handle) {

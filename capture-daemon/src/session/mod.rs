@@ -6,13 +6,14 @@ mod follow;
 mod monitor;
 mod programs;
 mod report;
+mod warnings;
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use rtnetlink::Handle;
 use tokio::{
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, interval, sleep_until},
 };
 
 use self::{
@@ -27,13 +28,14 @@ pub use self::{
     report::{EndReason, Report},
 };
 use crate::{
-    attach::{self, Method, Owner, Plan},
+    attach::{self, Method, Owner, Plan, Promiscuous, QueueDrops},
     clock::PacketClock,
     filters,
     interfaces::{Selection, Watch},
     kernel::{
         features::Features,
         object::{CaptureObject, ObjectConfig},
+        own_traffic::OwnEndpoints,
         ring_fill::RingFill,
         rings::RingSizes,
     },
@@ -45,9 +47,6 @@ use crate::{
 };
 use capture_types::{CaptureSpec, Output};
 
-/// How often the kernel is asked whether other programs have been placed before ours.
-const POSITION_INTERVAL: Duration = Duration::from_secs(5);
-
 /// How often the log of the eBPF programs is read.
 const PROGRAM_LOG_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -58,6 +57,8 @@ pub struct SessionOptions {
     pub method: Option<Method>,
     /// Whether the eBPF programs log rare events.
     pub log_programs: bool,
+    /// Where this process listens: connections to there are its own traffic.
+    pub own: OwnEndpoints,
 }
 
 /// A running capture.
@@ -96,6 +97,8 @@ impl Session {
         let config = ObjectConfig {
             snaplen: spec.snaplen,
             rings: RingSizes::new(spec.ring_size),
+            own: options.own,
+            include_own: spec.include_own_traffic,
             log: options.log_programs,
         };
         let (object, maps) = CaptureObject::load(&config, &features)?;
@@ -106,9 +109,23 @@ impl Session {
         let progress = recorder.progress();
         let clock = PacketClock::new(features.tai_clock);
         let ring = RingFill::new(&maps.rings).map_err(system("mapping the ring buffers"))?;
-        let drain = Drain::start(&maps.rings, clock, recorder, Arc::clone(&counters))
-            .map_err(system("starting the drain thread"))?;
+        let drain = Drain::start(
+            &maps.rings,
+            maps.reader,
+            clock,
+            recorder,
+            Arc::clone(&counters),
+        )
+        .map_err(system("starting the drain thread"))?;
         let owner = Owner::new().map_err(system("marking this process as the owner"))?;
+
+        let promiscuous = spec
+            .promiscuous
+            .then(Promiscuous::new)
+            .transpose()
+            .map_err(system("opening a packet socket for promiscuous mode"))?;
+        // Not known is not an error: then nothing is said of queues.
+        let dropped_before = QueueDrops::query(watch.netlink()).await.unwrap_or_default();
 
         let (control, commands) = Control::new();
         let monitor = Arc::new(Monitor::new(
@@ -122,7 +139,15 @@ impl Session {
             .duration
             .map(|duration| Instant::now() + duration);
         let mut session = Self {
-            followed: Followed::new(&spec, selection, plan, owner, programs),
+            followed: Followed::new(
+                &spec,
+                selection,
+                plan,
+                owner,
+                programs,
+                promiscuous,
+                dropped_before,
+            ),
             commands,
             spec,
             watch,
@@ -178,15 +203,16 @@ impl Session {
     ) -> Result<Report, SessionError> {
         let mut stop = pin!(stop);
         let shared = Arc::clone(self.drain.shared());
-        let mut positions = interval(POSITION_INTERVAL);
-        positions.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let deadline = self.deadline;
         let reason = loop {
             tokio::select! {
                 reason = &mut stop => break reason,
                 () = shared.ended.notified() => break EndReason::Packets,
                 () = until(deadline) => break EndReason::Duration,
-                _ = positions.tick() => self.followed.check_positions(),
+                () = self.followed.positions_changed() => {
+                    let (followed, parts) = self.parts();
+                    followed.check_positions(parts).await;
+                }
                 Some(command) = self.commands.recv() => self.execute(command).await,
                 change = self.watch.next() => match change {
                     Some(change) => {
@@ -231,6 +257,8 @@ impl Session {
     }
 
     async fn end(mut self, reason: EndReason) -> Result<Report, SessionError> {
+        let (followed, parts) = self.parts();
+        followed.check_queues(parts).await;
         let netlink = self.watch.netlink().clone();
         self.followed.detach_all(&netlink, &self.counters).await;
         let finished = self.drain.finish(self.counters.submitted()).await?;
@@ -264,15 +292,16 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Removes the filters that killed recorders have left on any interface, and logs how many.
+/// Removes what killed recorders have left on any interface, and logs what it was.
 pub async fn remove_leftovers(netlink: &Handle) {
     match attach::remove_leftovers(netlink).await {
-        Ok(0) => {}
-        Ok(removed) => {
-            tracing::info!("removed {removed} filters that a killed recorder had left behind");
-        }
+        Ok((0, 0)) => {}
+        Ok((filters, promiscuous)) => tracing::info!(
+            "a killed recorder had left behind: removed {filters} filters, and promiscuous mode of \
+             {promiscuous} interfaces"
+        ),
         Err(error) => {
-            tracing::warn!("could not look for filters that a killed recorder left: {error}");
+            tracing::warn!("could not look for what a killed recorder left: {error}");
         }
     }
 }

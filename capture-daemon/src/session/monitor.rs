@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::warnings::Warnings;
 use crate::{
     interfaces::Interface,
     kernel::{self, ring_fill::RingFill},
@@ -20,6 +21,7 @@ pub struct Monitor {
     drain: Arc<DrainState>,
     ring: RingFill,
     interfaces: Mutex<Vec<Joined>>,
+    pub(super) warnings: Warnings,
 }
 
 /// An interface that has joined the capture.
@@ -57,6 +59,7 @@ impl Monitor {
             drain,
             ring,
             interfaces: Mutex::default(),
+            warnings: Warnings::default(),
         }
     }
 
@@ -102,6 +105,20 @@ impl Monitor {
             .iter()
             .map(|interface| interface.name.clone())
             .collect()
+    }
+
+    /// What the user of the capture should know, in sentences, as it is now.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.warnings.list();
+        if self.counters.own() > 0 {
+            warnings.push(
+                "packets of the daemon's own connections are left out and counted as filtered; \
+                 include_own_traffic records them"
+                    .to_owned(),
+            );
+        }
+        warnings
     }
 
     /// What became of the packets so far, all interfaces together.

@@ -40,6 +40,8 @@ pub struct Report {
     pub total: Ledger,
     /// In the order in which they joined.
     pub interfaces: Vec<InterfaceReport>,
+    /// What the user should know beside the ledger, in sentences.
+    pub warnings: Vec<String>,
     /// The directory of the files.
     pub directory: PathBuf,
     /// The finished files that still exist, in order.
@@ -71,6 +73,7 @@ impl Report {
             failure_kind,
             total,
             interfaces,
+            warnings: monitor.warnings(),
             directory: spec
                 .output
                 .directory()

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use capture_tests::{
     compare, gate,
     netns::Pair,
@@ -128,4 +128,112 @@ fn a_user_without_privileges_is_told_what_it_takes() -> Result<()> {
 
 fn run(pair: &Pair, command: Command) -> Result<Ended> {
     Process::start(&pair.b, command)?.wait()
+}
+
+/// A command in `pair.b` by another program, which restricts what it may do.
+fn restricted(pair: &Pair, words: &[&str], options: &[&str]) -> Result<Ended> {
+    let directory = TempDir::new()?;
+    let (program, arguments) = words.split_first().context("no program")?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .arg(recorder::program()?)
+        .args(recorder::standard_arguments(directory.path())?)
+        .args(["-i", "eth0", "--min-free", "0", "--duration", "1s"])
+        .args(options);
+    run(pair, command)
+}
+
+/// Fails with EPERM on bpf(2) (number 321 on x86-64, 280 elsewhere) and runs its arguments.
+const WITHOUT_BPF: &str = "
+import ctypes, os, platform, struct, sys
+number = 321 if platform.machine() == 'x86_64' else 280
+program = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7fff0000)]
+code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *insn) for insn in program))
+class Filter(ctypes.Structure):
+    _fields_ = [('length', ctypes.c_ushort), ('code', ctypes.c_void_p)]
+libc = ctypes.CDLL(None)
+libc.prctl(38, 1, 0, 0, 0)
+assert libc.prctl(22, 2, ctypes.byref(Filter(len(program), ctypes.addressof(code)))) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+";
+
+#[test]
+fn what_forbids_bpf_although_the_capabilities_are_there_is_named() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    let mut cases: Vec<(&[&str], &str)> = vec![
+        (&["unshare", "--user", "--map-root-user"], "user namespace"),
+        // Enough to start, and not enough for the maps.
+        (&["prlimit", "--nofile=14"], "raise the limit (ulimit -n"),
+    ];
+    if gate::in_path("python3") {
+        cases.push((&["python3", "-c", WITHOUT_BPF], "seccomp"));
+    } else {
+        gate::cannot_run("no python3 to set a seccomp filter with")?;
+    }
+    for (words, cause) in cases {
+        let ended = restricted(&pair, words, &[])?;
+        ensure!(!ended.status.success(), "it ran in spite of {words:?}");
+        ensure!(ended.stderr.contains(cause), "{cause}: {}", ended.stderr);
+        ensure!(!ended.stderr.contains("missing CAP"), "{}", ended.stderr);
+        ensure!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    }
+    Ok(())
+}
+
+/// A control group of 64 MiB, removed when dropped.
+struct ControlGroup(PathBuf);
+
+impl ControlGroup {
+    fn new() -> Result<Option<Self>> {
+        let name = format!("captest-{}", std::process::id());
+        for (root, limit) in [
+            ("/sys/fs/cgroup", "memory.max"),
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+        ] {
+            let group = Path::new(root).join(&name);
+            if !Path::new(root).join("cgroup.procs").exists() || fs::create_dir(&group).is_err() {
+                continue;
+            }
+            let group = Self(group);
+            if fs::write(group.0.join(limit), "67108864").is_ok() {
+                return Ok(Some(group));
+            }
+        }
+        gate::cannot_run("no control group with a memory limit can be made here")?;
+        Ok(None)
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn a_ring_that_the_control_group_has_no_memory_for_is_refused_with_the_way_out() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    let Some(group) = ControlGroup::new()? else {
+        return Ok(());
+    };
+    let join = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", group.0.display());
+    let words = ["sh", "-c", &join, "sh"];
+    // More than there is at all, and more than is left beside the recorder itself.
+    for ring in ["256MiB", "64MiB"] {
+        let ended = restricted(&pair, &words, &["-B", ring])?;
+        ensure!(!ended.status.success(), "{ring} fitted into 64 MiB");
+        for part in ["64.0 MiB of memory", "--ring-size"] {
+            ensure!(ended.stderr.contains(part), "{ring}: {}", ended.stderr);
+        }
+    }
+    let ended = restricted(&pair, &words, &["-B", "8MiB"])?;
+    ensure!(ended.status.success(), "{}", ended.stderr);
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! Interfaces that come, go, change their names, are down, or are not there.
 
-use anyhow::Result;
+use std::net::UdpSocket;
+
+use anyhow::{Context as _, Result};
 use capture_tests::{
     attached,
     capture_file::{Contents, Direction, Packet},
@@ -213,6 +215,7 @@ fn an_interface_that_is_down_is_recorded_once_it_is_up() -> Result<()> {
         "nothing said that eth0 is down: {said}"
     );
     pair.b.ip("link set eth0 up")?;
+    recorder.process().wait_for_stderr("interface eth0 is up")?;
     let frames = numbered_frames(0..10);
     send_through(&pair, &frames)?;
     let recorded = recorder.stop()?;
@@ -276,5 +279,97 @@ fn only_the_direction_asked_for_is_recorded() -> Result<()> {
             assert!(direction.is_some_and(|way| expected.contains(&way)));
         }
     }
+    Ok(())
+}
+
+#[test]
+fn an_alternative_name_will_do_and_a_name_goes_before_a_glob() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    add_interface(&pair, "v*")?;
+    add_interface(&pair, "v1")?;
+    pair.b
+        .ip("link property add dev eth0 altname enp0s31f6longer")?;
+    let directory = TempDir::new()?;
+    let arguments = ["-i", "enp0s31f6longer", "-i", "v*"];
+    let recorder = Recorder::start(&pair.b, directory.path(), &arguments)?;
+    send_through(&pair, &numbered_frames(0..10))?;
+    send_on(&pair, "v*", &numbered_frames(10..30))?;
+    send_on(&pair, "v1", &numbered_frames(30..40))?;
+    let recorded = recorder.stop()?;
+    recorded.lost_nothing(30)?;
+    assert_eq!(recorded.summary.interface("eth0")?.ledger.written, 10);
+    assert_eq!(recorded.summary.interface("v*")?.ledger.written, 20);
+    assert_eq!(recorded.summary.interfaces.len(), 2);
+    compare::same_frames(&recorded.packets()?, &numbered_frames(0..30))
+}
+
+#[test]
+fn interfaces_that_cannot_be_recorded_are_named_once() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    // A netlink monitor has packets of its own kind (ARPHRD_NETLINK).
+    if pair.b.ip("link add odd1 type nlmon").is_err() {
+        return gate::cannot_run("this kernel has no nlmon devices");
+    }
+    pair.b.ip("link add odd2 type nlmon")?;
+    pair.b.ip("link set odd1 up")?;
+    let directory = TempDir::new()?;
+    let mut recorder = Recorder::start(&pair.b, directory.path(), &["-i", "any"])?;
+    send_through(&pair, &numbered_frames(0..10))?;
+    // Another message about it changes nothing.
+    pair.b.ip("link set odd2 up")?;
+    pair.b.ip("link set odd2 down")?;
+    let said = recorder.process().stderr();
+    let recorded = recorder.stop()?;
+    recorded.lost_nothing(10)?;
+    assert_eq!(said.matches("odd1").count(), 1, "{said}");
+    let warnings = &recorded.summary.warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("interface odd1, interface odd2: left out"),
+        "{warnings:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn what_a_queue_drops_behind_the_recorder_is_told_beside_the_ledger() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    // 20 KB of queue at 1 Mbit/s: most of what follows at once finds it full.
+    pair.b
+        .tc("qdisc add dev eth0 root tbf rate 1mbit burst 5kb limit 20kb")?;
+    let directory = TempDir::new()?;
+    let arrived = PacketSocket::open(&pair.a, "eth0")?.only_incoming()?;
+    let arguments = ["-i", "eth0", "-Q", "out", "udp"];
+    let recorder = Recorder::start(&pair.b, directory.path(), &arguments)?;
+    pair.b.run(|| -> Result<()> {
+        // Nobody tells the socket of a packet that finds no room in the queue.
+        let sender = UdpSocket::bind("10.0.0.2:0")?;
+        for _ in 0..200 {
+            sender.send_to(&[7; 1000], "10.0.0.1:7788")?;
+        }
+        Ok(())
+    })?;
+    let recorded = recorder.stop()?;
+    let ledger = recorded.summary.total;
+    assert_eq!((ledger.matched, ledger.written), (200, 200), "{ledger:?}");
+    let warnings = &recorded.summary.warnings;
+    let dropped: usize = warnings
+        .first()
+        .and_then(|text| text.strip_prefix("interface eth0: the queueing discipline dropped "))
+        .and_then(|text| text.split(' ').next())
+        .with_context(|| format!("{warnings:?}"))?
+        .parse()?;
+    assert!(dropped > 100, "{dropped} of 200 found no room");
+    // The rest arrives.
+    arrived.receive(200 - dropped)?;
     Ok(())
 }

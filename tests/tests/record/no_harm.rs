@@ -206,3 +206,60 @@ fn filters_that_a_killed_capture_left_are_removed_and_those_of_others_stay() -> 
     assert!(left[0].contains("count"), "{left:?}");
     Ok(())
 }
+
+#[test]
+fn a_program_that_comes_before_the_recorder_is_told_of_as_long_as_it_is_there() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    for method in METHODS {
+        let pair = Pair::new()?;
+        let directory = TempDir::new()?;
+        let mut counter = Counter::load()?;
+        let start = || {
+            let arguments = ["-i", "eth0", "--attach", method];
+            Recorder::start(&pair.b, directory.path(), &arguments)
+        };
+        let told = "interface eth0 ingress: count run before the recorder";
+
+        let mut recorder = start()?;
+        if method == "tcx" {
+            let first = TcAttachOptions::TcxOrder(LinkOrder::first());
+            attach(&mut counter, &pair.b, first)?;
+        } else {
+            // The same priority: the kernel puts the newest filter first.
+            attach(&mut counter, &pair.b, clsact(&pair.b, 1)?)?;
+        }
+        recorder.process().wait_for_stderr(told)?;
+        send_through(&pair, &numbered_frames(0..10))?;
+        let recorded = recorder.stop()?;
+        recorded.lost_nothing(10)?;
+        let warnings = &recorded.summary.warnings;
+        assert!(
+            warnings.len() == 1 && warnings[0].starts_with(told),
+            "{method}: {warnings:?}"
+        );
+
+        // Ours goes before one that is there: nothing is told.
+        let recorded = start()?.stop()?;
+        recorded.lost_nothing(0)?;
+        assert_eq!(recorded.summary.warnings, [""; 0], "{method}");
+
+        let mut recorder = start()?;
+        if method == "tcx" {
+            let mut other = Counter::load()?;
+            let first = TcAttachOptions::TcxOrder(LinkOrder::first());
+            attach(&mut other, &pair.b, first)?;
+            recorder.process().wait_for_stderr(told)?;
+            drop(other);
+            recorder.process().wait_for_stderr(
+                "interface eth0 ingress: the recorder is the first program again",
+            )?;
+            let recorded = recorder.stop()?;
+            assert_eq!(recorded.summary.warnings, [""; 0]);
+        } else {
+            recorder.stop()?;
+        }
+    }
+    Ok(())
+}

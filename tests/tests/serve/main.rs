@@ -13,5 +13,6 @@ mod life;
 mod many;
 mod metrics;
 mod outputs;
+mod own_traffic;
 mod recovery;
 mod stream;

@@ -144,6 +144,8 @@ fn spec(request: &CaptureRequest) -> v1::CaptureSpec {
         }
         .into(),
         snaplen: Some(spec.snaplen),
+        promiscuous: Some(spec.promiscuous),
+        include_own_traffic: spec.include_own_traffic,
         ring_size: Some(spec.ring_size),
         filter: spec.filter.expression.clone().unwrap_or_default(),
         inner_filter: spec.filter.inner.as_ref().map(|inner| v1::InnerFilter {

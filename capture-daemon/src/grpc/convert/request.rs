@@ -78,6 +78,8 @@ fn convert(
             filter,
             targets,
             direction,
+            promiscuous: spec.promiscuous.unwrap_or(true),
+            include_own_traffic: spec.include_own_traffic,
             snaplen,
             ring_size,
             output,

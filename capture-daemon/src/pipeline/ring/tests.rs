@@ -102,7 +102,7 @@ fn record(number: u64) -> Vec<u8> {
         direction: 0,
         link: 0,
         packet_type: 0,
-        padding: 0,
+        flags: 0,
     };
     let mut record = Vec::new();
     record.extend_from_slice(&header.timestamp.to_ne_bytes());
@@ -191,7 +191,7 @@ fn a_packet_that_is_being_copied_holds_up_those_behind_it_and_one_given_up_does_
     assert!(take(&mut ring, 9).is_empty());
     kernel.submit(copying, &record(1), 0);
     assert_eq!(take(&mut ring, 9), [1, 3]);
-    ring.wait(Duration::ZERO).expect("wait");
+    ring.wait(Some(Duration::ZERO)).expect("wait");
     assert_eq!(kernel.consumed(), kernel.produced, "all room is given back");
 }
 
@@ -210,7 +210,7 @@ fn what_has_spilled_comes_behind_the_position_it_bears() {
     }
     assert!(spill.put(&spilled(front.produced, 8)));
     assert_eq!(take(&mut ring, 99), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
-    ring.wait(Duration::ZERO).expect("wait");
+    ring.wait(Some(Duration::ZERO)).expect("wait");
     assert_eq!(
         (front.consumed(), spill.consumed()),
         (front.produced, spill.produced)

@@ -33,6 +33,10 @@ struct Raw {
     excluded_ports: Vec<u16>,
     snaplen: Option<u32>,
     ring_size: Option<String>,
+    #[serde(default = "yes")]
+    promiscuous: bool,
+    #[serde(default)]
+    include_own_traffic: bool,
     format: Option<RawFormat>,
     compression: Option<String>,
     compress_when: Option<RawWhen>,
@@ -49,6 +53,10 @@ struct Raw {
     labels: BTreeMap<String, String>,
     #[serde(default)]
     reason: String,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 #[derive(Debug, Deserialize)]
@@ -189,6 +197,8 @@ pub(super) fn request(value: &toml::Value, defaults: &Defaults) -> Result<Captur
                 Some(RawDirection::Out) => Directions::Out,
                 Some(RawDirection::Inout) | None => Directions::InOut,
             },
+            promiscuous: raw.promiscuous,
+            include_own_traffic: raw.include_own_traffic,
             snaplen: values::snaplen(&snaplen).map_err(field("snaplen"))?,
             ring_size: ring_size
                 .map_err(field("ring_size"))?
