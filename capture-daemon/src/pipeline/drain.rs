@@ -10,13 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use capture_common::{DIRECTION_EGRESS, LINK_RAW, RECORD_OWN, RecordHeader, UNKNOWN_INTERFACE};
+use capture_common::{DIRECTION_EGRESS, RECORD_OWN, RecordHeader};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::{Notify, oneshot};
 
 use super::{
     encode::{Encoding, Pcap, Pcapng},
+    idle::Idle,
     interface_counters::InterfaceCounters,
+    interfaces::Interfaces,
     packet::{InterfaceDescription, InterfaceId, Packet},
     recorder::{Finished, Recorder},
     ring::{Ring, Waker},
@@ -26,7 +28,7 @@ use crate::{
     clock::PacketClock,
     kernel::{reader::ReaderFlag, rings::RingMaps},
 };
-use capture_types::{Direction, LinkType};
+use capture_types::Direction;
 use capture_types::{Discarded, Format};
 
 /// So many records are taken before commands and clocks are looked at.
@@ -399,52 +401,6 @@ fn show(feeds: &mut Feeds, header: &RecordHeader, packet: &Packet<'_>) {
     }
 }
 
-/// When the thread may sleep without a bound.
-///
-/// The programs do not wake the reader for each packet, so its waits are bounded while packets come. When
-/// none have come during one whole wait, the programs are told to wake the reader for the next one. A
-/// program that runs at that moment may not see this yet, so one more bounded wait follows: a program
-/// takes microseconds. Then nothing can be missed.
-struct Idle {
-    reader: ReaderFlag,
-    /// Since when nothing has come.
-    since: Option<Instant>,
-    /// When the programs were told.
-    told: Option<Instant>,
-}
-
-impl Idle {
-    const fn new(reader: ReaderFlag) -> Self {
-        Self {
-            reader,
-            since: None,
-            told: None,
-        }
-    }
-
-    /// Packets have come.
-    fn end(&mut self) {
-        if self.since.take().is_some() && self.told.take().is_some() {
-            // If this fails, the programs wake the reader more often than they have to.
-            let _ = self.reader.set(false);
-        }
-    }
-
-    /// Nothing has come since the last wait: whether the next wait may be without a bound.
-    fn may_sleep(&mut self, now: Instant) -> bool {
-        let since = *self.since.get_or_insert(now);
-        match self.told {
-            Some(told) => now.duration_since(told) >= LONGEST_WAIT,
-            None => {
-                if now.duration_since(since) >= LONGEST_WAIT && self.reader.set(true).is_ok() {
-                    self.told = Some(now);
-                }
-                false
-            }
-        }
-    }
-}
-
 /// A record as a packet.
 #[inline(always)]
 fn packet<'a>(
@@ -477,95 +433,5 @@ impl Last {
     /// The ring is empty: is that all? A clsact filter can still be at work on its last packet.
     fn is_done(&self, taken: u64, now: Instant) -> bool {
         self.submitted.is_none_or(|submitted| taken >= submitted) || now >= self.until
-    }
-}
-
-/// From the kernel's ifindex to the capture's interfaces, sorted by ifindex.
-#[derive(Debug, Default)]
-struct Interfaces {
-    by_ifindex: Vec<(u32, InterfaceId)>,
-    /// The latest one asked for: packets come in trains.
-    latest: Option<(u32, InterfaceId)>,
-    /// What stands for interfaces that are not known, by link type.
-    unknown: Vec<(LinkType, InterfaceId)>,
-}
-
-impl Interfaces {
-    fn set(&mut self, ifindex: u32, id: InterfaceId) {
-        self.latest = None;
-        match self
-            .by_ifindex
-            .binary_search_by_key(&ifindex, |entry| entry.0)
-        {
-            Ok(at) => self.by_ifindex[at].1 = id,
-            Err(at) => self.by_ifindex.insert(at, (ifindex, id)),
-        }
-    }
-
-    fn find(
-        &mut self,
-        header: &RecordHeader,
-        recorder: &mut Recorder,
-        counters: &InterfaceCounters,
-        taps: &Taps,
-    ) -> InterfaceId {
-        match self.known(header.ifindex) {
-            Some(id) => id,
-            None => self.unknown(header, recorder, counters, taps),
-        }
-    }
-
-    /// An interface that was asked for before, or announced.
-    #[inline(always)]
-    fn known(&mut self, ifindex: u32) -> Option<InterfaceId> {
-        match self.latest {
-            Some((latest, id)) if latest == ifindex => Some(id),
-            _ => self.look_up(ifindex),
-        }
-    }
-
-    #[inline(never)]
-    fn look_up(&mut self, ifindex: u32) -> Option<InterfaceId> {
-        let found = self
-            .by_ifindex
-            .binary_search_by_key(&ifindex, |entry| entry.0);
-        let id = self.by_ifindex[found.ok()?].1;
-        self.latest = Some((ifindex, id));
-        Some(id)
-    }
-
-    /// A packet of an interface that the session has not announced, as when one is moved to another
-    /// network namespace under a new index with the program still on it: it is recorded all the same.
-    #[cold]
-    fn unknown(
-        &mut self,
-        header: &RecordHeader,
-        recorder: &mut Recorder,
-        counters: &InterfaceCounters,
-        taps: &Taps,
-    ) -> InterfaceId {
-        let link_type = if header.link == LINK_RAW {
-            LinkType::Raw
-        } else {
-            LinkType::Ethernet
-        };
-        let known = self.unknown.iter().find(|unknown| unknown.0 == link_type);
-        if let Some((_, id)) = known {
-            self.latest = Some((header.ifindex, *id));
-            return *id;
-        }
-        let description = InterfaceDescription {
-            name: "unknown".to_owned(),
-            ifindex: UNKNOWN_INTERFACE,
-            description: "interfaces that were not announced when their packets came".to_owned(),
-            link_type,
-            mac: None,
-        };
-        taps.add_interface(description.clone());
-        let id = recorder.add_interface(description);
-        counters.open_unknown(id);
-        self.unknown.push((link_type, id));
-        self.latest = Some((header.ifindex, id));
-        id
     }
 }

@@ -7,11 +7,15 @@ use std::{
 
 use rtnetlink::Handle;
 
-use super::{error::SessionError, monitor::Monitor, programs::Programs, warnings::Topic};
+use super::{
+    error::SessionError,
+    monitor::Monitor,
+    positions::{self, hook_label, label},
+    programs::Programs,
+    warnings::Topic,
+};
 use crate::{
-    attach::{
-        AttachError, Attachment, Method, Owner, Plan, Position, Positions, Promiscuous, QueueDrops,
-    },
+    attach::{AttachError, Attachment, Method, Owner, Plan, Positions, Promiscuous, QueueDrops},
     interfaces::{Interface, InterfaceChange, Selection},
     kernel::syscall::wait_for_grace_period,
     pipeline::{drain::Drain, interface_counters::InterfaceCounters, packet::InterfaceId},
@@ -437,48 +441,10 @@ fn directions(asked: Directions, interface: &Interface) -> Vec<Direction> {
     }
 }
 
-/// Warns of programs that run before ours, and of a program of ours that somebody has detached.
 async fn check_position(member: &Member, ifindex: u32, parts: Parts<'_>) {
-    for (direction, attachment) in &member.attachments {
-        let hook = hook_label(&member.name, *direction);
-        let warnings = &parts.monitor.warnings;
-        let netlink = parts.netlink;
-        let position = Position::query(netlink, attachment, &member.name, ifindex, *direction);
-        match position.await {
-            Position::First => {
-                if warnings.clear(Topic::Position, &hook) {
-                    tracing::info!("{hook}: the recorder is the first program again");
-                }
-            }
-            Position::Behind(programs) => warnings.set(
-                Topic::Position,
-                &hook,
-                format!(
-                    "{} run before the recorder; packets that they drop or redirect are not seen",
-                    programs.join(", ")
-                ),
-            ),
-            Position::Missing => warnings.set(
-                Topic::Position,
-                &hook,
-                "somebody has detached the recorder; nothing is captured there until the capture is \
-                 started again"
-                    .to_owned(),
-            ),
-        }
-    }
-}
-
-fn label(interface: &str) -> String {
-    format!("interface {interface}")
-}
-
-fn hook_label(interface: &str, direction: Direction) -> String {
-    let hook = match direction {
-        Direction::In => "ingress",
-        Direction::Out => "egress",
-    };
-    format!("interface {interface} {hook}")
+    let warnings = &parts.monitor.warnings;
+    let attachments = &member.attachments;
+    positions::check(&member.name, ifindex, attachments, parts.netlink, warnings).await;
 }
 
 async fn detach(attachments: Vec<(Direction, Attachment)>, netlink: &Handle) {

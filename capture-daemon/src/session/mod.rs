@@ -4,6 +4,7 @@ mod control;
 mod error;
 mod follow;
 mod monitor;
+mod positions;
 mod programs;
 mod report;
 mod warnings;
