@@ -14,6 +14,12 @@ pub fn resolve_names(resolve: bool) {
     let _ = COMPILER.set(Compiler::new(resolve));
 }
 
+/// Compiles in this process and without bounds, for programs that cannot be run again as a compiler.
+pub fn compile_in_this_process() {
+    // A second call has no effect.
+    let _ = COMPILER.set(Compiler::in_this_process());
+}
+
 /// The compiler. It blocks; asynchronous callers use [`compile`].
 pub fn compiler() -> &'static Compiler {
     COMPILER.get_or_init(|| Compiler::new(false))

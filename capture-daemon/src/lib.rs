@@ -6,6 +6,8 @@ pub mod cli;
 pub mod clock;
 pub mod cut;
 pub mod filters;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod grpc;
 pub mod interfaces;
 pub mod kernel;

@@ -14,7 +14,7 @@ fuzz_target!(|expression: &str| {
         if let Ok(filter) = Filter::compile(&FilterSpec::expression(expression), link_type) {
             let program = filter.program(Epilogue {
                 index: 0,
-                way: Way::Out,
+                direction: Direction::Out,
             });
             assert!(!program.instructions().is_empty());
         }

@@ -160,6 +160,16 @@ fn looks_at_metadata(program: &ClassicProgram) -> bool {
         .any(|insn| insn.code & 0xe7 == LOAD_ABSOLUTE && insn.k >= 0xffff_f000)
 }
 
+/// The packet without the outer VLAN tag in its bytes, if it has one.
+fn without_tag(packet: &[u8]) -> Option<Vec<u8>> {
+    let kind = u16::from_be_bytes([*packet.get(12)?, *packet.get(13)?]);
+    if ![0x8100, 0x88a8, 0x9100].contains(&kind) {
+        return None;
+    }
+    let behind = packet.get(16..).unwrap_or_default();
+    Some([&packet[..12], behind].concat())
+}
+
 fuzz_target!(|case: Case<'_>| {
     let mut expression = String::new();
     case.expression.write(&mut expression);
@@ -180,9 +190,16 @@ fuzz_target!(|case: Case<'_>| {
         .ok();
     let program = filter.program(Epilogue {
         index: 1,
-        way: Way::In,
+        direction: Direction::In,
     });
-    let expected = peer.is_some_and(|peer| peer.filter(case.packet));
+    let untagged = if case.raw { None } else { without_tag(case.packet) };
+    if untagged.is_some() && expression.contains("vlan") {
+        // For files libpcap has another answer.
+        return;
+    }
+    // An outer VLAN tag in the bytes is skipped.
+    let seen = untagged.as_deref().unwrap_or(case.packet);
+    let expected = peer.is_some_and(|peer| peer.filter(seen));
     for linear in [case.packet.len(), usize::from(case.linear)] {
         let skb = Skb {
             bytes: case.packet,

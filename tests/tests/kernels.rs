@@ -18,12 +18,16 @@ const LENGTH: usize = 14 + 20 + 8 + 1400;
 
 /// Options by the name of the run. They differ in what the verifier gets to see: with a spill ring and
 /// without one, short and whole packets, a filter in front or not, and in how it is attached.
-const RUNS: [(&str, &str); 5] = [
+const RUNS: [(&str, &str); 6] = [
     ("plain", "icmp"),
     ("small", "-B 1MiB"),
     ("short", "-s 96 icmp"),
     ("clsact", "--attach clsact --host 127.0.0.1"),
     ("tcx", "--attach tcx icmp"),
+    (
+        "exclusions",
+        "--not-host 10.9.9.9 --not-host 10.8.0.0/16 --not-port 53 not vlan",
+    ),
 ];
 
 /// One run: `captured` in the background, pings, and all that is left of it given to the test.

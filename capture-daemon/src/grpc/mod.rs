@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use capture_proto::v1::{
-    FILE_DESCRIPTOR_SET, capture_service_server::CaptureServiceServer,
+    self, FILE_DESCRIPTOR_SET, capture_service_server::CaptureServiceServer,
     file_service_server::FileServiceServer, node_service_server::NodeServiceServer,
 };
 use tonic::{Status, codec::CompressionEncoding, transport::Server};
@@ -145,4 +145,14 @@ fn reflection_alpha() -> Option<
     >,
 > {
     descriptors().build_v1alpha().ok()
+}
+
+/// Converts a request to start a capture, and drops what comes of it.
+pub(crate) fn convert_start(request: v1::StartCaptureRequest, defaults: &Defaults) {
+    drop(convert::capture_request(request, defaults, "client"));
+}
+
+/// Converts a request to change a capture, likewise.
+pub(crate) fn convert_update(request: &v1::UpdateCaptureRequest) {
+    drop(convert::update(request));
 }

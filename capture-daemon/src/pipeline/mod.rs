@@ -32,3 +32,24 @@ mod write;
 pub use copying::Copying;
 pub use outcome::{FailureKind, RecorderFailure};
 pub use progress::{Progress, WRITE_BOUNDS, Writes};
+
+/// Reads all packets of a ring buffer's memory, and gives how many there were.
+pub(crate) fn read_ring(descriptor: std::os::fd::OwnedFd, size: u32) -> std::io::Result<u64> {
+    let ring = crate::kernel::rings::RingMap { descriptor, size };
+    let mut records = records::Records::new(&ring)?;
+    let mut packets = 0;
+    loop {
+        let before = records.position();
+        let until = records.look();
+        let mut run = records.run(until);
+        while let Some((header, bytes)) = run.packet() {
+            assert_eq!(bytes.len(), header.captured_length as usize);
+            packets += 1;
+            run.advance();
+        }
+        run.settle();
+        if records.position() == before {
+            return Ok(packets);
+        }
+    }
+}
