@@ -1,5 +1,5 @@
-//! One line for one packet, in the manner of tcpdump, with nanoseconds, interface and direction. Made
-//! by the daemon for its text files and its own output, and by the client for what it looks on at.
+//! One line per packet, in the manner of tcpdump, with nanoseconds, interface and direction. The daemon uses these
+//! lines for text files and for its own output, the client for live packets.
 
 use std::{
     fmt::{self, Write},
@@ -17,26 +17,26 @@ const ETHERNET: u32 = 1;
 /// LINKTYPE_RAW, LINKTYPE_IPV4, LINKTYPE_IPV6.
 const RAW: [u32; 3] = [101, 228, 229];
 
-/// A packet, and what a line says of it beside its bytes.
+/// A packet with what its line shows beside its contents.
 #[derive(Debug, Clone, Copy)]
 pub struct Line<'a> {
     /// UTC, nanoseconds since 1970-01-01.
     pub timestamp: u64,
-    /// The capture that it is of; left out when there is only one it can be.
+    /// The packet's capture; `None` where only one is possible.
     pub capture: Option<&'a str>,
-    /// What its interface is called.
+    /// Name of the interface.
     pub interface: &'a str,
-    /// Which way it went; `None` if that is not known.
+    /// Direction of the packet; `None` if unknown.
     pub way: Option<Way>,
-    /// The number of its link type (<https://www.tcpdump.org/linktypes.html>).
+    /// Number of the link type (<https://www.tcpdump.org/linktypes.html>).
     pub link_type: u32,
-    /// Its length on the wire in bytes.
+    /// Length on the wire, in bytes.
     pub original_length: u32,
-    /// What was kept of it.
+    /// The captured bytes.
     pub bytes: &'a [u8],
 }
 
-/// Which way a packet went through its interface.
+/// Direction of a packet through its interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// Received.
@@ -45,7 +45,7 @@ pub enum Way {
     Out,
 }
 
-/// The line, without an end. It holds no line break, whatever the packet holds.
+/// The line, without a line break at its end or within, whatever the packet contains.
 impl fmt::Display for Line<'_> {
     fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = UNIX_EPOCH + Duration::from_nanos(self.timestamp);

@@ -37,7 +37,7 @@ pub struct Packet {
     pub timestamp: u64,
     /// The interface's number in the file; 0 where the format knows none.
     pub interface: u32,
-    /// Where the file says it.
+    /// Direction, where the format has one.
     pub direction: Option<Direction>,
     /// Bytes on the wire.
     pub original_length: u32,
@@ -58,7 +58,7 @@ pub struct Interface {
     pub snaplen: u32,
 }
 
-/// What a pcapng file says of the losses on an interface.
+/// Packet counts of an interface in a pcapng file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Statistics {
     /// The interface's number in the file.
@@ -80,7 +80,7 @@ pub struct Contents {
     pub statistics: Vec<Statistics>,
 }
 
-/// Reads a whole file of any format and compression; every byte has to make sense.
+/// Reads a whole file of any format and compression; an error if any byte is invalid.
 pub fn read(path: &Path) -> Result<Contents> {
     read_file(path).with_context(|| format!("reading {}", path.display()))
 }
@@ -93,7 +93,7 @@ fn read_file(path: &Path) -> Result<Contents> {
     Ok(contents)
 }
 
-/// Reads a file that is being written, or whose writer was killed: as far as it makes sense.
+/// Reads a file that is being written or whose writer was killed, up to the first invalid byte.
 pub fn read_unfinished(path: &Path) -> Result<Contents> {
     let mut bytes = Vec::new();
     let mut contents = Contents::default();
@@ -229,8 +229,8 @@ fn interface(block: &InterfaceDescriptionBlock<'_>) -> Result<Interface> {
     Ok(interface)
 }
 
-/// What capinfos, tshark and tcpdump say of a file: each must read it whole and without a complaint.
-/// Returns how many packets tshark saw.
+/// Reads a file with capinfos, tshark and tcpdump, which all have to read the whole file without a complaint.
+/// Returns the number of packets that tshark read.
 pub fn read_with_peers(path: &Path) -> Result<usize> {
     let path = path.to_str().context("a path that is not UTF-8")?;
     complain_free("capinfos", &["-M", "-c", path])?;

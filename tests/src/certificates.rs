@@ -19,14 +19,14 @@ pub struct Authority {
     pem: String,
 }
 
-/// When a certificate is good.
+/// When a certificate is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Time {
     /// Now.
     Now,
-    /// It was, for a day in the year 2001.
+    /// For a day in the year 2001.
     Past,
-    /// It will be, in the year 2200.
+    /// In the year 2200.
     Future,
 }
 
@@ -39,7 +39,7 @@ pub struct Credentials {
     pub key: String,
 }
 
-/// Where they are.
+/// Paths of a certificate and its key.
 #[derive(Debug, Clone)]
 pub struct Paths {
     /// The certificate.
@@ -49,7 +49,7 @@ pub struct Paths {
 }
 
 impl Authority {
-    /// One of this name.
+    /// Makes an authority with this name.
     pub fn new(name: &str) -> Result<Self> {
         let mut parameters = CertificateParams::new(Vec::new())?;
         parameters.distinguished_name = named(name);
@@ -128,7 +128,7 @@ impl Credentials {
     }
 }
 
-/// Puts a file in the place of another, readable by its owner alone.
+/// Replaces a file by one that only its owner can read.
 pub fn replace(path: &Path, text: &str) -> Result<()> {
     let new = path.with_extension("new");
     // The mode of a file that a test left would stay.

@@ -27,13 +27,13 @@ pub struct Capturectl<'a> {
 }
 
 impl<'a> Capturectl<'a> {
-    /// One that talks to the daemon at a socket.
+    /// A client of the daemon at a socket.
     pub fn at(namespace: &'a Namespace, socket: &Path) -> Result<Self> {
         let socket = socket.to_str().context("a path that is not UTF-8")?;
         Self::with(namespace, &["--socket", socket])
     }
 
-    /// One with these options before each command.
+    /// A client with these options before each command.
     pub fn with(namespace: &'a Namespace, options: &[&str]) -> Result<Self> {
         Ok(Self {
             namespace,
@@ -48,7 +48,7 @@ impl<'a> Capturectl<'a> {
         self.home.path()
     }
 
-    /// A command that has not begun.
+    /// A command, not yet started.
     pub fn command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(program()?);
         command.args(&self.options).args(arguments);
@@ -56,7 +56,7 @@ impl<'a> Capturectl<'a> {
         Ok(command)
     }
 
-    /// Gives a command the environment that this client has.
+    /// Gives a command this client's environment.
     pub fn settle(&self, command: &mut Command) {
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("CAPTURECTL_") {
@@ -78,7 +78,7 @@ impl<'a> Capturectl<'a> {
         self.start(arguments)?.wait()
     }
 
-    /// Runs a command that has to end well; returns what it printed.
+    /// Runs a command that has to succeed; returns its standard output.
     pub fn output(&self, arguments: &[&str]) -> Result<String> {
         let ended = self.run(arguments)?;
         ensure!(
@@ -91,7 +91,7 @@ impl<'a> Capturectl<'a> {
         Ok(ended.stdout)
     }
 
-    /// Runs a command that has to end well; returns what it printed for programs.
+    /// Runs a command that has to succeed; returns its JSON output.
     pub fn json(&self, arguments: &[&str]) -> Result<Value> {
         let mut all = vec!["-o", "json"];
         all.extend(arguments);
@@ -99,8 +99,7 @@ impl<'a> Capturectl<'a> {
         serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
     }
 
-    /// Runs a command that may take its time, and has to end well; returns the most memory that it had
-    /// at once, in bytes.
+    /// Runs a command that has to succeed, however long it takes; returns its peak memory in bytes.
     pub fn peak_memory(&self, arguments: &[&str]) -> Result<u64> {
         let mut command = self.command(arguments)?;
         command.stdin(Stdio::null()).stdout(Stdio::null());

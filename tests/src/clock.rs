@@ -1,4 +1,4 @@
-//! Stepping the system clock, and setting it right again.
+//! Stepping the system clock and restoring it.
 
 use anyhow::{Context as _, Result};
 use rustix::time::{ClockId, Timespec, clock_gettime, clock_settime};
@@ -11,15 +11,14 @@ pub fn now() -> u64 {
     u64::try_from(read(ClockId::Realtime)).unwrap_or(0)
 }
 
-/// The system clock stands wrong while this lives; it is set right by the monotonic clock when this is
-/// dropped.
+/// Keeps the system clock wrong; dropping this restores the clock by the monotonic one.
 #[derive(Debug)]
 pub struct Stepped {
     offset: i64,
 }
 
 impl Stepped {
-    /// Moves the clock ahead.
+    /// Steps the clock forward.
     pub fn by_seconds(seconds: i64) -> Result<Self> {
         let offset = read(ClockId::Realtime) - read(ClockId::Monotonic);
         let stepped = Self { offset };

@@ -39,7 +39,7 @@ pub fn same_packets(ours: &[Packet], theirs: &[Packet]) -> Result<()> {
     Ok(())
 }
 
-/// As [`same_packets`], whatever the order and the times.
+/// Like [`same_packets`], in any order and at any time.
 pub fn same_packets_in_any_order(ours: &[Packet], theirs: &[Packet]) -> Result<()> {
     let mut ours: Vec<_> = ours.iter().map(|packet| &packet.bytes).collect();
     let mut theirs: Vec<_> = theirs.iter().map(|packet| &packet.bytes).collect();

@@ -30,17 +30,17 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts one and waits until it serves.
+    /// Starts a daemon and waits until it serves.
     pub fn start(namespace: &Namespace, arguments: &[&str]) -> Result<Self> {
         Self::start_in(namespace, TempDir::new()?, arguments)
     }
 
-    /// Starts one with a standard output of the caller's.
+    /// Starts a daemon whose standard output is the caller's.
     pub fn start_into(namespace: &Namespace, stdout: Stdio, arguments: &[&str]) -> Result<Self> {
         Self::start_with(namespace, TempDir::new()?, stdout, arguments)
     }
 
-    /// Starts one in directories that an earlier one has left.
+    /// Starts a daemon in the directories of an earlier one.
     pub fn start_in(namespace: &Namespace, directory: TempDir, arguments: &[&str]) -> Result<Self> {
         Self::start_with(namespace, directory, Stdio::piped(), arguments)
     }
@@ -100,14 +100,14 @@ impl Daemon {
         Client::new(&self.socket())
     }
 
-    /// Kills it without a warning; what it leaves.
+    /// Kills the daemon with SIGKILL; returns its directories.
     pub fn kill(self) -> Result<TempDir> {
         self.process.signal(Signal::KILL)?;
         self.process.wait()?;
         Ok(self.directory)
     }
 
-    /// Tells it to end, and waits.
+    /// Ends the daemon with SIGTERM and waits for it.
     pub fn end(self) -> Result<(Ended, TempDir)> {
         self.process.signal(Signal::TERM)?;
         Ok((self.process.wait()?, self.directory))
@@ -150,7 +150,7 @@ impl Daemon {
     }
 }
 
-/// What a daemon holds.
+/// Resources that a daemon holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Resources {
     /// Open descriptors.
@@ -185,7 +185,7 @@ impl Client {
         ))?)
     }
 
-    /// One of a daemon at `https://...` in a network namespace, by certificate.
+    /// A client of a daemon at `https://...` in a network namespace, with a certificate.
     pub fn over_tls(
         namespace: &Namespace,
         uri: &str,
@@ -299,8 +299,7 @@ pub fn spec(interface: &str, filter: &str) -> v1::CaptureSpec {
     }
 }
 
-/// Fails unless the ledger of a capture that has ended adds up and says that so many packets matched
-/// and all of them were written.
+/// Fails unless the ledger of an ended capture adds up, this many packets matched, and all of them were written.
 pub fn wrote_all(capture: &v1::Capture, matched: u64) -> Result<()> {
     let ledger = capture.ledger.as_ref().context("no ledger")?;
     let known = |number: Option<u64>| number.context("a number of the ledger is not known");

@@ -17,7 +17,7 @@ pub const QINQ: u16 = 0x88a8;
 pub const ADDRESS_A: [u8; 4] = [10, 0, 0, 1];
 /// 10.0.0.2.
 pub const ADDRESS_B: [u8; 4] = [10, 0, 0, 2];
-/// 10.0.0.99, which nobody has: what is sent there is received and dropped without an answer.
+/// 10.0.0.99, which no host has: packets to it are received and dropped without an answer.
 pub const ADDRESS_NOBODY: [u8; 4] = [10, 0, 0, 99];
 /// fd00::a.
 pub const ADDRESS6_A: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xa];
@@ -48,7 +48,7 @@ pub fn tagged(tag: u16, identifier: u16, frame: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// What an IPv4 header says beside the addresses.
+/// Fields of an IPv4 header beside the addresses.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Ipv4 {
     /// The protocol of what follows.

@@ -40,7 +40,7 @@ pub struct Load {
     pub cpu: Option<usize>,
 }
 
-/// What was sent.
+/// Packets that were sent, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Sent {
     /// How many packets.

@@ -1,4 +1,4 @@
-//! Small file systems of a test's own.
+//! Small temporary file systems.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ impl Tmpfs {
         Ok(Self { directory })
     }
 
-    /// Where it is.
+    /// The mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()

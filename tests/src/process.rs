@@ -74,13 +74,13 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has printed to standard output so far.
+    /// Its standard output so far.
     #[must_use]
     pub fn stdout(&self) -> String {
         self.stdout.so_far()
     }
 
-    /// What it has printed to standard error so far.
+    /// Its standard error so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         self.stderr.so_far()

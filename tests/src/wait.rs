@@ -15,7 +15,7 @@ pub fn until<T>(what: &str, ask: impl FnMut() -> Result<Option<T>>) -> Result<T>
     within(PATIENCE, what, ask)
 }
 
-/// The same for what may take longer, or has to be faster.
+/// Like [`until`], with another patience.
 pub fn within<T>(
     patience: Duration,
     what: &str,
@@ -33,7 +33,7 @@ pub fn within<T>(
     }
 }
 
-/// Asks until it is so.
+/// Asks until the answer is true.
 pub fn until_true(what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
     until(what, || Ok(ask()?.then_some(())))
 }
