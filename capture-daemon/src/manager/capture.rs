@@ -269,6 +269,8 @@ impl Capture {
         drop(inner);
         if let Some(live) = live {
             counts.totals = counts.totals.and(&live.totals());
+            let now = live.monitor.warnings().len() + live.monitor.progress().warnings().len();
+            counts.warnings = (counts.warnings + now as u64).min(MOST_WARNINGS as u64);
             if counts.state == State::Running {
                 counts.current_file = live.monitor.progress().file();
             }
