@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, io::Write, os::fd::BorrowedFd};
 
+use capture_args::console::plain;
 use capture_text::{Line, Way};
 use capture_types::Direction;
 use rustix::{
@@ -75,6 +76,7 @@ impl<W: Write> Live<W> {
         } else {
             told.name
         };
+        let name = plain(&name);
         if let Output::Pcapng(writer) = &mut self.output {
             let link_type = u16::try_from(told.link_type).map_err(|_| {
                 WriteError::Format("a link type that does not fit in a capture file")

@@ -1,7 +1,14 @@
-//! A node's API as calls on the client's own types. Generated types do not leave this module.
+//! A connection to a node. Generated types do not leave this crate.
+use std::{
+    ffi::OsString,
+    io,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use std::{path::Path, time::Duration};
-
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
 use tonic::{
     Request, Status,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
@@ -18,7 +25,7 @@ pub(crate) const LARGEST_MESSAGE: usize = 16 << 20;
 
 /// How requests are made.
 #[derive(Debug, Clone, Default)]
-pub struct Manner {
+pub struct CallOptions {
     /// How long an answer may take; `None`: as long as it takes.
     pub timeout: Option<Duration>,
     /// Why, for the audit log.
@@ -29,7 +36,7 @@ pub struct Manner {
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) channel: Channel,
-    manner: Manner,
+    options: CallOptions,
 }
 
 impl Client {
@@ -37,38 +44,43 @@ impl Client {
     ///
     /// # Errors
     /// The node cannot be reached, or its or the client's certificate is not accepted.
-    pub async fn connect(target: &Target, manner: &Manner) -> Result<Self, ClientError> {
+    pub async fn connect(target: &Target, options: &CallOptions) -> Result<Self, ClientError> {
         let endpoint = endpoint(target)?;
-        let limit = manner
+        let limit = options
             .timeout
             .map_or(CONNECT_TIMEOUT, |t| t.min(CONNECT_TIMEOUT));
-        let channel = endpoint
-            .connect_timeout(limit)
-            .connect()
-            .await
-            .map_err(|error| unreachable(target, &error))?;
+        let endpoint = endpoint.connect_timeout(limit);
+        let connected = match &target.address {
+            Address::Tcp(_) => endpoint.connect().await,
+            Address::Unix(path) => {
+                let path = path.clone();
+                let connector = tower::service_fn(move |_| connect_socket(path.clone()));
+                endpoint.connect_with_connector(connector).await
+            }
+        };
+        let channel = connected.map_err(|error| unreachable(target, &error))?;
         Ok(Self {
             channel,
-            manner: manner.clone(),
+            options: options.clone(),
         })
     }
 
     /// A request with the deadline that requests have.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        if let Some(timeout) = self.manner.timeout {
+        if let Some(timeout) = self.options.timeout {
             request.set_timeout(timeout);
         }
         request
     }
 
     pub(crate) fn reason(&self) -> String {
-        self.manner.reason.clone()
+        self.options.reason.clone()
     }
 
     /// What a status means for a request that has a deadline.
     pub(crate) fn error(&self, status: &Status) -> ClientError {
-        error::from_status(status, self.manner.timeout)
+        error::from_status(status, self.options.timeout)
     }
 }
 
@@ -78,7 +90,8 @@ fn endpoint(target: &Target) -> Result<Endpoint, ClientError> {
         problem: error::innermost(error),
     };
     let uri = match &target.address {
-        Address::Unix(path) => format!("unix://{}", path.display()),
+        // What stands there becomes the :authority of requests, of which a path is none.
+        Address::Unix(_) => "http://localhost".to_owned(),
         Address::Tcp(host) if target.tls.is_some() => format!("https://{host}"),
         Address::Tcp(host) => format!("http://{host}"),
     };
@@ -92,9 +105,9 @@ fn endpoint(target: &Target) -> Result<Endpoint, ClientError> {
         .keep_alive_timeout(Duration::from_secs(20))
         .tcp_nodelay(true);
     if let (Address::Tcp(_), Some(tls)) = (&target.address, &target.tls) {
-        let authority = read("--cacert", &tls.cacert, "CERTIFICATE-----")?;
-        let certificate = read("--cert", &tls.cert, "CERTIFICATE-----")?;
-        let key = read("--key", &tls.key, "PRIVATE KEY-----")?;
+        let authority = read("cacert", &tls.cacert, "CERTIFICATE-----")?;
+        let certificate = read("cert", &tls.cert, "CERTIFICATE-----")?;
+        let key = read("key", &tls.key, "PRIVATE KEY-----")?;
         let mut config = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(authority))
             .identity(Identity::from_pem(certificate, key));
@@ -104,12 +117,12 @@ fn endpoint(target: &Target) -> Result<Endpoint, ClientError> {
         endpoint = endpoint.tls_config(config).map_err(|error| {
             ClientError::Files(match error::innermost(&error) {
                 text if text.contains("KeyMismatch") => format!(
-                    "--key {}: it is not the key of the certificate in --cert {}",
+                    "key {}: it is not the key of the certificate in cert {}",
                     tls.key.display(),
                     tls.cert.display()
                 ),
                 text => format!(
-                    "--cacert {}, --cert {}, --key {}: {text}",
+                    "cacert {}, cert {}, key {}: {text}",
                     tls.cacert.display(),
                     tls.cert.display(),
                     tls.key.display()
@@ -120,10 +133,20 @@ fn endpoint(target: &Target) -> Result<Endpoint, ClientError> {
     Ok(endpoint)
 }
 
+/// Connects to a unix socket. A name that begins with `@` is one in the abstract namespace, unix(7).
+async fn connect_socket(path: PathBuf) -> io::Result<TokioIo<UnixStream>> {
+    let name = path.as_os_str().as_bytes();
+    let path = match name.strip_prefix(b"@") {
+        Some(name) => PathBuf::from(OsString::from_vec([b"\0", name].concat())),
+        None => path,
+    };
+    UnixStream::connect(path).await.map(TokioIo::new)
+}
+
 /// Reads a file in PEM, of which a line has to end so.
-fn read(option: &str, path: &Path, end: &str) -> Result<Vec<u8>, ClientError> {
+fn read(setting: &str, path: &Path, end: &str) -> Result<Vec<u8>, ClientError> {
     let wrong =
-        |problem: String| ClientError::Files(format!("{option} {}: {problem}", path.display()));
+        |problem: String| ClientError::Files(format!("{setting} {}: {problem}", path.display()));
     let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
     let text = String::from_utf8_lossy(&bytes);
     if text.contains("ENCRYPTED PRIVATE KEY-----") {

@@ -12,19 +12,13 @@ use crate::tls;
 #[derive(Debug, Clone, Error)]
 pub enum ClientError {
     /// Nothing listens at the socket.
-    #[error(
-        "no daemon answers at {}: start one with `captured serve --socket {}` as root, or name \
-         nodes with --node HOST:PORT", socket.display(), socket.display()
-    )]
+    #[error("no daemon answers at {}", socket.display())]
     NoDaemon {
         /// The socket.
         socket: PathBuf,
     },
     /// The socket is another user's.
-    #[error(
-        "the socket {} may not be opened by this user: run capturectl as the user that the daemon \
-         runs as, which is usually root", socket.display()
-    )]
+    #[error("the socket {} may not be opened by this user", socket.display())]
     SocketDenied {
         /// The socket.
         socket: PathBuf,
@@ -44,7 +38,7 @@ pub enum ClientError {
     #[error("{0}")]
     Files(String),
     /// The answer took too long.
-    #[error("no answer within {}: give it longer with --timeout", humantime::format_duration(*timeout))]
+    #[error("no answer within {}", humantime::format_duration(*timeout))]
     Timeout {
         /// How long was waited.
         timeout: Duration,
@@ -58,18 +52,56 @@ pub enum ClientError {
     /// The client's certificate is not accepted, or its role does not allow it.
     #[error("{0}")]
     Denied(String),
-    /// The node said no.
-    #[error("{0}")]
-    Refused(String),
-    /// What came is damaged.
+    /// The node refuses the request.
+    #[error("{message}")]
+    Refused {
+        /// The kind of refusal.
+        refusal: Refusal,
+        /// Why, and what is wrong with each field.
+        message: String,
+    },
+    /// The data is damaged.
     #[error("{0}")]
     Damaged(String),
+}
+
+/// Why a node refuses a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// A field of the request is not valid.
+    Invalid,
+    /// There is a capture of that name already.
+    AlreadyExists,
+    /// Not possible in the present state.
+    Precondition,
+    /// The capture has changed since the generation that the request expects.
+    Conflict,
+    /// A limit of the node or of the request is reached.
+    Exhausted,
+    /// The node does not have this call, or what it asks for.
+    Unsupported,
+    /// A fault of the node.
+    Internal,
+}
+
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Self {
+        match code {
+            Code::InvalidArgument | Code::OutOfRange => Self::Invalid,
+            Code::AlreadyExists => Self::AlreadyExists,
+            Code::FailedPrecondition => Self::Precondition,
+            Code::Aborted => Self::Conflict,
+            Code::ResourceExhausted => Self::Exhausted,
+            Code::Unimplemented => Self::Unsupported,
+            _ => Self::Internal,
+        }
+    }
 }
 
 impl ClientError {
     /// Whether the same request may well succeed a little later.
     #[must_use]
-    pub const fn is_passing(&self) -> bool {
+    pub const fn is_transient(&self) -> bool {
         match self {
             Self::NoDaemon { .. }
             | Self::Unreachable { .. }
@@ -80,7 +112,7 @@ impl ClientError {
             | Self::Files(_)
             | Self::NotFound(_)
             | Self::Denied(_)
-            | Self::Refused(_)
+            | Self::Refused { .. }
             | Self::Damaged(_) => false,
         }
     }
@@ -107,13 +139,16 @@ pub(super) fn from_status(status: &Status, timeout: Option<Duration>) -> ClientE
         }
         Code::DataLoss => ClientError::Damaged(message),
         // What a node says that speaks TLS, read as HTTP/2.
-        _ if message.contains("frame with invalid size") => ClientError::Broken(format!(
-            "{message}: does the node want TLS? Then leave --insecure away"
-        )),
+        _ if message.contains("frame with invalid size") => {
+            ClientError::Broken(format!("{message}: does the node want TLS?"))
+        }
         Code::Unavailable | Code::Cancelled => ClientError::Broken(message),
         // A transport that breaks in mid-stream is not always told apart from a node that errs.
         Code::Unknown | Code::Internal if status.source().is_some() => ClientError::Broken(message),
-        _ => ClientError::Refused(message),
+        code => ClientError::Refused {
+            refusal: code.into(),
+            message,
+        },
     }
 }
 

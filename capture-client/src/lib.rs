@@ -17,7 +17,7 @@ mod target;
 mod tls;
 
 pub use captures::Update;
-pub use client::{Client, Manner};
-pub use error::ClientError;
+pub use client::{CallOptions, Client};
+pub use error::{ClientError, Refusal};
 pub use files::Piece;
 pub use target::{Address, Target, Tls};

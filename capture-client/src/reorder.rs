@@ -1,4 +1,4 @@
-//! Packets of several nodes, put into the order of time as they come.
+//! Packets from several nodes, merged by timestamp as they arrive.
 
 use std::{
     cmp::Reverse,
@@ -8,18 +8,18 @@ use std::{
 
 use crate::model::Packet;
 
-/// How long a packet waits for earlier ones of other nodes. Nodes send what has come at least every
-/// 100 ms or so; the rest is for the way.
+/// How long a packet waits for earlier packets of other nodes. Nodes send at least every 100 ms or so; the
+/// rest is for the network.
 const WAIT: Duration = Duration::from_millis(500);
 
-/// Packets that wait at most; the earliest goes when there are more.
+/// The most packets that wait; beyond, the earliest goes at once.
 const MOST: usize = 65_536;
 
-/// Holds packets back for a little while.
+/// Delays packets by half a second, so that those of several nodes come out by timestamp.
 #[derive(Debug, Default)]
-pub struct Order {
-    waiting: BinaryHeap<Reverse<Held>>,
-    /// When packets came, and the latest timestamp among them.
+pub struct ReorderBuffer {
+    waiting: BinaryHeap<Reverse<Waiting>>,
+    /// When packets arrived, and the latest timestamp among them.
     arrivals: VecDeque<(Instant, u64)>,
     /// Everything up to this timestamp has waited long enough.
     ripe: Option<u64>,
@@ -27,43 +27,43 @@ pub struct Order {
 }
 
 #[derive(Debug)]
-struct Held {
+struct Waiting {
     timestamp: u64,
-    /// Packets of the same time stay in the order in which they came.
+    /// The order of arrival, which packets with the same timestamp keep.
     number: u64,
     node: usize,
     packet: Packet,
 }
 
-impl PartialEq for Held {
+impl PartialEq for Waiting {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Held {}
+impl Eq for Waiting {}
 
-impl PartialOrd for Held {
+impl PartialOrd for Waiting {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Held {
+impl Ord for Waiting {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.timestamp, self.number).cmp(&(other.timestamp, other.number))
     }
 }
 
-impl Order {
-    /// Packets of a node have come.
-    pub fn take(&mut self, node: usize, packets: Vec<Packet>, now: Instant) {
+impl ReorderBuffer {
+    /// Adds packets that have arrived from a node.
+    pub fn add(&mut self, node: usize, packets: Vec<Packet>, now: Instant) {
         let latest = packets.iter().map(|packet| packet.timestamp).max();
         if let Some(latest) = latest {
             self.arrivals.push_back((now, latest));
         }
         for packet in packets {
-            self.waiting.push(Reverse(Held {
+            self.waiting.push(Reverse(Waiting {
                 timestamp: packet.timestamp,
                 number: self.next,
                 node,
@@ -73,7 +73,7 @@ impl Order {
         }
     }
 
-    /// The earliest packet, if it has waited long enough or there are too many.
+    /// The earliest packet, if it has waited long enough or too many wait.
     pub fn next(&mut self, now: Instant) -> Option<(usize, Packet)> {
         while let Some((came, latest)) = self.arrivals.front()
             && now.saturating_duration_since(*came) >= WAIT
@@ -91,11 +91,11 @@ impl Order {
 
     /// The earliest packet, whether it has waited or not.
     pub fn rest(&mut self) -> Option<(usize, Packet)> {
-        let Reverse(held) = self.waiting.pop()?;
-        Some((held.node, held.packet))
+        let Reverse(first) = self.waiting.pop()?;
+        Some((first.node, first.packet))
     }
 
-    /// When there is more to be had.
+    /// When the next packet may be due.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
         self.arrivals.front().map(|(came, _)| *came + WAIT)
@@ -118,18 +118,18 @@ mod tests {
         timestamps.iter().map(packet).collect()
     }
 
-    fn taken(order: &mut Order, now: Instant) -> Vec<(usize, u64)> {
+    fn taken(order: &mut ReorderBuffer, now: Instant) -> Vec<(usize, u64)> {
         std::iter::from_fn(|| order.next(now))
             .map(|(node, packet)| (node, packet.timestamp))
             .collect()
     }
 
     #[test]
-    fn packets_of_two_nodes_come_out_in_the_order_of_time() {
-        let (mut order, start) = (Order::default(), Instant::now());
-        order.take(0, packets(&[10, 30, 50]), start);
+    fn packets_of_two_nodes_come_out_by_timestamp() {
+        let (mut order, start) = (ReorderBuffer::default(), Instant::now());
+        order.add(0, packets(&[10, 30, 50]), start);
         assert_eq!(taken(&mut order, start), [], "node 1 may have earlier ones");
-        order.take(1, packets(&[20, 30, 60]), start + WAIT / 2);
+        order.add(1, packets(&[20, 30, 60]), start + WAIT / 2);
         assert_eq!(
             taken(&mut order, start + WAIT),
             [(0, 10), (1, 20), (0, 30), (1, 30), (0, 50)]
@@ -141,18 +141,18 @@ mod tests {
 
     #[test]
     fn one_that_comes_far_too_late_is_shown_all_the_same() {
-        let (mut order, start) = (Order::default(), Instant::now());
-        order.take(0, packets(&[100]), start);
+        let (mut order, start) = (ReorderBuffer::default(), Instant::now());
+        order.add(0, packets(&[100]), start);
         assert_eq!(taken(&mut order, start + WAIT), [(0, 100)]);
-        order.take(1, packets(&[50]), start + WAIT);
+        order.add(1, packets(&[50]), start + WAIT);
         assert_eq!(taken(&mut order, start + WAIT), [(1, 50)]);
     }
 
     #[test]
     fn no_more_wait_than_there_is_room_for_and_at_the_end_none() {
-        let (mut order, start) = (Order::default(), Instant::now());
+        let (mut order, start) = (ReorderBuffer::default(), Instant::now());
         let many: Vec<u64> = (0..MOST as u64 + 10).collect();
-        order.take(0, packets(&many), start);
+        order.add(0, packets(&many), start);
         assert_eq!(taken(&mut order, start).len(), 10);
         let rest = std::iter::from_fn(|| order.rest()).count();
         assert_eq!(rest, MOST);

@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::{Address, Manner, Target, Tls};
+use crate::{Address, CallOptions, Target, Tls};
 
 /// Where the daemon listens by default.
 pub const DEFAULT_SOCKET: &str = "/run/captured/captured.sock";
@@ -24,8 +24,8 @@ pub enum SettingsError {
     Duplicate(String),
     /// There are no certificates for a node that is reached over TLS.
     #[error(
-        "node {0} is reached over TLS, which needs --cacert, --cert and --key, or a context with them; \
-         --insecure goes without, where the daemon allows it"
+        "node {0} is reached over TLS, which needs cacert, cert and key, or a context with them; insecure \
+         goes without, where the daemon allows it"
     )]
     NoCertificates(String),
     /// The timeout is not valid.
@@ -68,8 +68,8 @@ pub struct Settings {
 impl Settings {
     /// For requests that are answered at once.
     #[must_use]
-    pub fn manner(&self, reason: &str) -> Manner {
-        Manner {
+    pub fn call_options(&self, reason: &str) -> CallOptions {
+        CallOptions {
             timeout: Some(self.timeout.unwrap_or(DEFAULT_TIMEOUT)),
             reason: reason.to_owned(),
         }
@@ -77,8 +77,8 @@ impl Settings {
 
     /// For requests that wait for a capture to end: a deadline only where one was given.
     #[must_use]
-    pub fn patient_manner(&self, reason: &str) -> Manner {
-        Manner {
+    pub fn patient_call_options(&self, reason: &str) -> CallOptions {
+        CallOptions {
             timeout: self.timeout,
             reason: reason.to_owned(),
         }
@@ -231,7 +231,7 @@ mod tests {
             assert!(error.contains("HOST:PORT"), "{node}: {error}");
         }
         let bare = error(nodes(&["a:1"]));
-        assert!(bare.contains("--cacert"), "no certificate there: {bare}");
+        assert!(bare.contains("cacert"), "no certificate there: {bare}");
         let twice = error(Layer {
             insecure: Some(true),
             ..nodes(&["a:1", "a:1"])

@@ -1,4 +1,4 @@
-//! What goes wrong between certificates, in the words of a person who has to mend it.
+//! What goes wrong between certificates, said so that a person can mend it.
 
 use std::error::Error as StdError;
 
@@ -14,11 +14,9 @@ pub(super) fn refusal(error: &(dyn StdError + 'static)) -> Option<ClientError> {
     Some(match found {
         Error::AlertReceived(alert) => ClientError::Denied(by_node(*alert)?),
         Error::InvalidCertificate(reason) => ClientError::Tls(by_client(reason)),
-        Error::InvalidMessage(_) => ClientError::Tls(
-            "the node does not speak TLS here: is it the right port? One that was opened with \
-             --insecure-listen is reached with --insecure"
-                .to_owned(),
-        ),
+        Error::InvalidMessage(_) => {
+            ClientError::Tls("the node does not speak TLS here: is it the right port?".to_owned())
+        }
         _ => return None,
     })
 }
@@ -74,7 +72,7 @@ fn by_node(alert: AlertDescription) -> Option<String> {
     let why = match alert {
         AlertDescription::CertificateRequired => "it wants one, and there was none".to_owned(),
         AlertDescription::CertificateExpired => {
-            "it has expired, or is not valid yet; name a valid one with --cert and --key".to_owned()
+            "it has expired, or is not valid yet; give a valid cert and key".to_owned()
         }
         AlertDescription::UnknownCA => {
             "it is of no authority that the node trusts (tls.client_ca in its configuration)"
@@ -117,17 +115,17 @@ fn by_client(reason: &CertificateError) -> String {
             "it is not valid yet; is this machine's clock right?".to_owned()
         }
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "it is not of the authority in --cacert; name the one that signed it".to_owned()
+            "it is not signed by the authority in cacert; give the one that signed it".to_owned()
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
             format!(
-                "it is for {} and not for the name that was called; --tls-server-name names one that \
-                 is in it",
+                "it is for {} and not for the name that was called; give one that is in it as \
+                 tls-server-name",
                 names(presented)
             )
         }
         CertificateError::NotValidForName => {
-            "it is for another name; --tls-server-name names one that is in it".to_owned()
+            "it is for another name; give one that is in it as tls-server-name".to_owned()
         }
         other => other.to_string(),
     };
@@ -151,7 +149,7 @@ mod tests {
         );
         let unknown = told(Error::InvalidCertificate(CertificateError::UnknownIssuer));
         assert!(
-            matches!(&unknown, Some(ClientError::Tls(text)) if text.contains("--cacert")),
+            matches!(&unknown, Some(ClientError::Tls(text)) if text.contains("cacert")),
             "{unknown:?}"
         );
         let text_alone = io::Error::other("connection error: received fatal alert: UnknownCA");

@@ -175,6 +175,19 @@ impl PartialLedger {
     }
 }
 
+/// What it means that packets are counted as stopped.
+#[must_use]
+pub fn stopped_text(packets: u64) -> String {
+    let packets = match packets {
+        1 => "1 packet".to_owned(),
+        more => format!("{more} packets"),
+    };
+    format!(
+        "stopped: {packets} matched after the capture's limit was reached or it was told to stop; not \
+         written, and not lost"
+    )
+}
+
 /// `seen=3 filtered=unknown ...`, as in the comment of a pcapng file's interface statistics.
 impl fmt::Display for PartialLedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,7 +15,7 @@ pub mod values;
 
 pub use direction::{Direction, Directions};
 pub use filter::{FilterSpec, InnerSpec, MAX_TARGETS, TargetKinds, TargetSet};
-pub use ledger::{Count, Discarded, Imbalance, Ledger, PartialLedger};
+pub use ledger::{Count, Discarded, Imbalance, Ledger, PartialLedger, stopped_text};
 pub use link_type::LinkType;
 pub use name::{CaptureName, NameError};
 pub use role::Role;

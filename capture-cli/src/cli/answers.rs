@@ -1,5 +1,6 @@
 //! The same request to all nodes at the same time.
 
+use capture_args::console::tell;
 use futures_util::future::join_all;
 use serde::Serialize;
 
@@ -7,7 +8,7 @@ use super::{
     Context,
     exit::{Error, Exit},
 };
-use capture_client::{Client, ClientError, Manner, Target};
+use capture_client::{CallOptions, Client, ClientError, Target};
 
 /// What a node answered.
 #[derive(Debug, Clone, Serialize)]
@@ -28,12 +29,12 @@ pub(super) struct Answers<T> {
 /// Asks every node.
 pub(super) async fn ask<T>(
     context: &Context,
-    manner: &Manner,
+    options: &CallOptions,
     question: impl AsyncFn(&Client, &Target) -> Result<T, ClientError>,
 ) -> Answers<T> {
     let targets = &context.settings.targets;
     let asked = targets.iter().map(async |target| {
-        let client = Client::connect(target, manner).await?;
+        let client = Client::connect(target, options).await?;
         question(&client, target).await
     });
     let mut answers = Vec::new();
@@ -53,10 +54,12 @@ pub(super) async fn ask<T>(
 /// Says on stderr what is wrong with a node.
 pub(super) fn complain(context: &Context, target: &Target, error: impl Into<Error>) -> Exit {
     let error = error.into();
-    match &error {
-        Error::Client(ClientError::Unreachable { .. }) => eprintln!("capturectl: {error}"),
-        _ if context.settings.targets.len() > 1 => eprintln!("capturectl: {target}: {error}"),
-        _ => eprintln!("capturectl: {error}"),
+    let names_its_node = matches!(error, Error::Client(ClientError::Unreachable { .. }));
+    let (text, hint) = (error.to_string(), error.hint());
+    if context.settings.targets.len() > 1 && !names_its_node {
+        tell(format_args!("capturectl: {target}: {text}{hint}"));
+    } else {
+        tell(format_args!("capturectl: {text}{hint}"));
     }
     error.exit()
 }

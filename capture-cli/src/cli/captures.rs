@@ -10,7 +10,7 @@ use super::{
     output, tables, values,
 };
 use capture_client::{
-    Client, ClientError, Manner,
+    CallOptions, Client, ClientError,
     model::{Capture, State},
 };
 
@@ -27,9 +27,9 @@ pub(super) struct StopArgs {
 }
 
 pub(super) async fn stop(context: &Context, arguments: &StopArgs) -> Result<Exit, Error> {
-    let manner = context.settings.patient_manner(&context.reason);
+    let options = context.settings.patient_call_options(&context.reason);
     let Answers { answers, exit } =
-        each(context, &manner, &arguments.names, async |client, name| {
+        each(context, &options, &arguments.names, async |client, name| {
             client.stop(name, arguments.no_wait).await
         })
         .await;
@@ -79,8 +79,8 @@ impl From<StateArg> for State {
 pub(super) async fn list(context: &Context, arguments: &ListArgs) -> Result<Exit, Error> {
     let states: Vec<_> = arguments.states.iter().copied().map(State::from).collect();
     let labels = arguments.labels.iter().cloned().collect();
-    let manner = context.settings.manner(&context.reason);
-    let listed = ask(context, &manner, async |client, _| {
+    let options = context.settings.call_options(&context.reason);
+    let listed = ask(context, &options, async |client, _| {
         client.list(&arguments.glob, &states, &labels).await
     });
     let Answers { answers, exit } = listed.await.flat();
@@ -97,9 +97,9 @@ pub(super) struct GetArgs {
 }
 
 pub(super) async fn get(context: &Context, arguments: &GetArgs) -> Result<Exit, Error> {
-    let manner = context.settings.manner(&context.reason);
+    let options = context.settings.call_options(&context.reason);
     let Answers { answers, exit } =
-        each(context, &manner, &arguments.names, async |client, name| {
+        each(context, &options, &arguments.names, async |client, name| {
             client.get(name).await
         })
         .await;
@@ -135,9 +135,9 @@ struct RemovedCapture {
 }
 
 pub(super) async fn remove(context: &Context, arguments: &RemoveArgs) -> Result<Exit, Error> {
-    let manner = context.settings.patient_manner(&context.reason);
+    let options = context.settings.patient_call_options(&context.reason);
     let Answers { answers, exit } =
-        each(context, &manner, &arguments.names, async |client, name| {
+        each(context, &options, &arguments.names, async |client, name| {
             let removed = client.delete(name, arguments.stop, arguments.keep_files);
             let (capture, files_removed) = removed.await?;
             Ok(RemovedCapture {
@@ -163,7 +163,7 @@ pub(super) async fn remove(context: &Context, arguments: &RemoveArgs) -> Result<
 /// Asks every node about each name, one name after the other.
 async fn each<T>(
     context: &Context,
-    manner: &Manner,
+    options: &CallOptions,
     names: &[String],
     question: impl AsyncFn(&Client, &str) -> Result<T, ClientError>,
 ) -> Answers<T> {
@@ -172,7 +172,7 @@ async fn each<T>(
         exit: Exit::Done,
     };
     for name in names {
-        let asked = ask(context, manner, async |client, _| {
+        let asked = ask(context, options, async |client, _| {
             question(client, name).await
         });
         let Answers { answers, exit } = asked.await;

@@ -132,6 +132,33 @@ impl From<serde_json::Error> for Error {
 }
 
 impl Error {
+    /// What to type instead; to be put behind the message.
+    pub(super) fn hint(&self) -> String {
+        let client = match self {
+            Self::Client(error) | Self::Download(DownloadError::Node { source: error, .. }) => {
+                error
+            }
+            Self::Settings(SettingsError::NoCertificates(_)) => {
+                return "; the options are --cacert, --cert and --key, or --insecure".to_owned();
+            }
+            _ => return String::new(),
+        };
+        match client {
+            ClientError::NoDaemon { socket } => format!(
+                ": start one with `captured serve --socket {}` as root, or name nodes with --node \
+                 HOST:PORT",
+                socket.display()
+            ),
+            ClientError::SocketDenied { .. } => {
+                ": run capturectl as the user that the daemon runs as, \
+                                                 which is usually root"
+                    .to_owned()
+            }
+            ClientError::Timeout { .. } => ": give it longer with --timeout".to_owned(),
+            _ => String::new(),
+        }
+    }
+
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::OutputClosed => Exit::Done,
@@ -164,6 +191,6 @@ fn of_client(error: &ClientError) -> Exit {
         ClientError::NotFound(_) => Exit::NotFound,
         ClientError::Timeout { .. } => Exit::Timeout,
         ClientError::Damaged(_) => Exit::Damaged,
-        ClientError::Refused(_) => Exit::Failed,
+        ClientError::Refused { .. } => Exit::Failed,
     }
 }

@@ -173,8 +173,8 @@ async fn answer(mut context: Context, called: Called) -> Result<Exit, Error> {
 }
 
 async fn interfaces(context: &Context) -> Result<Exit, Error> {
-    let manner = context.settings.manner(&context.reason);
-    let asked = ask(context, &manner, async |client, target| {
+    let options = context.settings.call_options(&context.reason);
+    let asked = ask(context, &options, async |client, target| {
         let node = target.label();
         let mut sources = Vec::new();
         for interface in client.interfaces().await? {
@@ -209,7 +209,7 @@ async fn interfaces(context: &Context) -> Result<Exit, Error> {
 /// The link type of what is chosen; of a capture on many interfaces, that of the first. The stream
 /// itself tells it of each interface.
 async fn link_type(context: &Context, target: &Target, source: &Source) -> Result<u32, Error> {
-    let client = Client::connect(target, &context.settings.manner(&context.reason)).await?;
+    let client = Client::connect(target, &context.settings.call_options(&context.reason)).await?;
     let found = match source {
         Source::Interface { name, .. } => {
             let interfaces = client.interfaces().await?;
@@ -228,14 +228,14 @@ async fn link_type(context: &Context, target: &Target, source: &Source) -> Resul
 
 /// Wireshark reads what is wrong from stdout; nothing means that it is right.
 async fn check_filter(context: &Context, target: &Target, filter: String) -> Result<Exit, Error> {
-    let client = Client::connect(target, &context.settings.manner(&context.reason)).await?;
+    let client = Client::connect(target, &context.settings.call_options(&context.reason)).await?;
     let spec = Spec {
         filter,
         ..Spec::default()
     };
     match client.start("", spec, Default::default(), "", true).await {
         Ok(_) => Ok(Exit::Done),
-        Err(ClientError::Refused(message)) => {
+        Err(ClientError::Refused { message, .. }) => {
             writeln!(io::stdout(), "{message}")?;
             Ok(Exit::Failed)
         }
@@ -251,7 +251,7 @@ async fn capture(
     snaplen: u32,
     fifo: File,
 ) -> Result<Exit, Error> {
-    let client = Client::connect(target, &context.settings.manner(&context.reason)).await?;
+    let client = Client::connect(target, &context.settings.call_options(&context.reason)).await?;
     let own = match source {
         Source::Capture { .. } => None,
         Source::Interface { name, .. } => Some(begin(&client, name, &filter, snaplen).await?),

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use capture_args::console::tell;
 use clap::Args;
 
 use super::{
@@ -19,9 +20,9 @@ pub(super) struct FilesArgs {
 }
 
 pub(super) async fn run(context: &Context, arguments: &FilesArgs) -> Result<Exit, Error> {
-    let manner = context.settings.manner(&context.reason);
+    let options = context.settings.call_options(&context.reason);
     let removed = RefCell::new(Vec::new());
-    let asked = ask(context, &manner, async |client, target| {
+    let asked = ask(context, &options, async |client, target| {
         let listing = client.files(&arguments.name).await?;
         if listing.removed.files > 0 {
             removed.borrow_mut().push((target.label(), listing.removed));
@@ -34,12 +35,12 @@ pub(super) async fn run(context: &Context, arguments: &FilesArgs) -> Result<Exit
         tables::files(&answers, several)
     })?;
     for (node, removed) in removed.into_inner() {
-        eprintln!(
+        tell(format_args!(
             "{node}: {} older files with {} packets ({}) were removed by retention",
             removed.files,
             removed.packets,
             tables::size(removed.bytes)
-        );
+        ));
     }
     Ok(exit)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use capture_args::console::tell;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -49,15 +50,15 @@ pub(super) async fn run(context: &Context, arguments: &FilterArgs) -> Result<Exi
         interfaces: interfaces.clone(),
         ..Spec::default()
     };
-    let manner = context.settings.manner(&context.reason);
-    let asked = ask(context, &manner, async |client, _| {
+    let options = context.settings.call_options(&context.reason);
+    let asked = ask(context, &options, async |client, _| {
         let started = client.start("", spec.clone(), BTreeMap::new(), "", true);
         match started.await {
             Ok(_) => Ok(Verdict {
                 valid: true,
                 message: None,
             }),
-            Err(ClientError::Refused(message)) => Ok(Verdict {
+            Err(ClientError::Refused { message, .. }) => Ok(Verdict {
                 valid: false,
                 message: Some(message),
             }),
@@ -66,9 +67,7 @@ pub(super) async fn run(context: &Context, arguments: &FilterArgs) -> Result<Exi
     });
     let Answers { answers, mut exit } = asked.await;
     if answers.is_empty() && exit == Exit::Unreachable {
-        eprintln!(
-            "capturectl: no node has checked the expression; `captured filter check` needs none"
-        );
+        tell("capturectl: no node has checked the expression; `captured filter check` needs none");
     }
     if answers.iter().any(|answer| !answer.value.valid) {
         exit = exit.and(Exit::Failed);

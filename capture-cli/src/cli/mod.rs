@@ -26,6 +26,7 @@ mod watch;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 
+use capture_args::console::tell;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::{connection::Connection, exit::Exit, output::Format};
@@ -135,7 +136,7 @@ fn finish(result: Result<Exit, exit::Error>) -> ExitCode {
         // Who reads the output has seen enough.
         Err(exit::Error::OutputClosed) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("capturectl: {error}");
+            tell(format_args!("capturectl: {error}{}", error.hint()));
             error.exit().into()
         }
     }

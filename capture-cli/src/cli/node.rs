@@ -1,5 +1,6 @@
 //! `capturectl interfaces` and `capturectl node`.
 
+use capture_args::console::plain;
 use clap::Args;
 use comfy_table::Cell;
 
@@ -7,7 +8,8 @@ use super::{
     Context,
     answers::{Answers, OnNode, ask},
     exit::{Error, Exit},
-    output, tables,
+    output::{self, cell},
+    tables,
 };
 use capture_client::model::{NetworkInterface, Node};
 
@@ -16,8 +18,8 @@ use capture_client::model::{NetworkInterface, Node};
 pub(super) struct InterfacesArgs {}
 
 pub(super) async fn interfaces(context: &Context, _: &InterfacesArgs) -> Result<Exit, Error> {
-    let manner = context.settings.manner(&context.reason);
-    let asked = ask(context, &manner, async |client, _| {
+    let options = context.settings.call_options(&context.reason);
+    let asked = ask(context, &options, async |client, _| {
         client.interfaces().await
     });
     let Answers { answers, exit } = asked.await.flat();
@@ -43,11 +45,11 @@ fn interface_table(interfaces: &[OnNode<NetworkInterface>], several: bool) -> St
         let link_type = value.link_type.map(link_type_name);
         cells.extend([
             Cell::new(value.ifindex),
-            Cell::new(&value.name),
+            cell(&value.name),
             Cell::new(if value.up { "up" } else { "down" }),
             Cell::new(link_type.unwrap_or_else(|| "cannot be captured".to_owned())),
-            Cell::new(value.hardware_address.as_deref().unwrap_or("-")),
-            Cell::new(value.captures.join(", ")),
+            cell(value.hardware_address.as_deref().unwrap_or("-")),
+            cell(&value.captures.join(", ")),
         ]);
         table.add_row(cells);
     }
@@ -77,8 +79,8 @@ pub(super) struct NodeArgs {
 }
 
 pub(super) async fn node(context: &Context, arguments: &NodeArgs) -> Result<Exit, Error> {
-    let manner = context.settings.manner(&context.reason);
-    let asked = ask(context, &manner, async |client, _| {
+    let options = context.settings.call_options(&context.reason);
+    let asked = ask(context, &options, async |client, _| {
         if let Some(level) = &arguments.set_log_level {
             client.set_log_level(level).await?;
         }
@@ -151,6 +153,6 @@ fn node_text(answer: &OnNode<Node>) -> String {
     ];
     lines
         .into_iter()
-        .map(|(name, text)| format!("{:<13}{text}\n", format!("{name}:")))
+        .map(|(name, text)| format!("{:<13}{}\n", format!("{name}:"), plain(&text)))
         .collect()
 }

@@ -5,6 +5,7 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
 };
 
+use capture_args::console::{is_unprintable, plain, plain_lines};
 use clap::ValueEnum;
 use comfy_table::{Cell, CellAlignment, Color, Table, presets::NOTHING};
 use serde::Serialize;
@@ -29,15 +30,18 @@ pub(super) fn print<T: Serialize + ?Sized>(
     match format {
         Format::Table => {
             let text = table();
+            // Only coloured tables have control characters of their own; their cells are plain already.
+            let text = if has_colours() {
+                text
+            } else {
+                plain_lines(&text)
+            };
             out.write_all(text.as_bytes())?;
             if !text.is_empty() && !text.ends_with('\n') {
                 writeln!(out)?;
             }
         }
-        Format::Json => {
-            serde_json::to_writer_pretty(&mut out, value)?;
-            writeln!(out)?;
-        }
+        Format::Json => writeln!(out, "{}", json(&serde_json::to_string_pretty(value)?))?,
         Format::Yaml => write!(out, "{}", yaml(value)?)?,
     }
     out.flush()?;
@@ -65,15 +69,26 @@ pub(super) fn print_next<T: Serialize + ?Sized>(
 ) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     match format {
-        Format::Table => writeln!(out, "{}", line())?,
-        Format::Json => {
-            serde_json::to_writer(&mut out, value)?;
-            writeln!(out)?;
-        }
+        Format::Table => writeln!(out, "{}", plain(&line()))?,
+        Format::Json => writeln!(out, "{}", json(&serde_json::to_string(value)?))?,
         Format::Yaml => write!(out, "---\n{}", yaml(value)?)?,
     }
     out.flush()?;
     Ok(())
+}
+
+/// JSON with every unprintable character escaped; they stand in strings only, and serde_json leaves those
+/// beyond ASCII as they are.
+fn json(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_unprintable(character) && character != '\n' {
+            escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 fn yaml<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
@@ -99,6 +114,11 @@ pub(super) fn table(header: &[&str], right: &[&str]) -> Table {
     table
 }
 
+/// A cell with a text from elsewhere.
+pub(super) fn cell(text: &str) -> Cell {
+    Cell::new(plain(text))
+}
+
 /// A state in its colour, where there are colours.
 pub(super) fn state_cell(state: State) -> Cell {
     let cell = Cell::new(state);
@@ -118,4 +138,21 @@ fn has_colours() -> bool {
 /// A table as text, without the blanks at the ends of lines.
 pub(super) fn text(table: &Table) -> String {
     table.trim_fmt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::json;
+
+    #[test]
+    fn json_has_no_unprintable_character_and_says_the_same() {
+        let hostile = "a\u{1b}b\u{9b}c\u{7f}d\u{202e}e\n";
+        let text = json(&serde_json::to_string_pretty(&[hostile]).unwrap());
+        assert!(
+            !text.contains(['\u{1b}', '\u{9b}', '\u{7f}', '\u{202e}']),
+            "{text:?}"
+        );
+        let again: Vec<String> = serde_json::from_str(&text).unwrap();
+        assert_eq!(again, [hostile]);
+    }
 }

@@ -47,8 +47,8 @@ pub(super) async fn run(context: &Context, arguments: &PruneArgs) -> Result<Exit
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let manner = context.settings.manner(&context.reason);
-    let asked = ask(context, &manner, async |client, _| {
+    let options = context.settings.call_options(&context.reason);
+    let asked = ask(context, &options, async |client, _| {
         let listing = client.files(&arguments.name).await?;
         let mut removed = Vec::new();
         for file in arguments.chosen(listing.files, now) {

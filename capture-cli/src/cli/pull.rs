@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use capture_args::console::tell;
 use capture_types::Format;
 use clap::Args;
 use futures_util::future::join_all;
@@ -112,10 +113,10 @@ async fn merged(context: &Context, arguments: &PullArgs, output: &Path) -> Resul
     let (fetched, exit) = fetch_all(context, arguments, &directories).await;
     if exit != Exit::Done {
         if let Some(left) = workspace.leave() {
-            eprintln!(
+            tell(format_args!(
                 "what has arrived is kept in {}; the same command goes on from there",
                 left.display()
-            );
+            ));
         }
         return Ok(exit);
     }
@@ -124,7 +125,9 @@ async fn merged(context: &Context, arguments: &PullArgs, output: &Path) -> Resul
     let (file, packets, out_of_order) = merge(arguments, output, &workspace, &labels, &fetched)?;
     workspace.finish(&file)?;
     if out_of_order > 0 {
-        eprintln!("{out_of_order} packets stand behind later ones: a node's clock was set back");
+        tell(format_args!(
+            "{out_of_order} packets stand behind later ones: a node's clock was set back"
+        ));
     }
     report(
         context,
@@ -290,7 +293,7 @@ async fn fetch(
                 fetched.push(Fetched { path, file });
             }
             Err(error) if arguments.skip_bad && is_bad(&error) => {
-                eprintln!("{target}: left out: {error}");
+                tell(format_args!("{target}: left out: {error}"));
                 of_node.skipped.push(file.name);
             }
             Err(error) => return Err(with_the_way_out(error)),
@@ -326,11 +329,11 @@ async fn listing(
     target: &Target,
     retry: Retry,
 ) -> Result<(Client, Vec<File>), ClientError> {
-    let manner = context.settings.manner(&context.reason);
+    let options = context.settings.call_options(&context.reason);
     let mut failed = 0;
     let (client, listing) = loop {
         let attempt = async {
-            let client = Client::connect(target, &manner).await?;
+            let client = Client::connect(target, &options).await?;
             let listing = client.files(&arguments.name).await?;
             Ok((client, listing))
         };
@@ -348,14 +351,16 @@ async fn listing(
         }
     };
     if listing.removed.files > 0 {
-        eprintln!(
+        tell(format_args!(
             "{target}: {} files with {} packets are missing: retention has removed them",
             listing.removed.files, listing.removed.packets
-        );
+        ));
     }
     let growing = listing.files.iter().filter(|file| !file.is_whole());
     if !arguments.growing && growing.count() > 0 {
-        eprintln!("{target}: the file being written is left out; --growing takes it as it is");
+        tell(format_args!(
+            "{target}: the file being written is left out; --growing takes it as it is"
+        ));
     }
     let wanted =
         |file: &File| file.is_whole() || arguments.growing && file.state == FileState::Growing;
@@ -399,7 +404,7 @@ impl Report for Progress {
 
     fn broke(&mut self, error: &ClientError) {
         let line = format!("{}: {error}; going on where it broke", self.node);
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| tell(&line));
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use capture_args::console::tell;
 use clap::Args;
 use futures_util::{StreamExt as _, future::select_all};
 use serde::Serialize;
@@ -83,11 +84,11 @@ async fn record(context: &Context, arguments: &RunArgs) -> Result<Exit, Error> {
     let spec = arguments.spec.spec()?;
     let name = arguments.name.as_str();
     if arguments.replace {
-        let manner = context.settings.manner(&context.reason);
-        let asked = ask(context, &manner, async |client, _| {
+        let options = context.settings.call_options(&context.reason);
+        let asked = ask(context, &options, async |client, _| {
             match client.delete(name, false, true).await {
                 // The start says what is wrong with a name that is taken.
-                Ok(_) | Err(ClientError::NotFound(_) | ClientError::Refused(_)) => Ok(()),
+                Ok(_) | Err(ClientError::NotFound(_) | ClientError::Refused { .. }) => Ok(()),
                 Err(error) => Err(error),
             }
         });
@@ -103,10 +104,10 @@ async fn record(context: &Context, arguments: &RunArgs) -> Result<Exit, Error> {
     }
     for OnNode { node, value } in &started.answers {
         for warning in &value.warnings {
-            eprintln!("{node}: {warning}");
+            tell(format_args!("{node}: {warning}"));
         }
         let on = start::interfaces(value);
-        eprintln!("recording {on} on {node}; Ctrl-C stops");
+        tell(format_args!("recording {on} on {node}; Ctrl-C stops"));
     }
     let followed = follow(context, name, &started.answers);
     tokio::select! {
@@ -125,9 +126,9 @@ async fn record(context: &Context, arguments: &RunArgs) -> Result<Exit, Error> {
 
 /// Stops the capture where it was started, and shows what there is.
 async fn stop(context: &Context, name: &str, started: &[OnNode<Capture>]) -> Result<Exit, Error> {
-    let manner = context.settings.patient_manner(&context.reason);
+    let options = context.settings.patient_call_options(&context.reason);
     let there = |target: &Target| started.iter().any(|answer| answer.node == target.label());
-    let asked = ask(context, &manner, async |client, target| {
+    let asked = ask(context, &options, async |client, target| {
         if !there(target) {
             return Ok(None);
         }
@@ -182,12 +183,12 @@ async fn follow(context: &Context, name: &str, started: &[OnNode<Capture>]) -> E
     let mut latest: Vec<Option<Capture>> = started.iter().map(|_| None).collect();
     let mut streams = Vec::new();
     for answer in started {
-        let manner = context.settings.manner("");
+        let options = context.settings.call_options("");
         let mut targets = context.settings.targets.iter();
         let target = targets.find(|target| target.label() == answer.node);
         let Some(target) = target else { continue };
         let watched = async {
-            let client = Client::connect(target, &manner).await?;
+            let client = Client::connect(target, &options).await?;
             let second = Some(Duration::from_secs(1));
             client
                 .watch(&[name.to_owned()], &Default::default(), second)

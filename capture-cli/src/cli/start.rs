@@ -83,9 +83,9 @@ pub(super) async fn start(
     labels: &BTreeMap<String, String>,
     check: bool,
 ) -> Result<Answers<Capture>, Error> {
-    let manner = context.settings.manner(&context.reason);
+    let options = context.settings.call_options(&context.reason);
     let id = request_id()?;
-    let asked = ask(context, &manner, async |client, _| {
+    let asked = ask(context, &options, async |client, _| {
         let begin = || client.start(name, spec.clone(), labels.clone(), &id, check);
         match begin().await {
             Err(ClientError::Broken(_)) => begin().await,

@@ -1,12 +1,13 @@
 //! What people see of captures, files and nodes.
 
 use bytesize::ByteSize;
+use capture_args::console::{plain, plain_lines};
 use capture_types::PartialLedger;
 use comfy_table::{Cell, Table};
 
 use super::{
     answers::OnNode,
-    output::{state_cell, table, text},
+    output::{cell, state_cell, table, text},
 };
 use capture_client::model::{Capture, File, InterfaceLedger, Output, Time};
 
@@ -54,14 +55,14 @@ pub(super) fn captures(captures: &[OnNode<Capture>], several_nodes: bool) -> Str
     for OnNode { node, value } in captures {
         let mut cells = node_cell(several_nodes, node);
         cells.extend([
-            Cell::new(&value.name),
+            cell(&value.name),
             state_cell(value.state),
             Cell::new(count(value.ledger.written)),
             Cell::new(count(value.ledger.lost())),
             Cell::new(size(value.bytes_written)),
             Cell::new(value.files_finished),
             Cell::new(time(value.start_time.or(value.create_time))),
-            Cell::new(value.spec.interfaces.join(",")),
+            cell(&value.spec.interfaces.join(",")),
         ]);
         table.add_row(cells);
     }
@@ -74,7 +75,7 @@ pub(super) fn capture(capture: &OnNode<Capture>, several_nodes: bool) -> String 
     let mut lines = Vec::new();
     let mut line = |name: &str, text: String| {
         if !text.is_empty() {
-            lines.push(format!("{:<12}{text}", format!("{name}:")));
+            lines.push(format!("{:<12}{}", format!("{name}:"), plain_lines(&text)));
         }
     };
     line("capture", value.name.clone());
@@ -164,7 +165,7 @@ pub(super) fn ledgers(interfaces: &[InterfaceLedger], total: &PartialLedger) -> 
         .map(|interface| (interface.interface.as_str(), &interface.ledger));
     for (name, ledger) in rows.chain([("total", total)]) {
         table.add_row([
-            name.to_owned(),
+            plain(name),
             count(ledger.seen),
             count(ledger.filtered),
             count(ledger.matched),
@@ -173,7 +174,11 @@ pub(super) fn ledgers(interfaces: &[InterfaceLedger], total: &PartialLedger) -> 
             count(ledger.truncated),
         ]);
     }
-    text(&table)
+    let mut ledgers = text(&table);
+    if let Some(stopped) = total.discarded.stopped.filter(|stopped| *stopped > 0) {
+        ledgers.push_str(&format!("\n{}", capture_types::stopped_text(stopped)));
+    }
+    ledgers
 }
 
 /// Files in a table, one line for each.
@@ -190,12 +195,12 @@ pub(super) fn files(files: &[OnNode<File>], several_nodes: bool) -> String {
         let mut cells = node_cell(several_nodes, node);
         let digest = value.sha256.as_deref().unwrap_or("-");
         cells.extend([
-            Cell::new(&value.name),
+            cell(&value.name),
             Cell::new(value.state),
             Cell::new(count(value.packets)),
             Cell::new(size(value.bytes)),
             Cell::new(time(value.first_time)),
-            Cell::new(digest.get(..12).unwrap_or(digest)),
+            cell(digest.get(..12).unwrap_or(digest)),
         ]);
         table.add_row(cells);
     }
@@ -210,5 +215,5 @@ pub(super) fn begin(several_nodes: bool, columns: &[&str], right: &[&str]) -> Ta
 }
 
 pub(super) fn node_cell(several_nodes: bool, node: &str) -> Vec<Cell> {
-    Vec::from_iter(several_nodes.then(|| Cell::new(node)))
+    Vec::from_iter(several_nodes.then(|| cell(node)))
 }

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use capture_args::console::tell;
 use clap::Args;
 use futures_util::{StreamExt as _, future::join_all};
 use tokio::{
@@ -24,14 +25,14 @@ use crate::live::{self, Live};
 use capture_client::{
     Client, ClientError, Target,
     model::{Packet, StreamEvent},
-    reorder::Order,
+    reorder::ReorderBuffer,
 };
 
 /// Show a running capture's packets as they come, from every node, until it ends or Ctrl-C.
 ///
-/// To a pipe or file they are pcapng, to a terminal lines. Those of several nodes wait half a second
-/// for each other, so that they come in the order of time, as the nodes' clocks have it. Looking on never slows the capture: what
-/// this reader is too slow for is told on stderr, and the capture has it.
+/// Pipes and files get pcapng, a terminal gets lines. Packets from several nodes are merged by timestamp,
+/// delayed by half a second. The capture is never slowed down: packets that this reader is too slow for are
+/// skipped and reported on stderr; the capture's files have them.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct TailArgs {
@@ -110,10 +111,10 @@ pub(super) async fn look_on<W: Write>(
     let mut exit = None;
     let mut looks = interval(Duration::from_secs(1));
     // One node sends its packets in their order.
-    let mut order = (targets.len() > 1).then(Order::default);
+    let mut order = (targets.len() > 1).then(ReorderBuffer::default);
     let most = arguments.max_packets.unwrap_or(u64::MAX);
     loop {
-        let due = order.as_ref().and_then(Order::due);
+        let due = order.as_ref().and_then(ReorderBuffer::due);
         tokio::select! {
             biased;
             event = events.recv() => match event {
@@ -170,7 +171,7 @@ async fn read(
     number: usize,
     sender: &mpsc::Sender<(usize, StreamEvent)>,
 ) -> Result<(), ClientError> {
-    let client = Client::connect(target, &context.settings.manner(&context.reason)).await?;
+    let client = Client::connect(target, &context.settings.call_options(&context.reason)).await?;
     let packets = client
         .stream_packets(
             &arguments.name,
@@ -198,29 +199,29 @@ fn show<W: Write>(
     event: StreamEvent,
     live: &mut Live<W>,
     most: u64,
-    order: Option<&mut Order>,
+    order: Option<&mut ReorderBuffer>,
 ) -> Result<(), Error> {
     let label = || context.settings.targets[node].label();
     match event {
         StreamEvent::Interface(interface) => live.interface(node, interface)?,
         StreamEvent::Packets(packets) => match order {
-            Some(order) => order.take(node, packets, Instant::now()),
+            Some(order) => order.add(node, packets, Instant::now()),
             None => {
                 for packet in packets {
                     show_packet(node, &packet, live, most)?;
                 }
             }
         },
-        StreamEvent::Missed { packets, total } => eprintln!(
+        StreamEvent::Missed { packets, total } => tell(format_args!(
             "{}: too slow for {packets} packets, {total} so far; the capture has them",
             label()
-        ),
-        StreamEvent::Ended(capture) => eprintln!(
+        )),
+        StreamEvent::Ended(capture) => tell(format_args!(
             "{}: capture {} has ended: {}",
             label(),
             capture.name,
             tables::state_text(&capture)
-        ),
+        )),
     }
     Ok(())
 }
@@ -237,7 +238,11 @@ fn show_packet<W: Write>(
     Ok(())
 }
 
-fn show_ripe<W: Write>(order: &mut Order, live: &mut Live<W>, most: u64) -> Result<(), Error> {
+fn show_ripe<W: Write>(
+    order: &mut ReorderBuffer,
+    live: &mut Live<W>,
+    most: u64,
+) -> Result<(), Error> {
     let now = Instant::now();
     while let Some((node, packet)) = order.next(now) {
         show_packet(node, &packet, live, most)?;

@@ -126,8 +126,8 @@ pub(super) async fn run(context: &Context, arguments: UpdateArgs) -> Result<Exit
         paths,
         generation: arguments.generation,
     };
-    let manner = context.settings.manner(&context.reason);
-    let asked = ask(context, &manner, async |client, _| {
+    let options = context.settings.call_options(&context.reason);
+    let asked = ask(context, &options, async |client, _| {
         client.update(&arguments.name, update.clone()).await
     });
     let Answers { answers, exit } = asked.await;

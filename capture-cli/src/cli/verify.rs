@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes};
+use capture_args::console::plain;
 use capture_types::Format;
 use clap::Args;
 use futures_util::StreamExt as _;
@@ -52,8 +53,8 @@ pub(super) async fn run(context: &Context, arguments: &VerifyArgs) -> Result<Exi
     let Answers { answers, mut exit } = match &arguments.name {
         None => local(&arguments.files)?,
         Some(name) => {
-            let manner = context.settings.manner(&context.reason);
-            let asked = ask(context, &manner, async |client, _| {
+            let options = context.settings.call_options(&context.reason);
+            let asked = ask(context, &options, async |client, _| {
                 let mut verdicts = Vec::new();
                 for file in client.files(name).await?.files {
                     if file.is_whole() {
@@ -81,9 +82,9 @@ fn table(verdicts: &[OnNode<Verdict>], several: bool) -> String {
     for OnNode { node, value } in verdicts {
         let mut cells = tables::node_cell(several, node);
         cells.extend([
-            value.file.as_str().into(),
+            plain(&value.file).into(),
             tables::count(value.packets).into(),
-            value.problem.as_deref().unwrap_or("good").into(),
+            plain(value.problem.as_deref().unwrap_or("good")).into(),
         ]);
         table.add_row(cells);
     }

@@ -92,7 +92,7 @@ async fn follow(
     number: usize,
     sender: &mpsc::Sender<(usize, Event)>,
 ) -> Result<(), ClientError> {
-    let client = Client::connect(target, &context.settings.manner(&context.reason)).await?;
+    let client = Client::connect(target, &context.settings.call_options(&context.reason)).await?;
     let labels = arguments.labels.iter().cloned().collect();
     let events = client
         .watch(&arguments.names, &labels, Some(arguments.interval))

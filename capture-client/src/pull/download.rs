@@ -158,7 +158,7 @@ async fn fill(
         let before = part.length;
         match read_on(source, file, &mut part, report).await {
             Ok(()) => break,
-            Err(DownloadError::Node { source: error, .. }) if error.is_passing() => {
+            Err(DownloadError::Node { source: error, .. }) if error.is_transient() => {
                 failed = if part.length > before { 1 } else { failed + 1 };
                 let Some(wait) = retry.wait(failed) else {
                     return Err(DownloadError::Node {

@@ -117,7 +117,7 @@ fn what_went_wrong_is_in_the_exit_status_and_the_message_says_what_to_do() -> Re
         (&ctl, &["update", "x"], 2, "--filter"),
         (&ctl, &["--context", "lab", "list"], 2, "lab"),
         (&ctl, &["--timeout", "soon", "list"], 2, "30s"),
-        (&tcp, &["list"], 2, "--cacert"),
+        (&tcp, &["list"], 2, "cacert"),
         (&ctl, &["pull", "x", "-w", "/"], 2, "--into"),
     ];
     for (ctl, arguments, code, says) in cases {

@@ -169,7 +169,7 @@ fn who_proves_nothing_or_the_wrong_thing_stays_outside_and_is_logged() -> Result
         &alice.certificate,
         &alice.key,
     )?;
-    ends_with(&distrustful.run(&["list"])?, 4, "--cacert")?;
+    ends_with(&distrustful.run(&["list"])?, 4, "cacert")?;
 
     // No certificate, and no TLS at all.
     for greeting in [
