@@ -22,33 +22,77 @@ pub struct FileArgs {
 
     /// Begin a new file before one grows past this size.
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
-    pub rotate_size: Option<u64>,
+    rotate_size: Option<u64>,
 
     /// Begin a new file on each multiple of this time (UTC), also when no packet comes.
     #[arg(long, value_name = "DURATION", value_parser = values::interval)]
-    pub rotate_interval: Option<Duration>,
+    rotate_interval: Option<Duration>,
 
     /// Begin a new file after so many packets.
     #[arg(long, value_name = "N", value_parser = values::at_least_one)]
-    pub rotate_packets: Option<u64>,
+    rotate_packets: Option<u64>,
 
     /// Keep at most so many finished files of this capture; the oldest go first.
     #[arg(long, value_name = "N", value_parser = values::files)]
-    pub max_files: Option<u32>,
+    max_files: Option<u32>,
 
     /// Keep at most so many bytes of this capture; the oldest files go first.
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub max_bytes: Option<u64>,
+
+    /// As tcpdump: --rotate-size in millions of bytes; with K, M or G behind it in KiB, MiB or GiB.
+    #[arg(short = 'C', value_name = "N[K|M|G]", conflicts_with = "rotate_size",
+        value_parser = tcpdump_size)]
+    tcpdump_size: Option<u64>,
+
+    /// As tcpdump: --rotate-interval in seconds.
+    #[arg(short = 'G', value_name = "SECONDS", conflicts_with = "rotate_interval",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    tcpdump_interval: Option<u32>,
+
+    /// As tcpdump with -C: --max-files.
+    #[arg(short = 'W', value_name = "N", conflicts_with = "max_files", requires = "tcpdump_size",
+        value_parser = values::files)]
+    tcpdump_files: Option<u32>,
+}
+
+/// The size that `tcpdump -C` takes.
+fn tcpdump_size(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.char_indices().next_back() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
+        Some((at, 'g' | 'G')) => (&text[..at], 1 << 30),
+        _ => (text, 1_000_000),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .filter(|number| *number > 0)
+        .and_then(|number| number.checked_mul(unit))
+        .filter(|bytes| i64::try_from(*bytes).is_ok())
+        .ok_or_else(|| {
+            "give a number of at least 1, with K, M or G behind it or nothing".to_owned()
+        })
 }
 
 impl FileArgs {
     /// When a file is finished and the next one begun.
     #[must_use]
-    pub const fn rotation(&self) -> Rotation {
+    pub fn rotation(&self) -> Rotation {
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         Rotation {
-            size: self.rotate_size,
-            interval: self.rotate_interval,
+            size: self.rotate_size.or(self.tcpdump_size),
+            interval: self.rotate_interval.or(self.tcpdump_interval.map(seconds)),
             packets: self.rotate_packets,
+        }
+    }
+
+    /// Most finished files to keep.
+    #[must_use]
+    pub const fn max_files(&self) -> Option<u32> {
+        match self.max_files {
+            None => self.tcpdump_files,
+            given => given,
         }
     }
 
@@ -63,6 +107,9 @@ impl FileArgs {
             || self.rotate_packets.is_some()
             || self.max_files.is_some()
             || self.max_bytes.is_some()
+            || self.tcpdump_size.is_some()
+            || self.tcpdump_interval.is_some()
+            || self.tcpdump_files.is_some()
     }
 }
 
@@ -101,6 +148,22 @@ impl From<CompressWhenArg> for CompressWhen {
         match argument {
             CompressWhenArg::Streaming => Self::Streaming,
             CompressWhenArg::Rotated => Self::Rotated,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tcpdump_size;
+
+    #[test]
+    fn sizes_are_those_of_tcpdump() {
+        assert_eq!(tcpdump_size("10"), Ok(10_000_000));
+        assert_eq!(tcpdump_size("10k"), Ok(10 << 10));
+        assert_eq!(tcpdump_size("10M"), Ok(10 << 20));
+        assert_eq!(tcpdump_size("1G"), Ok(1 << 30));
+        for bad in ["", "0", "M", "-1", "1.5", "10MiB", "99999999999999999G"] {
+            assert!(tcpdump_size(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,5 +1,11 @@
 //! Which packets.
 
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
 use capture_types::{FilterSpec, InnerSpec, TargetSet, Tunnel, values};
 use clap::Args;
 use ipnet::IpNet;
@@ -9,7 +15,11 @@ use ipnet::IpNet;
 pub struct FilterArgs {
     /// Which packets: a pcap-filter(7) expression, as for tcpdump.
     #[arg(value_name = "EXPRESSION")]
-    pub expression: Vec<String>,
+    expression: Vec<String>,
+
+    /// Read EXPRESSION from this file, in which # begins a comment; - is stdin.
+    #[arg(short = 'F', long, value_name = "FILE", conflicts_with = "expression")]
+    filter_file: Option<PathBuf>,
 
     /// Hosts and ports.
     #[command(flatten)]
@@ -68,18 +78,81 @@ impl TargetArgs {
 }
 
 impl FilterArgs {
+    /// The expression, if one is given.
+    ///
+    /// # Errors
+    /// The file with it cannot be read.
+    pub fn expression(&self) -> Result<Option<String>, FilterFileError> {
+        match &self.filter_file {
+            Some(file) => read(file).map(Some).map_err(|source| FilterFileError {
+                file: file.clone(),
+                source,
+            }),
+            None => Ok((!self.expression.is_empty()).then(|| self.expression.join(" "))),
+        }
+    }
+
     /// The filter, and the targets that it begins with.
-    #[must_use]
-    pub fn filter(&self) -> (FilterSpec, TargetSet) {
+    ///
+    /// # Errors
+    /// The file with the expression cannot be read.
+    pub fn filter(&self) -> Result<(FilterSpec, TargetSet), FilterFileError> {
         let targets = self.targets.set();
         let spec = FilterSpec {
-            expression: (!self.expression.is_empty()).then(|| self.expression.join(" ")),
+            expression: self.expression()?,
             targets: targets.kinds(),
             inner: self.inner.clone().map(|expression| InnerSpec {
                 expression,
                 tunnels: self.tunnels.clone(),
             }),
         };
-        (spec, targets)
+        Ok((spec, targets))
+    }
+}
+
+/// The file of --filter-file cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("--filter-file {}: {source}", file.display())]
+pub struct FilterFileError {
+    file: PathBuf,
+    source: io::Error,
+}
+
+/// No expression comes near; a device or a pipe may have no end.
+const LONGEST_FILE: u64 = 1 << 20;
+
+fn read(file: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let input: Box<dyn Read> = if file == Path::new("-") {
+        Box::new(io::stdin())
+    } else {
+        Box::new(File::open(file)?)
+    };
+    let read = input.take(LONGEST_FILE + 1).read_to_string(&mut text)?;
+    if read as u64 > LONGEST_FILE {
+        let problem = format!("it has more than {LONGEST_FILE} bytes, too many for an expression");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
+    let lines = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default());
+    Ok(lines.collect::<Vec<_>>().join(" ").trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::read;
+
+    #[test]
+    fn comments_are_no_part_of_the_expression_and_endless_files_are_refused() {
+        let path = std::env::temp_dir().join(format!("filter-file-{}", std::process::id()));
+        std::fs::write(&path, "# web\ntcp port 80 # plain\n  or port 443\n").expect("a file");
+        let expression = read(&path).expect("readable");
+        std::fs::remove_file(&path).expect("it is there");
+        let words: Vec<_> = expression.split_whitespace().collect();
+        assert_eq!(words, ["tcp", "port", "80", "or", "port", "443"]);
+        assert!(read(Path::new("/dev/zero")).is_err());
     }
 }

@@ -9,6 +9,6 @@ mod limits;
 mod source;
 
 pub use files::{CompressWhenArg, FileArgs, FormatArg};
-pub use filter::{FilterArgs, TargetArgs};
+pub use filter::{FilterArgs, FilterFileError, TargetArgs};
 pub use limits::LimitArgs;
 pub use source::{DirectionArg, SourceArgs};

@@ -74,7 +74,10 @@ fn parse(text: &str) -> Result<EnvFilter, LogError> {
 pub fn start(text: &str, format: Format) -> Result<LogLevel, LogError> {
     let (filter, handle) = reload::Layer::new(parse(text)?);
     let audit = Targets::new().with_target(audit::TARGET, tracing::Level::INFO);
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    // A stderr that cannot be written to must not end a capture, which telling so there would.
+    let lines = fmt::layer()
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let lines = match format {
         Format::Text => {
             let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());

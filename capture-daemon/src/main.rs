@@ -2,17 +2,17 @@
 
 use std::process::ExitCode;
 
+use capture_args::console::tell;
 use capture_daemon::cli::Cli;
-use clap::Parser as _;
 
 fn main() -> ExitCode {
     if let Some(code) = capture_filter::run_if_asked() {
         return code;
     }
-    match Cli::parse().run() {
+    match Cli::of_process().run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("captured: {}", told(&error));
+            tell(format_args!("captured: {}", told(&error)));
             ExitCode::FAILURE
         }
     }

@@ -77,6 +77,8 @@ pub enum FileEndReason {
     Interval,
     /// It had as many packets as it may have.
     Packets,
+    /// Somebody asked for it to be finished.
+    Requested,
     /// The capture ended.
     End,
     /// The file system was full; the file was cut behind its last whole packet.

@@ -18,11 +18,22 @@ fn wrong<T>(what_would_be_right: impl Into<String>) -> Result<T, ValueError> {
     Err(ValueError(what_would_be_right.into()))
 }
 
-/// Bytes, at least 1: `1500`, `100MiB`, `1GB`.
+/// Bytes, at least 1, with a unit: `1500B`, `100MiB`, `1GB`. A bare number is rejected, because `100` is
+/// megabytes to one program and bytes to another.
 ///
 /// # Errors
 /// Says which units there are, or the bound.
 pub fn size(text: &str) -> Result<u64, ValueError> {
+    match text.trim().parse::<u64>() {
+        Ok(0) => return wrong("it must be more than 0"),
+        Ok(number) => {
+            return wrong(format!(
+                "the unit is missing: {number}B is bytes, {number}MiB are {number} times 1,048,576 bytes; \
+                 {SIZE_UNITS}"
+            ));
+        }
+        Err(_) => {}
+    }
     match ByteSize::from_str(text) {
         Ok(ByteSize(0)) => wrong("it must be more than 0"),
         // No file system counts further.
@@ -30,9 +41,13 @@ pub fn size(text: &str) -> Result<u64, ValueError> {
             wrong("it must be less than 8EiB")
         }
         Ok(ByteSize(bytes)) => Ok(bytes),
-        Err(_) => wrong("give bytes, or a number with KiB, MiB, GiB, KB, MB or GB"),
+        Err(_) => wrong(format!(
+            "give a number with its unit, as in 100MiB; {SIZE_UNITS}"
+        )),
     }
 }
+
+const SIZE_UNITS: &str = "units are B, KiB, MiB, GiB, KB, MB and GB";
 
 /// A time of more than 0, with its unit: `90s`, `1h30m`.
 ///
@@ -42,6 +57,10 @@ pub fn duration(text: &str) -> Result<Duration, ValueError> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration.is_zero() => wrong("it must be more than 0"),
         Ok(duration) => Ok(duration),
+        Err(_) if text.trim().parse::<f64>().is_ok() => wrong(format!(
+            "the unit is missing: {0}s is seconds, {0}m is minutes; units are ms, s, m, h and days",
+            text.trim()
+        )),
         Err(_) => wrong("give a number with ms, s, m, h or days, as in 90s or 1h30m"),
     }
 }
@@ -63,12 +82,19 @@ const SMALLEST_RING: u64 = 128 << 10;
 /// The kernel counts a ring buffer's bytes in 32 bits, and the size is a power of two.
 const LARGEST_RING: u64 = 1 << 31;
 
-/// Bytes of a ring buffer, rounded up to a power of two.
+/// Bytes of a ring buffer with their unit, rounded up to a power of two.
 ///
 /// # Errors
 /// Says which sizes there are.
 pub fn ring_size(text: &str) -> Result<u32, ValueError> {
-    let asked = size(text)?;
+    ring_bytes(size(text)?)
+}
+
+/// Bytes of a ring buffer, rounded up to a power of two.
+///
+/// # Errors
+/// Says which sizes there are.
+pub fn ring_bytes(asked: u64) -> Result<u32, ValueError> {
     if !(SMALLEST_RING..=LARGEST_RING).contains(&asked) {
         return wrong("it must be between 128KiB and 2GiB");
     }
@@ -126,9 +152,12 @@ impl FromStr for MinFree {
                 _ => wrong("give a percentage from 0% to below 100%"),
             };
         }
-        match ByteSize::from_str(text) {
-            Ok(ByteSize(bytes)) => Ok(Self::Bytes(bytes)),
-            Err(_) => wrong("give a percentage like 5%, or a size like 2GiB"),
+        match text.trim() {
+            "0" => Ok(Self::Bytes(0)),
+            text => match size(text) {
+                Ok(bytes) => Ok(Self::Bytes(bytes)),
+                Err(_) => wrong("give a percentage like 5%, a size like 2GiB, or 0"),
+            },
         }
     }
 }
@@ -183,7 +212,7 @@ mod tests {
 
     #[test]
     fn values_that_make_no_sense_are_refused() {
-        for bad in ["", "0", "-1", "x", "10 bananas", "99999999999999GiB"] {
+        for bad in ["", "0", "100", "-1", "x", "10 bananas", "99999999999999GiB"] {
             assert!(size(bad).is_err(), "size {bad:?}");
         }
         for bad in ["", "0s", "-1s", "x", "60", "1y1"] {
@@ -199,7 +228,7 @@ mod tests {
         for bad in ["lz4", "gzip:10", "zstd:0", "zstd:x", "none:1", ""] {
             assert!(bad.parse::<Compression>().is_err(), "compression {bad:?}");
         }
-        for bad in ["100%", "-1%", "x%", "x"] {
+        for bad in ["100%", "-1%", "x%", "x", "5"] {
             assert!(bad.parse::<MinFree>().is_err(), "min-free {bad:?}");
         }
         for bad in ["", "10.0.0", "10.0.0.0/33", "::/129", "example.org"] {
@@ -210,9 +239,21 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_unit_is_named_with_the_units() {
+        let size = size("100").expect_err("no unit").to_string();
+        assert!(size.contains("100MiB") && size.contains("GB"), "{size}");
+        let duration = duration("60").expect_err("no unit").to_string();
+        assert!(
+            duration.contains("60s") && duration.contains("days"),
+            "{duration}"
+        );
+    }
+
+    #[test]
     fn values_mean_what_they_say() {
         assert_eq!(size("100MiB"), Ok(100 << 20));
         assert_eq!(size("1GB"), Ok(1_000_000_000));
+        assert_eq!(size("1500B"), Ok(1500));
         assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(ring_size("64MiB"), Ok(64 << 20));
         assert_eq!(

@@ -4,6 +4,7 @@ use std::{io, process::ExitCode};
 
 use thiserror::Error as ThisError;
 
+use capture_args::FilterFileError;
 use capture_client::{
     ClientError,
     contexts::ContextError,
@@ -86,6 +87,8 @@ pub(super) enum Error {
     #[error(transparent)]
     Context(#[from] ContextError),
     #[error(transparent)]
+    Filter(#[from] FilterFileError),
+    #[error(transparent)]
     Environment(#[from] EnvironmentError),
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -162,9 +165,11 @@ impl Error {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::OutputClosed => Exit::Done,
-            Self::Usage(_) | Self::Settings(_) | Self::Context(_) | Self::Environment(_) => {
-                Exit::Usage
-            }
+            Self::Usage(_)
+            | Self::Settings(_)
+            | Self::Context(_)
+            | Self::Environment(_)
+            | Self::Filter(_) => Exit::Usage,
             Self::Failed(_) | Self::Workspace(_) | Self::Io(_) => Exit::Failed,
             Self::Damaged(_) => Exit::Damaged,
             Self::Client(error) => of_client(error),

@@ -89,7 +89,7 @@ impl SpecArgs {
             promiscuous: self.source.no_promiscuous_mode.then_some(false),
             include_own_traffic: self.include_own_traffic,
             ring_size: self.source.ring_size,
-            filter: filter.expression.join(" "),
+            filter: filter.expression()?.unwrap_or_default(),
             inner_filter: filter.inner.as_ref().map(|expression| InnerFilter {
                 expression: expression.clone(),
                 tunnels: texts(&filter.tunnels),
@@ -114,7 +114,7 @@ impl SpecArgs {
                 max_packets: rotation.packets,
             },
             retention: Retention {
-                max_files: self.files.max_files,
+                max_files: self.files.max_files(),
                 max_bytes: self.files.max_bytes,
                 max_age: self.max_age.map(Span),
             },

@@ -41,6 +41,7 @@ fn end_reason(reason: i32) -> Option<FileEndReason> {
         Ok(Proto::Size) => FileEndReason::Size,
         Ok(Proto::Interval) => FileEndReason::Interval,
         Ok(Proto::Packets) => FileEndReason::Packets,
+        Ok(Proto::Requested) => FileEndReason::Requested,
         Ok(Proto::CaptureEnd) => FileEndReason::CaptureEnd,
         Ok(Proto::DiskFull) => FileEndReason::DiskFull,
         Ok(Proto::WriteError) => FileEndReason::WriteError,

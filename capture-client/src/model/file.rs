@@ -92,6 +92,8 @@ named! {
         Interval = "interval",
         /// It had its packets.
         Packets = "packets",
+        /// Somebody asked for it to be finished.
+        Requested = "requested",
         /// The capture ended.
         CaptureEnd = "capture_end",
         /// The disk was full.

@@ -70,7 +70,7 @@ pub(super) fn run(command: &FilterCommand) -> anyhow::Result<ExitCode> {
         Action::Check(look) => check(look),
         Action::Explain(look) => {
             let link_type = look.linktype.as_deref().unwrap_or("EN10MB");
-            let filter = filters::compiler().compile_named(&look.filter.filter().0, link_type)?;
+            let filter = filters::compiler().compile_named(&look.filter.filter()?.0, link_type)?;
             print!("{}", explain(&filter, &filter.program(EPILOGUE)));
             Ok(ExitCode::SUCCESS)
         }
@@ -83,7 +83,7 @@ pub(super) fn run(command: &FilterCommand) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Action::Test(test) => {
-            let (spec, targets) = test.filter.filter();
+            let (spec, targets) = test.filter.filter()?;
             let totals = try_on_file(filters::compiler(), &spec, &targets, &test.read)
                 .with_context(|| test.read.display().to_string())?;
             match test.summary {
@@ -141,7 +141,7 @@ const EPILOGUE: Epilogue = Epilogue {
 };
 
 fn check(look: &Look) -> anyhow::Result<ExitCode> {
-    let (spec, _) = look.filter.filter();
+    let (spec, _) = look.filter.filter()?;
     let link_types = match &look.linktype {
         Some(name) => vec![name.as_str()],
         None => vec!["EN10MB", "RAW"],

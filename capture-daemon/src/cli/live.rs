@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytesize::ByteSize;
+use capture_args::console::tell;
 use tokio::{sync::oneshot, task::JoinHandle, time::interval};
 
 use crate::session::Monitor;
@@ -18,14 +19,23 @@ pub(super) struct Live {
 }
 
 /// Says that the capture runs; on a terminal, goes on saying how.
-pub(super) fn start(monitor: Arc<Monitor>, directory: &Path) -> Live {
+pub(super) fn start(monitor: Arc<Monitor>, directory: &Path, quiet: bool) -> Live {
+    if quiet {
+        return Live {
+            stop: None,
+            task: None,
+        };
+    }
     let interfaces = monitor.interfaces();
     let on = match interfaces.as_slice() {
         [] => "no interface yet".to_owned(),
         few if few.len() <= 8 => few.join(", "),
         many => format!("{} interfaces", many.len()),
     };
-    eprintln!("recording {on} into {}; Ctrl-C stops", directory.display());
+    tell(format_args!(
+        "recording {on} into {}; Ctrl-C stops",
+        directory.display()
+    ));
     if !stderr().is_terminal() {
         return Live {
             stop: None,

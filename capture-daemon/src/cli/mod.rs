@@ -7,15 +7,17 @@ use clap::{Parser, Subcommand};
 use crate::log;
 
 mod filter;
+mod interfaces;
 mod live;
 mod record;
 mod serve;
 mod signals;
 mod summary;
+mod tcpdump;
 
 /// Records packets from network interfaces into rotating, compressed capture files.
 #[derive(Debug, Parser)]
-#[command(name = "captured", version, propagate_version = true)]
+#[command(name = "captured", version, propagate_version = true, after_help = HELP)]
 pub struct Cli {
     /// What to log on stderr: error, warn, info (the default), debug, or a filter as for
     /// RUST_LOG.
@@ -24,6 +26,11 @@ pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const HELP: &str = "\
+Without a command, the options are those of record:
+  captured -i eth0 port 53
+  captured -D";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -35,12 +42,23 @@ enum Command {
 }
 
 impl Cli {
+    /// The command line of this process. One that is wrong ends it.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self::parse_from(tcpdump::with_command(std::env::args_os().collect()))
+    }
+
     /// Does what the command line says.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let log = self.log.as_deref();
         match self.command {
             Command::Record(arguments) => {
-                log::start(log.unwrap_or("info"), log::Format::Text)?;
+                let level = if arguments.is_verbose() {
+                    "debug"
+                } else {
+                    "info"
+                };
+                log::start(log.unwrap_or(level), log::Format::Text)?;
                 record::run(*arguments)
             }
             Command::Filter(command) => {

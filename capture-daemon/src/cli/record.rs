@@ -7,7 +7,7 @@ use capture_args::{FileArgs, FilterArgs, LimitArgs, SourceArgs};
 use capture_types::{CaptureName, CaptureSpec, Limits, MinFree, Output, OutputSpec, Retention};
 use clap::{Args, ValueEnum};
 
-use super::{live, signals, summary};
+use super::{interfaces, live, signals, summary, tcpdump::TcpdumpArgs};
 use crate::{
     attach::Method,
     filters,
@@ -68,6 +68,9 @@ pub(super) struct RecordArgs {
 
     #[command(flatten)]
     filter: FilterArgs,
+
+    #[command(flatten)]
+    tcpdump: TcpdumpArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -96,8 +99,13 @@ enum AttachArg {
 }
 
 impl RecordArgs {
+    /// Whether more is to be logged.
+    pub(super) const fn is_verbose(&self) -> bool {
+        self.tcpdump.verbose > 0
+    }
+
     fn spec(&self) -> anyhow::Result<CaptureSpec> {
-        let (filter, targets) = self.filter.filter();
+        let (filter, targets) = self.filter.filter()?;
         let files = &self.files;
         Ok(CaptureSpec {
             name: self.name.clone(),
@@ -117,7 +125,7 @@ impl RecordArgs {
                 compress_when: given(files.compress_when, "--compress-when")?.into(),
                 rotation: files.rotation(),
                 retention: Retention {
-                    max_files: files.max_files,
+                    max_files: files.max_files(),
                     max_bytes: files.max_bytes,
                     min_free: Some(self.min_free),
                 },
@@ -137,6 +145,14 @@ fn given<T>(value: Option<T>, option: &str) -> anyhow::Result<T> {
 }
 
 pub(super) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
+    arguments.tcpdump.check()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the control thread")?;
+    if arguments.tcpdump.list_interfaces {
+        return runtime.block_on(interfaces::list());
+    }
     let options = SessionOptions {
         method: match arguments.attach {
             AttachArg::Auto => None,
@@ -149,17 +165,13 @@ pub(super) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
     let spec = arguments.spec()?;
     // As tcpdump does, but not for longer than it may take.
     filters::resolve_names(true);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the control thread")?;
-    runtime.block_on(record(spec, options, arguments.summary))
+    runtime.block_on(record(spec, options, &arguments))
 }
 
 async fn record(
     spec: CaptureSpec,
     options: SessionOptions,
-    style: summary::Style,
+    arguments: &RecordArgs,
 ) -> anyhow::Result<ExitCode> {
     let name = spec.name.clone();
     let directory = spec.output.directory().map(ToOwned::to_owned);
@@ -167,11 +179,17 @@ async fn record(
         .await
         .with_context(|| format!("capture {name}"))?;
     let signals = signals::Signals::new(session.drain_state()).context("handling signals")?;
-    let live = live::start(session.monitor(), directory.unwrap_or_default().as_path());
+    signals::ignore_others().context("handling signals")?;
+    signals::answer(session.monitor(), session.control()).context("handling signals")?;
+    let live = live::start(
+        session.monitor(),
+        directory.unwrap_or_default().as_path(),
+        arguments.tcpdump.quiet,
+    );
     let report = session.run(signals.first()).await;
     live.finish().await;
     let report = report.with_context(|| format!("capture {name}"))?;
-    summary::print(&report, style).context("printing the summary")?;
+    summary::print(&report, arguments.summary).context("printing the summary")?;
     Ok(match report.reason {
         EndReason::Failed => ExitCode::FAILURE,
         EndReason::Stopped | EndReason::Duration | EndReason::Packets => ExitCode::SUCCESS,

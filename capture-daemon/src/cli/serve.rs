@@ -5,6 +5,7 @@ use std::{fs, io::Write as _, path::PathBuf, process::ExitCode};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
+use super::signals;
 use crate::{
     log,
     serve::{
@@ -169,12 +170,11 @@ pub(super) fn run(arguments: ServeArgs, log: Option<&str>) -> anyhow::Result<Exi
         }
         Ok(config)
     };
-    let served = runtime.block_on(serve::run(
-        config,
-        Box::new(reread),
-        level,
-        captures.handle().clone(),
-    ));
+    let served = runtime.block_on(async {
+        signals::ignore_others().context("handling signals")?;
+        let captures = captures.handle().clone();
+        anyhow::Ok(serve::run(config, Box::new(reread), level, captures).await?)
+    });
     // What still blocks holds nothing that a dead process would not give back.
     captures.shutdown_timeout(std::time::Duration::from_millis(500));
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));

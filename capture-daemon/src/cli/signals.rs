@@ -1,10 +1,20 @@
-//! The first signal ends the capture in order, the second at once.
+//! Signals to a recording process: the first that ends it does so in order, the second at once; others ask
+//! for something or are ignored.
 
 use std::{io, process, sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
+use capture_args::console::tell;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
 
-use crate::{pipeline::drain::DrainState, session::EndReason, signals::EndSignals};
+use super::summary;
+use crate::{
+    pipeline::drain::DrainState,
+    session::{Control, EndReason, Monitor},
+    signals::EndSignals,
+};
 
 /// What the shell reports of a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;
@@ -29,9 +39,9 @@ impl Signals {
                 .abort
                 .store(true, std::sync::atomic::Ordering::Relaxed);
             tokio::time::sleep(LAST_MOMENT).await;
-            eprintln!(
-                "captured: stopped at once; the file being written stays as .part, readable up to \
-                 its last whole packet"
+            tell(
+                "captured: stopped at once; the file being written stays as .part, readable up to its last \
+                 whole packet",
             );
             process::exit(INTERRUPTED);
         });
@@ -45,4 +55,45 @@ impl Signals {
             Err(_) => std::future::pending().await,
         }
     }
+}
+
+/// Answers SIGUSR1 with the ledger on stderr, and SIGUSR2 with a finished file.
+pub(super) fn answer(monitor: Arc<Monitor>, control: Control) -> io::Result<()> {
+    let mut ledger = signal(SignalKind::user_defined1())?;
+    let mut finish_file = signal(SignalKind::user_defined2())?;
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = ledger.recv() => {
+                    let interfaces = monitor.report();
+                    tell(summary::ledgers(&interfaces, &monitor.ledger()));
+                }
+                _ = finish_file.recv() => if control.finish_file().await.is_err() {
+                    // The capture has ended, and with it the file.
+                    return;
+                },
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Ignores the signals that would end the process without order, as far as nobody answers them. After
+/// SIGXFSZ, the write fails with EFBIG and is counted.
+pub(super) fn ignore_others() -> io::Result<()> {
+    let kinds = [
+        SignalKind::alarm(),
+        SignalKind::io(),
+        SignalKind::pipe(),
+        SignalKind::user_defined1(),
+        SignalKind::user_defined2(),
+        SignalKind::from_raw(rustix::process::Signal::VTALARM.as_raw()),
+        SignalKind::from_raw(rustix::process::Signal::PROF.as_raw()),
+        SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()),
+    ];
+    for kind in kinds {
+        // What tokio has once caught stays caught.
+        drop(signal(kind)?);
+    }
+    Ok(())
 }

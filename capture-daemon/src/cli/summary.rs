@@ -6,8 +6,8 @@ use bytesize::ByteSize;
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 
-use crate::session::{EndReason, Report};
-use capture_types::{Ledger, PartialLedger};
+use crate::session::{EndReason, InterfaceReport, Report};
+use capture_types::{Ledger, PartialLedger, stopped_text};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Style {
@@ -42,7 +42,10 @@ fn text(report: &Report) -> String {
     for warning in &report.warnings {
         text.push_str(&format!("  warning: {warning}\n"));
     }
-    text.push_str(&format!("\n{}\n", ledgers(report)));
+    text.push_str(&format!(
+        "\n{}\n",
+        ledgers(&report.interfaces, &report.total)
+    ));
     if report.files.is_empty() {
         text.push_str("\nno files\n");
     } else {
@@ -51,7 +54,8 @@ fn text(report: &Report) -> String {
     text
 }
 
-fn ledgers(report: &Report) -> Table {
+/// The ledger, by interface and in total.
+pub(super) fn ledgers(interfaces: &[InterfaceReport], total: &Ledger) -> String {
     let header = [
         "interface",
         "seen",
@@ -73,11 +77,15 @@ fn ledgers(report: &Report) -> Table {
             ledger.truncated.to_string(),
         ]
     };
-    for interface in &report.interfaces {
+    for interface in interfaces {
         table.add_row(row(&interface.name, &interface.ledger));
     }
-    table.add_row(row("total", &report.total));
-    table
+    table.add_row(row("total", total));
+    let mut text = table.to_string();
+    if total.discarded.stopped > 0 {
+        text.push_str(&format!("\n{}", stopped_text(total.discarded.stopped)));
+    }
+    text
 }
 
 fn files(report: &Report) -> Table {

@@ -48,6 +48,8 @@ const LAST_RECORDS_WAIT: Duration = Duration::from_secs(2);
 
 enum Command {
     AddInterface(InterfaceDescription, oneshot::Sender<InterfaceId>),
+    /// Finish the files that are being written; the next packets begin new ones.
+    FinishFile,
     /// Take so many records in all, then finish.
     Finish {
         submitted: Option<u64>,
@@ -161,6 +163,15 @@ impl Drain {
         self.commands.send(command).map_err(|_| DrainGone)?;
         self.waker.wake();
         added.await.map_err(|_| DrainGone)
+    }
+
+    /// Has the files finished that are being written; the next packets begin new ones.
+    pub fn finish_file(&self) -> Result<(), DrainGone> {
+        self.commands
+            .send(Command::FinishFile)
+            .map_err(|_| DrainGone)?;
+        self.waker.wake();
+        Ok(())
     }
 
     /// What the thread shows.
@@ -380,6 +391,7 @@ impl State {
                     // Nobody waits for it any more when the session is being dropped.
                     let _ = reply.send(id);
                 }
+                Command::FinishFile => self.recorder.finish_file(),
                 Command::Finish { submitted } => {
                     return Some(Last {
                         submitted,

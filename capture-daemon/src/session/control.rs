@@ -14,6 +14,7 @@ type Done = oneshot::Sender<Result<(), SessionError>>;
 pub(super) enum Command {
     SetFilter(CompiledFilter, Done),
     SetTargets(TargetSet, Done),
+    FinishFile(Done),
 }
 
 /// Changes a running capture.
@@ -45,6 +46,15 @@ impl Control {
     /// The old targets stay in force, unless the kernel fails half-way, which the error says.
     pub async fn set_targets(&self, targets: TargetSet) -> Result<(), SessionError> {
         self.send(|done| Command::SetTargets(targets, done)).await
+    }
+
+    /// Finishes the file that is being written, if it has packets; the next packet begins a new one.
+    ///
+    /// # Errors
+    ///
+    /// The capture has ended.
+    pub async fn finish_file(&self) -> Result<(), SessionError> {
+        self.send(Command::FinishFile).await
     }
 
     async fn send(&self, command: impl FnOnce(Done) -> Command) -> Result<(), SessionError> {

@@ -252,6 +252,7 @@ impl Session {
             Command::SetTargets(targets, reply) => {
                 (self.followed.set_targets(&targets, netlink).await, reply)
             }
+            Command::FinishFile(reply) => (self.drain.finish_file().map_err(Into::into), reply),
         };
         // The caller may have gone away.
         let _ = reply.send(result);

@@ -65,6 +65,7 @@ const fn end_reason(reason: FileEndReason) -> v1::FileEndReason {
         FileEndReason::Size => v1::FileEndReason::Size,
         FileEndReason::Interval => v1::FileEndReason::Interval,
         FileEndReason::Packets => v1::FileEndReason::Packets,
+        FileEndReason::Requested => v1::FileEndReason::Requested,
         FileEndReason::End => v1::FileEndReason::CaptureEnd,
         FileEndReason::DiskFull => v1::FileEndReason::DiskFull,
         FileEndReason::WriteError => v1::FileEndReason::WriteError,

@@ -179,7 +179,7 @@ fn snaplen(given: Option<u32>, wrong: &mut Violations) -> u32 {
 
 fn ring_size(given: Option<u32>, defaults: &Defaults, wrong: &mut Violations) -> u32 {
     given
-        .and_then(|bytes| wrong.take("spec.ring_size", values::ring_size(&bytes.to_string())))
+        .and_then(|bytes| wrong.take("spec.ring_size", values::ring_bytes(u64::from(bytes))))
         .unwrap_or(defaults.ring_size)
 }
 
