@@ -96,6 +96,14 @@ impl FileArgs {
         }
     }
 
+    /// Whether files rotate or are removed.
+    #[must_use]
+    pub fn is_rotating(&self) -> bool {
+        self.rotation() != Rotation::default()
+            || self.max_files().is_some()
+            || self.max_bytes.is_some()
+    }
+
     /// Whether any of the options is given.
     #[must_use]
     pub const fn is_any_given(&self) -> bool {

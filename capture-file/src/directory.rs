@@ -23,6 +23,8 @@ use capture_types::CaptureName;
 pub struct Directory {
     path: PathBuf,
     handle: OwnedFd,
+    /// Finished files may take the place of older ones.
+    overwrites: bool,
     /// Held as long as this lives, so that no two captures of one name write here.
     _lock: OwnedFd,
     /// Descriptors that are given up for a file when there are no others.
@@ -110,6 +112,7 @@ impl Directory {
         let directory = Self {
             path: path.to_owned(),
             handle,
+            overwrites: false,
             _lock: lock,
             reserve: Mutex::default(),
         };
@@ -177,8 +180,21 @@ impl Directory {
         }
     }
 
-    /// Gives a complete file its final name, which must be free, and makes that last.
+    /// Has finished files take the place of older ones of their names.
+    #[must_use]
+    pub fn overwriting(self) -> Self {
+        Self {
+            overwrites: true,
+            ..self
+        }
+    }
+
+    /// Gives a complete file its final name, which must be free unless the directory is
+    /// [`Directory::overwriting`], and makes that last.
     pub fn publish(&self, from: &str, to: &str) -> io::Result<()> {
+        if self.overwrites {
+            return self.replace(from, to);
+        }
         let handle = &self.handle;
         match rustix::fs::renameat_with(handle, from, handle, to, RenameFlags::NOREPLACE) {
             // Some network file systems know no flags. The lock keeps others of our kind away, so

@@ -47,22 +47,36 @@ struct Kept {
 }
 
 impl FileIndex {
+    /// An index of nothing, with a manifest `<prefix>.manifest.jsonl`.
+    pub fn empty(name: &CaptureName, prefix: &str) -> Self {
+        let now = time::now();
+        Self {
+            manifest: format!("{prefix}.manifest.jsonl"),
+            capture: CaptureEntry {
+                capture: name.to_string(),
+                program: concat!("captured ", env!("CARGO_PKG_VERSION")).to_owned(),
+                started: now.into(),
+                updated: now.into(),
+                ended: None,
+                failure: None,
+                last_sequence: 0,
+                removed: Default::default(),
+                interfaces: Vec::new(),
+            },
+            files: Vec::new(),
+            changed: true,
+            due: Instant::now(),
+        }
+    }
+
     /// Takes over what captures of this name have left in the directory.
     pub fn open(directory: &Directory, name: &CaptureName) -> io::Result<Self> {
-        let manifest = format!("{name}.manifest.jsonl");
+        let Self {
+            manifest,
+            mut capture,
+            ..
+        } = Self::empty(name, name.as_str());
         let before = read(directory, &manifest)?;
-        let now = time::now();
-        let mut capture = CaptureEntry {
-            capture: name.to_string(),
-            program: concat!("captured ", env!("CARGO_PKG_VERSION")).to_owned(),
-            started: now.into(),
-            updated: now.into(),
-            ended: None,
-            failure: None,
-            last_sequence: 0,
-            removed: Default::default(),
-            interfaces: Vec::new(),
-        };
         if let Some(before) = before.capture {
             capture.last_sequence = before.last_sequence;
             capture.removed = before.removed;

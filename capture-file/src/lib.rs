@@ -25,7 +25,7 @@ pub use error::ReadError;
 pub use index::{FileIndex, Recompressed};
 pub use lines::LineReader;
 pub use merge::{Input, MergeError, Merged, merge};
-pub use name::{Codec, FileName, Kind};
+pub use name::{Codec, FileName, Kind, Naming};
 pub use options::{ByteOrder, Opt, OptionIter, OptionList, Options};
 pub use packet::{AddressNames, Interface, Item, Packet, PacketBuf, Section, Statistics};
 pub use read::CaptureReader;

@@ -79,6 +79,43 @@ pub fn file_name(
     )
 }
 
+/// How a capture names its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Naming {
+    /// `<capture>-<YYYYMMDD-HHMMSS>-<sequence>.<format>[.<codec>]`.
+    Stamped(CaptureName),
+    /// `<stem>.<format>[.<codec>]`, and with `-<sequence>` behind the stem from the second file on.
+    Named(String),
+}
+
+impl Naming {
+    /// The name of a file made at `opened` (UTC nanoseconds) as number `sequence`.
+    #[must_use]
+    pub fn file_name(
+        &self,
+        opened: u64,
+        sequence: u64,
+        format: Format,
+        compression: Compression,
+    ) -> String {
+        let stem = match self {
+            Self::Stamped(capture) => {
+                return file_name(capture, opened, sequence, format, compression);
+            }
+            Self::Named(stem) => stem,
+        };
+        let number = match sequence {
+            1 => String::new(),
+            later => format!("-{later:06}"),
+        };
+        format!(
+            "{stem}{number}.{}{}",
+            extension(format),
+            suffix(compression)
+        )
+    }
+}
+
 const fn extension(format: Format) -> &'static str {
     match format {
         Format::Pcapng => "pcapng",
@@ -158,7 +195,7 @@ impl FileName {
 
 #[cfg(test)]
 mod tests {
-    use super::{Codec, Kind, Parsed, file_name, parse};
+    use super::{Codec, Kind, Naming, Parsed, file_name, parse};
     use capture_types::{CaptureName, Compression, Format};
 
     #[test]
@@ -171,6 +208,14 @@ mod tests {
         ] {
             assert_eq!(Kind::of(name.as_ref()), Kind { format, codec }, "{name}");
         }
+    }
+
+    #[test]
+    fn a_named_file_has_its_name_and_the_next_ones_a_number() {
+        let naming = Naming::Named("web".to_owned());
+        let name = |sequence| naming.file_name(0, sequence, Format::Pcap, Compression::Zstd(3));
+        assert_eq!(name(1), "web.pcap.zst");
+        assert_eq!(name(2), "web-000002.pcap.zst");
     }
 
     #[test]

@@ -73,6 +73,10 @@ pub enum Output {
     Files(OutputSpec),
     /// One line for each packet in the process's own output.
     Stdout,
+    /// Files of which the first has this name before its extensions; those after it have a number too.
+    NamedFiles(OutputSpec, String),
+    /// The process's standard output, as one file of this format: pcapng or text.
+    Stream(Format),
 }
 
 impl Output {
@@ -80,8 +84,8 @@ impl Output {
     #[must_use]
     pub fn directory(&self) -> Option<&Path> {
         match self {
-            Self::Files(files) => Some(&files.directory),
-            Self::Stdout => None,
+            Self::Files(files) | Self::NamedFiles(files, _) => Some(&files.directory),
+            Self::Stdout | Self::Stream(_) => None,
         }
     }
 }

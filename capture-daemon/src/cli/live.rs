@@ -2,7 +2,6 @@
 
 use std::{
     io::{IsTerminal as _, Write as _, stderr},
-    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,7 +18,7 @@ pub(super) struct Live {
 }
 
 /// Says that the capture runs; on a terminal, goes on saying how.
-pub(super) fn start(monitor: Arc<Monitor>, directory: &Path, quiet: bool) -> Live {
+pub(super) fn start(monitor: Arc<Monitor>, place: &str, quiet: bool) -> Live {
     if quiet {
         return Live {
             stop: None,
@@ -32,10 +31,7 @@ pub(super) fn start(monitor: Arc<Monitor>, directory: &Path, quiet: bool) -> Liv
         few if few.len() <= 8 => few.join(", "),
         many => format!("{} interfaces", many.len()),
     };
-    tell(format_args!(
-        "recording {on} into {}; Ctrl-C stops",
-        directory.display()
-    ));
+    tell(format_args!("recording {on} into {place}; Ctrl-C stops"));
     if !stderr().is_terminal() {
         return Live {
             stop: None,

@@ -6,9 +6,11 @@ use clap::{Parser, Subcommand};
 
 use crate::log;
 
+mod destination;
 mod filter;
 mod interfaces;
 mod live;
+mod read;
 mod record;
 mod serve;
 mod signals;

@@ -1,13 +1,25 @@
 //! `captured record`: one capture in the foreground.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{IsTerminal as _, stdout},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use capture_args::console::tell;
 use capture_args::{FileArgs, FilterArgs, LimitArgs, SourceArgs};
-use capture_types::{CaptureName, CaptureSpec, Limits, MinFree, Output, OutputSpec, Retention};
+use capture_types::{
+    CaptureName, CaptureSpec, Compression, Format, Limits, MinFree, Output, OutputSpec, Retention,
+};
 use clap::{Args, ValueEnum};
 
-use super::{interfaces, live, signals, summary, tcpdump::TcpdumpArgs};
+use super::{
+    destination::{self, Destination},
+    interfaces, live, read, signals, summary,
+    tcpdump::TcpdumpArgs,
+};
 use crate::{
     attach::Method,
     filters,
@@ -24,20 +36,26 @@ use crate::{
 #[command(mut_arg("direction", |arg| arg.default_value("inout")))]
 #[command(mut_arg("snaplen", |arg| arg.default_value("0")))]
 #[command(mut_arg("ring_size", |arg| arg.default_value("64MiB")))]
-#[command(mut_arg("format", |arg| arg.default_value("pcapng")))]
-#[command(mut_arg("compress", |arg| arg.default_value("none")))]
 #[command(mut_arg("compress_when", |arg| arg.default_value("streaming")))]
 pub(super) struct RecordArgs {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// Directory for the files; made if it is missing.
-    #[arg(short, long = "write", value_name = "DIR", default_value = "captures")]
+    /// Where packets go. FILE ends in .pcapng or .pcap, with .gz or .zst behind it compressed; when it
+    /// rotates, the next files are FILE-000002 and so on. An older FILE is replaced when the new one is
+    /// complete. DIR gets files with names of their own, and is made if it is missing. - is stdout, as
+    /// pcapng or with --format text.
+    #[arg(
+        short,
+        long = "write",
+        value_name = "FILE|DIR|-",
+        default_value = "captures"
+    )]
     write: PathBuf,
 
-    /// Name of the capture, with which its files begin.
-    #[arg(long, default_value = "capture", value_parser = |text: &str| CaptureName::new(text))]
-    name: CaptureName,
+    /// Name of the capture, with which files in DIR begin [default: capture, or FILE without extensions].
+    #[arg(long, value_parser = |text: &str| CaptureName::new(text))]
+    name: Option<CaptureName>,
 
     #[command(flatten)]
     files: FileArgs,
@@ -106,9 +124,9 @@ impl RecordArgs {
 
     fn spec(&self) -> anyhow::Result<CaptureSpec> {
         let (filter, targets) = self.filter.filter()?;
-        let files = &self.files;
+        let destination = Destination::of(&self.write)?;
         Ok(CaptureSpec {
-            name: self.name.clone(),
+            name: self.name(&destination)?,
             interfaces: self.source.interfaces.clone(),
             filter,
             targets,
@@ -118,23 +136,81 @@ impl RecordArgs {
             include_own_traffic: false,
             snaplen: given(self.source.snaplen, "--snaplen")?,
             ring_size: given(self.source.ring_size, "--ring-size")?,
-            output: Output::Files(OutputSpec {
-                directory: self.write.clone(),
-                format: given(files.format, "--format")?.into(),
-                compression: given(files.compress, "--compress")?,
-                compress_when: given(files.compress_when, "--compress-when")?.into(),
-                rotation: files.rotation(),
-                retention: Retention {
-                    max_files: files.max_files(),
-                    max_bytes: files.max_bytes,
-                    min_free: Some(self.min_free),
-                },
-                digest: self.digest == DigestArg::Sha256,
-            }),
+            output: self.output(destination)?,
             limits: Limits {
                 duration: self.limits.duration,
                 packets: self.limits.max_packets,
             },
+        })
+    }
+}
+
+impl RecordArgs {
+    fn name(&self, destination: &Destination) -> anyhow::Result<CaptureName> {
+        match (&self.name, destination) {
+            (Some(name), _) => Ok(name.clone()),
+            // A name that is none for a capture, as with a blank in it, is one for a file all the same.
+            (None, Destination::File { stem, .. }) if CaptureName::new(stem.as_str()).is_ok() => {
+                Ok(CaptureName::new(stem.as_str())?)
+            }
+            (None, _) => Ok(CaptureName::new("capture")?),
+        }
+    }
+
+    fn output(&self, destination: Destination) -> anyhow::Result<Output> {
+        let files = &self.files;
+        let asked = files.format.map(Format::from);
+        let (directory, stem, kind) = match destination {
+            Destination::Stdout => {
+                if asked == Some(Format::Pcap) {
+                    bail!(
+                        "--write - is pcapng, which has several interfaces: leave out --format pcap"
+                    );
+                }
+                if files.compress.is_some() || files.is_rotating() {
+                    bail!("--write - is one plain stream: compress and split it behind the pipe");
+                }
+                if stdout().is_terminal() && asked != Some(Format::Text) {
+                    bail!(
+                        "--write - to a terminal: use a pipe, as in `captured -w - | tcpdump -r -`, or \
+                         --format text"
+                    );
+                }
+                return Ok(Output::Stream(asked.unwrap_or(Format::Pcapng)));
+            }
+            Destination::Directory(directory) => (directory, None, None),
+            Destination::File {
+                directory,
+                stem,
+                kind,
+            } => (directory, Some(stem), Some(kind)),
+        };
+        let (format, compression) = match kind {
+            Some(kind) => (
+                destination::format(asked, kind)?,
+                destination::compression(files.compress, kind)?,
+            ),
+            None => (
+                asked.unwrap_or(Format::Pcapng),
+                files.compress.unwrap_or(Compression::None),
+            ),
+        };
+        let output = OutputSpec {
+            directory,
+            format,
+            compression,
+            compress_when: given(files.compress_when, "--compress-when")?.into(),
+            rotation: files.rotation(),
+            retention: Retention {
+                max_files: files.max_files(),
+                max_bytes: files.max_bytes,
+                min_free: Some(self.min_free),
+            },
+            digest: self.digest == DigestArg::Sha256,
+        };
+        Ok(match stem {
+            Some(stem) => Output::NamedFiles(output, stem),
+            None => Output::Files(output),
         })
     }
 }
@@ -144,8 +220,18 @@ fn given<T>(value: Option<T>, option: &str) -> anyhow::Result<T> {
     value.with_context(|| format!("{option} has no default"))
 }
 
+/// As clap's.
+const WRONG_COMMAND_LINE: u8 = 2;
+
 pub(super) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
-    arguments.tcpdump.check()?;
+    if let Err(error) = arguments.tcpdump.check() {
+        tell(format_args!("captured: {error}"));
+        return Ok(ExitCode::from(WRONG_COMMAND_LINE));
+    }
+    if let Some(file) = &arguments.tcpdump.read {
+        let most = arguments.limits.max_packets;
+        return read::print(file, &arguments.filter, most, arguments.tcpdump.number);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -174,24 +260,57 @@ async fn record(
     arguments: &RecordArgs,
 ) -> anyhow::Result<ExitCode> {
     let name = spec.name.clone();
-    let directory = spec.output.directory().map(ToOwned::to_owned);
+    let place = match &spec.output {
+        Output::NamedFiles(..) => arguments.write.display().to_string(),
+        output => output.directory().map_or_else(
+            || "stdout".to_owned(),
+            |directory| directory.display().to_string(),
+        ),
+    };
+    let is_stream = matches!(spec.output, Output::Stream(_));
     let session = Session::start(spec, options)
         .await
         .with_context(|| format!("capture {name}"))?;
     let signals = signals::Signals::new(session.drain_state()).context("handling signals")?;
     signals::ignore_others().context("handling signals")?;
     signals::answer(session.monitor(), session.control()).context("handling signals")?;
-    let live = live::start(
-        session.monitor(),
-        directory.unwrap_or_default().as_path(),
-        arguments.tcpdump.quiet,
-    );
-    let report = session.run(signals.first()).await;
+    let live = live::start(session.monitor(), &place, arguments.tcpdump.quiet);
+    let stop = async {
+        tokio::select! {
+            reason = signals.first() => reason,
+            () = stdout_closed(), if is_stream => EndReason::Stopped,
+        }
+    };
+    let report = session.run(stop).await;
     live.finish().await;
     let report = report.with_context(|| format!("capture {name}"))?;
-    summary::print(&report, arguments.summary).context("printing the summary")?;
+    // Packets went to stdout.
+    summary::print(&report, arguments.summary, is_stream).context("printing the summary")?;
+    if is_stream && is_stdout_closed() {
+        // Whoever reads the stream has seen enough.
+        return Ok(ExitCode::SUCCESS);
+    }
     Ok(match report.reason {
         EndReason::Failed => ExitCode::FAILURE,
         EndReason::Stopped | EndReason::Duration | EndReason::Packets => ExitCode::SUCCESS,
     })
+}
+
+/// Ends when nobody reads stdout any more.
+async fn stdout_closed() {
+    let mut looks = tokio::time::interval(Duration::from_secs(1));
+    while !is_stdout_closed() {
+        looks.tick().await;
+    }
+}
+
+fn is_stdout_closed() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let stdout = stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut polled, Some(&at_once)).is_ok() && polled[0].revents().contains(PollFlags::ERR)
 }

@@ -1,6 +1,6 @@
 //! The report at the end of a capture.
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 
 use bytesize::ByteSize;
 use clap::ValueEnum;
@@ -15,8 +15,13 @@ pub(super) enum Style {
     Json,
 }
 
-pub(super) fn print(report: &Report, style: Style) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
+/// Prints the report to stdout, or where that has the packets, to stderr.
+pub(super) fn print(report: &Report, style: Style, to_stderr: bool) -> anyhow::Result<()> {
+    let mut out: Box<dyn Write> = if to_stderr {
+        Box::new(io::stderr())
+    } else {
+        Box::new(io::stdout().lock())
+    };
     match style {
         Style::Json => {
             serde_json::to_writer_pretty(&mut out, report)?;

@@ -145,8 +145,8 @@ impl Manager {
                 let held = before.and(added.unwrap_or_default());
                 let settled = record.totals.settle(held);
                 let warning = match record.request.spec.output {
-                    Output::Files(_) => not_known(settled, record.saved),
-                    Output::Stdout => not_known_of_lines(record.saved),
+                    Output::Files(_) | Output::NamedFiles(..) => not_known(settled, record.saved),
+                    Output::Stdout | Output::Stream(_) => not_known_of_lines(record.saved),
                 };
                 tracing::warn!("capture {name}: {warning}");
                 warnings.push(warning);

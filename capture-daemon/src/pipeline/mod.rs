@@ -25,6 +25,7 @@ mod records;
 mod retain;
 mod ring;
 mod stdout;
+mod stream;
 mod system;
 pub mod tap;
 mod write;

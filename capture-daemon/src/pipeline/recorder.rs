@@ -15,7 +15,10 @@ use super::{
     packet::{InterfaceDescription, InterfaceId, Packet},
     progress::Progress,
 };
-use capture_file::manifest::{FileEndReason, FileEntry};
+use capture_file::{
+    Naming,
+    manifest::{FileEndReason, FileEntry},
+};
 use capture_types::{CaptureName, Compression, Discarded, Format, OutputSpec, Rotation};
 
 mod block_writer;
@@ -62,6 +65,7 @@ pub type Statistics = Box<dyn FnMut(InterfaceId) -> KernelStatistics + Send>;
 /// Dropped without [`Recorder::finish`], it leaves its last file as `.part`.
 pub struct Recorder {
     name: CaptureName,
+    naming: Naming,
     directory: PathBuf,
     format: Format,
     /// How packets begin that are lines.

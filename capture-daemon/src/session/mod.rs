@@ -46,7 +46,7 @@ use crate::{
         recorder::{Recorder, RecorderError, RecorderSpec, Statistics},
     },
 };
-use capture_types::{CaptureSpec, Output};
+use capture_types::{CaptureSpec, Output, OutputSpec};
 
 /// How often the log of the eBPF programs is read.
 const PROGRAM_LOG_INTERVAL: Duration = Duration::from_millis(200);
@@ -272,17 +272,24 @@ impl Session {
 }
 
 fn start_recorder(spec: &CaptureSpec, statistics: Statistics) -> Result<Recorder, RecorderError> {
+    let with = |output: &OutputSpec| RecorderSpec {
+        name: spec.name.clone(),
+        output: output.clone(),
+        snaplen: spec.snaplen,
+        filter: spec.filter.expression.clone(),
+        packet_limit: spec.limits.packets,
+    };
     match &spec.output {
-        Output::Files(output) => {
-            let spec = RecorderSpec {
-                name: spec.name.clone(),
-                output: output.clone(),
-                snaplen: spec.snaplen,
-                filter: spec.filter.expression.clone(),
-                packet_limit: spec.limits.packets,
-            };
-            Recorder::start(&spec, statistics)
-        }
+        Output::Files(output) => Recorder::start(&with(output), statistics),
+        Output::NamedFiles(output, stem) => Recorder::start_named(&with(output), stem, statistics),
+        Output::Stream(format) => Recorder::start_stream(
+            &spec.name,
+            *format,
+            spec.snaplen,
+            spec.filter.expression.as_deref(),
+            spec.limits.packets,
+            statistics,
+        ),
         Output::Stdout => Recorder::start_lines(&spec.name, spec.limits.packets, statistics),
     }
 }

@@ -16,7 +16,7 @@ use super::{
     Recorder,
     threads::DIED,
 };
-use capture_file::{manifest::FileEndReason, name};
+use capture_file::manifest::FileEndReason;
 use capture_types::Format;
 use capture_types::LinkType;
 
@@ -73,7 +73,9 @@ impl Recorder {
         if let Some(block) = &mut self.outputs[index].block {
             block.open = Some(Box::new(FileHead {
                 sequence,
-                name: name::file_name(&self.name, opened, sequence, self.format, self.streaming),
+                name: self
+                    .naming
+                    .file_name(opened, sequence, self.format, self.streaming),
                 file,
             }));
         }

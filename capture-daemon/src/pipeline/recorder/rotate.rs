@@ -37,6 +37,21 @@ impl Recorder {
         }
     }
 
+    /// Finishes the files that have packets; the next packets begin new ones.
+    pub fn finish_file(&mut self) {
+        for index in 0..self.outputs.len() {
+            let packets = self.outputs[index].packets();
+            let Some(file) = &mut self.outputs[index].file else {
+                continue;
+            };
+            if packets > 0 {
+                // Without a free block it stays marked, and a tick ends it.
+                let reason = *file.closing.get_or_insert(FileEndReason::Requested);
+                self.close(index, reason);
+            }
+        }
+    }
+
     /// Bytes before compression that the file may still take.
     pub(super) fn size_left(&mut self, index: usize) -> u64 {
         let ending = self.ending() as u64;

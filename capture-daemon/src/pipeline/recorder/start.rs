@@ -10,16 +10,13 @@ use super::{
         outcome::Outcomes,
         output::FileOutput,
         progress::Progress,
-        stdout,
+        stdout, stream,
     },
     Recorder, RecorderSpec, Statistics,
     error::RecorderError,
     threads::{FileContext, Layout, Threads},
 };
-use capture_file::{
-    Directory, DirectoryError, FileIndex,
-    name::{self, PART},
-};
+use capture_file::{Directory, DirectoryError, FileIndex, Naming, name::PART};
 use capture_types::LinkType;
 use capture_types::time;
 use capture_types::{CaptureName, CompressWhen, Compression, Format, Rotation};
@@ -28,18 +25,47 @@ impl Recorder {
     /// Makes or checks the directory, takes its lock for this name, starts the threads and makes the
     /// first file (a pcap capture's files are made when their link types are known).
     pub fn start(spec: &RecorderSpec, statistics: Statistics) -> Result<Self, RecorderError> {
+        Self::start_files(spec, Naming::Stamped(spec.name.clone()), statistics)
+    }
+
+    /// The same with files that are named by `stem`. Those of the same names are replaced when the new
+    /// ones are complete.
+    pub fn start_named(
+        spec: &RecorderSpec,
+        stem: &str,
+        statistics: Statistics,
+    ) -> Result<Self, RecorderError> {
+        Self::start_files(spec, Naming::Named(stem.to_owned()), statistics)
+    }
+
+    fn start_files(
+        spec: &RecorderSpec,
+        naming: Naming,
+        statistics: Statistics,
+    ) -> Result<Self, RecorderError> {
         let output = &spec.output;
-        let directory = Arc::new(Directory::open(&output.directory, &spec.name)?);
+        let directory = Directory::open(&output.directory, &spec.name)?;
+        let directory = Arc::new(match naming {
+            Naming::Stamped(_) => directory,
+            Naming::Named(_) => directory.overwriting(),
+        });
         let create = |file: &str, source| DirectoryError::Create {
             path: output.directory.clone(),
             file: file.to_owned(),
             source,
         };
-        let mut files =
-            FileIndex::open(&directory, &spec.name).map_err(|source| RecorderError::List {
-                path: output.directory.clone(),
-                source,
-            })?;
+        let mut files = match &naming {
+            Naming::Stamped(name) => {
+                FileIndex::open(&directory, name).map_err(|source| RecorderError::List {
+                    path: output.directory.clone(),
+                    source,
+                })?
+            }
+            Naming::Named(_) => {
+                let first = naming.file_name(0, 1, output.format, output.compression);
+                FileIndex::empty(&spec.name, &first)
+            }
+        };
         // A directory that cannot be written to shows itself now.
         files
             .save(&directory)
@@ -67,6 +93,7 @@ impl Recorder {
         let layout = Layout::new(streaming);
         let mut recorder = Self {
             name: spec.name.clone(),
+            naming,
             directory: output.directory.clone(),
             format: output.format,
             lines: Lines::OfFile,
@@ -99,7 +126,9 @@ impl Recorder {
             sizes: context.sizes,
         };
         if output.format != Format::Pcap {
-            let file = name::file_name(&spec.name, now, first_file, output.format, streaming);
+            let file = recorder
+                .naming
+                .file_name(now, first_file, output.format, streaming);
             let part = format!("{file}{PART}");
             let made = context
                 .directory
@@ -121,6 +150,7 @@ impl Recorder {
         let now = time::now();
         Ok(Self {
             name: name.clone(),
+            naming: Naming::Stamped(name.clone()),
             directory: PathBuf::new(),
             format: Format::Text,
             lines: Lines::OfOutput(name.clone()),
@@ -148,5 +178,52 @@ impl Recorder {
             progress,
             sizes: Arc::new([FileSize::default()]),
         })
+    }
+
+    /// A recorder whose one file, pcapng or text, is the process's standard output.
+    pub fn start_stream(
+        name: &CaptureName,
+        format: Format,
+        snaplen: u32,
+        filter: Option<&str>,
+        packet_limit: Option<u64>,
+        statistics: Statistics,
+    ) -> Result<Self, RecorderError> {
+        let outcomes = Arc::new(Outcomes::default());
+        let progress = Arc::new(Progress::default());
+        let now = time::now();
+        let mut recorder = Self {
+            name: name.clone(),
+            naming: Naming::Stamped(name.clone()),
+            directory: PathBuf::new(),
+            format,
+            lines: Lines::OfFile,
+            streaming: Compression::None,
+            copying: Copying::Cached,
+            whole_blocks: true,
+            rotation: Rotation::default(),
+            snaplen,
+            interfaces: Vec::new(),
+            outputs: vec![FileOutput::new(None)],
+            blocks: Blocks::new(snaplen, filter)?,
+            capacity: stream::PIECE,
+            scratch: Vec::new(),
+            next_block: 0,
+            first_file: 1,
+            next_file: 1,
+            limit: packet_limit.unwrap_or(u64::MAX),
+            left: packet_limit.unwrap_or(u64::MAX),
+            statistics,
+            started: now,
+            now,
+            threads: Threads::start_stream(&outcomes, &progress)?,
+            outcomes,
+            progress,
+            sizes: Arc::new([FileSize::default()]),
+        };
+        // A reader learns at once what it reads.
+        recorder.begin_file(0, now, None);
+        recorder.seal(0, true);
+        Ok(recorder)
     }
 }

@@ -25,6 +25,7 @@ use super::{
         progress::Progress,
         recompress::Recompressor,
         stdout::{self, LineWriter},
+        stream::{self, StreamWriter},
         write::Writer,
     },
     error::RecorderError,
@@ -221,6 +222,34 @@ impl Threads {
             .map_err(RecorderError::Memory)?;
         let (filled, inbox) = bounded(BLOCKS);
         let writer = LineWriter {
+            inbox,
+            pool: Arc::clone(&pool),
+            outcomes: Arc::clone(outcomes),
+            progress: Arc::clone(progress),
+        };
+        Ok(Self {
+            pool,
+            filled: Some(filled),
+            workers: Vec::new(),
+            writer: spawn("write", || writer.run())?,
+            idle: Vec::new(),
+            finalizer: None,
+            abort: Arc::default(),
+        })
+    }
+
+    /// The one thread of a capture that is a stream.
+    pub(super) fn start_stream(
+        outcomes: &Arc<Outcomes>,
+        progress: &Arc<Progress>,
+    ) -> Result<Self, RecorderError> {
+        /// 32 MiB, for a reader that pauses.
+        const BLOCKS: usize = 128;
+        let pool = Pool::new(BLOCKS, stream::PIECE)
+            .map(Arc::new)
+            .map_err(RecorderError::Memory)?;
+        let (filled, inbox) = bounded(BLOCKS);
+        let writer = StreamWriter {
             inbox,
             pool: Arc::clone(&pool),
             outcomes: Arc::clone(outcomes),
