@@ -13,3 +13,4 @@ mod promiscuous;
 mod rotation;
 mod same_packets;
 mod stop;
+mod tcpdump_user;
