@@ -62,7 +62,7 @@ fn a_named_file_is_that_file_and_a_second_capture_replaces_it() -> Result<()> {
         send_through(&pair, &frames)?;
         let recorded = recorder.stop()?;
         recorded.lost_nothing(frames.len() as u64)?;
-        assert_eq!(recorded.paths(), [path.clone()]);
+        assert_eq!(recorded.paths(), std::slice::from_ref(&path));
         compare::same_frames(&recorded.packets()?, &frames)?;
         assert_eq!(capture_file::read_with_peers(&path)?, frames.len());
     }
