@@ -86,7 +86,7 @@ impl Client {
         loop {
             let request = v1::ListCapturesRequest {
                 page_size: PAGE,
-                page_token,
+                page_token: page_token.clone(),
                 states: states.iter().map(|state| state_number(*state)).collect(),
                 labels: labels.clone().into_iter().collect(),
                 name_glob: glob.to_owned(),
@@ -94,6 +94,11 @@ impl Client {
             let answer = self.captures().list_captures(self.request(request)).await;
             let answer = answer.map_err(|status| self.error(&status))?.into_inner();
             captures.extend(answer.captures.into_iter().map(convert::capture));
+            if answer.next_page_token == page_token && !page_token.is_empty() {
+                return Err(ClientError::Damaged(
+                    "the node answers a list of captures with the same page for ever".to_owned(),
+                ));
+            }
             page_token = answer.next_page_token;
             if page_token.is_empty() {
                 return Ok(captures);

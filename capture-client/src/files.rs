@@ -43,11 +43,16 @@ impl Client {
             let request = v1::ListFilesRequest {
                 capture: capture.to_owned(),
                 page_size: PAGE,
-                page_token,
+                page_token: page_token.clone(),
             };
             let answer = self.file_service().list_files(self.request(request)).await;
             let answer = answer.map_err(|status| self.error(&status))?.into_inner();
             files.extend(answer.files.into_iter().map(convert::file));
+            if answer.next_page_token == page_token && !page_token.is_empty() {
+                return Err(ClientError::Damaged(
+                    "the node answers a list of files with the same page for ever".to_owned(),
+                ));
+            }
             page_token = answer.next_page_token;
             if page_token.is_empty() {
                 let removed = Removed {

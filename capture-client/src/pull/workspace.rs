@@ -112,6 +112,14 @@ impl Workspace {
         fs::remove_dir_all(&self.directory).map_err(at(&self.directory))
     }
 
+    /// Removes it, after the output went elsewhere.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn discard(self) -> Result<(), WorkspaceError> {
+        fs::remove_dir_all(&self.directory).map_err(at(&self.directory))
+    }
+
     /// Removes it if nothing has arrived; else says where it is, for a later pull to go on from.
     #[must_use]
     pub fn leave(self) -> Option<PathBuf> {

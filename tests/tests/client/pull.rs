@@ -4,11 +4,13 @@ use anyhow::{Context as _, Result, ensure};
 use capture_tests::{
     capture_file,
     client::Capturectl,
+    compare,
     daemon::Daemon,
     frame, gate,
     generator::{Generator, Load},
     netns::Pair,
     packet_socket::PacketSocket,
+    process::Process,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -267,6 +269,33 @@ fn files_of_two_nodes_become_one_in_the_order_of_time() -> Result<()> {
         assert_eq!(seen, [2; 500]);
         assert_eq!(capture_file::read_with_peers(&output)?, 1000);
     }
+    Ok(())
+}
+
+#[test]
+fn a_capture_is_pulled_to_stdout_and_nothing_is_left_behind() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    let daemon = Daemon::start(&pair.b, &[])?;
+    let ctl = Capturectl::at(&pair.b, &daemon.socket())?;
+    ctl.output(&["start", "web", "-i", "eth0", "--rotate-packets", "70"])?;
+    let frames: Vec<_> = (0..200)
+        .map(|number| frame::numbered(number, 100))
+        .collect();
+    PacketSocket::sender(&pair.a, "eth0")?.send_all(&frames)?;
+    wrote_all(&ctl.json(&["stop", "web"])?[0], 200)?;
+    let directory = TempDir::new()?;
+    let output = directory.path().join("pulled.pcapng");
+    let mut command = ctl.command(&["pull", "web", "-w", "-"])?;
+    command.current_dir(directory.path());
+    let stdout = fs::File::create(&output)?;
+    let ended = Process::start_into(&pair.b, command, stdout.into())?.wait()?;
+    ensure!(ended.status.success(), "{}", ended.stderr);
+    compare::same_frames(&capture_file::read(&output)?.packets, &frames)?;
+    assert_eq!(capture_file::read_with_peers(&output)?, 200);
+    assert_eq!(fs::read_dir(directory.path())?.count(), 1, "no NAME.pull/");
     Ok(())
 }
 

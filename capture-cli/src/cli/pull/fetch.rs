@@ -1,0 +1,230 @@
+//! Downloads from every node, with a bar for each.
+
+use std::{
+    io::{self, IsTerminal as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use capture_args::console::tell;
+use capture_client::{
+    Client, ClientError, Target,
+    model::{File, FileState, Output},
+    pull::{self, DownloadError, Report, Retry, Wanted},
+};
+use capture_types::Format;
+use futures_util::future::join_all;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Fetched, OfNode, PullArgs};
+use crate::cli::{
+    Context,
+    answers::complain,
+    exit::{Error, Exit},
+};
+
+/// Downloads from all nodes at the same time, each node's files one after the other.
+pub(super) async fn fetch_all(
+    context: &Context,
+    arguments: &PullArgs,
+    directories: &[PathBuf],
+) -> (Vec<(OfNode, Vec<Fetched>)>, Exit) {
+    let bars = MultiProgress::with_draw_target(draw_target());
+    let targets = &context.settings.targets;
+    let fetching = targets.iter().zip(directories).map(|(target, directory)| {
+        let bar = bars.add(bar(
+            0,
+            "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+        ));
+        fetch(context, arguments, target, directory, bar)
+    });
+    let mut fetched = Vec::new();
+    let mut exit = Exit::Done;
+    let results = join_all(fetching).await;
+    for (target, result) in targets.iter().zip(results) {
+        match result {
+            Ok(of_node) => fetched.push(of_node),
+            Err(error) => exit = exit.and(complain(context, target, error)),
+        }
+    }
+    (fetched, exit)
+}
+
+async fn fetch(
+    context: &Context,
+    arguments: &PullArgs,
+    target: &Target,
+    directory: &Path,
+    bar: ProgressBar,
+) -> Result<(OfNode, Vec<Fetched>), Error> {
+    let retry = Retry {
+        attempts: arguments.attempts.max(1),
+        ..Retry::default()
+    };
+    let (client, listed) = listing(context, arguments, target, retry).await?;
+    check_kind(&client, arguments, &listed).await?;
+    let mut progress = Progress {
+        node: target.label(),
+        before: 0,
+        here: 0,
+        bar,
+    };
+    progress.bar.set_message(target.label());
+    progress
+        .bar
+        .set_length(listed.iter().map(|file| file.bytes).sum());
+    let mut of_node = OfNode {
+        node: target.label(),
+        files: 0,
+        bytes: 0,
+        skipped: Vec::new(),
+    };
+    let mut fetched = Vec::new();
+    for file in listed {
+        let wanted = Wanted {
+            name: file.name.clone(),
+            bytes: file.bytes,
+            sha256: file.sha256.clone(),
+            growing: file.state == FileState::Growing,
+        };
+        let source = (&client, arguments.name.as_str());
+        match pull::download(&source, &wanted, directory, retry, &mut progress).await {
+            Ok(path) => {
+                of_node.files += 1;
+                of_node.bytes += progress.here;
+                progress.before += progress.here;
+                fetched.push(Fetched { path, file });
+            }
+            Err(error) if arguments.skip_bad && is_bad(&error) => {
+                tell(format_args!("{target}: left out: {error}"));
+                of_node.skipped.push(file.name);
+            }
+            Err(error) => return Err(with_the_way_out(error)),
+        }
+    }
+    progress.bar.finish_and_clear();
+    Ok((of_node, fetched))
+}
+
+/// Lines cannot be merged with packets, and a capture may have no files at all.
+async fn check_kind(client: &Client, arguments: &PullArgs, listed: &[File]) -> Result<(), Error> {
+    let name = &arguments.name;
+    let is_text = |file: &File| file.format == Some(Format::Text);
+    if arguments.write.is_some() && listed.iter().any(is_text) {
+        return Err(Error::Usage(format!(
+            "capture {name} has files of lines, which --write cannot merge: use --into DIR"
+        )));
+    }
+    if listed.is_empty()
+        && let Some(Output::Stdout {}) = client.get(name).await?.spec.output
+    {
+        return Err(Error::Failed(format!(
+            "capture {name} has no files: its packets are lines in the daemon's own output"
+        )));
+    }
+    Ok(())
+}
+
+/// The files to fetch, and a connection to fetch them by.
+async fn listing(
+    context: &Context,
+    arguments: &PullArgs,
+    target: &Target,
+    retry: Retry,
+) -> Result<(Client, Vec<File>), ClientError> {
+    let options = context.settings.call_options(&context.reason);
+    let mut failed = 0;
+    let (client, listing) = loop {
+        let attempt = async {
+            let client = Client::connect(target, &options).await?;
+            let listing = client.files(&arguments.name).await?;
+            Ok((client, listing))
+        };
+        match attempt.await {
+            Ok(listed) => break listed,
+            // Nothing has been there yet: that nobody listens will not pass.
+            Err(ClientError::Broken(problem)) => {
+                failed += 1;
+                let Some(wait) = retry.wait(failed) else {
+                    return Err(ClientError::Broken(problem));
+                };
+                tokio::time::sleep(wait).await;
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    if listing.removed.files > 0 {
+        tell(format_args!(
+            "{target}: {} files with {} packets are missing: retention has removed them",
+            listing.removed.files, listing.removed.packets
+        ));
+    }
+    let growing = listing.files.iter().filter(|file| !file.is_whole());
+    if !arguments.growing && growing.count() > 0 {
+        tell(format_args!(
+            "{target}: the file being written is left out; --growing takes it as it is"
+        ));
+    }
+    let wanted =
+        |file: &File| file.is_whole() || arguments.growing && file.state == FileState::Growing;
+    let mut files = listing.files;
+    files.retain(wanted);
+    Ok((client, files))
+}
+
+/// Whether a file can never come, however often it is asked for.
+const fn is_bad(error: &DownloadError) -> bool {
+    matches!(
+        error,
+        DownloadError::Digest { .. }
+            | DownloadError::Node {
+                source: ClientError::NotFound(_) | ClientError::Damaged(_),
+                ..
+            }
+    )
+}
+
+fn with_the_way_out(error: DownloadError) -> Error {
+    if is_bad(&error) {
+        return Error::Damaged(format!("{error}; --skip-bad goes on without it"));
+    }
+    error.into()
+}
+
+struct Progress {
+    node: String,
+    /// Bytes of the files before this one.
+    before: u64,
+    here: u64,
+    bar: ProgressBar,
+}
+
+impl Report for Progress {
+    fn bytes(&mut self, here: u64) {
+        self.here = here;
+        self.bar.set_position(self.before + here);
+    }
+
+    fn broke(&mut self, error: &ClientError) {
+        let line = format!("{}: {error}; going on where it broke", self.node);
+        self.bar.suspend(|| tell(&line));
+    }
+}
+
+fn draw_target() -> ProgressDrawTarget {
+    if io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr_with_hz(5)
+    } else {
+        ProgressDrawTarget::hidden()
+    }
+}
+
+pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(length), draw_target());
+    bar.enable_steady_tick(Duration::from_millis(500));
+    // A wrong template would cost looks only.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
