@@ -145,7 +145,6 @@ impl CaptureService for Node {
         let event = v1::WatchCapturesResponse {
             r#type: v1::EventType::Present.into(),
             capture: Some(capture()),
-            ..Default::default()
         };
         Ok(Response::new(Box::pin(stream::iter([Ok(event)]))))
     }

@@ -37,7 +37,7 @@ Without a command, the options are those of record:
 #[derive(Debug, Subcommand)]
 enum Command {
     Record(Box<record::RecordArgs>),
-    Filter(filter::FilterCommand),
+    Filter(Box<filter::FilterCommand>),
     Serve(Box<serve::ServeArgs>),
     #[command(subcommand)]
     Config(serve::ConfigCommand),

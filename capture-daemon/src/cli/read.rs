@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use capture_args::{FilterArgs, console::plain};
 use capture_file::{CaptureReader, Interface, Item};
 use capture_text::{Line, Way};
-use capture_types::Direction;
+use capture_types::{Direction, TargetKinds};
 use pcap::{BpfProgram, Linktype};
 
 /// An interface of the file.
@@ -30,7 +30,7 @@ pub(super) fn print(
     numbered: bool,
 ) -> anyhow::Result<ExitCode> {
     let (spec, targets) = filter.filter()?;
-    if targets.hosts.is_some() || targets.ports.is_some() || spec.inner.is_some() {
+    if targets.kinds() != TargetKinds::default() || spec.inner.is_some() {
         bail!("-r takes an expression only: write --host and --port as `host` and `port` in it");
     }
     let name = path.display().to_string();

@@ -216,6 +216,7 @@ impl Recorder {
             statistics,
             started: now,
             now,
+            suspensions: 0,
             threads: Threads::start_stream(&outcomes, &progress)?,
             outcomes,
             progress,
