@@ -13,6 +13,11 @@ use crate::netns::Namespace;
 /// `_IOW('T', 202, int)` of `linux/if_tun.h`.
 const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
 
+/// `_IOW('T', 205, int)`.
+const TUNSETLINK: libc::Ioctl = 0x4004_54cd;
+/// A hardware type whose packets are neither Ethernet nor IP (`ARPHRD_IEEE802154` of `linux/if_arp.h`).
+const IEEE802154: libc::c_int = 804;
+
 /// A tun device that lives as long as this. What is written comes in through the interface, what goes
 /// out through the interface is read.
 #[derive(Debug)]
@@ -27,6 +32,20 @@ impl Tun {
             .run(|| open(name))
             .context("making a tun device")?;
         namespace.ip(&format!("link set {name} up"))?;
+        Ok(Self { file })
+    }
+
+    /// Makes one that says it carries packets of another kind; it is down.
+    pub fn of_another_kind(namespace: &Namespace, name: &str) -> Result<Self> {
+        let file = namespace
+            .run(|| open(name))
+            .context("making a tun device")?;
+        // SAFETY: the argument is a number.
+        #[expect(unsafe_code, reason = "ioctl(2) that std does not know")]
+        let outcome = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETLINK, IEEE802154) };
+        if outcome < 0 {
+            return Err(io::Error::last_os_error()).context("TUNSETLINK");
+        }
         Ok(Self { file })
     }
 

@@ -11,6 +11,7 @@ use capture_tests::{
     packet_socket::PacketSocket,
     recorder::{self, Recorder},
     scene::{numbered_frames, send_through},
+    tun::Tun,
     wait,
 };
 use tempfile::TempDir;
@@ -312,12 +313,10 @@ fn interfaces_that_cannot_be_recorded_are_named_once() -> Result<()> {
         return Ok(());
     };
     let pair = Pair::new()?;
-    // A netlink monitor has packets of its own kind (ARPHRD_NETLINK).
-    if pair.b.ip("link add odd1 type nlmon").is_err() {
-        return gate::cannot_run("this kernel has no nlmon devices");
-    }
-    pair.b.ip("link add odd2 type nlmon")?;
-    pair.b.ip("link set odd1 up")?;
+    let _odd = [
+        Tun::of_another_kind(&pair.b, "odd1")?,
+        Tun::of_another_kind(&pair.b, "odd2")?,
+    ];
     let directory = TempDir::new()?;
     let mut recorder = Recorder::start(&pair.b, directory.path(), &["-i", "any"])?;
     send_through(&pair, &numbered_frames(0..10))?;
