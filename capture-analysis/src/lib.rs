@@ -4,7 +4,10 @@
 pub mod analysers;
 pub mod decode;
 mod engine;
+mod extract;
+mod filter;
 pub mod flow;
+mod inputs;
 mod packet;
 pub mod render;
 pub mod report;
@@ -13,6 +16,9 @@ mod settings;
 pub mod tcp;
 
 pub use engine::{Analysis, FrameSink, Sources};
+pub use extract::Wanted;
+pub use filter::{Filter, FilterError};
+pub use inputs::{InputError, Inputs};
 pub use packet::Packet;
-pub use run::{Bounds, Hooks, Source, analyse};
+pub use run::{Bounds, Hooks, Progress, Source, analyse};
 pub use settings::{Hints, Settings, Share, Span, Thresholds};

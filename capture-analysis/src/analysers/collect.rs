@@ -138,6 +138,8 @@ pub(crate) fn reference(flow: &Flow) -> FlowReference {
     FlowReference {
         flow: Some(flow.id),
         name: format!("{} -> {}", end(client(flow)), end(server(flow))),
+        client: Some(client(flow).into()),
+        server: Some(server(flow).into()),
     }
 }
 

@@ -241,6 +241,8 @@ impl Analyser for Handshakes {
                         } else {
                             format!("{} and {} more", seen.name, count - 1)
                         },
+                        client: None,
+                        server: Some(server.into()),
                     }),
                     evidence: seen.evidence,
                     filter: format!("{} && {filter}", end_filter(server, "tcp")),

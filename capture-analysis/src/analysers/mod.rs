@@ -1,9 +1,17 @@
 //! Analysers: each looks at one thing and is one file. A new one is one file, and one line in [`all`].
 
+mod arp;
 mod collect;
 mod dns;
 mod handshakes;
+mod http;
+mod icmp;
+mod network;
+mod security;
+mod stream;
 mod tcp;
+mod tls;
+mod udp;
 
 use crate::{
     decode::{Icmp, Ip, Tcp, Udp},
@@ -68,6 +76,13 @@ pub(crate) fn all(settings: &Settings) -> Vec<Box<dyn Analyser>> {
     vec![
         Box::new(handshakes::Handshakes::new(thresholds)),
         Box::new(tcp::Tcp::new(thresholds)),
+        Box::new(network::Network::default()),
+        Box::new(icmp::Messages::default()),
+        Box::new(udp::UdpFlows::default()),
         Box::new(dns::Dns::new(settings)),
+        Box::new(tls::Tls::new(settings)),
+        Box::new(http::Http::new(settings)),
+        Box::new(arp::Arp::new(thresholds)),
+        Box::new(security::Security::new(&settings.hints)),
     ]
 }

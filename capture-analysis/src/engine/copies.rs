@@ -36,6 +36,13 @@ impl Copies {
         }
     }
 
+    /// There are several interfaces: copies are looked for from now on.
+    pub(crate) fn expect(&mut self) {
+        if self.sightings.is_empty() {
+            self.sightings = vec![Sighting::default(); SIGHTINGS];
+        }
+    }
+
     /// Whether a packet with the same `content` was just seen on another interface.
     #[inline]
     pub(crate) fn is_copy(&mut self, content: impl Hash, interface: u32, time: u64) -> bool {
@@ -44,7 +51,7 @@ impl Copies {
             if interface == first {
                 return false;
             }
-            self.sightings = vec![Sighting::default(); SIGHTINGS];
+            self.expect();
         }
         let fingerprint = self.hasher.hash_one(content);
         let place = &mut self.sightings[fingerprint as usize % SIGHTINGS];

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use crate::{
     analysers::{self, Datagram, Segment},
     decode::{Decoder, Ethernet, Icmp, Ip, Protocol, Tcp, Udp, Visitor},
-    flow::{Endpoint, FlowKey, FlowTable, Pairs, Transport},
+    flow::{Application, Endpoint, FlowKey, FlowTable, Pairs, Transport},
     packet::Packet,
     settings::Settings,
     tcp::{Flag, Flags},
@@ -24,6 +24,7 @@ use closing::Closing;
 use copies::Copies;
 use counts::Counts;
 pub(crate) use quantiles::Quantiles;
+pub(crate) use rows::mac;
 pub(crate) use series::Series;
 use tree::Tree;
 
@@ -77,6 +78,12 @@ impl Analysis {
     pub fn with_frames(mut self, sink: FrameSink) -> Self {
         self.engine.sink = Some(sink);
         self
+    }
+
+    /// Packets come from several interfaces, which may show the same packet more than once. Without this
+    /// call that is noticed with the first packet of a second interface.
+    pub fn expect_copies(&mut self) {
+        self.engine.copies.expect();
     }
 
     /// Takes a packet in.
@@ -176,6 +183,9 @@ impl Visitor for Engine {
         }
         let flow = self.flows.at(place);
         let frame = (packet.file, packet.frame);
+        if flow.application == Application::Unknown {
+            flow.application = Application::of(tcp.payload);
+        }
         let connection = flow.tcp.get_or_insert_default();
         let mut flags = connection.segment(tcp, way, packet.timestamp, frame, &mut flow.client);
         if reused {

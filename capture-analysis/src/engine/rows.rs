@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    flow::{Endpoint, Flow, Pair, Way},
+    flow::{Flow, Pair, Transport, Way},
     report::{Conversation, End, TcpFacts},
     tcp::{Connection, Flag, Opened, Outcome},
 };
@@ -12,26 +12,19 @@ pub(crate) const fn bytes(row: &Conversation) -> u64 {
     row.client_bytes + row.server_bytes
 }
 
-fn end(end: Endpoint) -> End {
-    End {
-        address: end.address.to_string(),
-        port: Some(end.port),
-    }
-}
-
 pub(super) fn flow(flow: &Flow) -> Conversation {
     let (client, server) = (flow.client.index(), flow.client.other().index());
     Conversation {
         flow: Some(flow.id),
-        client: end(flow.ends[client]),
-        server: end(flow.ends[server]),
+        client: flow.ends[client].into(),
+        server: flow.ends[server].into(),
         client_packets: flow.sides[client].packets,
         client_bytes: flow.sides[client].bytes,
         server_packets: flow.sides[server].packets,
         server_bytes: flow.sides[server].bytes,
         start_ns: flow.span.first,
         duration_ns: flow.span.duration(),
-        community_id: None,
+        community_id: community_id(flow),
         tcp: flow
             .tcp
             .as_ref()
@@ -39,14 +32,27 @@ pub(super) fn flow(flow: &Flow) -> Conversation {
     }
 }
 
+fn community_id(flow: &Flow) -> Option<String> {
+    let [first, second] = flow.ends;
+    let protocol = match flow.transport {
+        Transport::Tcp => 6,
+        Transport::Udp => 17,
+    };
+    community_id::calculate_community_id(
+        0,
+        first.address,
+        second.address,
+        Some(first.port),
+        Some(second.port),
+        protocol,
+        false,
+    )
+    .ok()
+}
+
 fn facts(connection: &Connection, client: Way) -> TcpFacts {
     let of_client = &connection.halves[client.index()];
     let of_server = &connection.halves[client.other().index()];
-    let again = [
-        Flag::Retransmission,
-        Flag::FastRetransmission,
-        Flag::SpuriousRetransmission,
-    ];
     let rounds = || {
         [of_client.round_trip, of_server.round_trip]
             .into_iter()
@@ -92,7 +98,8 @@ fn facts(connection: &Connection, client: Way) -> TcpFacts {
         mean_round_trip_ns: u64::checked_div(sum, count),
         client_data: of_client.data_bytes,
         server_data: of_server.data_bytes,
-        retransmissions: again.iter().map(|flag| connection.counted(*flag)).sum(),
+        // Fast and spurious ones are retransmissions too.
+        retransmissions: connection.counted(Flag::Retransmission),
         out_of_order: connection.counted(Flag::OutOfOrder),
         duplicate_acks: connection.counted(Flag::DuplicateAck),
         lost_segments: connection.counted(Flag::LostSegment),
@@ -116,7 +123,7 @@ fn facts(connection: &Connection, client: Way) -> TcpFacts {
     }
 }
 
-pub(super) fn mac(address: [u8; 6]) -> String {
+pub(crate) fn mac(address: [u8; 6]) -> String {
     let mut text = String::with_capacity(17);
     for (at, byte) in address.iter().enumerate() {
         if at > 0 {

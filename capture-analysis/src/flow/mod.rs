@@ -1,10 +1,12 @@
 //! Conversations: who speaks with whom, each way.
 
+mod application;
 mod key;
 mod pairs;
 mod table;
 mod totals;
 
+pub use application::Application;
 pub use key::{Endpoint, FlowKey, Transport};
 pub use pairs::{Pair, Pairs};
 pub use table::{Flow, FlowId, FlowLimits, FlowTable};

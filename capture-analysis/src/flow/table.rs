@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use ahash::RandomState;
 
-use super::{Endpoint, FlowKey, Side, Span, Transport, Way};
+use super::{Application, Endpoint, FlowKey, Side, Span, Transport, Way};
 use crate::{packet::Packet, tcp::Connection};
 
 /// The number of a flow, in the order in which flows appeared.
@@ -46,6 +46,8 @@ pub struct Flow {
     pub several_interfaces: bool,
     /// Who opened it, as far as is known; the side that spoke first otherwise.
     pub client: Way,
+    /// What it carries.
+    pub application: Application,
     /// What TCP adds.
     pub tcp: Option<Box<Connection>>,
     key: FlowKey,
@@ -156,21 +158,25 @@ impl FlowTable {
         let (low, high) = key.ends();
         let id = self.next_id;
         self.next_id += 1;
+        let (source, destination) = if source_is_low {
+            (low, high)
+        } else {
+            (high, low)
+        };
+        // A capture that begins in the middle may begin with an answer.
+        let answers = source.port < 1024 && destination.port >= 1024;
         Flow {
             id,
             transport: key.transport(),
-            ends: if source_is_low {
-                [low, high]
-            } else {
-                [high, low]
-            },
+            ends: [source, destination],
             sides: [Side::default(); 2],
             span: Span::at(packet.timestamp),
             first_frame: (packet.file, packet.frame),
             last_frame: (packet.file, packet.frame),
             interface: packet.interface,
             several_interfaces: false,
-            client: Way::Forward,
+            client: if answers { Way::Backward } else { Way::Forward },
+            application: Application::Unknown,
             tcp: None,
             key,
             low_first: source_is_low,

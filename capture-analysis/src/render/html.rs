@@ -126,12 +126,12 @@ fn finding(report: &Report, finding: &Finding, out: &mut dyn Write) -> fmt::Resu
         entry("Recorder's own loss", loss)?;
     }
     let evidence = &finding.evidence;
-    let place = |at: FrameReference| {
-        let name = report
-            .files
-            .get(at.file as usize)
-            .map_or("?", |file| &file.name);
-        format!("{} of {name}", number(at.frame))
+    let place = |at: FrameReference| match &report.files[..] {
+        [_] => number(at.frame),
+        files => {
+            let name = files.get(at.file as usize).map_or("?", |file| &file.name);
+            format!("{} of {name}", number(at.frame))
+        }
     };
     let frames = if evidence.count == 1 {
         place(evidence.first)

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::flow::Endpoint;
+
 /// Conversations of every kind, the largest first; how many there are beyond those listed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Conversations {
@@ -34,6 +36,15 @@ pub struct End {
     /// Its port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+}
+
+impl From<Endpoint> for End {
+    fn from(end: Endpoint) -> Self {
+        Self {
+            address: end.address.to_string(),
+            port: Some(end.port),
+        }
+    }
 }
 
 /// What two ends said to each other.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::End;
 use crate::Packet;
 
 /// How bad it is.
@@ -110,6 +111,28 @@ pub struct FlowReference {
     pub flow: Option<u64>,
     /// Both ends, readable.
     pub name: String,
+    /// Who opened it, or the one host that the finding is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<End>,
+    /// The other one, or the server that the finding is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<End>,
+}
+
+impl FlowReference {
+    /// A host, whomever it speaks with.
+    #[must_use]
+    pub fn host(address: std::net::IpAddr) -> Self {
+        Self {
+            flow: None,
+            name: address.to_string(),
+            client: Some(End {
+                address: address.to_string(),
+                port: None,
+            }),
+            server: None,
+        }
+    }
 }
 
 /// Something conspicuous.

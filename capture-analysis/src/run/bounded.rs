@@ -52,6 +52,11 @@ impl Watch {
         lock(&self.0.met).clone()
     }
 
+    /// Bytes read as they are on disk.
+    pub(super) fn packed(&self) -> u64 {
+        self.0.packed.load(Ordering::Relaxed)
+    }
+
     /// The first bytes unpacked.
     pub(super) fn start(&self) -> Vec<u8> {
         lock(&self.0.starts).1.clone()

@@ -30,12 +30,23 @@ pub struct Source<'a> {
     pub input: Box<dyn Read + Send + 'a>,
 }
 
+/// How far the reading has come.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress {
+    /// Packets read.
+    pub packets: u64,
+    /// Bytes read of the files as they are on disk.
+    pub bytes: u64,
+}
+
 /// What the caller has to say on the way.
 pub struct Hooks<'a> {
     /// Which packets are analysed; the others are not even counted.
     pub filter: Box<dyn FnMut(&Packet<'_>) -> bool + 'a>,
-    /// Called now and then with the number of packets and bytes (uncompressed) read; may end the reading.
-    pub progress: Box<dyn FnMut(u64, u64) -> ControlFlow<()> + 'a>,
+    /// Called now and then; may end the reading.
+    pub progress: Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a>,
+    /// What the recorder lost, if a manifest said it; otherwise the files are asked.
+    pub recorder: Option<RecorderLoss>,
     /// How much compressed files may unpack to.
     pub bounds: Bounds,
 }
@@ -44,7 +55,8 @@ impl Default for Hooks<'_> {
     fn default() -> Self {
         Self {
             filter: Box::new(|_| true),
-            progress: Box::new(|_, _| ControlFlow::Continue(())),
+            progress: Box::new(|_| ControlFlow::Continue(())),
+            recorder: None,
             bounds: Bounds::default(),
         }
     }
@@ -91,6 +103,9 @@ pub fn analyse<'s>(
         let note = "the reading was stopped before the end of the last file";
         reading.sources.notes.push(note.to_owned());
     }
+    if let Some(recorder) = reading.hooks.recorder.take() {
+        reading.sources.recorder = Some(recorder);
+    }
     reading.analysis.finish(reading.sources)
 }
 
@@ -134,6 +149,9 @@ impl Reading<'_, '_> {
                 Ok(Some(Item::Interface(interface))) => {
                     let at = u32::try_from(file.interfaces.len()).unwrap_or(u32::MAX);
                     let number = number(&mut self.numbers, &mut self.sources, &interface, at);
+                    if self.sources.interfaces.len() > 1 {
+                        self.analysis.expect_copies();
+                    }
                     file.interfaces.push(Described {
                         number,
                         link_type: interface.link_type,
@@ -154,8 +172,11 @@ impl Reading<'_, '_> {
                 }
             }
             if self.packets.is_multiple_of(PROGRESS) {
-                let bytes = self.bytes + reader.offset();
-                if (self.hooks.progress)(self.packets, bytes).is_break() {
+                let progress = Progress {
+                    packets: self.packets,
+                    bytes: self.bytes + watch.packed(),
+                };
+                if (self.hooks.progress)(progress).is_break() {
                     self.stopped = true;
                     break;
                 }
@@ -167,7 +188,7 @@ impl Reading<'_, '_> {
         summary.bytes = reader.offset();
         summary.skipped = reader.malformed_options();
         summary.compression = watch.compression().map(str::to_owned);
-        self.bytes += reader.offset();
+        self.bytes += watch.packed();
     }
 
     #[inline]

@@ -79,6 +79,8 @@ pub(super) enum Error {
     #[error("{0}")]
     Failed(String),
     #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
     Damaged(String),
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -171,6 +173,7 @@ impl Error {
             | Self::Environment(_)
             | Self::Filter(_) => Exit::Usage,
             Self::Failed(_) | Self::Workspace(_) | Self::Io(_) => Exit::Failed,
+            Self::NotFound(_) => Exit::NotFound,
             Self::Damaged(_) => Exit::Damaged,
             Self::Client(error) => of_client(error),
             Self::Download(DownloadError::Node { source, .. }) => of_client(source),

@@ -1,5 +1,6 @@
 //! The command line of `capturectl`.
 
+mod analyze;
 mod answers;
 mod captures;
 mod completion;
@@ -85,6 +86,7 @@ enum Command {
     Files(files::FilesArgs),
     Pull(pull::PullArgs),
     Verify(verify::VerifyArgs),
+    Analyze(Box<analyze::AnalyzeArgs>),
     Prune(prune::PruneArgs),
     Tail(tail::TailArgs),
     Interfaces(node::InterfacesArgs),
@@ -173,6 +175,7 @@ fn run_command(cli: Cli) -> Result<Exit, exit::Error> {
             Command::Files(arguments) => files::run(&context, &arguments).await,
             Command::Pull(arguments) => pull::run(&context, &arguments).await,
             Command::Verify(arguments) => verify::run(&context, &arguments).await,
+            Command::Analyze(arguments) => analyze::run(&context, &arguments),
             Command::Prune(arguments) => prune::run(&context, &arguments).await,
             Command::Tail(arguments) => tail::run(&context, &arguments).await,
             Command::Interfaces(arguments) => node::interfaces(&context, &arguments).await,

@@ -411,10 +411,7 @@ impl Dns {
                 Case {
                     severity,
                     title,
-                    flow: Some(FlowReference {
-                        flow: None,
-                        name: host.to_string(),
-                    }),
+                    flow: Some(FlowReference::host(host)),
                     evidence: seen.evidence,
                     filter: format!("{field}.addr == {host} && {filter}"),
                     measured,

@@ -85,10 +85,7 @@ impl Tunnel {
                     title: format!(
                         "{client} asked for {names} different long names under {domain}"
                     ),
-                    flow: Some(FlowReference {
-                        flow: None,
-                        name: client.to_string(),
-                    }),
+                    flow: Some(FlowReference::host(client)),
                     evidence: watched.evidence,
                     filter: format!("dns.qry.name contains \"{}\"", quoted(&domain)),
                     measured: Some(format!("{names} names; told from {threshold} on")),
