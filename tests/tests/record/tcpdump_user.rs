@@ -181,7 +181,7 @@ fn options_alone_record_and_the_limit_says_what_stopped_means() -> Result<()> {
             "-w",
             text(&file)?,
         ])
-        .args(["-F", text(&expression)?]);
+        .args(["--min-free", "0", "-F", text(&expression)?]);
     let mut process = Process::start(&pair.b, command)?;
     process.wait_for_stderr("recording")?;
     send_through(&pair, &numbered_frames(0..50))?;
