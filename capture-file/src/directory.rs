@@ -238,6 +238,14 @@ impl Directory {
             .map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))
     }
 
+    /// Whether somebody has removed the directory itself: nothing in it has a name any more.
+    ///
+    /// # Errors
+    /// The file system does not answer.
+    pub fn is_removed(&self) -> io::Result<bool> {
+        Ok(rustix::fs::fstat(&self.handle)?.st_nlink == 0)
+    }
+
     /// What the file system has left.
     pub fn space(&self) -> io::Result<StatVfs> {
         Ok(rustix::fs::fstatvfs(&self.handle)?)

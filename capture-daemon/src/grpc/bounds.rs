@@ -43,7 +43,7 @@ pub(super) const MASK_PATHS: usize = 16;
 
 /// Violations that a status names, and bytes of each text: stock clients refuse trailers of more than
 /// 8 KiB.
-pub(super) const VIOLATIONS: usize = 20;
+pub(super) const VIOLATIONS: usize = 16;
 pub(super) const VIOLATION: usize = 200;
 /// Bytes of the message of a status.
 pub(super) const STATUS: usize = 1000;

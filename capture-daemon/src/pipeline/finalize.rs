@@ -59,6 +59,16 @@ impl Finalizer {
             self.resume();
             self.files.save_when_due(&self.directory);
         }
+        if self.directory.is_removed().unwrap_or(true) {
+            let directory = self.directory.path();
+            self.outcomes.fail(
+                FailureKind::WriteError,
+                format!(
+                    "directory {directory:?} was removed by somebody else while the capture ran, and its files \
+                     with it"
+                ),
+            );
+        }
         let failure = match self.outcomes.failure() {
             Some(failure) => Some(failure.to_string()),
             None => self

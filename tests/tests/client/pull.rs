@@ -60,7 +60,7 @@ fn a_connection_that_breaks_five_times_gives_the_same_bytes() -> Result<()> {
     let daemon = Daemon::start(&pair.b, &[])?;
     let ctl = Capturectl::at(&pair.b, &daemon.socket())?;
     // Plain files, so that what is sent is what is pulled.
-    let file_bytes = (bytes / 6).to_string();
+    let file_bytes = format!("{}B", bytes / 6);
     ctl.output(&[
         "start",
         "large",
