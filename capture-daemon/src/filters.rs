@@ -20,7 +20,7 @@ pub fn compile_in_this_process() {
     let _ = COMPILER.set(Compiler::in_this_process());
 }
 
-/// The compiler. It blocks; asynchronous callers use [`compile`].
+/// The compiler. It blocks; asynchronous callers use `compile`.
 pub fn compiler() -> &'static Compiler {
     COMPILER.get_or_init(|| Compiler::new(false))
 }

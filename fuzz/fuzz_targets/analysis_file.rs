@@ -12,7 +12,11 @@ fuzz_target!(|bytes: &[u8]| {
         input: Box::new(Cursor::new(bytes)),
     };
     let files = [("fuzzed".to_owned(), Ok(source))];
-    let report = analyse(Analysis::new(&Settings::default()), files, &mut Hooks::default());
+    let report = analyse(
+        Analysis::new(&Settings::default()),
+        files,
+        &mut Hooks::default(),
+    );
     rendered(&report);
 });
 

@@ -5,7 +5,10 @@
 use std::fmt::Write as _;
 
 use arbitrary::Arbitrary;
-use capture_filter::{ClassicProgram, Epilogue, Filter, interpret::{NoMaps, Outcome, Skb, interpret}};
+use capture_filter::{
+    ClassicProgram, Epilogue, Filter,
+    interpret::{NoMaps, Outcome, Skb, interpret},
+};
 use capture_types::{Direction, FilterSpec, LinkType};
 use libfuzzer_sys::fuzz_target;
 use pcap::{Capture, Linktype};
@@ -192,7 +195,11 @@ fuzz_target!(|case: Case<'_>| {
         index: 1,
         direction: Direction::In,
     });
-    let untagged = if case.raw { None } else { without_tag(case.packet) };
+    let untagged = if case.raw {
+        None
+    } else {
+        without_tag(case.packet)
+    };
     if untagged.is_some() && expression.contains("vlan") {
         // For files libpcap has another answer.
         return;
