@@ -103,10 +103,20 @@ fn large_lists() -> Result<String> {
         }
     }
     let mut captures = scene.client.captures.clone();
-    let listed = scene
-        .client
-        .wait(captures.list_captures(v1::ListCapturesRequest::default()));
-    let listed = listed.context("ListCaptures")?.into_inner().captures.len();
+    let (mut listed, mut page_token) = (0, String::new());
+    loop {
+        let request = v1::ListCapturesRequest {
+            page_token,
+            ..Default::default()
+        };
+        let page = scene.client.wait(captures.list_captures(request));
+        let page = page.context("ListCaptures")?.into_inner();
+        listed += page.captures.len();
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
     let count = scene.client.wait(async {
         let request = v1::WatchCapturesRequest::default();
         let mut events = captures.watch_captures(request).await?.into_inner();
