@@ -84,8 +84,35 @@ pub(crate) fn ours(file: &Path) -> Result<(Report, View)> {
         packets: report.inventory.packets,
         conversations,
         flags: flagged.into_iter().collect(),
+        ..applications(&report)
     };
     Ok((report, view))
+}
+
+fn applications(report: &Report) -> View {
+    let mut view = View::default();
+    for row in report.dns.iter().flat_map(|dns| &dns.rows) {
+        // A question and its answer are two messages with one name; an answer alone is one.
+        let answered = row.answer_frame.is_some_and(|frame| frame != row.frame);
+        let messages = if answered { 2 } else { 1 };
+        if !row.name.is_empty() {
+            view.dns
+                .extend(std::iter::repeat_n(row.name.clone(), messages));
+        }
+    }
+    for row in report.tls.iter().flat_map(|tls| &tls.rows) {
+        view.sni.extend(row.sni.clone());
+    }
+    for row in report.http.iter().flat_map(|http| &http.rows) {
+        if let (Some(method), Some(target)) = (&row.method, &row.target) {
+            let target = target.split(',').next().unwrap_or_default();
+            view.http.push(format!("{method} {target}"));
+        }
+    }
+    view.dns.sort();
+    view.sni.sort();
+    view.http.sort();
+    view
 }
 
 fn conversation(conversation: &Conversation) -> Row {
@@ -131,11 +158,20 @@ fn compare(file: &Path) -> Result<BTreeSet<&'static str>> {
     if ours.flags != theirs.flags {
         differences.insert("flags");
     }
+    if ours.dns != theirs.dns {
+        differences.insert("dns");
+    }
+    if ours.sni != theirs.sni {
+        differences.insert("sni");
+    }
+    if ours.http != theirs.http {
+        differences.insert("http");
+    }
     Ok(differences)
 }
 
 #[test]
-fn packets_conversations_and_flagged_frames_are_those_of_tshark_and_capinfos() -> Result<()> {
+fn packets_conversations_flagged_frames_and_names_are_those_of_tshark_and_capinfos() -> Result<()> {
     let Some(files) = files()? else {
         return Ok(());
     };

@@ -32,13 +32,19 @@ pub(crate) const FLAGS: [&str; 15] = [
 pub(crate) type Row = (String, String, (u64, String), (u64, String));
 
 /// What a program says of a file.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct View {
     pub(crate) packets: u64,
     /// By kind: `eth`, `ip`, `ipv6`, `tcp`, `udp`.
     pub(crate) conversations: BTreeMap<&'static str, Vec<Row>>,
     /// By frame.
     pub(crate) flags: BTreeMap<u64, BTreeSet<String>>,
+    /// The name that each DNS message asks for or answers.
+    pub(crate) dns: Vec<String>,
+    /// The name that each TLS connection asks for.
+    pub(crate) sni: Vec<String>,
+    /// Method and target of each HTTP request over TCP.
+    pub(crate) http: Vec<String>,
 }
 
 pub(crate) const KINDS: [(&str, &str); 5] = [
@@ -75,11 +81,15 @@ pub(crate) fn view(file: &Path) -> Result<View> {
     for flag in FLAGS {
         command.args(["-e", &format!("tcp.analysis.{flag}")]);
     }
+    for field in APPLICATION {
+        command.args(["-e", field]);
+    }
     for (kind, _) in KINDS {
         command.args(["-z", &format!("conv,{kind}")]);
     }
     let output = command.output().context("running tshark")?;
     let mut view = View::default();
+    let mut names = BTreeSet::new();
     let mut kind = "";
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let mut columns = line.split('|');
@@ -88,13 +98,14 @@ pub(crate) fn view(file: &Path) -> Result<View> {
             view.packets += 1;
             let flags: BTreeSet<String> = FLAGS
                 .iter()
-                .zip(columns)
+                .zip(&mut columns)
                 .filter(|(_, value)| !value.is_empty())
                 .map(|(flag, _)| (*flag).to_owned())
                 .collect();
             if !flags.is_empty() {
                 view.flags.insert(frame, flags);
             }
+            application(&mut view, &mut names, &columns.collect::<Vec<_>>());
         } else if let Some(title) = line.strip_suffix(" Conversations") {
             let known = KINDS.iter().find(|(_, name)| *name == title);
             kind = known
@@ -108,7 +119,40 @@ pub(crate) fn view(file: &Path) -> Result<View> {
     for rows in view.conversations.values_mut() {
         rows.sort();
     }
+    view.sni.extend(names.into_iter().map(|(_, name)| name));
+    view.dns.sort();
+    view.sni.sort();
+    view.http.sort();
     Ok(view)
+}
+
+/// What is asked of tshark about applications, for each frame.
+const APPLICATION: [&str; 6] = [
+    "_ws.col.Protocol",
+    "tcp.stream",
+    "dns.qry.name",
+    "tls.handshake.extensions_server_name",
+    "http.request.method",
+    "http.request.uri",
+];
+
+fn application(view: &mut View, names: &mut BTreeSet<(String, String)>, columns: &[&str]) {
+    let [protocol, stream, question, sni, method, target] = columns else {
+        return;
+    };
+    let first = |text: &str| text.split(',').next().unwrap_or_default().to_owned();
+    // The root and names that are none are not compared.
+    if *protocol == "DNS" && !question.is_empty() && !question.starts_with('<') {
+        view.dns.push(first(question));
+    }
+    // One that is told to begin again asks twice.
+    if !stream.is_empty() && !sni.is_empty() {
+        names.insert(((*stream).to_owned(), first(sni)));
+    }
+    if !stream.is_empty() && !method.is_empty() {
+        view.http
+            .push(format!("{} {}", first(method), first(target)));
+    }
 }
 
 /// `A <-> B`, frames and bytes from B, from A, and in all.

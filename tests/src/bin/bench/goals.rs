@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{Results, control, filter, loss, peer::Peer};
+use crate::{Results, analyze, control, filter, loss, peer::Peer};
 
 /// One goal.
 #[derive(Debug, Clone, Serialize)]
@@ -37,7 +37,45 @@ pub(crate) fn judge(results: &Results) -> Vec<Goal> {
     ] {
         goals.extend(within(results, &request, most));
     }
+    goals.extend(analysis(results));
     goals
+}
+
+/// By CPU time: what else the machine does is no matter, and all of them read with one thread.
+fn analysis(results: &Results) -> Vec<Goal> {
+    let of = |program| {
+        let row = results.analyze.iter().find(|row| row.program == program)?;
+        Some((f64::from(row.packets), row.cpu_seconds))
+    };
+    let (Some((packets, ours)), Some((_, tshark)), Some((_, capinfos))) = (
+        of(analyze::OURS),
+        of(analyze::TSHARK),
+        of(analyze::CAPINFOS),
+    ) else {
+        return Vec::new();
+    };
+    let goal = |goal: &str, measured: String, reached| Goal {
+        goal: goal.to_owned(),
+        measured,
+        reached,
+    };
+    vec![
+        goal(
+            "analysis: a million packets per second and core",
+            format!("{:.2} million", packets / ours / 1e6),
+            packets / ours >= 1e6,
+        ),
+        goal(
+            "analysis: 20 times as fast as tshark's conversations",
+            format!("{:.1} times", tshark / ours),
+            tshark >= 20.0 * ours,
+        ),
+        goal(
+            "analysis: at most 3 times what capinfos takes",
+            format!("{:.2} times", ours / capinfos),
+            ours <= 3.0 * capinfos,
+        ),
+    ]
 }
 
 /// The rate of 1,514 byte packets nearest to 15 Gbit/s.

@@ -1,5 +1,6 @@
 //! Measures the recorder against tcpdump and dumpcap: same traffic, same run, equal buffers.
 
+mod analyze;
 mod control;
 mod filter;
 mod goals;
@@ -19,13 +20,15 @@ use serde::Serialize;
 
 /// Measures `captured` against tcpdump and dumpcap in network namespaces of its own: packets lost, CPU
 /// per packet and per byte, what is added to each packet's way, what a TCP stream keeps of its
-/// throughput, memory; what filters cost; how quickly the daemon obeys. One core sends, another records.
+/// throughput, memory; what filters cost; how quickly the daemon obeys;
+/// what analysing a file costs beside tshark and capinfos. One core sends, another records.
 /// The machine should have nothing else to do.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   capture-bench --quick
   capture-bench --json bench.json --directory /var/tmp
-  capture-bench --only loss --repeat 5")]
+  capture-bench --only loss --repeat 5
+  capture-bench --only analyze")]
 pub(crate) struct Arguments {
     /// Fewer rates, fewer packets, each once: two minutes instead of fifteen
     #[arg(long)]
@@ -58,6 +61,7 @@ enum Part {
     Program,
     Filter,
     Control,
+    Analyze,
 }
 
 impl Arguments {
@@ -85,6 +89,7 @@ pub(crate) struct Results {
     program: Vec<program::Row>,
     filter: Vec<filter::Row>,
     control: Vec<control::Row>,
+    analyze: Vec<analyze::Row>,
     goals: Vec<goals::Goal>,
 }
 
@@ -123,6 +128,10 @@ fn main() -> Result<()> {
     if arguments.wants(Part::Control) {
         results.control = control::measure(&arguments)?;
         println!("{}", report::control(&results.control));
+    }
+    if arguments.wants(Part::Analyze) {
+        results.analyze = analyze::measure(&arguments)?;
+        println!("{}", report::analyze(&results.analyze));
     }
     results.goals = goals::judge(&results);
     println!("{}", report::goals(&results.goals));

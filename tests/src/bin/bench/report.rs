@@ -1,6 +1,6 @@
 //! The results as tables for people, in Markdown.
 
-use crate::{control, filter, goals::Goal, loss, machine::Machine, program, stream, way};
+use crate::{analyze, control, filter, goals::Goal, loss, machine::Machine, program, stream, way};
 
 /// Lines the columns up; the first column to the left, the others to the right.
 fn table(title: &str, header: &[&str], rows: &[Vec<String>]) -> String {
@@ -145,6 +145,28 @@ pub(crate) fn program(rows: &[program::Row]) -> String {
     table(
         "The kernel program alone",
         &["bytes", "ns per packet"],
+        &rows,
+    )
+}
+
+/// What analysing a file costs.
+pub(crate) fn analyze(rows: &[analyze::Row]) -> String {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let packets = f64::from(row.packets);
+            vec![
+                row.program.clone(),
+                format!("{:.2}", row.seconds),
+                format!("{:.2}", row.cpu_seconds),
+                format!("{:.0}", packets / row.seconds),
+                format!("{:.0}", packets / row.cpu_seconds),
+            ]
+        })
+        .collect();
+    table(
+        "A file of captured packets",
+        &["program", "s", "CPU s", "packets/s", "packets/s and core"],
         &rows,
     )
 }
