@@ -97,10 +97,10 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         reason: "DNS is read at port 53, TLS and HTTP where the first data of a connection is such: not DNS elsewhere, \
-                 not TLS behind SOCKS or RDP's own negotiation",
+                 not TLS behind SOCKS's own negotiation, but HTTP also on a port that tshark gives to SIP",
         files: &[
             ("ndpi-custom_rules_ipv6.pcapng", "dns"),
-            ("ndpi-rdp2.pcap", "sni"),
+            ("ndpi-http_on_sip_port.pcap", "http"),
             ("ndpi-tls_heur__trojan-tcp-tls.pcapng", "sni"),
             ("ndpi-tls_heur__vmess-websocket.pcapng", "sni"),
             ("tcpdump-dns_udp_8053.pcap", "dns"),
