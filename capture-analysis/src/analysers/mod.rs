@@ -1,4 +1,4 @@
-//! Analysers: each looks at one thing and is one file. A new one is one file, and one line in [`all`].
+//! Analysers: each looks at one thing and is one file. A new one is one file, and one line in `all`.
 
 mod arp;
 mod collect;
