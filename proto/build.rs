@@ -2,7 +2,7 @@
 
 use std::{env, error::Error, path::PathBuf};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "capture/v1/capture.proto",
     "capture/v1/capture_service.proto",
     "capture/v1/file.proto",
@@ -10,6 +10,7 @@ const FILES: [&str; 8] = [
     "capture/v1/ledger.proto",
     "capture/v1/node_service.proto",
     "capture/v1/packet.proto",
+    "capture/v1/pod.proto",
     "capture/v1/spec.proto",
 ];
 

@@ -89,6 +89,7 @@ fn run(
     let interface = recorder.add_interface(InterfaceDescription {
         name: "eth0".to_owned(),
         ifindex: 2,
+        comment: String::new(),
         description: String::new(),
         link_type: LinkType::Ethernet,
         mac: None,

@@ -10,6 +10,7 @@ mod lines;
 pub mod manifest;
 mod merge;
 pub mod name;
+mod names;
 mod options;
 mod packet;
 mod read;

@@ -1,13 +1,20 @@
 //! Many capture files into one, in the order of time. Files are opened when their first packet is due
 //! and hold one block each, so that memory is bounded by how many files overlap in time.
 
-use std::{cmp::Reverse, collections::BinaryHeap, fs::File, io::Write, path::PathBuf};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashSet},
+    fs::File,
+    io::Write,
+    net::IpAddr,
+    path::PathBuf,
+};
 
 use thiserror::Error;
 
 use crate::{
     error::ReadError,
-    packet::{Interface, Item, PacketBuf, Statistics},
+    packet::{AddressNames, Interface, Item, PacketBuf, Statistics},
     read::CaptureReader,
     write::{WriteError, Writer},
 };
@@ -56,6 +63,10 @@ const REORDERED: usize = 1024;
 /// but not more bytes than this.
 const REORDERED_BYTES: usize = 8 << 20;
 
+/// Names of addresses that are remembered, so that each is written once. Those beyond that are written as
+/// often as they come.
+const MOST_NAMES: usize = 65_536;
+
 /// Merges. With more than one name in `nodes`, interfaces are called `node:interface`. `progress` is
 /// told of each packet.
 ///
@@ -71,6 +82,7 @@ pub fn merge<W: Write>(
         files: Vec::new(),
         due: BinaryHeap::new(),
         interfaces: Vec::new(),
+        names: HashSet::new(),
         nodes,
         held: BinaryHeap::new(),
         held_bytes: 0,
@@ -103,6 +115,8 @@ struct Merge<'a, W: Write, P> {
     /// Open files by the timestamp of the packet that they hold.
     due: BinaryHeap<Reverse<(u64, usize)>>,
     interfaces: Vec<Known>,
+    /// Names of addresses that were written, `MOST_NAMES` at most.
+    names: HashSet<(IpAddr, String)>,
     nodes: &'a [String],
     held: BinaryHeap<Reverse<Held>>,
     held_bytes: usize,
@@ -218,12 +232,31 @@ impl<W: Write, P: FnMut()> Merge<'_, W, P> {
                         *known = Some(statistics);
                     }
                 }
-                Ok(Some(Item::Section(_) | Item::Names(_))) => {}
+                Ok(Some(Item::Names(names))) => self.names(names)?,
+                Ok(Some(Item::Section(_))) => {}
                 Ok(None) => return Ok(()),
                 Err(ReadError::Cut { .. }) if file.input.growing => return Ok(()),
                 Err(source) => return Err(unreadable(&file.input, source)),
             }
         }
+    }
+
+    /// Writes names of addresses, each once.
+    fn names(&mut self, names: Vec<AddressNames>) -> Result<(), MergeError> {
+        let mut new = Vec::new();
+        for AddressNames { address, mut names } in names {
+            names.retain(|name| {
+                let is_new = !self.names.contains(&(address, name.clone()));
+                if is_new && self.names.len() < MOST_NAMES {
+                    self.names.insert((address, name.clone()));
+                }
+                is_new
+            });
+            if !names.is_empty() {
+                new.push(AddressNames { address, names });
+            }
+        }
+        Ok(self.writer.names(&new)?)
     }
 
     /// The number in the merged file of a node's interface.

@@ -286,6 +286,11 @@ impl OptionList {
         self.push(code, words.map(u32::to_ne_bytes).as_flattened());
     }
 
+    /// Their bytes, padding included.
+    pub(crate) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Removes the options for which `keep` is false.
     pub(crate) fn retain(&mut self, keep: impl Fn(&Opt<'_>) -> bool) {
         let mut list = Self::default();

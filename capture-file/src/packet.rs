@@ -156,6 +156,7 @@ pub struct Interface {
 }
 
 impl Interface {
+    const COMMENT: u16 = 1;
     const NAME: u16 = 2;
     const DESCRIPTION: u16 = 3;
     const MAC: u16 = 6;
@@ -195,6 +196,20 @@ impl Interface {
         self
     }
 
+    /// The same with a description.
+    #[must_use]
+    pub fn with_description(mut self, description: &str) -> Self {
+        self.options.push(Self::DESCRIPTION, description.as_bytes());
+        self
+    }
+
+    /// The same with a comment.
+    #[must_use]
+    pub fn with_comment(mut self, comment: &str) -> Self {
+        self.options.push(Self::COMMENT, comment.as_bytes());
+        self
+    }
+
     /// `if_name`.
     #[must_use]
     pub fn name(&self) -> Option<String> {
@@ -205,6 +220,12 @@ impl Interface {
     #[must_use]
     pub fn description(&self) -> Option<String> {
         text(&self.options, Self::DESCRIPTION)
+    }
+
+    /// The first comment (`opt_comment`).
+    #[must_use]
+    pub fn comment(&self) -> Option<String> {
+        text(&self.options, Self::COMMENT)
     }
 
     /// The filter expression (`if_filter` of kind 0).
@@ -272,7 +293,7 @@ impl Statistics {
     }
 }
 
-/// An address and its names, from a Name Resolution Block.
+/// An address and its names, of a Name Resolution Block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressNames {
     /// The address.

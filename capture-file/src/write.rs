@@ -8,8 +8,9 @@ use flate2::write::GzEncoder;
 
 use crate::{
     name::{Codec, Kind},
+    names::Records,
     options::OptionList,
-    packet::{Interface, PacketBuf, Statistics},
+    packet::{AddressNames, Interface, PacketBuf, Statistics},
 };
 
 /// Why a capture file cannot be written.
@@ -61,6 +62,7 @@ const WHOLE_PACKETS: u32 = 262_144;
 
 const SECTION: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
+const NAMES: u32 = 4;
 const STATISTICS: u32 = 5;
 const PACKET: u32 = 6;
 
@@ -174,6 +176,19 @@ impl<W: Write> Writer<W> {
             }
             State::Pcapng { .. } | State::PcapBegun => Err(NO_INTERFACE),
         }
+    }
+
+    /// Writes names of addresses, where the format has room for them.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub fn names(&mut self, names: &[AddressNames]) -> Result<(), WriteError> {
+        if matches!(self.state, State::Pcapng { .. }) {
+            for records in Records::of(names) {
+                self.block(NAMES, |body| records.write(body))?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes an interface's counters, where the format has room for them.

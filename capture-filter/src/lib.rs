@@ -119,6 +119,9 @@ impl Filter {
             if spec.targets.not_hosts || spec.targets.not_ports {
                 filter.append(targets::exclusion(spec.targets, link_type));
             }
+            if let Some(stage) = spec.targets.pods {
+                filter.append(targets::pods(stage, link_type));
+            }
         }
         if let (Some(inner), Some(program)) = (&spec.inner, programs.inner()) {
             let tunnels = if inner.tunnels.is_empty() {

@@ -18,16 +18,23 @@ pub enum MapRef {
     Target(Side, TargetMap),
 }
 
-/// Whether targets select packets or leave them out.
+/// What an address is looked up for: whether targets select packets or leave them out, and the pods of a
+/// capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     /// Only packets of these targets match.
     Included,
     /// Packets of these targets do not match.
     Excluded,
+    /// Pods at interfaces of their own.
+    PodsAtInterfaces,
+    /// Pods that are captured by address.
+    PodsByAddress,
+    /// All pods.
+    Pods,
 }
 
-/// A map of one side's targets.
+/// A map of one side. Pods have single addresses only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TargetMap {
     /// A bitmap over hashes of the single addresses, which rejects most others before a hash lookup.
@@ -57,6 +64,14 @@ impl TargetMap {
         Self::Ports,
         Self::Flags,
     ];
+
+    /// Those of single addresses.
+    pub const OF_PODS: [Self; 3] = [Self::Prefilter, Self::Hosts4, Self::Hosts6];
+}
+
+impl Side {
+    /// Those of pods.
+    pub const PODS: [Self; 3] = [Self::PodsAtInterfaces, Self::PodsByAddress, Self::Pods];
 }
 
 impl MapRef {
@@ -67,6 +82,11 @@ impl MapRef {
             .into_iter()
             .chain(target(Side::Included))
             .chain(target(Side::Excluded))
+            .chain(
+                Side::PODS
+                    .into_iter()
+                    .flat_map(|side| TargetMap::OF_PODS.map(|map| Self::Target(side, map))),
+            )
     }
 
     /// Its name, as `explain` prints it; 15 bytes at most.
@@ -93,6 +113,21 @@ impl MapRef {
                 TargetMap::Networks6 => "NOT_NETWORKS6",
                 TargetMap::Ports => "NOT_PORTS",
                 TargetMap::Flags => "NOT_FLAGS",
+            },
+            Self::Target(Side::PodsAtInterfaces, map) => match map {
+                TargetMap::Hosts4 => "OWN_PODS4",
+                TargetMap::Hosts6 => "OWN_PODS6",
+                _ => "OWN_PODS",
+            },
+            Self::Target(Side::PodsByAddress, map) => match map {
+                TargetMap::Hosts4 => "ADDRESS_PODS4",
+                TargetMap::Hosts6 => "ADDRESS_PODS6",
+                _ => "ADDRESS_PODS",
+            },
+            Self::Target(Side::Pods, map) => match map {
+                TargetMap::Hosts4 => "PODS4",
+                TargetMap::Hosts6 => "PODS6",
+                _ => "PODS",
             },
         }
     }

@@ -6,7 +6,7 @@
 //! in the metadata. Unlike `port`, port targets are also found behind IPv6 extension headers. A packet
 //! matches if it has one of the hosts and one of the ports, and none of the excluded hosts and ports.
 
-use capture_types::{MAX_TARGETS, TargetKinds, TargetSet};
+use capture_types::{MAX_TARGETS, PodAddresses, TargetKinds, TargetSet};
 use std::{collections::BTreeSet, io, os::fd::AsFd as _, os::fd::BorrowedFd};
 
 use aya_obj::generated::bpf_map_type::{
@@ -21,10 +21,11 @@ use super::{
 use crate::kernel::map::{MapSpec, RawMap};
 
 mod lookup;
+mod pods;
 mod prefilter;
 
-pub(super) use self::lookup::{exclusion, inclusion};
-use self::prefilter::Prefilter;
+pub(super) use self::lookup::{exclusion, inclusion, pods};
+use self::{pods::PodMaps, prefilter::Prefilter};
 
 /// Bits of the flags: which prefix tries are not empty.
 const HAS_NETWORKS4: u32 = 1;
@@ -37,6 +38,8 @@ pub struct TargetMaps {
     kinds: TargetKinds,
     included: SideMaps,
     excluded: SideMaps,
+    /// `None` for a capture that has nothing to do with pods.
+    pods: Option<PodMaps>,
 }
 
 /// The maps of one side's targets.
@@ -99,9 +102,39 @@ impl TargetMaps {
             kinds,
             included: SideMaps::create(Side::Included, kinds.hosts)?,
             excluded: SideMaps::create(Side::Excluded, kinds.not_hosts)?,
+            pods: None,
         };
         maps.update(set)?;
         Ok(maps)
+    }
+
+    /// Makes the maps of pods' addresses as well, which are empty.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn with_pods(mut self) -> Result<Self, TargetError> {
+        self.pods = Some(PodMaps::create()?);
+        Ok(self)
+    }
+
+    /// Takes over the maps of pods' addresses from maps that are replaced.
+    #[must_use]
+    pub fn with_pods_of(mut self, other: &mut Self) -> Self {
+        self.pods = other.pods.take();
+        self
+    }
+
+    /// Replaces the addresses of pods. The new ones are inserted before the old ones are removed.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn set_pods(&mut self, addresses: &PodAddresses) -> Result<(), TargetError> {
+        match &mut self.pods {
+            Some(pods) => pods.update(addresses),
+            None => Ok(()),
+        }
     }
 
     /// Which kinds of targets the filter looks up.
@@ -135,10 +168,13 @@ impl TargetMaps {
             .update(set.not_hosts.as_deref(), set.not_ports.as_deref())
     }
 
-    const fn side(&self, side: Side) -> &SideMaps {
+    fn map(&self, side: Side, map: TargetMap) -> Option<&RawMap> {
         match side {
-            Side::Included => &self.included,
-            Side::Excluded => &self.excluded,
+            Side::Included => Some(self.included.map(map)),
+            Side::Excluded => Some(self.excluded.map(map)),
+            Side::PodsAtInterfaces | Side::PodsByAddress | Side::Pods => {
+                self.pods.as_ref()?.map(side, map)
+            }
         }
     }
 
@@ -146,7 +182,7 @@ impl TargetMaps {
     pub(super) fn descriptor(&self, map: MapRef) -> Option<BorrowedFd<'_>> {
         match map {
             MapRef::Slots | MapRef::Counters | MapRef::Programs => None,
-            MapRef::Target(side, map) => Some(self.side(side).map(map).as_fd()),
+            MapRef::Target(side, map) => Some(self.map(side, map)?.as_fd()),
         }
     }
 }
@@ -256,7 +292,7 @@ impl Maps for TargetMaps {
         let MapRef::Target(side, target) = map else {
             return Err(Fault::Map(map));
         };
-        let map_of = self.side(side).map(target);
+        let map_of = self.map(side, target).ok_or(Fault::Map(map))?;
         match map_of.get(&key[..map_of.key_size()]) {
             Ok(value) => {
                 let mut bytes = [0; 8];

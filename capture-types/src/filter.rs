@@ -1,6 +1,8 @@
 //! Which packets a capture takes: an expression, sets of hosts and ports beside it, and what must hold
 //! inside a tunnel.
 
+use std::{collections::BTreeSet, net::IpAddr};
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +76,36 @@ pub struct TargetKinds {
     /// Excluded ports.
     #[serde(default)]
     pub not_ports: bool,
+    /// What the addresses of the capture's pods decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<PodStage>,
+}
+
+/// What the addresses of the capture's pods decide about a packet. It depends on the interface and on the
+/// direction of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PodStage {
+    /// Left out if a pod at an interface of its own sent it: it was kept there.
+    NotFromPod,
+    /// Kept if it is to a pod by address, and no pod at an interface of its own sent it.
+    ToPod,
+    /// Kept if a pod by address sent it, and it is not to a pod at an interface of its own.
+    FromPod,
+    /// Kept if it is from or to a pod by address.
+    WithPod,
+    /// Kept if it is from or to any pod.
+    WithAnyPod,
+}
+
+/// The addresses of a capture's pods, by where they are captured.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PodAddresses {
+    /// Pods at interfaces of their own.
+    pub at_interfaces: BTreeSet<IpAddr>,
+    /// Pods that are captured by address.
+    pub by_address: BTreeSet<IpAddr>,
+    /// All pods, also those that wait.
+    pub all: BTreeSet<IpAddr>,
 }
 
 impl TargetSet {
@@ -85,6 +117,7 @@ impl TargetSet {
             ports: self.ports.is_some(),
             not_hosts: self.not_hosts.is_some(),
             not_ports: self.not_ports.is_some(),
+            pods: None,
         }
     }
 }

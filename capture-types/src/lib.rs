@@ -7,6 +7,7 @@ mod filter;
 mod ledger;
 mod link_type;
 mod name;
+pub mod pod;
 mod role;
 mod spec;
 pub mod time;
@@ -14,10 +15,13 @@ mod tunnel;
 pub mod values;
 
 pub use direction::{Direction, Directions};
-pub use filter::{FilterSpec, InnerSpec, MAX_TARGETS, TargetKinds, TargetSet};
+pub use filter::{
+    FilterSpec, InnerSpec, MAX_TARGETS, PodAddresses, PodStage, TargetKinds, TargetSet,
+};
 pub use ledger::{Count, Discarded, Imbalance, Ledger, PartialLedger, stopped_text};
 pub use link_type::LinkType;
 pub use name::{CaptureName, NameError};
+pub use pod::{Pod, PodAttachment, PodId, PodSelection, PodState};
 pub use role::Role;
 pub use spec::{
     CaptureSpec, CompressWhen, Compression, Format, InterfacePattern, Limits, MinFree, Output,

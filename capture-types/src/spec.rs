@@ -9,15 +9,18 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CaptureName, Directions, FilterSpec, TargetSet};
+use crate::{CaptureName, Directions, FilterSpec, PodSelection, TargetSet};
 
 /// A whole capture.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CaptureSpec {
     /// Names the capture, its files and its manifest.
     pub name: CaptureName,
-    /// Which interfaces, by name or pattern; never empty.
+    /// Which interfaces, by name or pattern; empty only with pods.
     pub interfaces: Vec<InterfacePattern>,
+    /// The pods that are captured; `None` for a capture that has nothing to do with pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<PodSelection>,
     /// Which packets.
     pub filter: FilterSpec,
     /// The hosts and ports beside the filter's expression; they can change while the capture runs.

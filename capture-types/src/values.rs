@@ -14,6 +14,13 @@ use crate::{Compression, InterfacePattern, MinFree};
 #[error("{0}")]
 pub struct ValueError(String);
 
+impl ValueError {
+    /// An error that says what would be right.
+    pub(crate) fn new(what_would_be_right: impl Into<String>) -> Self {
+        Self(what_would_be_right.into())
+    }
+}
+
 fn wrong<T>(what_would_be_right: impl Into<String>) -> Result<T, ValueError> {
     Err(ValueError(what_would_be_right.into()))
 }

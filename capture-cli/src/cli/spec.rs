@@ -98,6 +98,7 @@ impl SpecArgs {
             ports: numbers(&filter.targets.ports),
             excluded_targets: texts(&filter.targets.not_hosts),
             excluded_ports: numbers(&filter.targets.not_ports),
+            pods: None,
             output: Some(self.output()?),
             limits: self.limits.limits(),
         })

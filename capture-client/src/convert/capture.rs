@@ -1,7 +1,7 @@
 use capture_proto::v1;
 use capture_types::{Discarded, PartialLedger};
 
-use super::{known, spec::spec, time::time};
+use super::{known, pods::pod_state, spec::spec, time::time};
 use crate::model::{Capture, Event, EventKind, InterfaceLedger, State, StateReason};
 
 pub(crate) fn capture(capture: v1::Capture) -> Capture {
@@ -21,6 +21,7 @@ pub(crate) fn capture(capture: v1::Capture) -> Capture {
         request_id: capture.request_id,
         ledger: ledger(capture.ledger.unwrap_or_default()),
         interfaces: capture.interfaces.into_iter().map(interface).collect(),
+        pods: capture.pods.into_iter().map(pod_state).collect(),
         bytes_written: capture.bytes_written,
         files_finished: capture.files_finished,
         current_file: known(capture.current_file),

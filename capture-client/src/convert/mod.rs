@@ -4,6 +4,7 @@ mod capture;
 mod file;
 mod node;
 mod packet;
+mod pods;
 mod spec;
 pub(crate) mod time;
 

@@ -22,6 +22,7 @@ pub(crate) fn stream_event(response: v1::StreamPacketsResponse) -> Option<Stream
             packets: missed.packets,
             total: missed.total_packets,
         },
+        Event::Names(_) => return None,
         Event::Ended(ended) => StreamEvent::Ended(Box::new(capture(ended))),
     })
 }

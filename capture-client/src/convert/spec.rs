@@ -1,7 +1,10 @@
 use capture_proto::v1;
 use capture_types::{CompressWhen, Directions, Format};
 
-use super::time::{duration, span, time, timestamp};
+use super::{
+    pods,
+    time::{duration, span, time, timestamp},
+};
 use crate::model::{
     Codec, Compression, FileOutput, InnerFilter, Limits, Output, Retention, Rotation, Spec,
 };
@@ -28,6 +31,7 @@ pub(super) fn spec(spec: v1::CaptureSpec) -> Spec {
         ports: spec.ports,
         excluded_targets: spec.excluded_targets,
         excluded_ports: spec.excluded_ports,
+        pods: spec.pods.map(pods::selection),
         output: spec.output.and_then(|output| output.kind).map(output),
         limits: limits(spec.limits.unwrap_or_default()),
     }
@@ -132,6 +136,7 @@ pub(crate) fn spec_to_proto(spec: Spec) -> v1::CaptureSpec {
         ports: spec.ports,
         excluded_targets: spec.excluded_targets,
         excluded_ports: spec.excluded_ports,
+        pods: spec.pods.map(pods::selection_to_proto),
         output: spec.output.map(|output| v1::Output {
             kind: Some(output_to_proto(output)),
         }),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use capture_types::PartialLedger;
 use serde::Serialize;
 
-use super::{InterfaceLedger, Spec, Time, named};
+use super::{InterfaceLedger, PodState, Spec, Time, named};
 
 /// A capture, running or ended.
 #[derive(Debug, Clone, Serialize)]
@@ -40,6 +40,8 @@ pub struct Capture {
     pub ledger: PartialLedger,
     /// The ledger of each.
     pub interfaces: Vec<InterfaceLedger>,
+    /// What became of each pod.
+    pub pods: Vec<PodState>,
     /// Bytes written so far.
     pub bytes_written: u64,
     /// Finished files so far.

@@ -6,6 +6,7 @@ mod file;
 mod ledger;
 mod node;
 mod packet;
+mod pod;
 mod spec;
 mod time;
 
@@ -14,6 +15,7 @@ pub use file::{File, FileEndReason, FileState, Listing, Removed};
 pub use ledger::InterfaceLedger;
 pub use node::{Clock, Features, NetworkInterface, Node, NodeLimits, NodeUsage};
 pub use packet::{Packet, StreamEvent, StreamInterface};
+pub use pod::{Pod, PodAttachment, PodSelection, PodState};
 pub use spec::{
     Codec, Compression, FileOutput, InnerFilter, Limits, Output, Retention, Rotation, Spec,
 };

@@ -3,7 +3,7 @@
 use capture_types::{CompressWhen, Directions, Format};
 use serde::Serialize;
 
-use super::{Span, Time, as_text, named};
+use super::{PodSelection, Span, Time, as_text, named};
 
 /// What a capture is to do; what is not set is the node's default.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -35,6 +35,8 @@ pub struct Spec {
     /// Ports whose packets are left out.
     #[serde(default)]
     pub excluded_ports: Vec<u32>,
+    /// Pods whose packets are captured, on their own interfaces.
+    pub pods: Option<PodSelection>,
     /// Where packets go.
     pub output: Option<Output>,
     /// When it stops by itself.

@@ -128,6 +128,7 @@ impl RecordArgs {
         Ok(CaptureSpec {
             name: self.name(&destination)?,
             interfaces: self.source.interfaces.clone(),
+            pods: None,
             filter,
             targets,
             direction: given(self.source.direction, "--direction")?.into(),

@@ -76,6 +76,7 @@ pub(super) async fn stream(
         reader,
         told: BTreeMap::new(),
         missed: 0,
+        named: 0,
     };
     Ok(answer(manager, memory, |sink| stream.run(sink)))
 }
@@ -113,12 +114,17 @@ struct Stream {
     /// Interfaces that the reader knows, with their link types.
     told: BTreeMap<InterfaceId, LinkType>,
     missed: u64,
+    /// The last change of names of addresses that the reader knows.
+    named: u64,
 }
 
 impl Stream {
     async fn run(mut self, sink: Sink<v1::StreamPacketsResponse>) -> Result<(), Gone> {
         let event = |event| Ok(v1::StreamPacketsResponse { event: Some(event) });
         while let Some(batch) = self.reader.next().await {
+            for names in self.new_names() {
+                sink.send(event(Event::Names(names))).await?;
+            }
             let mut packets = Vec::new();
             for packet in batch.packets {
                 if let Some(interface) = self.introduce(packet.interface) {
@@ -149,6 +155,21 @@ impl Stream {
         Ok(sink.send(event(Event::Ended(capture))).await?)
     }
 
+    /// Names of addresses that the reader does not know yet, in messages of a bounded size.
+    fn new_names(&mut self) -> Vec<v1::AddressNames> {
+        let (new, changes) = self.reader.names_since(self.named);
+        self.named = changes;
+        let name = |(address, name): &(std::net::IpAddr, String)| v1::AddressName {
+            address: address.to_string(),
+            name: name.clone(),
+        };
+        new.chunks(MOST_IN_MESSAGE)
+            .map(|names| v1::AddressNames {
+                names: names.iter().map(name).collect(),
+            })
+            .collect()
+    }
+
     fn newly_missed(&mut self) -> Option<v1::PacketsMissed> {
         let total_packets = self.reader.missed();
         let packets = total_packets - self.missed;
@@ -173,6 +194,8 @@ impl Stream {
             link_type: interface.link_type.number().into(),
             snaplen: self.snaplen,
             hardware_address: interface.mac.map(Vec::from).unwrap_or_default(),
+            description: interface.description,
+            comment: interface.comment,
         })
     }
 

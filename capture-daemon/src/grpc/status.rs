@@ -122,6 +122,7 @@ impl From<ManagerError> for Status {
             ManagerError::Exhausted(_) => Code::ResourceExhausted,
             ManagerError::Ended { .. }
             | ManagerError::Active { .. }
+            | ManagerError::NoPods { .. }
             | ManagerError::Foreign { .. }
             | ManagerError::Growing { .. } => Code::FailedPrecondition,
             ManagerError::Generation { .. } => Code::Aborted,

@@ -3,12 +3,14 @@
 use crate::pipeline::packet::InterfaceDescription;
 use capture_types::LinkType;
 
+mod addresses;
 mod select;
 mod watch;
 
+pub use addresses::{AddressLookup, Located};
 pub use select::{InterfaceError, Selection};
-pub(crate) use watch::interface;
 pub use watch::{InterfaceChange, Watch};
+pub(crate) use watch::{interface, list};
 
 /// A network interface as rtnetlink(7) describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,19 @@ pub struct Interface {
     pub address: Vec<u8>,
     /// Whether the interface is administratively up.
     pub up: bool,
+    /// Where its other end is, if that is in another network namespace.
+    pub peer: Option<Peer>,
+    /// The index of the bridge or bond that it is a port of.
+    pub master: Option<u32>,
+}
+
+/// The other end of a link, in another network namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Peer {
+    /// The number by which this namespace knows the other one (`IFLA_LINK_NETNSID`).
+    pub namespace: i32,
+    /// The index of the other end in its namespace.
+    pub ifindex: u32,
 }
 
 // Numbers from include/uapi/linux/if_arp.h.
@@ -67,6 +82,15 @@ impl Interface {
         self.hardware_type == ARPHRD_LOOPBACK
     }
 
+    /// Whether another interface of this namespace shows the same packets: a bridge or bond of which this
+    /// is a port, or the device below a VLAN or macvlan.
+    #[must_use]
+    pub fn is_part_of_another(&self) -> bool {
+        const ABOVE_ANOTHER: [&str; 5] = ["vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"];
+        let kind = self.kind.as_deref().unwrap_or_default();
+        self.master.is_some() || ABOVE_ANOTHER.contains(&kind)
+    }
+
     /// The description in capture files.
     #[must_use]
     pub fn describe(&self, link_type: LinkType) -> InterfaceDescription {
@@ -79,6 +103,7 @@ impl Interface {
             ifindex: self.ifindex,
             description: parts.join(", "),
             link_type,
+            comment: String::new(),
             mac: self.address.as_slice().try_into().ok(),
         }
     }

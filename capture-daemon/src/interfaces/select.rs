@@ -238,6 +238,8 @@ mod tests {
             alias: None,
             address: Vec::new(),
             up: true,
+            peer: None,
+            master: None,
         }
     }
 

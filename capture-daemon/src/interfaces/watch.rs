@@ -12,7 +12,7 @@ use rtnetlink::{
     },
 };
 
-use super::Interface;
+use super::{Interface, Peer};
 
 type Messages = futures_channel::mpsc::UnboundedReceiver<(
     NetlinkMessage<RouteNetlinkMessage>,
@@ -75,13 +75,7 @@ impl Watch {
     ///
     /// rtnetlink(7) failed.
     pub async fn list(&self) -> Result<Vec<Interface>, rtnetlink::Error> {
-        self.netlink
-            .link()
-            .get()
-            .execute()
-            .try_filter_map(|message| async move { Ok(interface(&message)) })
-            .try_collect()
-            .await
+        list(&self.netlink).await
     }
 
     /// The next change; `None` when the kernel has closed the connection. Cancel safe.
@@ -120,6 +114,17 @@ impl Watch {
     }
 }
 
+/// The interfaces that exist now.
+pub(crate) async fn list(netlink: &Handle) -> Result<Vec<Interface>, rtnetlink::Error> {
+    netlink
+        .link()
+        .get()
+        .execute()
+        .try_filter_map(|message| async move { Ok(interface(&message)) })
+        .try_collect()
+        .await
+}
+
 /// Bridges announce their ports in messages of their own: such a `DelLink` means that the interface has
 /// left the bridge, not that it is gone.
 fn is_bridge_port_message(link: &LinkMessage) -> bool {
@@ -140,7 +145,10 @@ pub(crate) fn interface(message: &LinkMessage) -> Option<Interface> {
         alias: None,
         address: Vec::new(),
         up: message.header.flags.contains(LinkFlags::Up),
+        peer: None,
+        master: None,
     };
+    let (mut namespace, mut other_end) = (None, None);
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name.clone_from(name),
@@ -151,6 +159,9 @@ pub(crate) fn interface(message: &LinkMessage) -> Option<Interface> {
                 });
                 interface.alternative_names.extend(names);
             }
+            LinkAttribute::Controller(master) => interface.master = Some(*master),
+            LinkAttribute::Link(ifindex) => other_end = Some(*ifindex),
+            LinkAttribute::LinkNetNsId(id) => namespace = Some(*id),
             LinkAttribute::IfAlias(alias) => interface.alias = Some(alias.clone()),
             LinkAttribute::Address(address) => interface.address.clone_from(address),
             LinkAttribute::LinkInfo(info) => {
@@ -162,5 +173,10 @@ pub(crate) fn interface(message: &LinkMessage) -> Option<Interface> {
             _ => {}
         }
     }
+    // A negative number stands for a namespace that has none.
+    interface.peer = namespace
+        .filter(|namespace| *namespace >= 0)
+        .zip(other_end)
+        .map(|(namespace, ifindex)| Peer { namespace, ifindex });
     (!interface.name.is_empty()).then_some(interface)
 }

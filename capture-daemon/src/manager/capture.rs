@@ -19,7 +19,7 @@ use crate::{
     session::{Control, Monitor, Report},
 };
 use capture_file::{Baseline, FileTotals};
-use capture_types::{CaptureName, Ledger, time};
+use capture_types::{CaptureName, Ledger, PodState, time};
 
 /// Warnings that are kept; the oldest go first.
 const MOST_WARNINGS: usize = 16;
@@ -55,6 +55,9 @@ pub struct Record {
     pub resumed: u32,
     /// Changes with state, request and labels.
     pub generation: u64,
+    /// What became of the pods that it was to capture.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pods: Vec<PodState>,
     /// How the session began that runs, if it makes files.
     #[serde(default)]
     pub session: Option<SessionStart>,
@@ -197,6 +200,7 @@ impl Capture {
             warnings: Vec::new(),
             resumed: 0,
             generation: 1,
+            pods: Vec::new(),
             session: None,
             saved: None,
             unsettled: false,
@@ -236,6 +240,7 @@ impl Capture {
             .and_then(|live| live.monitor.progress().file());
         if let Some(live) = &live {
             record.totals = record.totals.and(&live.totals());
+            record.pods = live.monitor.pods();
             live.add_warnings(&mut record);
         }
         Snapshot {
@@ -409,6 +414,7 @@ impl Capture {
                 last.interfaces.clone_from(&report.interfaces);
             }
             inner.record.totals = inner.record.totals.and(&last);
+            inner.record.pods = live.monitor.pods();
             live.add_warnings(&mut inner.record);
         }
     }

@@ -46,6 +46,12 @@ pub enum ManagerError {
         /// Its state.
         state: State,
     },
+    /// It has nothing to do with pods.
+    #[error("capture {name:?} was started without pods; start another one with pods")]
+    NoPods {
+        /// Its name.
+        name: String,
+    },
     /// It was changed meanwhile.
     #[error("capture {name:?} is of generation {actual}, not {expected}; read it again")]
     Generation {

@@ -1,6 +1,6 @@
 //! Looking on while a capture runs.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{Capture, Manager, ManagerError, ReaderShare};
 use crate::pipeline::{
@@ -32,6 +32,14 @@ impl PacketReader {
     #[must_use]
     pub fn interface(&self, id: InterfaceId) -> Option<InterfaceDescription> {
         self.drain.taps.interface(id)
+    }
+}
+
+impl PacketReader {
+    /// The names of addresses that came after this change, and the number of the last change.
+    #[must_use]
+    pub fn names_since(&self, change: u64) -> (Vec<(IpAddr, String)>, u64) {
+        self.drain.taps.names_since(change)
     }
 }
 

@@ -46,17 +46,23 @@ const DESCRIPTORS: u64 = 40;
 /// File descriptors of an interface: its links for both directions.
 const DESCRIPTORS_PER_INTERFACE: u64 = 2;
 
+/// File descriptors of a capture of pods beside those of others: nine maps of addresses, programs of five
+/// more kinds, and a socket.
+const DESCRIPTORS_OF_PODS: u64 = 20;
+
 impl CaptureRequest {
     /// File descriptors that it may need while it runs, if there are so many interfaces.
     #[must_use]
     pub fn descriptors(&self, interfaces: u64) -> u64 {
         let follows = |pattern: &InterfacePattern| !matches!(pattern, InterfacePattern::Name(_));
-        let count = if self.spec.interfaces.iter().any(follows) {
+        // Pods can come, and be captured at any interface.
+        let count = if self.spec.pods.is_some() || self.spec.interfaces.iter().any(follows) {
             interfaces.max(1)
         } else {
             self.spec.interfaces.len() as u64
         };
-        DESCRIPTORS + count * DESCRIPTORS_PER_INTERFACE
+        let pods = self.spec.pods.as_ref().map_or(0, |_| DESCRIPTORS_OF_PODS);
+        DESCRIPTORS + pods + count * DESCRIPTORS_PER_INTERFACE
     }
 
     /// A digest of everything that a client gave but the name, if the node made that up.

@@ -72,7 +72,7 @@ async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: St
     let record = capture.record();
     let name = record.name.clone();
     let spec = record.request.session_spec(record.totals.total.written);
-    let session = match Session::start(spec, inner.settings.session).await {
+    let session = match Session::start(spec, inner.settings.session.clone()).await {
         Ok(session) => session,
         Err(error) => {
             tracing::warn!(

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use ipnet::IpNet;
 
 use super::{Capture, Manager, ManagerError, Record, capture::Live};
-use capture_types::{FilterSpec, InnerSpec, TargetSet};
+use capture_types::{FilterSpec, InnerSpec, PodSelection, TargetSet};
 
 /// What is to change; `Some(None)` clears.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Update {
     pub not_hosts: Option<Option<Vec<IpNet>>>,
     /// Other excluded ports; `Some(None)` for none.
     pub not_ports: Option<Option<Vec<u16>>>,
+    /// Other pods.
+    pub pods: Option<PodSelection>,
     /// Stop so long after the start.
     pub duration: Option<Option<Duration>>,
     /// Stop after so many packets.
@@ -75,6 +77,11 @@ impl Manager {
             return Err(ended());
         }
         let old = &record.request.spec;
+        if update.pods.is_some() && old.pods.is_none() {
+            return Err(ManagerError::NoPods {
+                name: record.name.to_string(),
+            });
+        }
         let mut filter = old.filter.clone();
         set(&mut filter.expression, update.expression.clone());
         set(&mut filter.inner, update.inner.clone());
@@ -83,9 +90,11 @@ impl Manager {
         set(&mut targets.ports, update.ports.clone());
         set(&mut targets.not_hosts, update.not_hosts.clone());
         set(&mut targets.not_ports, update.not_ports.clone());
-        if filter != old.filter || targets != old.targets {
+        let pods = update.pods.as_ref();
+        let pods = pods.filter(|pods| old.pods.as_ref() != Some(*pods));
+        if filter != old.filter || targets != old.targets || pods.is_some() {
             let live = capture.live().ok_or_else(ended)?;
-            change_kernel(&live, &record, &filter, &targets).await?;
+            change_kernel(&live, &record, &filter, &targets, pods).await?;
         }
         let mut refused = None;
         capture.change_if(|record| {
@@ -100,6 +109,9 @@ impl Manager {
             let request = &mut record.request;
             request.spec.filter = filter;
             request.spec.targets = targets;
+            if let Some(pods) = &update.pods {
+                request.spec.pods = Some(pods.clone());
+            }
             set(&mut request.spec.limits.duration, update.duration);
             set(&mut request.spec.limits.packets, update.packets);
             set(&mut request.stop.bytes, update.bytes);
@@ -124,8 +136,31 @@ impl Manager {
     }
 }
 
-/// Makes the kernel run another filter and other targets: both, or none.
+/// Makes the kernel run another filter, other targets and other pods: all of them, or none.
 async fn change_kernel(
+    live: &Live,
+    record: &Record,
+    filter: &FilterSpec,
+    targets: &TargetSet,
+    pods: Option<&PodSelection>,
+) -> Result<(), ManagerError> {
+    if let Some(pods) = pods {
+        live.control.set_pods(pods.clone()).await?;
+    }
+    let changed = change_filter(live, record, filter, targets).await;
+    if let (Err(_), Some(_), Some(old)) = (&changed, pods, &record.request.spec.pods)
+        && let Err(error) = live.control.set_pods(old.clone()).await
+    {
+        tracing::error!(
+            "capture {}: its pods could not be restored: {error}",
+            record.name
+        );
+    }
+    changed
+}
+
+/// Makes the kernel run another filter and other targets: both, or none.
+async fn change_filter(
     live: &Live,
     record: &Record,
     filter: &FilterSpec,

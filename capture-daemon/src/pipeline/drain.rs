@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -48,6 +49,8 @@ const LAST_RECORDS_WAIT: Duration = Duration::from_secs(2);
 
 enum Command {
     AddInterface(InterfaceDescription, oneshot::Sender<InterfaceId>),
+    /// The names of addresses are these from now on.
+    SetNames(Vec<(IpAddr, String)>),
     /// Finish the files that are being written; the next packets begin new ones.
     FinishFile,
     /// Take so many records in all, then finish.
@@ -163,6 +166,15 @@ impl Drain {
         self.commands.send(command).map_err(|_| DrainGone)?;
         self.waker.wake();
         added.await.map_err(|_| DrainGone)
+    }
+
+    /// Replaces the names of addresses that files and readers get from now on.
+    pub fn set_names(&self, names: Vec<(IpAddr, String)>) -> Result<(), DrainGone> {
+        self.commands
+            .send(Command::SetNames(names))
+            .map_err(|_| DrainGone)?;
+        self.waker.wake();
+        Ok(())
     }
 
     /// Has the files finished that are being written; the next packets begin new ones.
@@ -390,6 +402,12 @@ impl State {
                     self.interfaces.set(ifindex, id);
                     // Nobody waits for it any more when the session is being dropped.
                     let _ = reply.send(id);
+                }
+                Command::SetNames(names) => {
+                    // The next tick writes them into the file.
+                    self.idle.end();
+                    self.shared.taps.set_names(names.clone());
+                    self.recorder.set_names(names);
                 }
                 Command::FinishFile => self.recorder.finish_file(),
                 Command::Finish { submitted } => {

@@ -88,6 +88,7 @@ impl Interfaces {
             name: "unknown".to_owned(),
             ifindex: UNKNOWN_INTERFACE,
             description: "interfaces that were not announced when their packets came".to_owned(),
+            comment: String::new(),
             link_type,
             mac: None,
         };

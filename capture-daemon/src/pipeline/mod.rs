@@ -14,6 +14,7 @@ mod idle;
 pub mod interface_counters;
 mod interfaces;
 mod messages;
+mod names;
 mod open_file;
 mod outcome;
 mod output;

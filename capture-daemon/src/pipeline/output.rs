@@ -48,6 +48,8 @@ pub(crate) struct CurrentFile {
     pub(crate) main: Option<LinkType>,
     /// How many of the capture's interfaces were looked at for that.
     pub(crate) known: usize,
+    /// The last change of names of addresses that it has.
+    pub(crate) named: u64,
     /// How many it describes.
     pub(crate) described: u32,
     /// Where its interval ends, UTC nanoseconds.
@@ -80,6 +82,11 @@ impl FileOutput {
         self.block
             .as_ref()
             .map_or(0, |block| block.buffer.len() - block.overlap)
+    }
+
+    /// Whether the file describes an interface.
+    pub(crate) fn describes(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.described > 0)
     }
 
     /// Packets in the file, those in the block included.
@@ -129,6 +136,7 @@ impl CurrentFile {
             sent: 0,
             main: None,
             known: 0,
+            named: 0,
             described: 0,
             boundary: boundary(opened, rotation),
             closing: None,

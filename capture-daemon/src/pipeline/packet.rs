@@ -34,6 +34,8 @@ pub struct InterfaceDescription {
     pub ifindex: u32,
     /// Driver, peer, address or alias, where known; may be empty.
     pub description: String,
+    /// What a program may want to know of it, one `key=value` per line; may be empty.
+    pub comment: String,
     /// Its link type.
     pub link_type: LinkType,
     /// Its hardware address, where it has one of 6 bytes.

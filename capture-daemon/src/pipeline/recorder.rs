@@ -1,6 +1,7 @@
 //! The recorder: takes packets from the drain thread and leaves capture files.
 
 use std::{
+    net::IpAddr,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
@@ -10,6 +11,7 @@ use super::{
     copying::Copying,
     encode::{self, Encoding, Pcap, Pcapng, pcapng, text::Lines},
     file_size::FileSize,
+    names::Names,
     outcome::{FailureKind, Outcome, Outcomes, RecorderFailure},
     output::{FileOutput, UNDESCRIBED},
     packet::{InterfaceDescription, InterfaceId, Packet},
@@ -79,6 +81,8 @@ pub struct Recorder {
     rotation: Rotation,
     snaplen: u32,
     interfaces: Vec<Interface>,
+    /// Names of addresses, which pcapng files have.
+    names: Names,
     outputs: Vec<FileOutput>,
     /// Writes what stands once in a pcapng file.
     blocks: pcapng::Blocks,
@@ -171,6 +175,15 @@ impl Recorder {
             });
         }
         InterfaceId(u32::try_from(id).unwrap_or(u32::MAX))
+    }
+
+    /// Replaces the names of addresses that files have from here on.
+    pub fn set_names(&mut self, names: Vec<(IpAddr, String)>) {
+        self.names.set(names);
+        for output in &mut self.outputs {
+            // New names come before the next packet, which the slow way sees to.
+            output.room = 0;
+        }
     }
 
     /// Takes a packet of an interface that was added before. Never blocks.

@@ -1,6 +1,7 @@
 //! Copies of packets for those who look on. The drain thread copies for readers that have room, and
 //! counts for those that have none; it never waits for one.
 
+use std::net::IpAddr;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -9,6 +10,7 @@ use std::sync::{
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
+use super::names::Names;
 use super::packet::{InterfaceDescription, InterfaceId, Packet};
 use capture_types::Direction;
 
@@ -26,6 +28,7 @@ pub struct Taps {
     version: AtomicUsize,
     new: Mutex<Vec<Feed>>,
     interfaces: Mutex<Vec<InterfaceDescription>>,
+    names: Mutex<Names>,
 }
 
 /// Packets on their way to a reader.
@@ -103,6 +106,20 @@ impl Taps {
     #[must_use]
     pub fn interface(&self, id: InterfaceId) -> Option<InterfaceDescription> {
         lock(&self.interfaces).get(id.0 as usize).cloned()
+    }
+
+    /// The names of addresses that came after this change, and the number of the last change.
+    #[must_use]
+    pub fn names_since(&self, change: u64) -> (Vec<(IpAddr, String)>, u64) {
+        let names = lock(&self.names);
+        let new = names.since(change).into_iter();
+        let new = new.map(|(_, address, name)| (address, name.to_owned()));
+        (new.collect(), names.changes())
+    }
+
+    /// Replaces the names of addresses.
+    pub(super) fn set_names(&self, names: Vec<(IpAddr, String)>) {
+        lock(&self.names).set(names);
     }
 
     /// Makes the next interface known; they come in the order of their numbers.

@@ -80,6 +80,7 @@ pub async fn run(
         },
         session: SessionOptions {
             own: own_endpoints(&config),
+            node: Arc::from(config.node_name.as_str()),
             ..SessionOptions::default()
         },
         runtime: captures.clone(),

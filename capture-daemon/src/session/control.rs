@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::error::SessionError;
 use crate::filters;
 use capture_filter::CompiledFilter;
-use capture_types::{FilterSpec, TargetSet};
+use capture_types::{FilterSpec, PodSelection, TargetSet};
 
 /// Sent back when a command is done.
 type Done = oneshot::Sender<Result<(), SessionError>>;
@@ -14,6 +14,7 @@ type Done = oneshot::Sender<Result<(), SessionError>>;
 pub(super) enum Command {
     SetFilter(CompiledFilter, Done),
     SetTargets(TargetSet, Done),
+    SetPods(PodSelection, Done),
     FinishFile(Done),
 }
 
@@ -46,6 +47,16 @@ impl Control {
     /// The old targets stay in force, unless the kernel fails half-way, which the error says.
     pub async fn set_targets(&self, targets: TargetSet) -> Result<(), SessionError> {
         self.send(|done| Command::SetTargets(targets, done)).await
+    }
+
+    /// Replaces the pods of a capture that was started with pods. Only the difference is attached and
+    /// detached.
+    ///
+    /// # Errors
+    ///
+    /// The capture has ended, or the kernel does not take the addresses.
+    pub async fn set_pods(&self, pods: PodSelection) -> Result<(), SessionError> {
+        self.send(|done| Command::SetPods(pods, done)).await
     }
 
     /// Finishes the file that is being written, if it has packets; the next packet begins a new one.

@@ -1,30 +1,33 @@
 //! The interfaces that a capture is attached to, as they appear, go away and are renamed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use rtnetlink::Handle;
 
 use super::{
     error::SessionError,
     monitor::Monitor,
-    positions::{self, hook_label, label},
-    programs::Programs,
+    positions::{hook_label, label},
+    programs::{ProgramKind, Programs},
+    roles::Role,
     warnings::Topic,
 };
 use crate::{
-    attach::{AttachError, Attachment, Method, Owner, Plan, Positions, Promiscuous, QueueDrops},
+    attach::{Attachment, Method, Owner, Plan, Positions, Promiscuous, QueueDrops},
     interfaces::{Interface, InterfaceChange, Selection},
-    kernel::syscall::wait_for_grace_period,
-    pipeline::{drain::Drain, interface_counters::InterfaceCounters, packet::InterfaceId},
+    pipeline::{drain::Drain, interface_counters::InterfaceCounters},
 };
 use capture_filter::CompiledFilter;
 use capture_types::{CaptureSpec, Direction, Directions, LinkType, TargetSet};
 
-/// Far longer than an RCU grace period, for systems without membarrier(2).
-const GRACE_PERIOD: Duration = Duration::from_millis(200);
+mod member;
+mod pods;
+
+pub(super) use self::pods::FollowedPods;
+use self::{
+    member::{Member, check_position, close, detach, wait_for_removed_filters},
+    pods::role,
+};
 
 /// The interfaces of a capture and what is attached to them.
 pub(super) struct Followed {
@@ -32,6 +35,8 @@ pub(super) struct Followed {
     owner: Owner,
     programs: Programs,
     selection: Selection,
+    /// `None` for a capture that has nothing to do with pods.
+    pods: Option<FollowedPods>,
     capture: String,
     directions: Directions,
     /// By ifindex.
@@ -43,15 +48,6 @@ pub(super) struct Followed {
     promiscuous: Option<Promiscuous>,
     /// What the queues had dropped when the capture began.
     dropped_before: QueueDrops,
-}
-
-/// An interface that has joined the capture.
-struct Member {
-    id: InterfaceId,
-    link_type: LinkType,
-    name: String,
-    up: bool,
-    attachments: Vec<(Direction, Attachment)>,
 }
 
 /// The parts of the session that need to know of an interface that joins or leaves.
@@ -67,6 +63,7 @@ impl Followed {
     pub(super) fn new(
         spec: &CaptureSpec,
         selection: Selection,
+        pods: Option<FollowedPods>,
         plan: Plan,
         owner: Owner,
         programs: Programs,
@@ -78,6 +75,7 @@ impl Followed {
             owner,
             programs,
             selection,
+            pods,
             capture: spec.name.to_string(),
             directions: spec.direction,
             members: BTreeMap::new(),
@@ -118,13 +116,21 @@ impl Followed {
                 );
             }
             member.up = interface.up;
-            return Ok(());
+            if !self.change_role(&interface, parts).await? {
+                return Ok(());
+            }
         }
-        if !self.selection.matches(&interface) || self.refused.contains(&interface.ifindex) {
+        let Some(role) = self.role(&interface) else {
+            return Ok(());
+        };
+        if self.refused.contains(&interface.ifindex) {
             return Ok(());
         }
         if interface.link_type().is_none() {
             self.refused.insert(interface.ifindex);
+            if role == Role::Node {
+                return Ok(());
+            }
             parts.monitor.warnings.set(
                 Topic::NotRecordable,
                 &label(&interface.name),
@@ -133,10 +139,13 @@ impl Followed {
             return Ok(());
         }
         let (ifindex, name) = (interface.ifindex, interface.name.clone());
-        let joined = self.join(interface, parts).await;
+        let joined = self.join(interface, role, parts).await;
         if let Err(error) = &joined
             && !self.selection.names(ifindex)
         {
+            if let Some(pods) = &mut self.pods {
+                pods.failed(ifindex, &error.to_string());
+            }
             // Of many interfaces one may fail.
             self.refused.insert(ifindex);
             let condition = format!("not recorded: {error}");
@@ -149,19 +158,26 @@ impl Followed {
         joined
     }
 
-    async fn join(&mut self, interface: Interface, parts: Parts<'_>) -> Result<(), SessionError> {
+    async fn join(
+        &mut self,
+        interface: Interface,
+        role: Role,
+        parts: Parts<'_>,
+    ) -> Result<(), SessionError> {
         let Some(link_type) = interface.link_type() else {
             return Ok(());
         };
-        let id = parts
-            .drain
-            .add_interface(interface.describe(link_type))
-            .await?;
+        let (description, pod) = self.describe(&interface, link_type, role);
+        let id = parts.drain.add_interface(description).await?;
         parts.counters.open(id, interface.ifindex)?;
         parts.monitor.add(id, &interface, link_type);
         let mut attachments = Vec::new();
         for direction in directions(self.directions, &interface) {
-            let program = self.programs.program(direction, link_type)?;
+            let program = self.programs.program(ProgramKind {
+                link_type,
+                direction,
+                pods: role.stage(direction, interface.is_loopback()),
+            })?;
             let attached = Attachment::new(
                 self.plan.method(&interface.name, direction),
                 parts.netlink,
@@ -197,6 +213,9 @@ impl Followed {
         let member = Member {
             id,
             link_type,
+            is_loopback: interface.is_loopback(),
+            role,
+            pod,
             name: interface.name,
             up: interface.up,
             attachments,
@@ -238,6 +257,11 @@ impl Followed {
     /// Follows a change. An interface that cannot be joined after the start does not end the capture: it
     /// is logged and left out.
     pub(super) async fn follow(&mut self, change: InterfaceChange, parts: Parts<'_>) {
+        if !matches!(change, InterfaceChange::Filters { .. })
+            && let Some(pods) = &mut self.pods
+        {
+            pods.link_changed();
+        }
         match change {
             InterfaceChange::Present(interface) => self.try_present(interface, parts).await,
             InterfaceChange::Gone { ifindex } => self.gone(ifindex, parts).await,
@@ -288,6 +312,7 @@ impl Followed {
             detach(member.attachments, parts.netlink).await;
             close(parts.counters, member.id, &member.name);
         }
+        self.pod_gone(ifindex, parts);
     }
 
     /// Every interface that was present at the start has joined.
@@ -328,12 +353,13 @@ impl Followed {
     }
 
     /// The kinds of programs that are attached now, each once.
-    fn needed(&self) -> Vec<(LinkType, Direction)> {
+    fn needed(&self) -> Vec<ProgramKind> {
         let mut needed = Vec::new();
         for member in self.members.values() {
             for (direction, _) in &member.attachments {
-                if !needed.contains(&(member.link_type, *direction)) {
-                    needed.push((member.link_type, *direction));
+                let kind = member.program(*direction);
+                if !needed.contains(&kind) {
+                    needed.push(kind);
                 }
             }
         }
@@ -345,13 +371,7 @@ impl Followed {
             programs, members, ..
         } = self;
         for member in members.values_mut() {
-            for (direction, attachment) in &mut member.attachments {
-                let program = programs.program(*direction, member.link_type)?;
-                match attachment.replace(netlink, program).await {
-                    Err(error) if !error.is_interface_gone() => return Err(error.into()),
-                    _ => {}
-                }
-            }
+            member.replace_programs(programs, netlink).await?;
         }
         Ok(())
     }
@@ -404,12 +424,7 @@ impl Followed {
             detached.push((member.id, member.name));
         }
         if by_clsact {
-            // A removed filter can still be at work on a packet until an RCU grace period is over
-            // (membarrier(2), kernel 4.3).
-            let waited = tokio::task::spawn_blocking(wait_for_grace_period).await;
-            if !matches!(waited, Ok(Ok(()))) {
-                tokio::time::sleep(GRACE_PERIOD).await;
-            }
+            wait_for_removed_filters().await;
         }
         for (id, name) in detached {
             close(counters, id, &name);
@@ -420,12 +435,16 @@ impl Followed {
 /// How many hooks a capture of these interfaces attaches to.
 pub(super) fn hook_count(
     selection: &mut Selection,
+    pods: Option<&FollowedPods>,
     asked: Directions,
     interfaces: &[Interface],
 ) -> usize {
     interfaces
         .iter()
-        .filter(|interface| selection.takes(interface))
+        .filter(|interface| {
+            let role = role(selection, pods, interface);
+            role.is_some() && interface.link_type().is_some()
+        })
         .map(|interface| directions(asked, interface).len())
         .sum()
 }
@@ -438,27 +457,5 @@ fn directions(asked: Directions, interface: &Interface) -> Vec<Direction> {
         Directions::Out => vec![Direction::Out],
         Directions::InOut if interface.is_loopback() => vec![Direction::In],
         Directions::InOut => vec![Direction::In, Direction::Out],
-    }
-}
-
-async fn check_position(member: &Member, ifindex: u32, parts: Parts<'_>) {
-    let warnings = &parts.monitor.warnings;
-    let attachments = &member.attachments;
-    positions::check(&member.name, ifindex, attachments, parts.netlink, warnings).await;
-}
-
-async fn detach(attachments: Vec<(Direction, Attachment)>, netlink: &Handle) {
-    for (_, attachment) in attachments {
-        match attachment.detach(netlink).await {
-            Ok(()) => {}
-            Err(error) if AttachError::is_interface_gone(&error) => {}
-            Err(error) => tracing::error!("a filter could not be removed: {error}"),
-        }
-    }
-}
-
-fn close(counters: &InterfaceCounters, id: InterfaceId, name: &str) {
-    if let Err(error) = counters.close(id) {
-        tracing::error!("the last counters of interface {name} could not be read: {error}");
     }
 }

@@ -4,9 +4,11 @@ mod control;
 mod error;
 mod follow;
 mod monitor;
+mod pods;
 mod positions;
 mod programs;
 mod report;
+mod roles;
 mod warnings;
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
@@ -19,7 +21,7 @@ use tokio::{
 
 use self::{
     control::Command,
-    follow::{Followed, Parts},
+    follow::{Followed, FollowedPods, Parts},
     programs::Programs,
 };
 pub use self::{
@@ -32,7 +34,7 @@ use crate::{
     attach::{self, Method, Owner, Plan, Promiscuous, QueueDrops},
     clock::PacketClock,
     filters,
-    interfaces::{Selection, Watch},
+    interfaces::{Interface, Selection, Watch},
     kernel::{
         features::Features,
         object::{CaptureObject, ObjectConfig},
@@ -52,7 +54,7 @@ use capture_types::{CaptureSpec, Output, OutputSpec};
 const PROGRAM_LOG_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How a capture is run, whatever it captures.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct SessionOptions {
     /// How programs are attached; `None` for the best method that the kernel has.
     pub method: Option<Method>,
@@ -60,6 +62,8 @@ pub struct SessionOptions {
     pub log_programs: bool,
     /// Where this process listens: connections to there are its own traffic.
     pub own: OwnEndpoints,
+    /// The name of the node, for the descriptions of pods' interfaces.
+    pub node: Arc<str>,
 }
 
 /// A running capture.
@@ -91,7 +95,16 @@ impl Session {
         let watch = Watch::new().map_err(system("subscribing to network interfaces"))?;
         let interfaces = watch.list().await?;
         let mut selection = Selection::new(&spec.interfaces, &interfaces)?;
-        let hooks = follow::hook_count(&mut selection, spec.direction, &interfaces);
+        let mut pods = spec
+            .pods
+            .clone()
+            .map(|pods| FollowedPods::new(pods, spec.direction, options.node))
+            .transpose()
+            .map_err(system("opening a socket to look for pods"))?;
+        if let Some(pods) = &mut pods {
+            pods.look(&interfaces).await;
+        }
+        let hooks = follow::hook_count(&mut selection, pods.as_ref(), spec.direction, &interfaces);
         let plan = Plan::new(options.method, &features, hooks)?;
         remove_leftovers(watch.netlink()).await;
 
@@ -103,7 +116,7 @@ impl Session {
             log: options.log_programs,
         };
         let (object, maps) = CaptureObject::load(&config, &features)?;
-        let programs = Programs::new(object, filter, &spec.targets)?;
+        let programs = Programs::new(object, filter, &spec.targets, pods.is_some())?;
         let counters = Arc::new(InterfaceCounters::new(maps.counters));
         let statistics = Arc::clone(&counters);
         let recorder = start_recorder(&spec, Box::new(move |id| statistics.read(id)))?;
@@ -143,6 +156,7 @@ impl Session {
             followed: Followed::new(
                 &spec,
                 selection,
+                pods,
                 plan,
                 owner,
                 programs,
@@ -161,16 +175,23 @@ impl Session {
                 .logger
                 .map(|logger| tokio::spawn(follow_program_log(logger))),
         };
-        for interface in interfaces {
-            let (followed, parts) = session.parts();
-            if let Err(error) = followed.present(interface, parts).await {
-                // Nothing was promised yet: the capture ends as if it had not begun.
-                let _ = session.end(EndReason::Failed).await;
-                return Err(error);
-            }
+        if let Err(error) = session.join_all(interfaces).await {
+            // Nothing was promised yet: the capture ends as if it had not begun.
+            let _ = session.end(EndReason::Failed).await;
+            return Err(error);
         }
         session.followed.has_started();
         Ok(session)
+    }
+
+    /// Joins the interfaces that are present at the start.
+    async fn join_all(&mut self, interfaces: Vec<Interface>) -> Result<(), SessionError> {
+        let (followed, parts) = self.parts();
+        followed.begin_with_pods(parts)?;
+        for interface in interfaces {
+            followed.present(interface, parts).await?;
+        }
+        followed.show_pods(parts)
     }
 
     /// The live numbers of the capture.
@@ -210,6 +231,10 @@ impl Session {
                 reason = &mut stop => break reason,
                 () = shared.ended.notified() => break EndReason::Packets,
                 () = until(deadline) => break EndReason::Duration,
+                () = self.followed.pods_due() => {
+                    let (followed, parts) = self.parts();
+                    followed.look_for_pods(parts).await;
+                }
                 () = self.followed.positions_changed() => {
                     let (followed, parts) = self.parts();
                     followed.check_positions(parts).await;
@@ -244,14 +269,15 @@ impl Session {
     }
 
     async fn execute(&mut self, command: Command) {
-        let netlink = self.watch.netlink();
+        let (followed, parts) = self.parts();
         let (result, reply) = match command {
             Command::SetFilter(filter, reply) => {
-                (self.followed.set_filter(filter, netlink).await, reply)
+                (followed.set_filter(filter, parts.netlink).await, reply)
             }
             Command::SetTargets(targets, reply) => {
-                (self.followed.set_targets(&targets, netlink).await, reply)
+                (followed.set_targets(&targets, parts.netlink).await, reply)
             }
+            Command::SetPods(pods, reply) => (followed.set_pods(pods, parts).await, reply),
             Command::FinishFile(reply) => (self.drain.finish_file().map_err(Into::into), reply),
         };
         // The caller may have gone away.

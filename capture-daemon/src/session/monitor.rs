@@ -12,7 +12,7 @@ use crate::{
         Progress, drain::DrainState, interface_counters::InterfaceCounters, packet::InterfaceId,
     },
 };
-use capture_types::{Discarded, Ledger, LinkType};
+use capture_types::{Discarded, Ledger, LinkType, PodState};
 
 /// The live numbers of a capture; read from any thread.
 pub struct Monitor {
@@ -21,6 +21,7 @@ pub struct Monitor {
     drain: Arc<DrainState>,
     ring: RingFill,
     interfaces: Mutex<Vec<Joined>>,
+    pods: Mutex<Vec<PodState>>,
     pub(super) warnings: Warnings,
 }
 
@@ -59,6 +60,7 @@ impl Monitor {
             drain,
             ring,
             interfaces: Mutex::default(),
+            pods: Mutex::default(),
             warnings: Warnings::default(),
         }
     }
@@ -105,6 +107,19 @@ impl Monitor {
             .iter()
             .map(|interface| interface.name.clone())
             .collect()
+    }
+
+    /// What became of each pod of the capture.
+    #[must_use]
+    pub fn pods(&self) -> Vec<PodState> {
+        self.pods
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn set_pods(&self, states: Vec<PodState>) {
+        *self.pods.lock().unwrap_or_else(PoisonError::into_inner) = states;
     }
 
     /// What the user of the capture should know, in sentences, as it is now.

@@ -10,56 +10,79 @@ use capture_common::program_index;
 use super::error::SessionError;
 use crate::kernel::object::{CaptureObject, direction_number, link};
 use capture_filter::{CompiledFilter, Epilogue, FilterMaps, TargetMaps, load};
-use capture_types::{Direction, LinkType, TargetKinds, TargetSet};
+use capture_types::{Direction, LinkType, PodAddresses, PodStage, TargetKinds, TargetSet};
 
-/// The programs of one capture by link type and direction. A filter program is generated and loaded when
+/// The programs of one capture by their kinds. A filter program is generated and loaded when
 /// the first interface needs it.
 pub(super) struct Programs {
     object: CaptureObject,
     filter: CompiledFilter,
     targets: TargetMaps,
-    loaded: HashMap<(LinkType, Direction), OwnedFd>,
+    loaded: HashMap<ProgramKind, OwnedFd>,
+}
+
+/// What one program differs in from the others of its capture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ProgramKind {
+    /// The link type of the interface.
+    pub(super) link_type: LinkType,
+    /// The direction of the hook.
+    pub(super) direction: Direction,
+    /// What the addresses of pods decide.
+    pub(super) pods: Option<PodStage>,
 }
 
 impl Programs {
-    /// The kinds of targets that the filter looks up are those of `targets`.
+    /// The kinds of targets that the filter looks up are those of `targets`; `with_pods` if it may look up
+    /// pods as well.
     pub(super) fn new(
         object: CaptureObject,
         filter: CompiledFilter,
         targets: &TargetSet,
+        with_pods: bool,
     ) -> Result<Self, SessionError> {
+        let mut maps = TargetMaps::create(targets)?;
+        if with_pods {
+            maps = maps.with_pods()?;
+        }
         Ok(Self {
             object,
             filter,
-            targets: TargetMaps::create(targets)?,
+            targets: maps,
             loaded: HashMap::new(),
         })
     }
 
     /// The program to attach.
-    pub(super) fn program(
-        &mut self,
-        direction: Direction,
-        link_type: LinkType,
-    ) -> Result<BorrowedFd<'_>, SessionError> {
-        let kinds = self.targets.kinds();
-        if kinds == TargetKinds::default() && self.filter.is_empty() {
-            return Ok(self.object.program(direction, link_type)?);
+    pub(super) fn program(&mut self, kind: ProgramKind) -> Result<BorrowedFd<'_>, SessionError> {
+        if self.targets_of(kind) == TargetKinds::default() && self.filter.is_empty() {
+            return Ok(self.object.program(kind.direction, kind.link_type)?);
         }
-        let key = (link_type, direction);
-        if !self.loaded.contains_key(&key) {
-            let program = self.load(direction, link_type)?;
-            self.loaded.insert(key, program);
+        if !self.loaded.contains_key(&kind) {
+            let program = self.load(kind)?;
+            self.loaded.insert(kind, program);
         }
-        Ok(self.loaded[&key].as_fd())
+        Ok(self.loaded[&kind].as_fd())
     }
 
-    fn load(&self, direction: Direction, link_type: LinkType) -> Result<OwnedFd, SessionError> {
+    const fn targets_of(&self, kind: ProgramKind) -> TargetKinds {
+        TargetKinds {
+            pods: kind.pods,
+            ..self.targets.kinds()
+        }
+    }
+
+    fn load(&self, kind: ProgramKind) -> Result<OwnedFd, SessionError> {
+        let ProgramKind {
+            link_type,
+            direction,
+            ..
+        } = kind;
         let epilogue = Epilogue {
             index: program_index(direction_number(direction), link(link_type)),
             direction,
         };
-        let filter = self.filter.filter(link_type, self.targets.kinds())?;
+        let filter = self.filter.filter(link_type, self.targets_of(kind))?;
         let program = filter.program(epilogue);
         let maps = FilterMaps {
             slots: self.object.slots(),
@@ -76,7 +99,7 @@ impl Programs {
     pub(super) fn set_filter(
         &mut self,
         filter: CompiledFilter,
-        needed: &[(LinkType, Direction)],
+        needed: &[ProgramKind],
     ) -> Result<(), SessionError> {
         let before = std::mem::replace(&mut self.filter, filter);
         let loaded = std::mem::take(&mut self.loaded);
@@ -91,21 +114,29 @@ impl Programs {
     pub(super) fn set_targets(
         &mut self,
         targets: &TargetSet,
-        needed: &[(LinkType, Direction)],
+        needed: &[ProgramKind],
     ) -> Result<bool, SessionError> {
         if targets.kinds() == self.targets.kinds() {
             self.targets.update(targets)?;
             return Ok(false);
         }
-        let maps_before = std::mem::replace(&mut self.targets, TargetMaps::create(targets)?);
-        self.set_filter(self.filter.clone(), needed)
-            .inspect_err(|_| self.targets = maps_before)?;
+        let maps = TargetMaps::create(targets)?.with_pods_of(&mut self.targets);
+        let before = std::mem::replace(&mut self.targets, maps);
+        if let Err(error) = self.set_filter(self.filter.clone(), needed) {
+            self.targets = before.with_pods_of(&mut self.targets);
+            return Err(error);
+        }
         Ok(true)
     }
 
-    fn load_all(&mut self, needed: &[(LinkType, Direction)]) -> Result<(), SessionError> {
-        for (link_type, direction) in needed {
-            self.program(*direction, *link_type)?;
+    /// Replaces the addresses of pods, which running programs see at once.
+    pub(super) fn set_pods(&mut self, addresses: &PodAddresses) -> Result<(), SessionError> {
+        Ok(self.targets.set_pods(addresses)?)
+    }
+
+    fn load_all(&mut self, needed: &[ProgramKind]) -> Result<(), SessionError> {
+        for kind in needed {
+            self.program(*kind)?;
         }
         Ok(())
     }

@@ -136,6 +136,7 @@ pub(crate) fn interface(number: u32) -> InterfaceDescription {
     InterfaceDescription {
         name: format!("eth{number}"),
         ifindex: number + 2,
+        comment: String::new(),
         description: if number == 0 { "uplink" } else { "" }.to_owned(),
         link_type: link_type(number),
         mac: (number < 2).then_some([2, 0, 0, 0, 0, number as u8]),

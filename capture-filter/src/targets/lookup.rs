@@ -8,7 +8,7 @@ use crate::{
     program::{MapRef, Side, TargetMap},
 };
 use capture_types::LinkType;
-use capture_types::TargetKinds;
+use capture_types::{PodStage, TargetKinds};
 
 const TRANSPORTS: [u32; 3] = [6, 17, 132];
 
@@ -88,8 +88,60 @@ pub(crate) fn exclusion(kinds: TargetKinds, link_type: LinkType) -> Fragment {
     builder.finish()
 }
 
+/// The fragment that a packet passes by what the addresses of pods decide about it.
+pub(crate) fn pods(stage: PodStage, link_type: LinkType) -> Fragment {
+    const SOURCE: usize = 0;
+    const DESTINATION: usize = 1;
+    let mut builder = Builder::default();
+    let (kept, left_out) = (builder.label(), builder.label());
+    let network = builder.link_layer(link_type);
+    for (protocol, layout) in [
+        (network.ipv4, &IPV4),
+        (network.ipv6, &IPV6),
+        (network.arp, &ARP),
+    ] {
+        builder.bind(protocol);
+        let mut is = |end: usize, side, found| {
+            host(&mut builder, layout, layout.addresses[end], side, found);
+        };
+        match stage {
+            PodStage::NotFromPod => is(SOURCE, Side::PodsAtInterfaces, left_out),
+            PodStage::ToPod => {
+                is(SOURCE, Side::PodsAtInterfaces, left_out);
+                is(DESTINATION, Side::PodsByAddress, kept);
+            }
+            PodStage::FromPod => {
+                is(DESTINATION, Side::PodsAtInterfaces, left_out);
+                is(SOURCE, Side::PodsByAddress, kept);
+            }
+            PodStage::WithPod | PodStage::WithAnyPod => {
+                let side = match stage {
+                    PodStage::WithPod => Side::PodsByAddress,
+                    _ => Side::Pods,
+                };
+                is(SOURCE, side, kept);
+                is(DESTINATION, side, kept);
+            }
+        }
+        builder.jump(match stage {
+            PodStage::NotFromPod => kept,
+            _ => left_out,
+        });
+    }
+    builder.bind(network.other);
+    if stage == PodStage::NotFromPod {
+        builder.jump(kept);
+    }
+    builder.bind(left_out);
+    builder.verdict(Verdict::NoMatch);
+    builder.bind(kept);
+    builder.verdict(Verdict::Match);
+    builder.finish()
+}
+
 /// Where a protocol has its addresses, and the maps for them.
 struct Layout {
+    /// The source's and the destination's; of ARP the sender's and the target's.
     addresses: [u32; 2],
     words: u8,
     hosts: TargetMap,
@@ -125,21 +177,39 @@ fn addresses(builder: &mut Builder, layout: &Layout, side: Side, found: Label) {
             builder.require(Cond::Set, layout.has_networks, done);
         }
         for address in layout.addresses {
-            let not_this_one = builder.label();
             if map == layout.hosts {
-                let last_word = address + 4 * u32::from(layout.words - 1);
-                builder.load(Size::Word, last_word);
-                prefilter::pass(builder, side, not_this_one);
+                host(builder, layout, address, side, found);
+            } else {
+                address_in(builder, layout, address, MapRef::Target(side, map), found);
             }
-            for word in 0..layout.words {
-                builder.load(Size::Word, address + 4 * u32::from(word));
-                builder.push(Op::Key(word));
-            }
-            builder.lookup(MapRef::Target(side, map), layout.words, found);
-            builder.bind(not_this_one);
         }
     }
     builder.bind(done);
+}
+
+/// Jumps to `found` if the address there is a single one of this side, else continues.
+fn host(builder: &mut Builder, layout: &Layout, address: u32, side: Side, found: Label) {
+    let not_this_one = builder.label();
+    let last_word = address + 4 * u32::from(layout.words - 1);
+    builder.load(Size::Word, last_word);
+    prefilter::pass(builder, side, not_this_one);
+    address_in(
+        builder,
+        layout,
+        address,
+        MapRef::Target(side, layout.hosts),
+        found,
+    );
+    builder.bind(not_this_one);
+}
+
+/// Jumps to `found` if the address there is in the map, else continues.
+fn address_in(builder: &mut Builder, layout: &Layout, address: u32, map: MapRef, found: Label) {
+    for word in 0..layout.words {
+        builder.load(Size::Word, address + 4 * u32::from(word));
+        builder.push(Op::Key(word));
+    }
+    builder.lookup(map, layout.words, found);
 }
 
 /// Jumps to `found` if either port of the IPv4 packet at X is a target, and to `none` if it has none.

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use capture_proto::v1;
 
-use super::time::{timestamp, to_duration};
+use super::{
+    pods::{pod_states, selection},
+    time::{timestamp, to_duration},
+};
 use crate::{
     manager::{CaptureRequest, Counts, MADE_UP_NAME, Reason, Snapshot, State, Totals},
     session::InterfaceReport,
@@ -22,6 +25,7 @@ pub(in super::super) fn capture(
 ) -> v1::Capture {
     let mut labels: HashMap<String, String> = record.request.labels.clone().into_iter().collect();
     labels.remove(MADE_UP_NAME);
+    let pods = pod_states(record.request.spec.pods.as_ref(), &record.pods);
     v1::Capture {
         name: record.name.to_string(),
         uid: record.uid,
@@ -47,6 +51,7 @@ pub(in super::super) fn capture(
         warnings: record.warnings,
         resumed: record.resumed,
         generation: record.generation,
+        pods,
     }
 }
 
@@ -156,6 +161,7 @@ fn spec(request: &CaptureRequest) -> v1::CaptureSpec {
         ports: list(spec.targets.ports.as_deref(), |port| u32::from(*port)),
         excluded_targets: list(spec.targets.not_hosts.as_deref(), ToString::to_string),
         excluded_ports: list(spec.targets.not_ports.as_deref(), |port| u32::from(*port)),
+        pods: spec.pods.as_ref().map(selection),
         output: Some(v1::Output {
             kind: Some(output(&spec.output, request.keep_for)),
         }),

@@ -4,6 +4,7 @@ mod capture;
 mod defaults;
 mod file;
 mod output;
+mod pods;
 mod request;
 mod selection;
 mod time;

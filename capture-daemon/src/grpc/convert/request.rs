@@ -8,6 +8,7 @@ use tonic::Status;
 use super::{
     Defaults,
     output::output,
+    pods::pods,
     selection::{filter, targets},
     time::{duration, nanoseconds},
 };
@@ -53,7 +54,8 @@ fn convert(
     wrong.at_most("request_id", &request.request_id, bounds::REQUEST_ID);
     wrong.at_most("reason", &request.reason, bounds::REASON);
     let spec = request.spec.unwrap_or_default();
-    let interfaces = interfaces(&spec.interfaces, wrong);
+    let pods = spec.pods.as_ref().map(|given| pods(given, wrong));
+    let interfaces = interfaces(&spec.interfaces, pods.is_some(), wrong);
     let direction = direction(spec.direction, wrong);
     let snaplen = snaplen(spec.snaplen, wrong);
     let ring_size = ring_size(spec.ring_size, defaults, wrong);
@@ -75,6 +77,7 @@ fn convert(
         spec: CaptureSpec {
             name: name?,
             interfaces,
+            pods,
             filter,
             targets,
             direction,
@@ -122,7 +125,8 @@ pub(in super::super) fn check_labels<'a>(
     }
 }
 
-fn interfaces(given: &[String], wrong: &mut Violations) -> Vec<InterfacePattern> {
+/// Without patterns every interface, but none beside those of pods.
+fn interfaces(given: &[String], of_pods: bool, wrong: &mut Violations) -> Vec<InterfacePattern> {
     if !wrong.at_most_elements("spec.interfaces", given.len(), bounds::INTERFACES) {
         return Vec::new();
     }
@@ -141,7 +145,7 @@ fn interfaces(given: &[String], wrong: &mut Violations) -> Vec<InterfacePattern>
             patterns.push(pattern);
         }
     }
-    if patterns.is_empty() {
+    if patterns.is_empty() && !of_pods {
         patterns.push(InterfacePattern::Any);
     }
     patterns

@@ -4,6 +4,7 @@ use capture_proto::v1;
 use tonic::Status;
 
 use super::{
+    pods::pods,
     request::{check_labels, limits},
     selection::{expression, hosts, inner, not_hosts, not_ports, ports},
 };
@@ -44,6 +45,7 @@ pub(in super::super) fn update(request: &v1::UpdateCaptureRequest) -> Result<Upd
             "ports",
             "excluded_targets",
             "excluded_ports",
+            "pods",
             "labels",
             "limits",
         ]
@@ -82,6 +84,15 @@ pub(in super::super) fn update(request: &v1::UpdateCaptureRequest) -> Result<Upd
     }
     if named("excluded_ports") {
         update.not_ports = Some(not_ports(spec, &mut wrong));
+    }
+    if named("pods") {
+        match &spec.pods {
+            Some(given) => update.pods = Some(pods(given, &mut wrong)),
+            None => wrong.add(
+                "spec.pods",
+                "it is not set: give pods, or an empty selection to wait for some",
+            ),
+        }
     }
     // What costs most comes last, and not at all if the request is refused anyway.
     if wrong.is_empty() && named("filter") {

@@ -1,6 +1,6 @@
 //! pcapng (draft-ietf-opsawg-pcapng), in the byte order of the machine.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::IpAddr};
 
 use pcap_file::{
     DataLink, Endianness, PcapResult,
@@ -10,6 +10,7 @@ use pcap_file::{
             ENHANCED_PACKET_BLOCK,
             interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption},
             interface_statistics::{InterfaceStatisticsBlock, InterfaceStatisticsOption},
+            name_resolution::{Ipv4Record, Ipv6Record, NameResolutionBlock, Record},
             section_header::{SectionHeaderBlock, SectionHeaderOption},
         },
     },
@@ -145,6 +146,9 @@ impl Blocks {
                 &interface.description,
             ))));
         }
+        if !interface.comment.is_empty() {
+            options.push(Opt::Comment(Cow::Borrowed(fitting(&interface.comment))));
+        }
         if let Some(mac) = &interface.mac {
             options.push(Opt::IfMacAddr(Cow::Borrowed(mac)));
         }
@@ -157,6 +161,32 @@ impl Blocks {
             linktype: DataLink::from(u32::from(interface.link_type.number())),
             snaplen: self.snaplen,
             options,
+        };
+        self.writer.write_pcapng_block(block)?;
+        Ok(self.take())
+    }
+
+    /// Names of addresses.
+    pub(crate) fn names<'a>(
+        &mut self,
+        names: impl Iterator<Item = (IpAddr, &'a str)>,
+    ) -> PcapResult<Vec<u8>> {
+        let record = |(address, name)| {
+            let names = vec![Cow::Borrowed(name)];
+            match address {
+                IpAddr::V4(address) => Record::Ipv4(Ipv4Record {
+                    ip_addr: Cow::Owned(address.octets().to_vec()),
+                    names,
+                }),
+                IpAddr::V6(address) => Record::Ipv6(Ipv6Record {
+                    ip_addr: Cow::Owned(address.octets().to_vec()),
+                    names,
+                }),
+            }
+        };
+        let block = NameResolutionBlock {
+            records: names.map(record).collect(),
+            options: Vec::new(),
         };
         self.writer.write_pcapng_block(block)?;
         Ok(self.take())

@@ -195,7 +195,8 @@ impl Recorder {
         output.room = match &output.file {
             Some(file)
                 if file.closing.is_none()
-                    && (file.known == known || self.format != Format::Pcapng) =>
+                    && (self.format != Format::Pcapng
+                        || (file.known == known && file.named == self.names.changes())) =>
             {
                 room
             }

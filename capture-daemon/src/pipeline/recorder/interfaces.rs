@@ -28,6 +28,7 @@ impl Recorder {
         }
         self.describe_main(index)
             && (self.outputs[index].numbers[id] != UNDESCRIBED || self.describe(index, id))
+            && self.name_addresses(index)
     }
 
     /// The same for the end of a file, which may have no packet.
@@ -47,7 +48,41 @@ impl Recorder {
         if let Some(file) = &mut self.outputs[index].file {
             file.main = file.main.or(usual);
         }
-        self.describe_main(index)
+        self.describe_main(index) && self.name_addresses(index)
+    }
+
+    /// Writes the names of addresses that the output's file does not have yet; `false` without a block to
+    /// do it with.
+    pub(super) fn name_addresses(&mut self, index: usize) -> bool {
+        /// Names of a block, of at most 34 KB with those of pods.
+        const NAMES: usize = 100;
+        while let Some(file) = &self.outputs[index].file
+            && file.named < self.names.changes()
+        {
+            let mut new = self.names.since(file.named);
+            new.truncate(NAMES);
+            let Some((last, ..)) = new.last() else {
+                // What came last is gone again.
+                if let Some(file) = &mut self.outputs[index].file {
+                    file.named = self.names.changes();
+                }
+                return true;
+            };
+            let last = *last;
+            let named = new.iter().map(|(_, address, name)| (*address, *name));
+            let block = self.blocks.names(named);
+            let Some(block) = self.encoded(block) else {
+                return false;
+            };
+            if !self.ensure_blocks(index, block.len()) {
+                return false;
+            }
+            self.append(index, &block);
+            if let Some(file) = &mut self.outputs[index].file {
+                file.named = last;
+            }
+        }
+        true
     }
 
     /// Describes the interfaces of the file's first link type that it does not describe yet.
@@ -68,8 +103,8 @@ impl Recorder {
     }
 
     fn describe(&mut self, index: usize, id: usize) -> bool {
-        // An option has at most 64 KiB, a description three that are long.
-        const LONGEST: usize = 3 << 16;
+        // An option has at most 64 KiB, a description four that are long.
+        const LONGEST: usize = 4 << 16;
         if !self.ensure_blocks(index, LONGEST) {
             return false;
         }

@@ -116,7 +116,9 @@ impl Recorder {
         if let Some(reason) = file.closing {
             self.close(index, reason);
         } else {
-            self.describe_main(index);
+            if self.describe_main(index) && self.outputs[index].describes() {
+                self.name_addresses(index);
+            }
             let output = &self.outputs[index];
             if output.fresh() > 0
                 && output.sealed.elapsed() >= FLUSH_AFTER

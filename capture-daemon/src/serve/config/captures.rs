@@ -185,6 +185,7 @@ pub(super) fn request(value: &toml::Value, defaults: &Defaults) -> Result<Captur
         spec: CaptureSpec {
             name,
             interfaces,
+            pods: None,
             filter,
             targets: TargetSet {
                 hosts: (!hosts.is_empty()).then_some(hosts),
