@@ -9,6 +9,7 @@ pub mod capture_file;
 pub mod certificates;
 pub mod client;
 pub mod clock;
+pub mod cluster;
 pub mod compare;
 pub mod daemon;
 pub mod frame;

@@ -32,14 +32,27 @@ pub(crate) fn set_up_and_compile(profile: Profile) -> Result<()> {
 
 /// Builds what the machine has been set up for.
 pub(crate) fn compile(profile: Profile) -> Result<()> {
-    run(cargo().args([
-        "build",
-        "--profile",
-        profile.name(),
-        "--locked",
-        "--package",
-        "capture-daemon",
-        "--package",
-        "capture-cli",
-    ]))
+    packages(profile, None, &["capture-daemon", "capture-cli"])
+}
+
+/// Builds the programs of these packages; for another target with what its toolchain needs set.
+pub(crate) fn packages(profile: Profile, target: Option<&Target>, packages: &[&str]) -> Result<()> {
+    let mut cargo = cargo();
+    cargo.args(["build", "--profile", profile.name(), "--locked"]);
+    if let Some(target) = target {
+        cargo.args(["--target", target.triple]);
+        cargo.envs(target.environment.iter().cloned());
+    }
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    run(&mut cargo)
+}
+
+/// A target that is not the machine's own.
+pub(crate) struct Target {
+    /// Rust's name for it.
+    pub(crate) triple: &'static str,
+    /// Where its linker and its libraries are.
+    pub(crate) environment: Vec<(String, std::ffi::OsString)>,
 }

@@ -37,7 +37,7 @@ const LAYERS: &[Layer] = &[
 ];
 
 /// What drives or builds the others may depend on any of them.
-const FREE: [&str; 2] = ["capture-tests", "xtask"];
+const FREE: [&str; 3] = ["capture-image", "capture-tests", "xtask"];
 
 const fn layer(
     name: &'static str,

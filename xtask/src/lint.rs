@@ -8,7 +8,7 @@ use crate::command::{cargo, command, run};
 use crate::requirements::Purpose;
 use crate::stages::Stages;
 use crate::tools::CARGO_DENY;
-use crate::{buf, layers, modules, setup, workspace};
+use crate::{buf, layers, manifests, modules, setup, workspace};
 
 enum Verdict {
     Checked,
@@ -33,7 +33,7 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     stages.time("set-up", || {
         setup::prepare(&[Purpose::Build, Purpose::Lint])
     })?;
-    let checks: [(&'static str, Check); 10] = [
+    let checks: [(&'static str, Check); 11] = [
         ("rustfmt", rustfmt),
         ("clippy", || checked(&mut clippy())),
         ("clippy, eBPF programs", || checked(&mut clippy_for_bpf())),
@@ -42,6 +42,7 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
         ("import cycles", || passed(modules::check())),
         ("api, conventions", || passed(buf::lint())),
         ("api, compatibility", || passed(buf::breaking())),
+        ("chart and manifests", || passed(manifests::check())),
         ("licences and sources", || {
             checked(deny()?.args(["check", "bans", "licenses", "sources"]))
         }),

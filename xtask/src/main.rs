@@ -3,14 +3,19 @@
 mod bench;
 mod buf;
 mod build;
+mod cluster;
 mod command;
 mod docs;
 #[cfg(test)]
 mod documents;
 mod fuzz;
+mod helm;
+mod image;
 mod kernels;
+mod kube;
 mod layers;
 mod lint;
+mod manifests;
 mod modules;
 mod packages;
 mod python;
@@ -64,6 +69,14 @@ enum Task {
     /// Build, then run every test and print the totals
     #[command(after_help = test::EXAMPLES)]
     Test(test::Arguments),
+    /// Write container images of the programs, without a container engine or a registry
+    #[command(after_help = image::EXAMPLES)]
+    Image(image::Arguments),
+    /// Run a real Kubernetes cluster of two nodes on this machine, with the chart installed
+    #[command(after_help = cluster::EXAMPLES)]
+    Cluster(cluster::Arguments),
+    /// Write the plain Kubernetes manifests that the chart renders
+    Manifests,
     /// Measure against tcpdump and dumpcap
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Arguments),
@@ -103,6 +116,12 @@ fn perform(task: Task) -> Result<()> {
         Task::Build(arguments) => build::programs(&arguments),
         Task::Run(arguments) => run::record(&arguments),
         Task::Test(arguments) => test::all(&arguments),
+        Task::Image(arguments) => image::all(&arguments),
+        Task::Cluster(arguments) => cluster::act(&arguments),
+        Task::Manifests => {
+            helm::install()?;
+            manifests::write()
+        }
         Task::Bench(arguments) => bench::measure(&arguments),
         Task::Torture(arguments) => torture::attack(&arguments),
         Task::Lint(arguments) => lint::all(&arguments),

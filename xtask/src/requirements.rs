@@ -13,6 +13,8 @@ use crate::python;
 pub(crate) enum Purpose {
     Build,
     Test,
+    /// The Kubernetes cluster of the tests.
+    Cluster,
     Bench,
     Lint,
     Fuzz,
@@ -42,9 +44,9 @@ pub(crate) const LLVM_LIBRARY: &str = "libLLVM.so.22.1";
 /// The package that provides [`LLVM_LIBRARY`].
 pub(crate) const LLVM_PACKAGE: &str = "libllvm22";
 
-use Purpose::{Bench, Build, Fuzz, Lint, Test};
+use Purpose::{Bench, Build, Cluster, Fuzz, Lint, Test};
 
-const EVERY: &[Purpose] = &[Build, Test, Bench, Lint, Fuzz];
+const EVERY: &[Purpose] = &[Build, Test, Cluster, Bench, Lint, Fuzz];
 
 #[rustfmt::skip]
 const REQUIREMENTS: &[Requirement] = &[
@@ -55,15 +57,22 @@ const REQUIREMENTS: &[Requirement] = &[
     needs("libprotobuf-dev", Proof::Header("google/protobuf/timestamp.proto"), "the types that the gRPC API builds on", EVERY),
     needs("netbase", Proof::File("/etc/services"), "names of ports and protocols in expressions", EVERY),
     needs(LLVM_PACKAGE, Proof::Library(LLVM_LIBRARY), "the LLVM that bpf-linker links with", EVERY),
-    needs("npm", Proof::Program("npm"), "installs buf, which checks the gRPC API", &[Lint]),
+    needs("npm", Proof::Program("npm"), "installs buf, which checks the gRPC API, and Helm", &[Lint, Cluster]),
     needs("g++", Proof::Program("c++"), "compiles the fuzzing engine", &[Fuzz]),
-    needs("iproute2", Proof::Program("ip"), "network namespaces, links, qdiscs", &[Test, Bench]),
+    needs("iproute2", Proof::Program("ip"), "network namespaces, links, qdiscs", &[Test, Bench, Cluster]),
     needs("tcpdump", Proof::Program("tcpdump"), "the recorder to compare with", &[Test, Bench]),
     needs("tshark", Proof::Program("tshark"), "reads capture files", &[Test]),
     needs("wireshark-common", Proof::Program("capinfos"), "checks capture files; provides dumpcap", &[Test, Bench]),
     needs("python3-venv", Proof::PythonModule("ensurepip"), "a gRPC client to test with", &[Test]),
     needs("qemu-system-x86", Proof::Program("qemu-system-x86_64"), "boots older kernels", &[Test]),
     needs("busybox-static", Proof::Program("busybox"), "userland for these kernels", &[Test]),
+    needs("dpkg-dev", Proof::Program("dpkg-source"), "unpacks the sources of Kubernetes, to test with", &[Cluster]),
+    needs("containerd", Proof::Program("containerd"), "runs the containers of the test cluster", &[Cluster]),
+    needs("runc", Proof::Program("runc"), "starts these containers", &[Cluster]),
+    needs("containernetworking-plugins", Proof::File("/usr/lib/cni/bridge"), "networks of pods", &[Cluster]),
+    needs("iptables", Proof::Program("iptables"), "Services of the test cluster", &[Cluster]),
+    needs("conntrack", Proof::Program("conntrack"), "connections of these Services", &[Cluster]),
+    needs("socat", Proof::Program("socat"), "connections into the test cluster", &[Cluster]),
     needs("iperf3", Proof::Program("iperf3"), "TCP streams with GSO", &[Bench]),
 ];
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::requirements::Purpose;
 use crate::tools::{BPF_LINKER, CARGO_DENY, CARGO_FUZZ};
-use crate::{buf, kernels, packages, python, toolchain};
+use crate::{buf, helm, kernels, kube, packages, python, toolchain};
 
 /// Installs what is missing and reports it. When nothing is, this takes milliseconds and no network.
 ///
@@ -19,6 +19,12 @@ pub(crate) fn prepare(purposes: &[Purpose]) -> Result<()> {
     if purposes.contains(&Purpose::Test) {
         step("Python with grpcio", python::install)?;
         step("kernels to test with", kernels::fetch)?;
+    }
+    if purposes.contains(&Purpose::Cluster) || purposes.contains(&Purpose::Lint) {
+        step("Helm", helm::install)?;
+    }
+    if purposes.contains(&Purpose::Cluster) {
+        step("Kubernetes", kube::prepare)?;
     }
     if purposes.contains(&Purpose::Lint) {
         step("cargo-deny", || CARGO_DENY.install())?;

@@ -1,0 +1,418 @@
+//! A real Kubernetes cluster of several nodes on one machine: real API server, kubelets, containerds and pods with
+//! interfaces of their own, without a container engine, a registry or a network.
+//!
+//! The control plane and the nodes' network are in the network namespace `NAME-lan`, each node in namespaces of its
+//! own. On the machine itself only a port of the loopback listens, for `admin.kubeconfig`. No sysctl, firewall rule,
+//! mount or interface of the machine changes.
+
+mod control_plane;
+mod helm;
+mod keys;
+mod node;
+mod processes;
+
+pub use helm::Helm;
+pub use node::Node;
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use capture_image::{Architecture, Image, LibraryPath, Tree};
+use control_plane::ControlPlane;
+use keys::Keys;
+use processes::Processes;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::{netns, wait};
+
+/// How long a busy machine may take to start everything.
+const START: Duration = Duration::from_secs(180);
+
+/// A running cluster, and the directory that it keeps its state in.
+#[derive(Debug)]
+pub struct Cluster {
+    run: PathBuf,
+    assets: PathBuf,
+    name: String,
+    port: u16,
+    nodes: Vec<Node>,
+    processes: Processes,
+}
+
+impl Cluster {
+    /// Starts a cluster and waits until every node is ready. The name goes into the names of network namespaces.
+    ///
+    /// # Errors
+    /// What is missing or did not start; nothing is left running then.
+    pub fn start(run: &Path, assets: &Path, name: &str, nodes: usize) -> Result<Self> {
+        let missing = control_plane::missing(assets);
+        ensure!(
+            missing.is_empty(),
+            "missing: {missing:?}; `cargo xtask setup` builds them"
+        );
+        fs::create_dir_all(run).with_context(|| format!("creating {}", run.display()))?;
+        let run = run.canonicalize()?;
+        for place in ["/run", "/var/lib", "/var/log", "/sys"] {
+            ensure!(
+                !run.starts_with(place) && !assets.starts_with(place),
+                "a node has its own {place}: {} and {} have to be elsewhere",
+                run.display(),
+                assets.display()
+            );
+        }
+        ensure!(
+            Path::new("/sys/fs/cgroup/memory").is_dir(),
+            "this machine has cgroup v2 alone; Kubernetes 1.20 needs the hierarchies of cgroup v1"
+        );
+        ensure!(
+            !run.join("pid").is_dir() || Processes::of(&run)?.names().is_empty(),
+            "a cluster runs in {} already; end it first",
+            run.display()
+        );
+        let cluster = Self {
+            processes: Processes::of(&run)?,
+            assets: assets.to_owned(),
+            name: name.to_owned(),
+            port: control_plane::free_port()?,
+            nodes: (1..=nodes).map(Node::new).collect(),
+            run,
+        };
+        if let Err(error) = cluster.start_all() {
+            if let Err(also) = cluster.end() {
+                eprintln!("ending what was started: {also:#}");
+            }
+            return Err(error);
+        }
+        Ok(cluster)
+    }
+
+    fn start_all(&self) -> Result<()> {
+        fs::write(
+            self.run.join("cluster"),
+            format!("{}\n{}\n{}\n", self.name, self.port, self.nodes.len()),
+        )?;
+        self.make_pause_image()?;
+        let keys = Keys::make(&self.run, &self.name)?;
+        let control = self.control_plane();
+        control.certify(&keys)?;
+        control.make_network()?;
+        control.start_server()?;
+        // The nodes start while the API server does; kubelets try again.
+        for node in &self.nodes {
+            node.configure(&self.run, &keys)?;
+            node.start(
+                &self.run,
+                &self.assets,
+                &self.name,
+                &self.nodes,
+                &self.processes,
+            )?;
+        }
+        self.wait("the API server", || {
+            let output = self
+                .kubectl_command(&["get", "--raw", "/readyz"])
+                .output()?;
+            Ok(output.status.success())
+        })?;
+        control.start_controllers()?;
+        self.wait("every node to be ready", || {
+            Ok(self.ready_nodes()? == self.nodes.len())
+        })?;
+        self.wait("the default service account", || {
+            let words = ["get", "serviceaccount", "default"];
+            Ok(self.kubectl_command(&words).output()?.status.success())
+        })
+    }
+
+    fn wait(&self, what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
+        wait::within(START, what, || {
+            self.processes.check()?;
+            Ok(ask()?.then_some(()))
+        })
+    }
+
+    fn control_plane(&self) -> ControlPlane<'_> {
+        ControlPlane {
+            run: &self.run,
+            assets: &self.assets,
+            cluster: &self.name,
+            processes: &self.processes,
+            port: self.port,
+        }
+    }
+
+    fn make_pause_image(&self) -> Result<()> {
+        let mut tree = Tree::default();
+        let architecture = Architecture::native()?;
+        let libraries = LibraryPath::of(architecture, &[]);
+        tree.program(&self.assets.join("pause"), "/pause", &libraries)?;
+        fs::create_dir_all(self.run.join("images"))?;
+        let image = Image {
+            name: "localhost/pause:1".to_owned(),
+            architecture,
+            entrypoint: vec!["/pause".to_owned()],
+            arguments: Vec::new(),
+            user: "65535".to_owned(),
+            labels: Vec::new(),
+        };
+        image.write(&tree, &self.run.join("images/pause.tar"))?;
+        Ok(())
+    }
+
+    /// Opens the cluster that was started in a directory.
+    ///
+    /// # Errors
+    /// Where none was.
+    pub fn open(run: &Path, assets: &Path) -> Result<Self> {
+        let none = || format!("no cluster runs in {}", run.display());
+        let text = fs::read_to_string(run.join("cluster")).with_context(none)?;
+        let mut lines = text.lines();
+        let mut next = || lines.next().with_context(none);
+        let (name, port, nodes) = (next()?.to_owned(), next()?.parse()?, next()?.parse()?);
+        let run = run.canonicalize()?;
+        Ok(Self {
+            processes: Processes::of(&run)?,
+            run,
+            assets: assets.to_owned(),
+            name,
+            port,
+            nodes: (1..=nodes).map(Node::new).collect(),
+        })
+    }
+
+    /// Ends everything and removes all but the logs.
+    ///
+    /// # Errors
+    /// What could not be ended or removed.
+    pub fn end(&self) -> Result<()> {
+        // The first process of a PID namespace takes all others in it along.
+        for node in &self.nodes {
+            self.processes.end(&node.name, Signal::KILL)?;
+            self.processes
+                .end(&format!("{}-outer", node.name), Signal::KILL)?;
+        }
+        for name in self.processes.names() {
+            self.processes.end(&name, Signal::TERM)?;
+        }
+        let mut namespaces: Vec<String> = self
+            .nodes
+            .iter()
+            .map(|node| node.namespace(&self.name))
+            .collect();
+        namespaces.push(ControlPlane::namespace(&self.name));
+        for namespace in namespaces {
+            if Path::new("/run/netns").join(&namespace).exists() {
+                netns::run("ip", &["netns", "del", &namespace])?;
+            }
+        }
+        for node in &self.nodes {
+            wait::until("the node's cgroups to be removed", || {
+                Ok(remove_cgroups(&node.namespace(&self.name)).then_some(()))
+            })?;
+            remove(&self.run.join(&node.name))?;
+        }
+        for name in ["etcd", "pki", "images", "cluster"] {
+            remove(&self.run.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// The configuration with which anyone may do everything.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.run.join("admin.kubeconfig")
+    }
+
+    /// The directory of its state and logs.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.run
+    }
+
+    /// Its nodes.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The network namespace from which nodes and pods are reached at their addresses.
+    #[must_use]
+    pub fn network(&self) -> String {
+        ControlPlane::namespace(&self.name)
+    }
+
+    fn ready_nodes(&self) -> Result<usize> {
+        let output = self
+            .kubectl_command(&["get", "nodes", "-o", "json"])
+            .output()?;
+        let Ok(list) = serde_json::from_slice::<Value>(&output.stdout) else {
+            return Ok(0);
+        };
+        let items = list["items"].as_array().map_or(&[][..], Vec::as_slice);
+        let is_ready = |node: &&Value| {
+            let conditions = node["status"]["conditions"].as_array();
+            conditions.is_some_and(|all| {
+                all.iter()
+                    .any(|one| one["type"] == "Ready" && one["status"] == "True")
+            })
+        };
+        Ok(items.iter().filter(is_ready).count())
+    }
+
+    /// `kubectl` with the administrator's rights.
+    #[must_use]
+    pub fn kubectl_command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(self.assets.join("kubectl"));
+        command
+            .arg("--kubeconfig")
+            .arg(self.kubeconfig())
+            .args(words);
+        // What it discovers is kept beside the cluster, not in a home directory.
+        command.env("HOME", &self.run);
+        command
+    }
+
+    /// What `kubectl` prints.
+    ///
+    /// # Errors
+    /// Where it fails, with what it said.
+    pub fn kubectl(&self, words: &[&str]) -> Result<String> {
+        let output = self.kubectl_command(words).output();
+        printed(output.context("starting kubectl")?, &format!("{words:?}"))
+    }
+
+    /// What `kubectl` prints as JSON.
+    ///
+    /// # Errors
+    /// Where it fails or prints something else.
+    pub fn kubectl_json(&self, words: &[&str]) -> Result<Value> {
+        let text = self.kubectl(&[words, &["-o", "json"]].concat())?;
+        serde_json::from_str(&text).with_context(|| format!("{words:?} printed: {text}"))
+    }
+
+    /// Applies manifests.
+    ///
+    /// # Errors
+    /// Where the API server refuses them.
+    pub fn apply(&self, manifests: &str) -> Result<()> {
+        let mut child = self
+            .kubectl_command(&["apply", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut stdin = child.stdin.take().context("no stdin")?;
+        stdin.write_all(manifests.as_bytes())?;
+        drop(stdin);
+        printed(child.wait_with_output()?, "apply").map(drop)
+    }
+
+    /// Imports an image archive into every node.
+    ///
+    /// # Errors
+    /// Where a node cannot.
+    pub fn import(&self, archive: &Path) -> Result<()> {
+        for node in &self.nodes {
+            node.import(&self.processes, archive)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a program in a node as its root; an error if it fails.
+    ///
+    /// # Errors
+    /// What it printed on stderr.
+    pub fn run_in(&self, node: &Node, words: &[&str]) -> Result<String> {
+        let output = node.run(&self.processes, words)?;
+        printed(output, &format!("{words:?} in {}", node.name))
+    }
+
+    /// A file or directory as a node sees it, to be read from outside.
+    ///
+    /// # Errors
+    /// Where the node does not run.
+    pub fn path_in(&self, node: &Node, path: &str) -> Result<PathBuf> {
+        let first = self.processes.id(&node.name);
+        let first = first.with_context(|| format!("{} does not run", node.name))?;
+        let root = PathBuf::from(format!("/proc/{first}/root"));
+        Ok(root.join(path.trim_start_matches('/')))
+    }
+
+    /// Ends the API server; what is stored stays.
+    ///
+    /// # Errors
+    /// Where it does not end.
+    pub fn stop_api_server(&self) -> Result<()> {
+        self.processes.end("kube-apiserver", Signal::TERM)
+    }
+
+    /// Starts the API server again, and waits for it.
+    ///
+    /// # Errors
+    /// Where it does not get ready.
+    pub fn start_api_server(&self) -> Result<()> {
+        self.control_plane().start_api_server()?;
+        self.wait("the API server", || {
+            let output = self
+                .kubectl_command(&["get", "--raw", "/readyz"])
+                .output()?;
+            Ok(output.status.success())
+        })
+    }
+}
+
+/// Whether the cgroups of a node are gone, now that its processes are.
+fn remove_cgroups(group: &str) -> bool {
+    let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten();
+    let mut gone = true;
+    for hierarchy in hierarchies.flatten() {
+        let own = hierarchy.path().join(group);
+        remove_tree_of_groups(&own);
+        gone &= !own.exists();
+    }
+    gone
+}
+
+/// The deepest first: a cgroup's files cannot be removed, and go with it.
+fn remove_tree_of_groups(group: &Path) {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree_of_groups(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(group);
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let result = if path.is_dir() {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    match result {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a program printed, or an error with what it said.
+pub(crate) fn printed(output: Output, what: &str) -> Result<String> {
+    if !output.status.success() {
+        bail!(
+            "{what} ended with {}: {}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&output.stdout)
+        );
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("{what} printed no text"))
+}

@@ -1,0 +1,100 @@
+//! The two-node cluster of the tests, with the chart installed, to play with.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::command::{cargo, run};
+use crate::requirements::Purpose;
+use crate::workspace::{self, Profile};
+use crate::{helm, image, kube, setup};
+
+pub(crate) const EXAMPLES: &str = "Examples:
+  cargo xtask cluster up                              two nodes, the images of this checkout, the chart
+  cargo xtask cluster up --set daemon.logFormat=text  with other values
+  cargo xtask cluster status                          nodes and pods
+  cargo xtask cluster exec node1 -- ip -brief link    as the node's root
+  cargo xtask cluster down";
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand)]
+enum Action {
+    /// Build the images, start a real Kubernetes cluster of two nodes on this machine, install the chart
+    Up {
+        /// A value of the chart; repeatable
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        values: Vec<String>,
+        /// Install nothing
+        #[arg(long)]
+        without_chart: bool,
+    },
+    /// Show nodes and pods
+    Status,
+    /// Run a program in a node, as its root
+    Exec {
+        /// node1 or node2
+        node: String,
+        /// The program and its arguments
+        #[arg(required = true, last = true)]
+        words: Vec<String>,
+    },
+    /// End the cluster; its logs stay in target/cluster/log
+    Down,
+}
+
+pub(crate) fn act(arguments: &Arguments) -> Result<()> {
+    let mut cluster = program()?;
+    match &arguments.action {
+        Action::Up {
+            values,
+            without_chart,
+        } => {
+            setup::prepare(&[Purpose::Build, Purpose::Cluster])?;
+            cluster.arg("up");
+            if !without_chart {
+                image::compile(Profile::Release)?;
+                for image in image::native(Profile::Release)? {
+                    cluster.arg("--image").arg(image);
+                }
+                cluster.arg("--helm").arg(helm::program()?);
+                for value in values {
+                    cluster.args(["--set", value]);
+                }
+            }
+        }
+        Action::Status => {
+            cluster.arg("status");
+        }
+        Action::Exec { node, words } => {
+            cluster.args(["exec", node, "--"]).args(words);
+        }
+        Action::Down => {
+            cluster.arg("down");
+        }
+    }
+    run(&mut cluster)
+}
+
+fn directory() -> PathBuf {
+    workspace::target().join("cluster")
+}
+
+fn program() -> Result<Command> {
+    let mut cargo = cargo();
+    let target = ["--package", "capture-tests", "--bin", "capture-cluster"];
+    cargo
+        .args(["run", "--quiet", "--locked"])
+        .args(target)
+        .arg("--")
+        .arg("--directory")
+        .arg(directory())
+        .arg("--assets")
+        .arg(kube::assets()?);
+    Ok(cargo)
+}

@@ -1,0 +1,187 @@
+//! Container images of the programs, as OCI archives with a bill of materials: no container engine, no registry.
+
+mod bill;
+mod cross;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use capture_image::{Architecture, Image, Library, LibraryPath, Tree};
+use clap::ValueEnum;
+
+use crate::command::{command, run};
+use crate::requirements::Purpose;
+use crate::stages::Stages;
+use crate::workspace::{self, Profile};
+use crate::{build, setup};
+use cross::Toolchain;
+
+pub(crate) const EXAMPLES: &str = "Examples:
+  cargo xtask image                      into target/images, for this machine's architecture
+  cargo xtask image --dist               as releases are: smaller and faster, and minutes longer to build
+  cargo xtask image --arch arm64         cross-built, and tried under qemu
+  ctr -n k8s.io images import target/images/captured-amd64.tar";
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Build as releases are, with link-time optimization
+    #[arg(long)]
+    dist: bool,
+    /// What the images are for [default: this machine's architecture]
+    #[arg(long, value_enum)]
+    arch: Option<Arch>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Arch {
+    Amd64,
+    Arm64,
+}
+
+/// An image and what is in it.
+struct Contents {
+    name: &'static str,
+    description: &'static str,
+    /// Packages of the workspace, and the program of each.
+    programs: &'static [(&'static str, &'static str)],
+    /// The user that Kubernetes overrides where it has to.
+    user: &'static str,
+    /// Files of the machine that the programs read.
+    files: &'static [&'static str],
+    /// Directories that are mounted over.
+    directories: &'static [&'static str],
+}
+
+const CONTENTS: [Contents; 1] = [Contents {
+    name: "captured",
+    description: "Records packets of a node; with its client capturectl",
+    programs: &[
+        ("capture-daemon", "captured"),
+        ("capture-cli", "capturectl"),
+    ],
+    user: "0",
+    // Names of ports and protocols in filter expressions.
+    files: &["/etc/services", "/etc/protocols"],
+    directories: &[
+        "/etc/captured/config",
+        "/etc/captured/tls",
+        "/run/captured",
+        "/var/lib/captured",
+        "/var/lib/packet-captures",
+    ],
+}];
+
+/// Builds the images and prints where they are.
+pub(crate) fn all(arguments: &Arguments) -> Result<()> {
+    let profile = if arguments.dist {
+        Profile::Dist
+    } else {
+        Profile::Release
+    };
+    let architecture = match arguments.arch {
+        None => Architecture::native()?,
+        Some(Arch::Amd64) => Architecture::Amd64,
+        Some(Arch::Arm64) => Architecture::Arm64,
+    };
+    let mut stages = Stages::default();
+    stages.time("set-up", || setup::prepare(&[Purpose::Build]))?;
+    let toolchain = stages.time("cross toolchain", || Toolchain::prepare(architecture))?;
+    stages.time("build", || toolchain.build(profile))?;
+    let images = stages.time("images", || write(&toolchain, profile))?;
+    for image in images {
+        println!("{}", image.display());
+    }
+    Ok(())
+}
+
+/// Builds the images of this machine's architecture; the programs have been built.
+pub(crate) fn native(profile: Profile) -> Result<Vec<PathBuf>> {
+    write(&Toolchain::prepare(Architecture::native()?)?, profile)
+}
+
+/// Where images are.
+pub(crate) fn directory() -> PathBuf {
+    workspace::target().join("images")
+}
+
+fn write(toolchain: &Toolchain, profile: Profile) -> Result<Vec<PathBuf>> {
+    let directory = directory();
+    fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
+    CONTENTS
+        .iter()
+        .map(|contents| write_one(contents, toolchain, profile, &directory))
+        .collect()
+}
+
+fn write_one(
+    contents: &Contents,
+    toolchain: &Toolchain,
+    profile: Profile,
+    directory: &Path,
+) -> Result<PathBuf> {
+    let architecture = toolchain.architecture();
+    let path = LibraryPath::of(architecture, toolchain.libraries());
+    let mut tree = Tree::default();
+    let mut libraries: Vec<Library> = Vec::new();
+    for (_, program) in contents.programs {
+        let stripped = directory.join(format!("{program}-{}", architecture.name()));
+        run(command(toolchain.strip())
+            .arg("--strip-debug")
+            .arg("-o")
+            .arg(&stripped)
+            .arg(toolchain.program(profile, program)))?;
+        let found = tree.program(&stripped, &format!("/usr/bin/{program}"), &path)?;
+        fs::remove_file(&stripped)?;
+        for library in found {
+            if !libraries.contains(&library) {
+                libraries.push(library);
+            }
+        }
+    }
+    for file in contents.files {
+        tree.file(Path::new(file), file)?;
+    }
+    for one in contents.directories {
+        tree.directory(one, 0o755)?;
+    }
+    tree.directory("/tmp", 0o1777)?;
+    let version = env!("CARGO_PKG_VERSION");
+    let title =
+        |name: &str, value: &str| (format!("org.opencontainers.image.{name}"), value.into());
+    let image = Image {
+        name: format!("localhost/{}:{version}", contents.name),
+        architecture,
+        entrypoint: vec![format!("/usr/bin/{}", contents.name)],
+        arguments: Vec::new(),
+        user: contents.user.to_owned(),
+        labels: vec![
+            title("title", contents.name),
+            title("description", contents.description),
+            title("version", version),
+            title("licenses", "MIT OR Apache-2.0"),
+        ],
+    };
+    let stem = format!("{}-{}", contents.name, architecture.name());
+    let file = directory.join(format!("{stem}.tar"));
+    let digest = image.write(&tree, &file)?;
+    let packages: Vec<&str> = contents
+        .programs
+        .iter()
+        .map(|(package, _)| *package)
+        .collect();
+    let bill = bill::of(&packages, toolchain.triple(), &libraries, &digest)?;
+    let bill_file = directory.join(format!("{stem}.cdx.json"));
+    fs::write(&bill_file, bill).with_context(|| format!("writing {}", bill_file.display()))?;
+    Ok(file)
+}
+
+/// Builds the programs of every image for this machine.
+pub(crate) fn compile(profile: Profile) -> Result<()> {
+    build::packages(profile, None, &packages())
+}
+
+fn packages() -> Vec<&'static str> {
+    let programs = CONTENTS.iter().flat_map(|contents| contents.programs);
+    programs.map(|(package, _)| *package).collect()
+}

@@ -1,0 +1,77 @@
+//! Kubernetes for the tests, built from the source package of Debian 12: API server, controllers, scheduler, kubelet,
+//! kube-proxy, kubectl and etcd. No binary of it can be had from Debian, and no container registry is asked.
+//!
+//! It is kept in the user's cache: a build takes a quarter of an hour on two cores, once.
+
+mod build;
+mod sources;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use crate::{requirements, workspace};
+
+/// The newest whole source package: those of later releases have kubectl alone.
+const VERSION: &str = "1.20.5+really1.20.2-1.1+deb12u1";
+
+/// Programs of Kubernetes that are built.
+const PROGRAMS: [&str; 6] = [
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "kubectl",
+];
+
+fn directory() -> Result<PathBuf> {
+    Ok(workspace::cache()?.join("kube"))
+}
+
+/// Where the programs are, once built.
+pub(crate) fn assets() -> Result<PathBuf> {
+    Ok(directory()?.join("assets"))
+}
+
+/// Builds what is missing. A machine whose package sources do not have Kubernetes is told so, and the tests that
+/// need a cluster report themselves as not run.
+pub(crate) fn prepare() -> Result<()> {
+    let directory = directory()?;
+    let assets = assets()?;
+    let missing = missing(&assets);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !cfg!(target_arch = "x86_64") || requirements::program("apt-get").is_none() {
+        eprintln!("set-up: NO CLUSTER TO TEST WITH: it is built on x86-64 from Debian's sources");
+        return Ok(());
+    }
+    eprintln!(
+        "set-up: building Kubernetes 1.20.2 into {}, to test with; this takes a quarter of an hour, once",
+        directory.display()
+    );
+    std::fs::create_dir_all(&assets).with_context(|| format!("creating {}", assets.display()))?;
+    let start = Instant::now();
+    let Some(tree) = sources::fetch(&directory)? else {
+        eprintln!(
+            "set-up: NO CLUSTER TO TEST WITH: no package source of this machine has Kubernetes {VERSION}, \
+             which Debian 12 has"
+        );
+        return Ok(());
+    };
+    build::all(&directory, &tree, &assets, &missing)?;
+    eprintln!(
+        "set-up: Kubernetes is built: {:.0} s",
+        start.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+fn missing(assets: &Path) -> Vec<&'static str> {
+    let all = PROGRAMS.iter().chain(&["etcd", "pause"]);
+    all.copied()
+        .filter(|program| !assets.join(program).is_file())
+        .collect()
+}

@@ -1,0 +1,166 @@
+//! Fetching and unpacking the sources of Kubernetes and the compiler, without installing either.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::command::{command, output, run};
+
+use super::VERSION;
+
+/// Binary packages that are unpacked beside the sources: the compiler, a library that the sources have in a version
+/// too old for it, and the store.
+const PACKAGES: [&str; 4] = [
+    "golang-1.19-go",
+    "golang-1.19-src",
+    "golang-github-modern-go-reflect2-dev",
+    "etcd-server",
+];
+
+/// The sources, unpacked and mended; nothing where no package source has them.
+pub(super) fn fetch(directory: &Path) -> Result<Option<PathBuf>> {
+    let upstream = VERSION.split('-').next().unwrap_or_default();
+    let tree = directory.join("src").join(format!("kubernetes-{upstream}"));
+    let unpacked = directory.join("src/.unpacked");
+    if unpacked.is_file() {
+        return Ok(Some(tree));
+    }
+    for name in [
+        "apt/lists/partial",
+        "apt/cache/archives/partial",
+        "apt/sources",
+        "packages",
+        "root",
+        "src",
+    ] {
+        let path = directory.join(name);
+        fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
+    }
+    write_sources(&directory.join("apt/sources"))?;
+    run(apt(directory).arg("update"))?;
+    let known = output(apt_cache(directory).args(["showsrc", "kubernetes"])).unwrap_or_default();
+    if !known
+        .lines()
+        .any(|line| line == format!("Version: {VERSION}"))
+    {
+        return Ok(None);
+    }
+    let packages = directory.join("packages");
+    run(apt(directory)
+        .arg("download")
+        .args(PACKAGES)
+        .current_dir(&packages))?;
+    if tree.exists() {
+        fs::remove_dir_all(&tree).with_context(|| format!("removing {}", tree.display()))?;
+    }
+    run(apt(directory)
+        .arg("source")
+        .arg(format!("kubernetes={VERSION}"))
+        .current_dir(directory.join("src")))?;
+    for entry in fs::read_dir(&packages)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            run(command("dpkg-deb")
+                .arg("-x")
+                .arg(path)
+                .arg(directory.join("root")))?;
+        }
+    }
+    replace_reflection(directory, &tree)?;
+    fs::write(&unpacked, VERSION)?;
+    Ok(Some(tree))
+}
+
+/// The machine's own package sources, with those of source packages beside each.
+fn write_sources(to: &Path) -> Result<()> {
+    let new_style = Path::new("/etc/apt/sources.list.d/debian.sources");
+    if let Ok(text) = fs::read_to_string(new_style) {
+        let text = text.replace("Types: deb\n", "Types: deb deb-src\n");
+        return fs::write(to.join("debian.sources"), text).context("writing package sources");
+    }
+    let text = fs::read_to_string("/etc/apt/sources.list").unwrap_or_default();
+    fs::write(to.join("debian.list"), with_sources(&text)).context("writing package sources")
+}
+
+fn with_sources(list: &str) -> String {
+    let lines = list.lines().filter(|line| line.starts_with("deb "));
+    lines
+        .map(|line| format!("{line}\n{}\n", line.replacen("deb ", "deb-src ", 1)))
+        .collect()
+}
+
+/// apt with lists and a cache of its own: nothing of the machine's changes.
+fn apt(directory: &Path) -> std::process::Command {
+    let mut apt = command("apt-get");
+    apt.arg("-qq").args(options(directory));
+    apt
+}
+
+fn apt_cache(directory: &Path) -> std::process::Command {
+    let mut apt = command("apt-cache");
+    apt.args(options(directory));
+    apt
+}
+
+fn options(directory: &Path) -> Vec<String> {
+    let own = directory.join("apt").display().to_string();
+    let mut options = Vec::new();
+    for option in [
+        "Dir::Etc::sourcelist=/dev/null".to_owned(),
+        format!("Dir::Etc::sourceparts={own}/sources"),
+        format!("Dir::State::lists={own}/lists"),
+        format!("Dir::Cache={own}/cache"),
+        // The unprivileged user of apt cannot write to a home directory.
+        "APT::Sandbox::User=root".to_owned(),
+        "Debug::NoLocking=1".to_owned(),
+    ] {
+        options.push("-o".to_owned());
+        options.push(option);
+    }
+    options
+}
+
+/// Kubernetes' copy of reflect2 panics with compilers after Go 1.17: every object that is created fails, while the
+/// server says that it is ready.
+fn replace_reflection(directory: &Path, tree: &Path) -> Result<()> {
+    let old = tree.join("vendor/github.com/modern-go/reflect2");
+    let new = directory.join("root/usr/share/gocode/src/github.com/modern-go/reflect2");
+    let is_source = |path: &Path| {
+        path.extension()
+            .is_some_and(|end| end == "go" || end == "s")
+    };
+    for entry in fs::read_dir(&old).with_context(|| format!("reading {}", old.display()))? {
+        let path = entry?.path();
+        if is_source(&path) {
+            fs::remove_file(path)?;
+        }
+    }
+    let mut copied = 0;
+    for entry in fs::read_dir(&new).with_context(|| format!("reading {}", new.display()))? {
+        let path = entry?.path();
+        if let Some(name) = path.file_name().filter(|_| is_source(&path)) {
+            fs::copy(&path, old.join(name))?;
+            copied += 1;
+        }
+    }
+    if copied == 0 {
+        bail!("no sources of reflect2 in {}", new.display());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_sources;
+
+    #[test]
+    fn each_package_source_is_asked_for_source_packages_too() {
+        let list =
+            "# a comment\ndeb [signed-by=/k] mirror bookworm main\ndeb-src mirror bookworm main\n";
+        assert_eq!(
+            with_sources(list),
+            "deb [signed-by=/k] mirror bookworm main\ndeb-src [signed-by=/k] mirror bookworm main\n"
+        );
+    }
+}
