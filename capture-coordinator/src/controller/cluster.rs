@@ -1,0 +1,17 @@
+//! The index of the cluster, shared by those who read and the watchers that write.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::cluster::Index;
+
+/// The index of the cluster.
+#[derive(Debug, Default)]
+pub struct Cluster(Mutex<Index>);
+
+impl Cluster {
+    /// The index. Held for single look-ups and changes only, never across a call.
+    pub fn lock(&self) -> MutexGuard<'_, Index> {
+        // Each change is made as a whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,149 @@
+//! Kubernetes Events: each step of a capture's life and each error, for `kubectl describe`.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Resource as _,
+    runtime::events::{Event, EventType},
+};
+
+use super::{Context, act::Outcome};
+use crate::{
+    decide::Action,
+    resource::{PacketCaptureConfig, PacketCaptureConfigStatus, Phase},
+};
+
+/// Longest text of an event.
+const LONGEST: usize = 1000;
+/// Most events of one look at a resource.
+const MOST: usize = 8;
+
+/// Tells what was done on nodes, and what changed in the status.
+pub(super) async fn publish(
+    context: &Context,
+    resource: &PacketCaptureConfig,
+    outcomes: &[Outcome],
+    before: &PacketCaptureConfigStatus,
+    after: &PacketCaptureConfigStatus,
+) {
+    let mut events = of_outcomes(outcomes);
+    events.extend(of_change(before, after));
+    let reference = resource.object_ref(&());
+    for event in events.into_iter().take(MOST) {
+        one(context, &reference, event).await;
+    }
+}
+
+async fn one(context: &Context, reference: &ObjectReference, event: Event) {
+    let told = context.recorder.publish(&event, reference).await;
+    if let Err(error) = told {
+        tracing::warn!("event {} not published: {error}", event.reason);
+    }
+}
+
+fn event(type_: EventType, reason: &str, note: String) -> Event {
+    let note = match note.char_indices().nth(LONGEST) {
+        Some((at, _)) => note[..at].to_owned(),
+        None => note,
+    };
+    Event {
+        type_,
+        reason: reason.to_owned(),
+        note: Some(note),
+        action: reason.to_owned(),
+        secondary: None,
+    }
+}
+
+/// One event for each kind of action, with the nodes, and one for each kind of error.
+fn of_outcomes(outcomes: &[Outcome]) -> Vec<Event> {
+    let mut done: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut failed: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for outcome in outcomes {
+        match (&outcome.result, sentence(&outcome.action)) {
+            (Ok(_), Some(sentence)) => done.entry(sentence).or_default().push(&outcome.node),
+            (Ok(_), None) => {}
+            (Err(error), _) => failed
+                .entry(format!("{}: {error}", outcome.action.name()))
+                .or_default()
+                .push(&outcome.node),
+        }
+    }
+    let done = done.into_iter().map(|(sentence, nodes)| {
+        let (reason, text) = sentence.split_once(": ").unwrap_or(("Acted", sentence));
+        event(
+            EventType::Normal,
+            reason,
+            format!("{text} on {}", names(&nodes)),
+        )
+    });
+    let failed = failed.into_iter().map(|(error, nodes)| {
+        event(
+            EventType::Warning,
+            "NodeFailed",
+            format!("{}: {error}", names(&nodes)),
+        )
+    });
+    failed.chain(done).collect()
+}
+
+const fn sentence(action: &Action) -> Option<&'static str> {
+    match action {
+        Action::Start { .. } => Some("CaptureStarted: capture started"),
+        Action::Update { .. } => Some("CaptureChanged: capture changed"),
+        Action::Replace { .. } => Some("CaptureRestarted: capture started anew"),
+        Action::Stop => Some("CaptureStopped: capture stopped"),
+        Action::Delete { .. } => Some("CaptureRemoved: capture removed"),
+        Action::ListFiles => None,
+    }
+}
+
+/// "node-1, node-2 and 3 others".
+fn names(nodes: &[&str]) -> String {
+    let mut nodes = nodes.to_vec();
+    nodes.sort_unstable();
+    let shown = nodes.len().min(5);
+    let mut text = nodes[..shown].join(", ");
+    if nodes.len() > shown {
+        text.push_str(&format!(" and {} others", nodes.len() - shown));
+    }
+    text
+}
+
+fn of_change(
+    before: &PacketCaptureConfigStatus,
+    after: &PacketCaptureConfigStatus,
+) -> Option<Event> {
+    let phase = after.phase?;
+    if before.phase == after.phase && (phase != Phase::Starting || before.message == after.message)
+    {
+        let is_new_problem = phase == Phase::Failed && before.message != after.message;
+        if !is_new_problem {
+            return None;
+        }
+    }
+    let type_ = match phase {
+        Phase::Failed | Phase::Degraded => EventType::Warning,
+        Phase::Starting if after.nodes.is_empty() => EventType::Warning,
+        Phase::Starting | Phase::Running | Phase::Completed => EventType::Normal,
+    };
+    let summary = after
+        .summary
+        .as_ref()
+        .filter(|_| after.completed_at.is_some());
+    let numbers = summary.map_or_else(String::new, |summary| {
+        let lost = summary
+            .lost
+            .map_or_else(|| "an unknown number".to_owned(), |lost| lost.to_string());
+        format!(
+            "; {} packets, {lost} lost, {} bytes",
+            summary.packets, summary.bytes
+        )
+    });
+    Some(event(
+        type_,
+        &phase.to_string(),
+        format!("{}{numbers}", after.message),
+    ))
+}

@@ -1,0 +1,147 @@
+//! The controller: watches resources, pods, nodes and daemons, and makes of them what [`crate::decide`] says.
+
+mod act;
+mod cluster;
+mod events;
+mod finalizer;
+mod memory;
+mod reconcile;
+mod results;
+mod watch;
+
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::StreamExt as _;
+use kube::runtime::{
+    controller,
+    reflector::{ObjectRef, Store},
+};
+use tokio::sync::{mpsc, watch as signal};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+use crate::{
+    cluster::DaemonPods, metrics::Metrics, nodes::Nodes, request::FileDefaults,
+    resource::PacketCaptureConfig,
+};
+
+pub use cluster::Cluster;
+pub use watch::{Watches, watch};
+
+use memory::Memories;
+
+/// What the controller is told by the settings.
+#[derive(Debug, Clone)]
+pub struct ControllerSettings {
+    /// Which pods are the daemons.
+    pub daemons: DaemonPods,
+    /// The namespace of result ConfigMaps.
+    pub namespace: String,
+    /// This process, as events name it.
+    pub identity: String,
+    /// What files of captures have where the resource says nothing.
+    pub files: FileDefaults,
+}
+
+/// What everything in the controller shares.
+pub struct Context {
+    pub(crate) client: kube::Client,
+    pub(crate) settings: ControllerSettings,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) resources: Store<PacketCaptureConfig>,
+    pub(crate) metrics: Metrics,
+    memories: Memories,
+    recorder: kube::runtime::events::Recorder,
+    /// Where triggers go while this process leads.
+    triggers: Mutex<Option<mpsc::UnboundedSender<ObjectRef<PacketCaptureConfig>>>>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").finish_non_exhaustive()
+    }
+}
+
+/// How many resources are dealt with at once.
+const AT_ONCE: u16 = 32;
+
+impl Context {
+    /// What everything shares; nothing runs yet.
+    #[must_use]
+    pub fn new(
+        client: kube::Client,
+        settings: ControllerSettings,
+        cluster: Arc<Cluster>,
+        nodes: Arc<Nodes>,
+        resources: Store<PacketCaptureConfig>,
+        metrics: Metrics,
+    ) -> Arc<Self> {
+        let reporter = kube::runtime::events::Reporter {
+            controller: "capture-coordinator".to_owned(),
+            instance: Some(settings.identity.clone()),
+        };
+        Arc::new(Self {
+            recorder: kube::runtime::events::Recorder::new(client.clone(), reporter),
+            client,
+            settings,
+            cluster,
+            nodes,
+            resources,
+            metrics,
+            memories: Memories::default(),
+            triggers: Mutex::default(),
+        })
+    }
+
+    /// Resources are to be looked at; without effect where this process does not lead.
+    pub(crate) fn trigger(&self, names: &BTreeSet<String>) {
+        let triggers = self.triggers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(triggers) = triggers.as_ref() {
+            for name in names {
+                // Each is taken in at once: the controller keeps one entry per resource.
+                let _ = triggers.send(ObjectRef::new(name));
+            }
+        }
+    }
+
+    fn set_triggers(&self, to: Option<mpsc::UnboundedSender<ObjectRef<PacketCaptureConfig>>>) {
+        *self.triggers.lock().unwrap_or_else(PoisonError::into_inner) = to;
+    }
+
+    /// Acts as the leader until the signal says that it is none any more.
+    pub async fn lead(self: &Arc<Self>, mut leads: signal::Receiver<bool>) {
+        let (triggers, receiver) = mpsc::unbounded_channel();
+        self.set_triggers(Some(triggers));
+        self.memories.clear();
+        if self.resources.wait_until_ready().await.is_err() {
+            return;
+        }
+        self.trigger(&self.cluster.lock().all());
+        let config = controller::Config::default().concurrency(AT_ONCE);
+        let queue = UnboundedReceiverStream::new(receiver)
+            .map(Ok::<_, Infallible>)
+            .take_until(async move {
+                let _ = leads.wait_for(|leads| !leads).await;
+            });
+        let looks = controller::applier(
+            |resource, context| Box::pin(reconcile::reconcile(resource, context)),
+            reconcile::on_error,
+            Arc::clone(self),
+            self.resources.clone(),
+            queue,
+            config,
+        );
+        looks
+            .for_each(async |result| {
+                if let Err(controller::Error::ReconcilerFailed(error, object)) = result {
+                    tracing::warn!("{}: {error}", object.name);
+                }
+            })
+            .await;
+        self.set_triggers(None);
+    }
+}

@@ -1,0 +1,380 @@
+//! One look at one resource: gather, decide, act, tell.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    runtime::controller::Action as Requeue,
+};
+use serde_json::json;
+
+use super::{Context, act, events, finalizer, results};
+use crate::{
+    decide::{Decision, Link, NodeView, View, capture_name, decide},
+    request::{Invalid, Plan},
+    resource::{NodePhase, PacketCaptureConfig, PacketCaptureConfigStatus},
+};
+
+/// Who owns fields that this program applies.
+pub(super) const MANAGER: &str = "capture-coordinator";
+/// How often a status is written of which only numbers have changed.
+const NUMBERS: Duration = Duration::from_secs(5);
+/// How often the same resource is acted for before the next one has its turn.
+const ROUNDS: usize = 3;
+
+/// Why a look failed; it is repeated.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The API server.
+    #[error("{doing}: {source}")]
+    Api {
+        /// What was being done.
+        doing: &'static str,
+        /// What it said.
+        source: Box<kube::Error>,
+    },
+}
+
+fn failed(doing: &'static str) -> impl Fn(kube::Error) -> Error {
+    move |source| Error::Api {
+        doing,
+        source: Box::new(source),
+    }
+}
+
+/// What is to be done after a failed look.
+pub(super) fn on_error(
+    resource: Arc<PacketCaptureConfig>,
+    _: &Error,
+    context: Arc<Context>,
+) -> Requeue {
+    context.metrics.reconciled(false);
+    let uid = resource.uid().unwrap_or_default();
+    let wait = context
+        .memories
+        .with(&resource.name_any(), &uid, super::memory::Memory::wait);
+    Requeue::requeue(wait)
+}
+
+/// One look at a resource.
+pub(super) async fn reconcile(
+    resource: Arc<PacketCaptureConfig>,
+    context: Arc<Context>,
+) -> Result<Requeue, Error> {
+    let api = Api::<PacketCaptureConfig>::all(context.client.clone());
+    let is_deleted = resource.metadata.deletion_timestamp.is_some();
+    if !is_deleted && !finalizer::is_set(&resource) {
+        finalizer::set(&api, &resource)
+            .await
+            .map_err(failed("setting the finalizer"))?;
+    }
+    let look = Look::new(&resource, &context);
+    let before = look.previous.clone();
+    let mut all = Vec::new();
+    let mut decision = look.decide();
+    // An answer may call for the next step at once: a capture that was started is listed, and so on.
+    for _ in 0..ROUNDS {
+        if decision.actions.is_empty() {
+            break;
+        }
+        let actions = std::mem::take(&mut decision.actions);
+        let outcomes = act::act(&context, &look.capture, actions).await;
+        if outcomes.is_empty() {
+            break;
+        }
+        look.remember(&outcomes);
+        all.extend(outcomes);
+        decision = look.decide();
+    }
+    if is_deleted {
+        if decision.release {
+            if finalizer::is_set(&resource) {
+                finalizer::remove(&api, &resource)
+                    .await
+                    .map_err(failed("removing the finalizer"))?;
+            }
+            context.memories.forget(&look.name);
+        }
+        events::publish(&context, &resource, &all, &before, &before).await;
+        return Ok(after(&look, &decision));
+    }
+    let wait = look.write(&api, &resource, &decision, &before).await?;
+    events::publish(&context, &resource, &all, &before, &decision.status).await;
+    if decision.expired {
+        delete(&api, &resource).await?;
+    }
+    context.metrics.reconciled(true);
+    context
+        .memories
+        .with(&look.name, &look.uid, super::memory::Memory::succeeded);
+    Ok(match (wait, after_in(&decision)) {
+        (Some(one), Some(other)) => Requeue::requeue(one.min(other)),
+        (Some(one), None) | (None, Some(one)) => Requeue::requeue(one),
+        (None, None) => Requeue::await_change(),
+    })
+}
+
+fn after(_: &Look<'_>, decision: &Decision) -> Requeue {
+    after_in(decision).map_or_else(Requeue::await_change, Requeue::requeue)
+}
+
+/// When to look again: soon where something is left to do.
+fn after_in(decision: &Decision) -> Option<Duration> {
+    if decision.actions.is_empty() {
+        decision.again_in
+    } else {
+        let soon = Duration::from_secs(1);
+        Some(decision.again_in.map_or(soon, |wait| wait.min(soon)))
+    }
+}
+
+async fn delete(
+    api: &Api<PacketCaptureConfig>,
+    resource: &PacketCaptureConfig,
+) -> Result<(), Error> {
+    let parameters = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: resource.uid(),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    match api.delete(&resource.name_any(), &parameters).await {
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        other => other
+            .map(drop)
+            .map_err(failed("deleting the resource after its ttl")),
+    }
+}
+
+/// What a look is about.
+struct Look<'a> {
+    context: &'a Arc<Context>,
+    name: String,
+    uid: String,
+    generation: i64,
+    deleting: Option<Timestamp>,
+    capture: String,
+    plan: Result<Plan, Invalid>,
+    run: String,
+    previous: PacketCaptureConfigStatus,
+}
+
+impl<'a> Look<'a> {
+    fn new(resource: &PacketCaptureConfig, context: &'a Arc<Context>) -> Self {
+        let (name, uid) = (resource.name_any(), resource.uid().unwrap_or_default());
+        let plan = Plan::new(&resource.spec, context.settings.files);
+        let written = context
+            .memories
+            .with(&name, &uid, |memory| memory.written.clone());
+        Self {
+            context,
+            capture: capture_name(&name),
+            generation: resource.metadata.generation.unwrap_or_default(),
+            deleting: resource
+                .metadata
+                .deletion_timestamp
+                .as_ref()
+                .map(|time| time.0),
+            run: plan.as_ref().map(Plan::run_digest).unwrap_or_default(),
+            previous: written
+                .or_else(|| resource.status.clone())
+                .unwrap_or_default(),
+            plan,
+            name,
+            uid,
+        }
+    }
+
+    /// Gathers what is known now, and decides.
+    fn decide(&self) -> Decision {
+        let cluster = self.context.cluster.lock();
+        let members = cluster.members(&self.name);
+        let (missing, pending) = (cluster.missing(&self.name), cluster.pending(&self.name));
+        let mut names: BTreeSet<String> = members.keys().cloned().collect();
+        names.extend(self.previous.nodes.iter().map(|node| node.name.clone()));
+        let nothing = BTreeMap::new();
+        let selector = self
+            .plan
+            .as_ref()
+            .map_or(&nothing, |plan| &plan.node_selector);
+        let known: BTreeMap<_, _> = {
+            names.extend(self.context.nodes.with_capture(&self.capture));
+            let one = |name: String| {
+                let node = cluster.node(&name);
+                let daemon = cluster.daemons().get(&name);
+                let address = node
+                    .as_ref()
+                    .map(|node| node.address.clone())
+                    .filter(|address| !address.is_empty())
+                    .or_else(|| daemon.map(|daemon| daemon.address.clone()))
+                    .unwrap_or_default();
+                let selected = node.as_ref().is_none_or(|node| node.has(selector));
+                let view = NodeView {
+                    address,
+                    exists: node.is_some(),
+                    selected,
+                    ..NodeView::default()
+                };
+                (name, view)
+            };
+            names.into_iter().map(one).collect()
+        };
+        drop(cluster);
+        let nodes = self.ask(known);
+        let view = View {
+            now: Timestamp::now(),
+            name: &self.name,
+            uid: &self.uid,
+            generation: self.generation,
+            deleting: self.deleting,
+            plan: self.plan.as_ref(),
+            previous: &self.previous,
+            members: &members,
+            missing: &missing,
+            pending: &pending,
+            nodes: &nodes,
+        };
+        decide(&view)
+    }
+
+    /// Adds what the daemons told, and what is remembered.
+    fn ask(&self, mut nodes: BTreeMap<String, NodeView>) -> BTreeMap<String, NodeView> {
+        for (name, node) in &mut nodes {
+            if let Some((link, capture)) = self.context.nodes.view(name, &self.capture) {
+                node.link = link;
+                node.capture = capture;
+            }
+        }
+        self.context.memories.with(&self.name, &self.uid, |memory| {
+            for (name, node) in &mut nodes {
+                node.fault = memory.fault(name);
+                node.files = node
+                    .capture
+                    .as_ref()
+                    .and_then(|capture| memory.files(name, &capture.uid));
+                // A node that was lost and is back is asked again at once.
+                if node.link != Link::Ready {
+                    memory.forget_fault(name);
+                    node.fault = None;
+                }
+            }
+        });
+        nodes
+    }
+
+    fn remember(&self, outcomes: &[act::Outcome]) {
+        self.context.memories.with(&self.name, &self.uid, |memory| {
+            for outcome in outcomes {
+                match &outcome.result {
+                    Ok(act::Done::Files(uid, files)) => {
+                        // Checksums are still to come: asked again a little later.
+                        if files
+                            .iter()
+                            .all(|file| file.is_whole() && file.sha256.is_some())
+                        {
+                            memory.forget_fault(&outcome.node);
+                        } else {
+                            let text = "its files are being completed: waiting for their checksums";
+                            memory.note_fault(&outcome.node, &self.run, text.to_owned(), false);
+                        }
+                        memory.note_files(&outcome.node, uid, files.clone());
+                    }
+                    Ok(_) => memory.forget_fault(&outcome.node),
+                    Err(error) => {
+                        let permanent = act::is_permanent(error);
+                        tracing::warn!(
+                            "{} on node {}: {}: {error}",
+                            self.name,
+                            outcome.node,
+                            outcome.action.name()
+                        );
+                        memory.note_fault(&outcome.node, &self.run, error.to_string(), permanent);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Writes the status if it has changed. Returns how long numbers alone wait until they are written.
+    async fn write(
+        &self,
+        api: &Api<PacketCaptureConfig>,
+        resource: &PacketCaptureConfig,
+        decision: &Decision,
+        before: &PacketCaptureConfigStatus,
+    ) -> Result<Option<Duration>, Error> {
+        let mut status = decision.status.clone();
+        status.last_update_time.clone_from(&before.last_update_time);
+        if status == *before {
+            return Ok(None);
+        }
+        if gist(&status) == gist(before) {
+            let since = self.context.memories.with(&self.name, &self.uid, |memory| {
+                memory.written_at.map(|at| at.elapsed())
+            });
+            if let Some(since) = since.filter(|since| *since < NUMBERS) {
+                return Ok(Some(NUMBERS.saturating_sub(since)));
+            }
+        }
+        let now = Timestamp::now();
+        status.last_update_time = Some(Time(now));
+        let patch = json!({
+            "apiVersion": "networking.packet.io/v1",
+            "kind": "PacketCaptureConfig",
+            // Another resource of the same name is another one's concern.
+            "metadata": { "name": self.name, "uid": self.uid },
+            "status": status,
+        });
+        let parameters = PatchParams::apply(MANAGER).force();
+        match api
+            .patch_status(&self.name, &parameters, &Patch::Apply(&patch))
+            .await
+        {
+            Ok(_) => {}
+            // It is gone.
+            Err(kube::Error::Api(error)) if error.code == 404 => return Ok(None),
+            Err(error) => return Err(failed("writing the status")(error)),
+        }
+        self.context.metrics.wrote_status();
+        self.context.memories.with(&self.name, &self.uid, |memory| {
+            memory.written = Some(status.clone());
+            memory.written_at = Some(Instant::now());
+        });
+        if status.phase != before.phase || status.completed_at != before.completed_at {
+            results::write(self.context, resource, &status)
+                .await
+                .map_err(failed("writing the ConfigMap with results"))?;
+        }
+        Ok(None)
+    }
+}
+
+/// A status without the numbers that change with every packet.
+fn gist(
+    status: &PacketCaptureConfigStatus,
+) -> (PacketCaptureConfigStatus, Vec<(String, NodePhase)>) {
+    let mut gist = status.clone();
+    let phases = gist
+        .nodes
+        .iter()
+        .map(|node| {
+            (
+                format!("{}{}{:?}", node.name, node.message, node.pods),
+                node.phase,
+            )
+        })
+        .collect();
+    gist.summary = None;
+    gist.nodes.clear();
+    gist.capture_results.clear();
+    gist.capture_files.clear();
+    gist.last_update_time = None;
+    (gist, phases)
+}

@@ -1,0 +1,280 @@
+//! What feeds the index: one watch each of resources, pods and nodes, and what the daemons tell. After the
+//! start nothing is listed again unless a watch breaks.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use futures_util::StreamExt as _;
+use k8s_openapi::api::core::v1 as api;
+use kube::{
+    Api, ResourceExt as _,
+    runtime::{
+        WatchStreamExt as _,
+        reflector::store::Writer,
+        watcher::{self, Event, watcher},
+    },
+};
+use tokio::{
+    sync::{mpsc, watch as signal},
+    task::JoinSet,
+};
+
+use super::Context;
+use crate::{
+    cluster::{Interest, node, pod},
+    decide::LABEL_RESOURCE,
+    nodes::Change,
+    request::Plan,
+    resource::PacketCaptureConfig,
+};
+
+/// The watches, which run until they are dropped.
+#[derive(Debug)]
+pub struct Watches {
+    tasks: JoinSet<()>,
+    ready: signal::Receiver<Ready>,
+}
+
+/// Which lists have been read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ready {
+    resources: bool,
+    pods: bool,
+    nodes: bool,
+}
+
+impl Watches {
+    /// Whether everything has been listed once.
+    #[must_use]
+    pub fn are_ready(&self) -> bool {
+        let ready = *self.ready.borrow();
+        ready.resources && ready.pods && ready.nodes
+    }
+
+    /// What tells when everything has been listed once.
+    #[must_use]
+    pub fn readiness(&self) -> impl Fn() -> bool + Send + Sync + Clone + use<> {
+        let ready = self.ready.clone();
+        move || {
+            let ready = *ready.borrow();
+            ready.resources && ready.pods && ready.nodes
+        }
+    }
+
+    /// Waits until everything has been listed once.
+    pub async fn wait(&self) {
+        let mut ready = self.ready.clone();
+        let all = |ready: &Ready| ready.resources && ready.pods && ready.nodes;
+        let _ = ready.wait_for(all).await;
+    }
+
+    /// Returns when a watch has ended, which is a fault of this program.
+    pub async fn ended(&mut self) {
+        let _ = self.tasks.join_next().await;
+    }
+}
+
+/// Starts the watches.
+pub fn watch(
+    context: &Arc<Context>,
+    resources: Writer<PacketCaptureConfig>,
+    changes: mpsc::Receiver<Change>,
+) -> Watches {
+    let (sender, ready) = signal::channel(Ready::default());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(watch_resources(
+        Arc::clone(context),
+        resources,
+        sender.clone(),
+    ));
+    tasks.spawn(watch_pods(Arc::clone(context), sender.clone()));
+    tasks.spawn(watch_nodes(Arc::clone(context), sender));
+    tasks.spawn(take_changes(Arc::clone(context), changes));
+    Watches { tasks, ready }
+}
+
+async fn watch_resources(
+    context: Arc<Context>,
+    writer: Writer<PacketCaptureConfig>,
+    ready: signal::Sender<Ready>,
+) {
+    let api = Api::<PacketCaptureConfig>::all(context.client.clone());
+    let events = watcher(api, watcher::Config::default())
+        .default_backoff()
+        .modify(|resource| {
+            resource.metadata.managed_fields = None;
+        })
+        .reflect(writer);
+    let mut events = Box::pin(events);
+    let mut present = BTreeSet::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Init) => present.clear(),
+            Ok(Event::InitApply(resource)) => {
+                present.insert(resource.name_any());
+                note(&context, &resource);
+            }
+            Ok(Event::InitDone) => {
+                let known = context.cluster.lock().all();
+                for name in known.difference(&present) {
+                    forget(&context, name);
+                }
+                ready.send_modify(|ready| ready.resources = true);
+                context.trigger(&present);
+            }
+            Ok(Event::Apply(resource)) => {
+                note(&context, &resource);
+                context.trigger(&BTreeSet::from([resource.name_any()]));
+            }
+            Ok(Event::Delete(resource)) => forget(&context, &resource.name_any()),
+            Err(error) => tracing::warn!("watching resources: {error}"),
+        }
+    }
+}
+
+/// Takes in what a resource wants to know of the cluster.
+fn note(context: &Context, resource: &PacketCaptureConfig) {
+    let interest = match Plan::new(&resource.spec, context.settings.files) {
+        Ok(plan) => Interest {
+            every_node: plan.selection.is_none() || !plan.targets.is_empty(),
+            selection: plan.selection,
+            node_selector: plan.node_selector,
+        },
+        Err(_) => Interest {
+            selection: None,
+            node_selector: Default::default(),
+            every_node: false,
+        },
+    };
+    context
+        .cluster
+        .lock()
+        .apply_resource(&resource.name_any(), interest);
+}
+
+fn forget(context: &Context, name: &str) {
+    context.cluster.lock().remove_resource(name);
+    context.memories.forget(name);
+}
+
+async fn watch_pods(context: Arc<Context>, ready: signal::Sender<Ready>) {
+    let pods = Api::<api::Pod>::all(context.client.clone());
+    let events = watcher(pods, watcher::Config::default()).default_backoff();
+    let mut events = Box::pin(events);
+    let mut followed = 0;
+    let mut present = HashSet::new();
+    while let Some(event) = events.next().await {
+        let concerned = match event {
+            Ok(Event::Init) => {
+                present.clear();
+                continue;
+            }
+            Ok(Event::InitApply(object)) => {
+                let Some(pod) = pod(object, &context.settings.daemons) else {
+                    continue;
+                };
+                present.insert(pod.key());
+                context.cluster.lock().apply_pod(pod)
+            }
+            Ok(Event::InitDone) => {
+                let concerned = context.cluster.lock().retain_pods(&present);
+                present = HashSet::new();
+                ready.send_modify(|ready| ready.pods = true);
+                concerned
+            }
+            Ok(Event::Apply(object)) => {
+                let Some(pod) = pod(object, &context.settings.daemons) else {
+                    continue;
+                };
+                context.cluster.lock().apply_pod(pod)
+            }
+            Ok(Event::Delete(object)) => {
+                let key = (object.namespace().unwrap_or_default(), object.name_any());
+                context.cluster.lock().remove_pod(&key)
+            }
+            Err(error) => {
+                tracing::warn!("watching pods: {error}");
+                continue;
+            }
+        };
+        follow_daemons(&context, &mut followed);
+        context.trigger(&concerned);
+    }
+}
+
+async fn watch_nodes(context: Arc<Context>, ready: signal::Sender<Ready>) {
+    let nodes = Api::<api::Node>::all(context.client.clone());
+    let events = watcher(nodes, watcher::Config::default()).default_backoff();
+    let mut events = Box::pin(events);
+    let mut present = BTreeSet::new();
+    while let Some(event) = events.next().await {
+        let concerned = match event {
+            Ok(Event::Init) => {
+                present.clear();
+                continue;
+            }
+            Ok(Event::InitApply(object)) => {
+                let Some(node) = node(object) else { continue };
+                present.insert(node.name.clone());
+                context.cluster.lock().apply_node(node)
+            }
+            Ok(Event::InitDone) => {
+                let concerned = context.cluster.lock().retain_nodes(&present);
+                ready.send_modify(|ready| ready.nodes = true);
+                concerned
+            }
+            Ok(Event::Apply(object)) => {
+                let Some(node) = node(object) else { continue };
+                context.cluster.lock().apply_node(node)
+            }
+            Ok(Event::Delete(object)) => context.cluster.lock().remove_node(&object.name_any()),
+            Err(error) => {
+                tracing::warn!("watching nodes: {error}");
+                continue;
+            }
+        };
+        context.trigger(&concerned);
+    }
+}
+
+/// Connects to daemons that are new, if there are any.
+fn follow_daemons(context: &Context, followed: &mut u64) {
+    let cluster = context.cluster.lock();
+    if *followed != cluster.daemon_changes() {
+        *followed = cluster.daemon_changes();
+        context
+            .nodes
+            .follow(cluster.daemons(), |node| cluster.node(node).is_some());
+    }
+}
+
+/// Turns what the daemons tell into the resources that it concerns.
+async fn take_changes(context: Arc<Context>, mut changes: mpsc::Receiver<Change>) {
+    while let Some(change) = changes.recv().await {
+        let concerned = match change {
+            Change::Link { node } => {
+                let mut concerned = context.cluster.lock().of_node(&node);
+                if let Some(state) = context.nodes.get(&node) {
+                    let of_resources = state
+                        .captures
+                        .values()
+                        .filter_map(|capture| capture.labels.get(LABEL_RESOURCE).cloned());
+                    concerned.extend(of_resources);
+                }
+                concerned
+            }
+            Change::Capture { node, capture, .. } => {
+                let known = context
+                    .nodes
+                    .view(&node, &capture)
+                    .and_then(|(_, known)| known);
+                let label = known.and_then(|known| known.labels.get(LABEL_RESOURCE).cloned());
+                // One that is gone has the resource's name, unless that is very long.
+                BTreeSet::from([label.unwrap_or(capture)])
+            }
+        };
+        context.trigger(&concerned);
+    }
+}

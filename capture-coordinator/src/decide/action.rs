@@ -1,0 +1,163 @@
+//! What is to be done on a node.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use capture_client::model::{Capture, Spec};
+
+use super::{
+    Link, NodeView, Run, View,
+    spec::{
+        LABEL_FIXED, LABEL_OFFSET, LABEL_PLAN, LABEL_PODS, LABEL_RUN, LABEL_UID, Wanted, wanted,
+    },
+};
+use crate::request::Plan;
+
+/// What is to be done on a node.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Start the capture.
+    Start {
+        /// What it records.
+        spec: Spec,
+        /// How it is known again.
+        labels: BTreeMap<String, String>,
+    },
+    /// Change the running capture.
+    Update {
+        /// The new values.
+        spec: Spec,
+        /// The new labels.
+        labels: BTreeMap<String, String>,
+        /// What changes, by its names in the API.
+        paths: Vec<String>,
+    },
+    /// Forget the capture that has the name, keep its files, and start another.
+    Replace {
+        /// What it records.
+        spec: Spec,
+        /// How it is known again.
+        labels: BTreeMap<String, String>,
+    },
+    /// End the capture.
+    Stop,
+    /// Forget the capture.
+    Delete {
+        /// Whether its files stay.
+        keep_files: bool,
+    },
+    /// Ask for the files of the capture, which has ended.
+    ListFiles,
+}
+
+impl Action {
+    /// Its name, for events and metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "start",
+            Self::Update { .. } => "update",
+            Self::Replace { .. } => "replace",
+            Self::Stop => "stop",
+            Self::Delete { .. } => "delete",
+            Self::ListFiles => "list_files",
+        }
+    }
+}
+
+/// Whether a capture was started for the resource with this uid.
+pub(super) fn is_of(capture: &Capture, uid: &str) -> bool {
+    capture.labels.get(LABEL_UID).is_some_and(|of| of == uid)
+}
+
+/// Whether a capture was started for some resource.
+pub(super) fn is_of_a_resource(capture: &Capture) -> bool {
+    capture.labels.contains_key(LABEL_UID)
+}
+
+/// What is to be done on a node.
+pub(super) fn of_node(
+    view: &View<'_>,
+    plan: &Plan,
+    run: &Run,
+    name: &str,
+    node: &NodeView,
+) -> Option<Action> {
+    if node.link != Link::Ready {
+        return None;
+    }
+    if let Some(fault) = &node.fault {
+        let stands = fault.permanent && fault.run == run.digest;
+        if stands || (!fault.permanent && view.now < fault.retry_at) {
+            return None;
+        }
+    }
+    let is_wanted = view.members.contains_key(name) && node.selected && !run.is_over(view.now);
+    let begin = || wanted(view, plan, run, name, run.elapsed(view.now));
+    let Some(capture) = &node.capture else {
+        let Wanted { spec, labels } = is_wanted.then(begin)?;
+        return Some(Action::Start { spec, labels });
+    };
+    let is_ours = is_of(capture, view.uid);
+    let label = |key: &str| capture.labels.get(key).map_or("", String::as_str);
+    if !is_ours {
+        // One of an earlier resource of this name; somebody else's is left alone.
+        return (is_wanted && is_of_a_resource(capture)).then(|| {
+            let Wanted { spec, labels } = begin();
+            Action::Replace { spec, labels }
+        });
+    }
+    if capture.has_ended() {
+        if label(LABEL_RUN) != run.digest {
+            return is_wanted.then(|| {
+                let Wanted { spec, labels } = begin();
+                Action::Replace { spec, labels }
+            });
+        }
+        let is_listed = node.files.as_ref().is_some_and(|files| are_complete(files));
+        return (!is_listed && has_files(plan)).then_some(Action::ListFiles);
+    }
+    if !node.selected {
+        return Some(Action::Stop);
+    }
+    let offset = label(LABEL_OFFSET).parse().unwrap_or_default();
+    let Wanted { spec, labels } = wanted(view, plan, run, name, Duration::from_secs(offset));
+    if label(LABEL_FIXED) != labels[LABEL_FIXED] {
+        let Wanted { spec, labels } = is_wanted.then(begin)?;
+        return Some(Action::Replace { spec, labels });
+    }
+    let mut paths = Vec::new();
+    if label(LABEL_PLAN) != labels[LABEL_PLAN] {
+        paths.extend([
+            "filter",
+            "targets",
+            "ports",
+            "limits.duration",
+            "limits.packets",
+        ]);
+    }
+    if label(LABEL_PODS) != labels[LABEL_PODS] {
+        paths.push("pods");
+    }
+    if paths.is_empty() && label(LABEL_RUN) == run.digest {
+        return None;
+    }
+    paths.push("labels");
+    let paths = paths.into_iter().map(str::to_owned).collect();
+    Some(Action::Update {
+        spec,
+        labels,
+        paths,
+    })
+}
+
+/// Whether the resource's captures have files.
+pub(super) fn has_files(plan: &Plan) -> bool {
+    !matches!(plan.output, capture_client::model::Output::Stdout {})
+}
+
+/// Whether all files have their last byte and their checksum.
+pub(super) fn are_complete(files: &[capture_client::model::File]) -> bool {
+    files
+        .iter()
+        .all(|file| file.is_whole() && file.sha256.is_some())
+}

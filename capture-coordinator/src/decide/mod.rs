@@ -1,0 +1,306 @@
+//! The decision: what should run where, from what is known of one resource and its nodes. A pure function,
+//! tested without a server; reading and acting stand around it, in [`crate::controller`].
+
+mod action;
+mod node;
+mod overall;
+mod spec;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use capture_client::model::{Capture, File};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    cluster::{Members, PodKey},
+    request::{Invalid, Plan},
+    resource::PacketCaptureConfigStatus,
+};
+
+pub use action::Action;
+pub use spec::{LABEL_RESOURCE, LABEL_UID, capture_name};
+
+/// How long a node that cannot be reached is waited for after the end of a run, and after the deletion of a
+/// resource. Captures have a limit of their own: none runs on for ever on a node that is lost.
+pub const GRACE: Duration = Duration::from_secs(60);
+
+/// A resource, and what is known about it.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The time, by the coordinator's clock.
+    pub now: Timestamp,
+    /// The resource's name.
+    pub name: &'a str,
+    /// Its uid.
+    pub uid: &'a str,
+    /// Its generation.
+    pub generation: i64,
+    /// When it was marked for deletion.
+    pub deleting: Option<Timestamp>,
+    /// What it asks for.
+    pub plan: Result<&'a Plan, &'a Invalid>,
+    /// Its status before.
+    pub previous: &'a PacketCaptureConfigStatus,
+    /// Nodes on which it is to be captured, with its pods.
+    pub members: &'a Members,
+    /// Pods that it names and that do not exist.
+    pub missing: &'a [PodKey],
+    /// Pods that it names and that no node runs yet.
+    pub pending: &'a [PodKey],
+    /// Every node of `members`, of the status before, and with a capture of this resource.
+    pub nodes: &'a BTreeMap<String, NodeView>,
+}
+
+/// What is known of a node with regard to one resource.
+#[derive(Debug, Clone, Default)]
+pub struct NodeView {
+    /// Its address.
+    pub address: String,
+    /// Whether the cluster still has it.
+    pub exists: bool,
+    /// Whether the resource's node selector selects it.
+    pub selected: bool,
+    /// The connection to its daemon.
+    pub link: Link,
+    /// The capture that has the resource's name.
+    pub capture: Option<Arc<Capture>>,
+    /// What went wrong when something was asked of it.
+    pub fault: Option<Fault>,
+    /// The files of its capture, once they have been listed after its end.
+    pub files: Option<Arc<Vec<File>>>,
+}
+
+/// The connection to a node's daemon.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Link {
+    /// No daemon runs there.
+    #[default]
+    NoDaemon,
+    /// It is being connected to for the first time.
+    Connecting,
+    /// It cannot be reached.
+    Broken(String),
+    /// All captures of the node are known.
+    Ready,
+}
+
+/// What went wrong on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What the node said.
+    pub message: String,
+    /// Whether it will go wrong again until the resource changes.
+    pub permanent: bool,
+    /// The run that it is about.
+    pub run: String,
+    /// When it may be tried again.
+    pub retry_at: Timestamp,
+}
+
+/// What is to be done.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// On nodes.
+    pub actions: Vec<(String, Action)>,
+    /// The status as it should be.
+    pub status: PacketCaptureConfigStatus,
+    /// The resource may be let go: nothing of it runs any more.
+    pub release: bool,
+    /// The resource has outlived its ttl.
+    pub expired: bool,
+    /// When to decide again even if nothing happens.
+    pub again_in: Option<Duration>,
+}
+
+/// Decides.
+#[must_use]
+pub fn decide(view: &View<'_>) -> Decision {
+    let mut decision = Decision::default();
+    if let Some(since) = view.deleting {
+        release(view, since, &mut decision);
+        return decision;
+    }
+    let plan = match view.plan {
+        Ok(plan) => plan,
+        Err(invalid) => {
+            decision.status = overall::invalid(view, invalid);
+            return decision;
+        }
+    };
+    let run = Run::of(view, plan);
+    if plan.suspend {
+        suspend(view, plan, &run, &mut decision);
+        return decision;
+    }
+    if run.is_complete(view) {
+        decision.status = view.previous.clone();
+        decision.status.observed_generation = Some(view.generation);
+        expire(view, plan, &mut decision);
+        return decision;
+    }
+    let mut nodes = Vec::new();
+    for (name, node) in view.nodes {
+        let action = action::of_node(view, plan, &run, name, node);
+        nodes.push(node::status(view, &run, name, node, action.as_ref()));
+        if let Some(at) = node.fault.as_ref().filter(|fault| !fault.permanent) {
+            wake(&mut decision, view.now, at.retry_at);
+        }
+        if let Some(action) = action {
+            decision.actions.push((name.clone(), action));
+        }
+    }
+    // What a node is waited for after the end of a run.
+    if let Some(end) = run.end {
+        for due in [end, end + GRACE] {
+            wake(&mut decision, view.now, due + Duration::from_secs(1));
+        }
+    }
+    decision.status = overall::status(view, plan, &run, nodes);
+    expire(view, plan, &mut decision);
+    decision
+}
+
+/// Asks to decide again at a time, if it is still to come.
+fn wake(decision: &mut Decision, now: Timestamp, at: Timestamp) {
+    if at <= now {
+        return;
+    }
+    let wait = Duration::try_from(at.duration_since(now)).unwrap_or_default();
+    decision.again_in = Some(decision.again_in.map_or(wait, |other| other.min(wait)));
+}
+
+/// One run of a resource: from the start on the first node to the end on the last.
+#[derive(Debug)]
+struct Run {
+    /// The digest of what is captured.
+    digest: String,
+    /// When the first node captured.
+    started: Option<Timestamp>,
+    /// When it is over by time.
+    end: Option<Timestamp>,
+    /// Whether the status before is of this run.
+    is_of_status: bool,
+}
+
+impl Run {
+    fn of(view: &View<'_>, plan: &Plan) -> Self {
+        let digest = plan.run_digest();
+        let previous = view.previous;
+        // A change while it runs is a change of the same run; one after its end begins another.
+        let is_of_status =
+            previous.completed_at.is_none() || previous.run.as_ref() == Some(&digest);
+        let started = previous
+            .started_at
+            .as_ref()
+            .filter(|_| is_of_status && !overall::was_suspended(previous))
+            .map(|time| time.0);
+        Self {
+            end: started.and_then(|started| {
+                let duration = SignedDuration::try_from(plan.duration).ok()?;
+                started.checked_add(duration).ok()
+            }),
+            digest,
+            started,
+            is_of_status,
+        }
+    }
+
+    /// Whether it ended, and its status stands.
+    fn is_complete(&self, view: &View<'_>) -> bool {
+        view.previous.completed_at.is_some()
+            && view.previous.run.as_ref() == Some(&self.digest)
+            && !overall::was_suspended(view.previous)
+    }
+
+    /// Whether its time is over.
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.end.is_some_and(|end| now >= end)
+    }
+
+    /// Whether a node that is not back by now is lost.
+    fn is_long_over(&self, now: Timestamp) -> bool {
+        self.end.is_some_and(|end| now >= end + GRACE)
+    }
+
+    /// Seconds since its start, for a node that starts later.
+    fn elapsed(&self, now: Timestamp) -> Duration {
+        self.started
+            .and_then(|started| Duration::try_from(now.duration_since(started)).ok())
+            .unwrap_or_default()
+    }
+}
+
+/// The resource is being deleted: ends its captures and then lets it go. Nodes that are gone or cannot be
+/// reached are not waited for beyond [`GRACE`]; what still runs there is ended when they come back.
+fn release(view: &View<'_>, since: Timestamp, decision: &mut Decision) {
+    decision.status = view.previous.clone();
+    let expired = view
+        .plan
+        .is_ok_and(|plan| ttl_left(view, plan).is_some_and(|left| left.is_zero()));
+    let patience_over = view.now >= since + GRACE;
+    let mut waiting = false;
+    for (name, node) in view.nodes {
+        let active = node
+            .capture
+            .as_ref()
+            .filter(|capture| action::is_of(capture, view.uid));
+        match (&node.link, active) {
+            (Link::Ready, Some(_)) if expired => {
+                decision
+                    .actions
+                    .push((name.clone(), Action::Delete { keep_files: false }));
+                waiting = true;
+            }
+            (Link::Ready, Some(capture)) if !capture.has_ended() => {
+                decision.actions.push((name.clone(), Action::Stop));
+                waiting = true;
+            }
+            (Link::Ready, _) => {}
+            (_, Some(capture)) if capture.has_ended() => {}
+            (Link::NoDaemon, None) => {}
+            // It may have a capture that is not known yet.
+            _ => waiting |= node.exists,
+        }
+    }
+    decision.release = !waiting || patience_over;
+    if !decision.release {
+        decision.again_in = Some(Duration::from_secs(2));
+    }
+}
+
+/// Ends the captures and keeps their files.
+fn suspend(view: &View<'_>, plan: &Plan, run: &Run, decision: &mut Decision) {
+    for (name, node) in view.nodes {
+        let ours = node
+            .capture
+            .as_ref()
+            .is_some_and(|capture| action::is_of(capture, view.uid));
+        if node.link == Link::Ready && ours {
+            decision
+                .actions
+                .push((name.clone(), Action::Delete { keep_files: true }));
+        }
+    }
+    decision.status = overall::suspended(view, plan, run);
+}
+
+/// How long a resource that has ended is still kept; `None`: it has not, or is kept for good.
+fn ttl_left(view: &View<'_>, plan: &Plan) -> Option<Duration> {
+    let end = view.previous.completed_at.as_ref()?.0;
+    let since = Duration::try_from(view.now.duration_since(end)).unwrap_or_default();
+    Some(plan.ttl?.saturating_sub(since))
+}
+
+fn expire(view: &View<'_>, plan: &Plan, decision: &mut Decision) {
+    match ttl_left(view, plan) {
+        Some(left) if left.is_zero() => decision.expired = true,
+        Some(left) => {
+            decision.again_in = Some(decision.again_in.map_or(left, |other| other.min(left)));
+        }
+        None => {}
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/mod.rs"]
+mod tests;

@@ -1,0 +1,149 @@
+//! What a node's capture is asked to do, and the labels by which it is known again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use capture_client::model::{self, Limits, PodSelection, Span, Spec};
+
+use super::{Run, View};
+use crate::{
+    cluster::{Pod, PodKey},
+    request::{MOST_PODS, Plan, digest},
+};
+
+/// The resource's name.
+pub const LABEL_RESOURCE: &str = "packetcaptureconfig";
+/// The resource's uid: one of the same name later has another.
+pub const LABEL_UID: &str = "packetcaptureconfig.uid";
+/// The run.
+pub(super) const LABEL_RUN: &str = "packetcaptureconfig.run";
+/// What cannot be changed while the capture runs.
+pub(super) const LABEL_FIXED: &str = "packetcaptureconfig.fixed";
+/// What can.
+pub(super) const LABEL_PLAN: &str = "packetcaptureconfig.plan";
+/// The pods.
+pub(super) const LABEL_PODS: &str = "packetcaptureconfig.pods";
+/// Seconds of the run that had passed when the capture was started.
+pub(super) const LABEL_OFFSET: &str = "packetcaptureconfig.offset";
+
+/// Longest name of a capture.
+const LONGEST_NAME: usize = 63;
+
+/// The name of a resource's captures: the resource's own, as files are named after it. A longer one is cut,
+/// and a digest tells it from others that begin alike.
+#[must_use]
+pub fn capture_name(resource: &str) -> String {
+    if resource.len() <= LONGEST_NAME {
+        return resource.to_owned();
+    }
+    let digest = digest(&resource);
+    let kept: String = resource
+        .chars()
+        .take(LONGEST_NAME - 1 - digest.len())
+        .collect();
+    format!("{}-{digest}", kept.trim_end_matches(['.', '-']))
+}
+
+/// What a node is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    pub(super) spec: Spec,
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+/// What a node's capture should do. `offset`: seconds of the run that had passed at its start.
+pub(super) fn wanted(
+    view: &View<'_>,
+    plan: &Plan,
+    run: &Run,
+    node: &str,
+    offset: Duration,
+) -> Wanted {
+    static NONE: BTreeMap<PodKey, Arc<Pod>> = BTreeMap::new();
+    let pods = view.members.get(node).unwrap_or(&NONE);
+    let selects_pods = plan.selection.is_some();
+    // Pods and addresses are alternatives. A node combines its conditions by AND, so that pods are then
+    // captured by address.
+    let by_address = !plan.targets.is_empty();
+    let targets = if selects_pods && by_address {
+        let addresses = view.members.values().flat_map(BTreeMap::values);
+        let addresses = addresses.filter(|pod| !pod.host_network);
+        let addresses = addresses.flat_map(|pod| pod.addresses.iter().cloned());
+        let all: BTreeSet<String> = plan.targets.iter().cloned().chain(addresses).collect();
+        all.into_iter().collect()
+    } else {
+        plan.targets.clone()
+    };
+    let pods: Vec<model::Pod> = pods
+        .values()
+        .take(MOST_PODS)
+        .map(|pod| pod_of(pod))
+        .collect();
+    let pods_digest = if by_address {
+        String::new()
+    } else {
+        digest(&pods)
+    };
+    let spec = Spec {
+        interfaces: plan.interfaces.clone(),
+        direction: plan.direction,
+        snaplen: plan.snaplen,
+        filter: plan.filter.clone(),
+        ports: plan.ports.clone(),
+        output: Some(plan.output.clone()),
+        limits: Limits {
+            duration: Some(Span(
+                plan.duration
+                    .saturating_sub(offset)
+                    .max(Duration::from_secs(1)),
+            )),
+            packets: Some(plan.packets),
+            ..Limits::default()
+        },
+        pods: (selects_pods && !by_address).then_some(PodSelection {
+            pods,
+            every_interface: false,
+        }),
+        targets,
+        ..Spec::default()
+    };
+    let changeable = digest(&(
+        &spec.targets,
+        &spec.ports,
+        &spec.filter,
+        (plan.duration.as_secs(), plan.packets),
+    ));
+    let labels = [
+        (LABEL_RESOURCE, label(view.name)),
+        (LABEL_UID, view.uid.to_owned()),
+        (LABEL_RUN, run.digest.clone()),
+        (LABEL_FIXED, plan.fixed_digest()),
+        (LABEL_PLAN, changeable),
+        (LABEL_PODS, pods_digest),
+        (LABEL_OFFSET, offset.as_secs().to_string()),
+    ];
+    let labels = labels.map(|(key, value)| (key.to_owned(), value));
+    Wanted {
+        spec,
+        labels: labels.into(),
+    }
+}
+
+/// A name as a label's value, which has at most 255 bytes; names of resources have 253.
+fn label(text: &str) -> String {
+    text.chars().take(253).collect()
+}
+
+fn pod_of(pod: &Pod) -> model::Pod {
+    model::Pod {
+        namespace: pod.namespace.clone(),
+        name: pod.name.clone(),
+        uid: pod.uid.clone(),
+        addresses: pod.addresses.clone(),
+        containers: pod.containers.clone(),
+        host_network: pod.host_network,
+    }
+}

@@ -1,0 +1,22 @@
+//! The coordinator: one Kubernetes resource, `PacketCaptureConfig`, becomes captures on the right interfaces
+//! of the right nodes, follows the pods while they move, and tells what became of every packet.
+//!
+//! ```text
+//! API server -> controller/watch -> cluster/index --+
+//! daemons    -> nodes/agent ------------------------+-> decide -> controller/act -> daemons
+//!                                                             \-> status, events, ConfigMaps
+//! ```
+//!
+//! [`decide`] is a pure function of a snapshot; what reads and acts stands around it.
+
+pub mod cli;
+pub mod cluster;
+pub mod controller;
+pub mod decide;
+pub mod lease;
+pub mod metrics;
+pub mod nodes;
+pub mod request;
+pub mod resource;
+pub mod run;
+pub mod settings;

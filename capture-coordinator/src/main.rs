@@ -1,0 +1,16 @@
+//! The coordinator's program; what it does is in the library.
+
+use std::process::ExitCode;
+
+use capture_coordinator::cli::Cli;
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("capture-coordinator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Metrics and health over HTTP.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use axum::{
+    Router,
+    extract::State as Shared,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
+    registry::Registry,
+};
+use tokio::net::TcpListener;
+
+/// The numbers of the coordinator.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    reconciles: Family<ByResult, Counter>,
+    actions: Family<ByAction, Counter>,
+    statuses: Counter,
+    leads: Arc<AtomicBool>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByResult {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByAction {
+    action: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByLink {
+    link: &'static str,
+}
+
+/// Numbers that are counted when they are asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Current {
+    /// Resources that are known.
+    pub resources: usize,
+    /// Pods that are known.
+    pub pods: usize,
+    /// Daemons that are connected.
+    pub connected: usize,
+    /// Daemons that are not.
+    pub not_connected: usize,
+}
+
+const fn result(is_ok: bool) -> &'static str {
+    if is_ok { "ok" } else { "error" }
+}
+
+impl Metrics {
+    pub(crate) fn reconciled(&self, is_ok: bool) {
+        let labels = ByResult {
+            result: result(is_ok),
+        };
+        self.reconciles.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn acted(&self, action: &'static str, is_ok: bool) {
+        let labels = ByAction {
+            action,
+            result: result(is_ok),
+        };
+        self.actions.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn wrote_status(&self) {
+        self.statuses.inc();
+    }
+
+    /// Whether this process leads.
+    pub fn set_leads(&self, leads: bool) {
+        self.leads.store(leads, Relaxed);
+    }
+
+    fn text(&self, current: Current) -> Result<String, std::fmt::Error> {
+        let mut registry = Registry::with_prefix("capture_coordinator");
+        let build = vec![("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("build", "Version of the coordinator", Info::new(build));
+        registry.register(
+            "reconciles",
+            "Looks at resources, by result",
+            self.reconciles.clone(),
+        );
+        registry.register(
+            "node_actions",
+            "What was asked of nodes, by action and result",
+            self.actions.clone(),
+        );
+        registry.register(
+            "status_writes",
+            "Statuses written to the API server",
+            self.statuses.clone(),
+        );
+        let gauge = |value: usize| {
+            let gauge = Gauge::<i64>::default();
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge
+        };
+        let leads = usize::from(self.leads.load(Relaxed));
+        registry.register("leader", "1 where this process leads", gauge(leads));
+        registry.register(
+            "resources",
+            "PacketCaptureConfigs that are known",
+            gauge(current.resources),
+        );
+        registry.register("pods", "Pods that are known", gauge(current.pods));
+        let daemons = Family::<ByLink, Gauge>::default();
+        for (link, number) in [
+            ("connected", current.connected),
+            ("not_connected", current.not_connected),
+        ] {
+            let number = i64::try_from(number).unwrap_or(i64::MAX);
+            daemons.get_or_create(&ByLink { link }).set(number);
+        }
+        registry.register("daemons", "Daemons, by connection", daemons);
+        let mut text = String::new();
+        encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+/// What the pages are made from.
+#[derive(Clone)]
+struct Pages {
+    metrics: Metrics,
+    current: Arc<dyn Fn() -> Current + Send + Sync>,
+    ready: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// Serves `/metrics`, `/healthz` and `/readyz`.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub async fn serve(
+    address: SocketAddr,
+    metrics: Metrics,
+    current: impl Fn() -> Current + Send + Sync + 'static,
+    ready: impl Fn() -> bool + Send + Sync + 'static,
+) -> std::io::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    let pages = Pages {
+        metrics,
+        current: Arc::new(current),
+        ready: Arc::new(ready),
+    };
+    let router = Router::new()
+        .route("/metrics", get(page))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .with_state(pages);
+    axum::serve(listener, router).await
+}
+
+/// Ready: everything has been listed once.
+async fn readyz(Shared(pages): Shared<Pages>) -> (StatusCode, &'static str) {
+    if (pages.ready)() {
+        (StatusCode::OK, "ok\n")
+    } else {
+        let text = "the lists of resources, pods and nodes are still being read\n";
+        (StatusCode::SERVICE_UNAVAILABLE, text)
+    }
+}
+
+async fn page(Shared(pages): Shared<Pages>) -> impl IntoResponse {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match pages.metrics.text((pages.current)()) {
+        Ok(text) => (StatusCode::OK, [(CONTENT_TYPE, kind)], text),
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            [(CONTENT_TYPE, "text/plain")],
+            error.to_string(),
+        ),
+    }
+}

@@ -1,0 +1,247 @@
+//! The cluster's daemons: one long-lived connection to each, over which its captures are watched. What runs
+//! where is learned from the daemons alone, so that a coordinator that restarts starts nothing twice.
+
+mod agent;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use capture_client::{Address, Client, Target, Tls, model::Capture};
+use tokio::{sync::mpsc, task::AbortHandle};
+
+use crate::{cluster::Daemon, decide::Link};
+
+/// How daemons are reached.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    /// Certificates; `None`: without TLS.
+    pub tls: Option<NodeTls>,
+    /// The port of daemons.
+    pub port: u16,
+}
+
+/// Certificates for the connections to daemons, as files in PEM. They are read for each connection, so that
+/// renewed ones are used without a restart.
+#[derive(Debug, Clone)]
+pub struct NodeTls {
+    /// The authority that signed the daemons' certificates.
+    pub cacert: PathBuf,
+    /// The coordinator's certificate.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The name in the daemons' certificates.
+    pub server_name: String,
+}
+
+impl Reach {
+    fn target(&self, address: &str) -> Target {
+        let has_port = address.parse::<std::net::SocketAddr>().is_ok();
+        let host = if has_port {
+            address.to_owned()
+        } else if address.contains(':') {
+            format!("[{address}]:{}", self.port)
+        } else {
+            format!("{address}:{}", self.port)
+        };
+        Target {
+            address: Address::Tcp(host),
+            tls: self.tls.as_ref().map(|tls| Tls {
+                cacert: tls.cacert.clone(),
+                cert: tls.cert.clone(),
+                key: tls.key.clone(),
+                server_name: Some(tls.server_name.clone()),
+            }),
+        }
+    }
+}
+
+/// What is known of a node through its daemon.
+#[derive(Debug, Clone, Default)]
+pub struct NodeState {
+    /// The connection.
+    pub link: Link,
+    /// Its captures by name, as they were last told.
+    pub captures: BTreeMap<String, Arc<Capture>>,
+    /// The daemon's version.
+    pub version: String,
+    /// The connection itself.
+    pub client: Option<Client>,
+}
+
+/// Something has changed on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The connection, and with it what is known of everything there.
+    Link {
+        /// The node.
+        node: String,
+    },
+    /// A capture.
+    Capture {
+        /// The node.
+        node: String,
+        /// The capture's name.
+        capture: String,
+        /// Whether only its numbers changed.
+        numbers: bool,
+    },
+}
+
+/// Most changes that wait to be dealt with; what waits is a name each.
+const CHANGES: usize = 65_536;
+
+/// All nodes.
+#[derive(Debug)]
+pub struct Nodes {
+    reach: Reach,
+    nodes: Mutex<HashMap<String, Known>>,
+    changes: mpsc::Sender<Change>,
+}
+
+#[derive(Debug)]
+struct Known {
+    daemon: Daemon,
+    state: Shared,
+    task: AbortHandle,
+}
+
+/// A node's state, which its agent writes.
+#[derive(Debug, Clone, Default)]
+struct Shared(Arc<Mutex<NodeState>>);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, NodeState> {
+        // Each change is made as a whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Nodes {
+    /// Without any node, and what tells of changes.
+    #[must_use]
+    pub fn new(reach: Reach) -> (Arc<Self>, mpsc::Receiver<Change>) {
+        let (changes, receiver) = mpsc::channel(CHANGES);
+        let nodes = Self {
+            reach,
+            nodes: Mutex::default(),
+            changes,
+        };
+        (Arc::new(nodes), receiver)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connects to the daemons that there are, and lets go of nodes that `keep` does not want any more. A
+    /// node whose daemon is gone is kept: another daemon will come.
+    pub fn follow(&self, daemons: &BTreeMap<String, Daemon>, keep: impl Fn(&str) -> bool) {
+        let mut nodes = self.lock();
+        nodes.retain(|name, _| daemons.contains_key(name) || keep(name));
+        for (name, daemon) in daemons {
+            let state = match nodes.get(name) {
+                Some(known) if known.daemon == *daemon => continue,
+                // Another daemon on the same node: what the one before told stands until it says more.
+                Some(known) => known.state.clone(),
+                None => Shared::default(),
+            };
+            {
+                let mut state = state.lock();
+                if state.link == Link::NoDaemon {
+                    state.link = Link::Connecting;
+                }
+            }
+            let agent = agent::Agent {
+                node: name.clone(),
+                target: self.reach.target(&daemon.address),
+                state: state.clone(),
+                changes: self.changes.clone(),
+            };
+            let known = Known {
+                daemon: daemon.clone(),
+                state,
+                task: tokio::spawn(agent.run()).abort_handle(),
+            };
+            nodes.insert(name.clone(), known);
+        }
+    }
+
+    /// What is known of a node.
+    #[must_use]
+    pub fn get(&self, node: &str) -> Option<NodeState> {
+        let state = self.lock().get(node)?.state.clone();
+        let state = state.lock();
+        Some(state.clone())
+    }
+
+    /// The link to a node and one of its captures: all that a resource needs of it.
+    #[must_use]
+    pub fn view(&self, node: &str, capture: &str) -> Option<(Link, Option<Arc<Capture>>)> {
+        let state = self.lock().get(node)?.state.clone();
+        let state = state.lock();
+        Some((state.link.clone(), state.captures.get(capture).cloned()))
+    }
+
+    /// The connection to a node, if there is one.
+    #[must_use]
+    pub fn client(&self, node: &str) -> Option<Client> {
+        let state = self.lock().get(node)?.state.clone();
+        let state = state.lock();
+        (state.link == Link::Ready)
+            .then(|| state.client.clone())
+            .flatten()
+    }
+
+    /// Names of all nodes.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.lock().keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// Names of nodes that have a capture of this name.
+    #[must_use]
+    pub fn with_capture(&self, capture: &str) -> Vec<String> {
+        let nodes = self.lock();
+        let has = |known: &Known| known.state.lock().captures.contains_key(capture);
+        nodes
+            .iter()
+            .filter(|(_, known)| has(known))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// Takes in what a node answered, before its watch tells it.
+    pub fn learn(&self, node: &str, capture: Capture) {
+        if let Some(known) = self.lock().get(node) {
+            let mut state = known.state.lock();
+            let newer = state
+                .captures
+                .get(&capture.name)
+                .is_none_or(|old| old.uid != capture.uid || old.generation <= capture.generation);
+            if newer {
+                state
+                    .captures
+                    .insert(capture.name.clone(), Arc::new(capture));
+            }
+        }
+    }
+
+    /// A node has forgotten a capture.
+    pub fn forget(&self, node: &str, capture: &str) {
+        if let Some(known) = self.lock().get(node) {
+            known.state.lock().captures.remove(capture);
+        }
+    }
+}

@@ -1,0 +1,506 @@
+//! What a resource asks for, checked and converted once.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use capture_client::model::{Codec, Compression, FileOutput, Output, Retention, Rotation, Span};
+use capture_types::{CompressWhen, Directions, Format, InterfacePattern, values};
+use kube::core::Selector;
+use sha2::{Digest as _, Sha256};
+
+use crate::resource::{self, Amount, OutputFormat, PacketCaptureConfigSpec};
+
+/// What the settings say about files where the resource says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileDefaults {
+    /// Files kept of a capture on each node: `MAX_CAPTURE_FILES`.
+    pub max_files: u32,
+    /// Bytes of a file before the next one begins: `MAX_CAPTURE_FILE_SIZE_MB`.
+    pub max_file_bytes: u64,
+}
+
+impl Default for FileDefaults {
+    fn default() -> Self {
+        Self {
+            max_files: 5,
+            max_file_bytes: 10_000_000,
+        }
+    }
+}
+
+/// What a resource asks for.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Addresses and networks, in canonical form.
+    pub targets: Vec<String>,
+    /// Pods, if there is a selector.
+    pub selection: Option<Selection>,
+    /// Labels that nodes must have.
+    pub node_selector: BTreeMap<String, String>,
+    /// TCP and UDP ports.
+    pub ports: Vec<u32>,
+    /// A pcap-filter expression; the nodes check it.
+    pub filter: String,
+    /// Interfaces of nodes; empty: the pods' own, or any.
+    pub interfaces: Vec<String>,
+    /// Which way.
+    pub direction: Option<Directions>,
+    /// Bytes kept of each packet.
+    pub snaplen: Option<u32>,
+    /// Where packets go.
+    pub output: Output,
+    /// How long.
+    pub duration: Duration,
+    /// Packets on each node.
+    pub packets: u64,
+    /// How long after its end the resource is deleted.
+    pub ttl: Option<Duration>,
+    /// No capture may run.
+    pub suspend: bool,
+}
+
+/// Which pods.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// By namespace and name.
+    pub names: Vec<(String, String)>,
+    /// By labels, and the namespaces that they are looked for in; all if there are none.
+    pub labels: Option<(Selector, Vec<String>)>,
+}
+
+/// A value that cannot be used. It stays so until somebody changes the resource.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct Invalid {
+    /// The field, as in `spec.targetIPs[0]`.
+    pub field: String,
+    /// Its value and what would be right.
+    pub problem: String,
+}
+
+fn invalid<T>(field: impl Into<String>, problem: impl Into<String>) -> Result<T, Invalid> {
+    Err(Invalid {
+        field: field.into(),
+        problem: problem.into(),
+    })
+}
+
+/// Most entries of lists, as in the resource's schema and on the nodes.
+const MOST: usize = 4096;
+/// Most pods that a node takes.
+pub const MOST_PODS: usize = 1024;
+
+impl Plan {
+    /// Checks every value of a resource.
+    ///
+    /// # Errors
+    /// The first value that cannot be used.
+    pub fn new(spec: &PacketCaptureConfigSpec, defaults: FileDefaults) -> Result<Self, Invalid> {
+        let selection = spec.pod_selector.as_ref().map(selection).transpose()?;
+        if spec.target_ips.is_empty() && selection.is_none() {
+            return invalid("spec", "give targetIPs, podSelector, or both");
+        }
+        Ok(Self {
+            targets: targets(&spec.target_ips)?,
+            selection,
+            node_selector: spec.node_selector.clone(),
+            ports: ports(&spec.target_ports)?,
+            filter: spec.filter.trim().to_owned(),
+            interfaces: interfaces(&spec.interfaces)?,
+            direction: spec.direction.map(|direction| match direction {
+                resource::Direction::In => Directions::In,
+                resource::Direction::Out => Directions::Out,
+                resource::Direction::Inout => Directions::InOut,
+            }),
+            snaplen: spec.snaplen.map(snaplen).transpose()?,
+            output: output(spec, defaults)?,
+            duration: Duration::from_secs(positive("spec.duration", spec.duration)?),
+            packets: positive("spec.maxPackets", spec.max_packets)?,
+            ttl: match spec.retention.as_ref().and_then(|kept| kept.ttl.as_ref()) {
+                Some(ttl) => Some(time("spec.retention.ttl", ttl)?),
+                None => None,
+            },
+            suspend: spec.suspend,
+        })
+    }
+
+    /// Digest of what a node's capture cannot change while it runs.
+    #[must_use]
+    pub fn fixed_digest(&self) -> String {
+        digest(&(
+            &self.interfaces,
+            self.direction.map(|direction| direction.to_string()),
+            self.snaplen,
+            &self.output,
+            self.selection.is_some() && self.targets.is_empty(),
+        ))
+    }
+
+    /// Digest of everything that makes a run: a change of it after the end begins a new one.
+    #[must_use]
+    pub fn run_digest(&self) -> String {
+        let pods = self.selection.as_ref().map(|selection| {
+            let labels = selection.labels.as_ref();
+            let labels = labels.map(|(selector, namespaces)| (selector.to_string(), namespaces));
+            (&selection.names, labels)
+        });
+        digest(&(
+            self.fixed_digest(),
+            (&self.targets, &self.ports, &self.filter),
+            (pods, &self.node_selector),
+            (self.duration.as_secs(), self.packets),
+        ))
+    }
+}
+
+/// The first 64 bits of a digest, in hexadecimal.
+pub(crate) fn digest(value: &impl serde::Serialize) -> String {
+    let json = serde_json::to_vec(value).unwrap_or_default();
+    let bytes = Sha256::digest(json);
+    bytes
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn selection(selector: &resource::PodSelector) -> Result<Selection, Invalid> {
+    let labels = match &selector.label_selector {
+        Some(labels) => Some(Selector::try_from(labels.clone()).map_err(|error| Invalid {
+            field: "spec.podSelector.labelSelector".to_owned(),
+            problem: error.to_string(),
+        })?),
+        None if !selector.namespaces.is_empty() => Some(Selector::default()),
+        None => None,
+    };
+    if selector.pods.is_empty() && labels.is_none() {
+        return invalid(
+            "spec.podSelector",
+            "it selects no pods: give pods, labelSelector or namespaces",
+        );
+    }
+    if selector.pods.len() > MOST_PODS {
+        return invalid(
+            "spec.podSelector.pods",
+            format!("at most {MOST_PODS} can be named"),
+        );
+    }
+    let mut names = Vec::new();
+    for (at, pod) in selector.pods.iter().enumerate() {
+        if pod.pod_name.is_empty() {
+            return invalid(
+                format!("spec.podSelector.pods[{at}].podName"),
+                "it is empty",
+            );
+        }
+        let namespace = if pod.namespace.is_empty() {
+            "default"
+        } else {
+            &pod.namespace
+        };
+        names.push((namespace.to_owned(), pod.pod_name.clone()));
+    }
+    names.sort();
+    names.dedup();
+    Ok(Selection {
+        names,
+        labels: labels.map(|selector_| (selector_, selector.namespaces.clone())),
+    })
+}
+
+fn targets(texts: &[String]) -> Result<Vec<String>, Invalid> {
+    if texts.len() > MOST {
+        return invalid("spec.targetIPs", format!("at most {MOST} can be given"));
+    }
+    let mut targets = Vec::new();
+    for (at, text) in texts.iter().enumerate() {
+        match values::network(text.trim()) {
+            Ok(network) if network.prefix_len() == network.max_prefix_len() => {
+                targets.push(network.addr().to_string());
+            }
+            Ok(network) => targets.push(network.trunc().to_string()),
+            Err(error) => {
+                return invalid(
+                    format!("spec.targetIPs[{at}]"),
+                    format!("{text:?}: {error}"),
+                );
+            }
+        }
+    }
+    targets.sort();
+    targets.dedup();
+    Ok(targets)
+}
+
+fn ports(numbers: &[i32]) -> Result<Vec<u32>, Invalid> {
+    if numbers.len() > MOST {
+        return invalid("spec.targetPorts", format!("at most {MOST} can be given"));
+    }
+    let mut ports = Vec::new();
+    for (at, number) in numbers.iter().enumerate() {
+        match u16::try_from(*number) {
+            Ok(port) if port > 0 => ports.push(port.into()),
+            _ => {
+                return invalid(
+                    format!("spec.targetPorts[{at}]"),
+                    format!("{number}: give a port from 1 to 65535"),
+                );
+            }
+        }
+    }
+    ports.sort_unstable();
+    ports.dedup();
+    Ok(ports)
+}
+
+fn interfaces(texts: &[String]) -> Result<Vec<String>, Invalid> {
+    for (at, text) in texts.iter().enumerate() {
+        if let Err(error) = text.parse::<InterfacePattern>() {
+            return invalid(
+                format!("spec.interfaces[{at}]"),
+                format!("{text:?}: {error}"),
+            );
+        }
+    }
+    Ok(texts.to_vec())
+}
+
+fn snaplen(bytes: i32) -> Result<u32, Invalid> {
+    match u32::try_from(bytes) {
+        Ok(bytes) if (1..=values::WHOLE_PACKETS).contains(&bytes) => Ok(bytes),
+        _ => invalid(
+            "spec.snaplen",
+            format!("{bytes}: give bytes from 1 to {}", values::WHOLE_PACKETS),
+        ),
+    }
+}
+
+fn positive(field: &str, number: i64) -> Result<u64, Invalid> {
+    match u64::try_from(number) {
+        Ok(number) if number > 0 => Ok(number),
+        _ => invalid(field, format!("{number}: give a number of at least 1")),
+    }
+}
+
+fn time(field: &str, amount: &Amount) -> Result<Duration, Invalid> {
+    amount.duration().map_err(|error| Invalid {
+        field: field.to_owned(),
+        problem: format!("{amount}: {error}"),
+    })
+}
+
+fn bytes(field: &str, amount: &Amount) -> Result<u64, Invalid> {
+    amount.bytes().map_err(|error| Invalid {
+        field: field.to_owned(),
+        problem: format!("{amount}: {error}"),
+    })
+}
+
+fn output(spec: &PacketCaptureConfigSpec, defaults: FileDefaults) -> Result<Output, Invalid> {
+    let files = FileOutput {
+        format: match spec.output_format {
+            OutputFormat::Pcap => Some(Format::Pcap),
+            OutputFormat::Pcapng => Some(Format::Pcapng),
+            OutputFormat::Text => Some(Format::Text),
+            OutputFormat::Stdout => return Ok(Output::Stdout {}),
+        },
+        compression: Some(compression(spec.compression.as_ref())?),
+        rotation: rotation(spec.rotation.as_ref(), defaults)?,
+        retention: retention(spec.retention.as_ref(), defaults)?,
+        without_digest: false,
+    };
+    Ok(match spec.output_format {
+        OutputFormat::Text => Output::Text(files),
+        _ => Output::Files(files),
+    })
+}
+
+/// Without a word about it: gzip once a file is complete, so that the newest can be read at once.
+fn compression(given: Option<&resource::Compression>) -> Result<Compression, Invalid> {
+    let given = given.cloned().unwrap_or_default();
+    let (codec, most, least) = match given.codec {
+        resource::Codec::None => (Codec::None, 0, 0),
+        resource::Codec::Gzip => (Codec::Gzip, 9, 0),
+        resource::Codec::Zstd => (Codec::Zstd, 19, 1),
+    };
+    let level = match given.level.map(u32::try_from) {
+        None => None,
+        Some(_) if codec == Codec::None => None,
+        Some(Ok(level)) if (least..=most).contains(&level) => Some(level),
+        Some(_) => {
+            return invalid(
+                "spec.compression.level",
+                format!("give {least} to {most} for {codec}"),
+            );
+        }
+    };
+    Ok(Compression {
+        codec,
+        level,
+        when: (codec != Codec::None).then_some(CompressWhen::Rotated),
+    })
+}
+
+fn rotation(
+    given: Option<&resource::Rotation>,
+    defaults: FileDefaults,
+) -> Result<Rotation, Invalid> {
+    let given = given.cloned().unwrap_or_default();
+    let max_file_bytes = match &given.max_file_size {
+        Some(size) => bytes("spec.rotation.maxFileSize", size)?,
+        None => defaults.max_file_bytes,
+    };
+    Ok(Rotation {
+        max_file_bytes: Some(max_file_bytes),
+        interval: match &given.max_age {
+            Some(age) => Some(Span(time("spec.rotation.maxAge", age)?)),
+            None => None,
+        },
+        max_packets: match given.max_packets {
+            Some(packets) => Some(positive("spec.rotation.maxPackets", packets)?),
+            None => None,
+        },
+    })
+}
+
+fn retention(
+    given: Option<&resource::Retention>,
+    defaults: FileDefaults,
+) -> Result<Retention, Invalid> {
+    let given = given.cloned().unwrap_or_default();
+    let max_files = match given.max_files.map(u32::try_from) {
+        None => defaults.max_files,
+        Some(Ok(files)) if files > 0 => files,
+        Some(_) => return invalid("spec.retention.maxFiles", "give a number of at least 1"),
+    };
+    Ok(Retention {
+        max_files: Some(max_files),
+        max_bytes: match &given.max_bytes {
+            Some(size) => Some(bytes("spec.retention.maxBytes", size)?),
+            None => None,
+        },
+        max_age: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(json: serde_json::Value) -> PacketCaptureConfigSpec {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn plan(json: serde_json::Value) -> Result<Plan, Invalid> {
+        Plan::new(&spec(json), FileDefaults::default())
+    }
+
+    #[test]
+    fn a_resource_of_addresses_alone_has_the_defaults_of_existing_users() {
+        let plan = plan(serde_json::json!({ "targetIPs": ["10.0.0.7", "10.1.2.3/8"] })).unwrap();
+        assert_eq!(plan.targets, ["10.0.0.0/8", "10.0.0.7"]);
+        assert_eq!(plan.duration, Duration::from_secs(60));
+        assert_eq!(plan.packets, 1000);
+        let Output::Files(files) = &plan.output else {
+            panic!("{:?}", plan.output)
+        };
+        assert_eq!(files.format, Some(Format::Pcap));
+        assert_eq!(files.rotation.max_file_bytes, Some(10_000_000));
+        assert_eq!(files.retention.max_files, Some(5));
+        let compression = files.compression.as_ref().unwrap();
+        assert_eq!(compression.codec, Codec::Gzip);
+        assert_eq!(compression.when, Some(CompressWhen::Rotated));
+    }
+
+    #[test]
+    fn pods_without_a_namespace_are_of_the_default_one() {
+        let plan = plan(serde_json::json!({
+            "podSelector": { "pods": [{ "podName": "web" }, { "podName": "db", "namespace": "shop" }] },
+            "outputFormat": "stdout",
+        }))
+        .unwrap();
+        let selection = plan.selection.unwrap();
+        let name = |namespace: &str, name: &str| (namespace.to_owned(), name.to_owned());
+        assert_eq!(
+            selection.names,
+            [name("default", "web"), name("shop", "db")]
+        );
+        assert!(matches!(plan.output, Output::Stdout {}));
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_used_is_named_with_its_field() {
+        for (json, field) in [
+            (serde_json::json!({}), "spec"),
+            (
+                serde_json::json!({ "targetIPs": ["x"] }),
+                "spec.targetIPs[0]",
+            ),
+            (
+                serde_json::json!({ "targetIPs": ["::1"], "targetPorts": [80, 0] }),
+                "spec.targetPorts[1]",
+            ),
+            (
+                serde_json::json!({ "targetIPs": ["::1"], "duration": 0 }),
+                "spec.duration",
+            ),
+            (
+                serde_json::json!({ "targetIPs": ["::1"], "maxPackets": -1 }),
+                "spec.maxPackets",
+            ),
+            (serde_json::json!({ "podSelector": {} }), "spec.podSelector"),
+            (
+                serde_json::json!({ "podSelector": { "pods": [{ "podName": "" }] } }),
+                "spec.podSelector.pods[0].podName",
+            ),
+            (
+                serde_json::json!({ "podSelector": { "labelSelector": { "matchExpressions": [
+                    { "key": "a", "operator": "Near" }
+                ] } } }),
+                "spec.podSelector.labelSelector",
+            ),
+            (
+                serde_json::json!({ "targetIPs": ["::1"], "rotation": { "maxFileSize": "big" } }),
+                "spec.rotation.maxFileSize",
+            ),
+            (
+                serde_json::json!({ "targetIPs": ["::1"], "retention": { "ttl": "soon" } }),
+                "spec.retention.ttl",
+            ),
+            (
+                serde_json::json!({ "targetIPs": ["::1"], "compression": { "codec": "gzip", "level": 12 } }),
+                "spec.compression.level",
+            ),
+            (
+                serde_json::json!({ "targetIPs": ["::1"], "snaplen": 0 }),
+                "spec.snaplen",
+            ),
+        ] {
+            let error = plan(json.clone()).unwrap_err();
+            assert_eq!(error.field, field, "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_captured_makes_a_run() {
+        let base = serde_json::json!({ "targetIPs": ["10.0.0.7"], "filter": "tcp" });
+        let digest = |json: serde_json::Value| plan(json).unwrap().run_digest();
+        let mut other = base.clone();
+        other["suspend"] = true.into();
+        other["retention"] = serde_json::json!({ "ttl": "1h" });
+        assert_eq!(
+            digest(base.clone()),
+            digest(other),
+            "neither suspend nor ttl"
+        );
+        for (field, value) in [
+            ("filter", serde_json::json!("udp")),
+            ("duration", serde_json::json!(61)),
+            ("snaplen", serde_json::json!(64)),
+            ("targetPorts", serde_json::json!([80])),
+        ] {
+            let mut other = base.clone();
+            other[field] = value;
+            assert_ne!(digest(base.clone()), digest(other), "{field}");
+        }
+    }
+}
