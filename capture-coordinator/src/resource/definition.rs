@@ -140,6 +140,16 @@ mod tests {
     }
 
     #[test]
+    fn the_chart_has_this_definition() {
+        let committed = include_str!("../../../deploy/chart/files/crd.yaml");
+        let printed = serde_yaml_ng::to_string(&definition(Cel::With).unwrap()).unwrap();
+        assert!(
+            committed == printed,
+            "write it: cargo run -p capture-coordinator -- crd > deploy/chart/files/crd.yaml"
+        );
+    }
+
+    #[test]
     fn older_servers_get_a_definition_without_rules_or_unknown_formats() {
         let text = definition(Cel::Without).unwrap().to_string();
         assert!(!text.contains("x-kubernetes-validations"));
