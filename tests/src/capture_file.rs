@@ -52,6 +52,8 @@ pub struct Interface {
     pub name: Option<String>,
     /// Its description.
     pub description: Option<String>,
+    /// Its comment.
+    pub comment: Option<String>,
     /// Its link type's number.
     pub link_type: u32,
     /// Most bytes kept of a packet.
@@ -133,6 +135,7 @@ fn read_pcap(bytes: &[u8], contents: &mut Contents) -> Result<()> {
     contents.interfaces.push(Interface {
         name: None,
         description: None,
+        comment: None,
         link_type: u32::from(header.datalink),
         snaplen: header.snaplen,
     });
@@ -207,6 +210,7 @@ fn interface(block: &InterfaceDescriptionBlock<'_>) -> Result<Interface> {
     let mut interface = Interface {
         name: None,
         description: None,
+        comment: None,
         link_type: u32::from(block.linktype),
         snaplen: block.snaplen,
     };
@@ -216,6 +220,9 @@ fn interface(block: &InterfaceDescriptionBlock<'_>) -> Result<Interface> {
             InterfaceDescriptionOption::IfName(name) => interface.name = Some(name.to_string()),
             InterfaceDescriptionOption::IfDescription(text) => {
                 interface.description = Some(text.to_string());
+            }
+            InterfaceDescriptionOption::Comment(text) => {
+                interface.comment = Some(text.to_string());
             }
             InterfaceDescriptionOption::IfTsResol(exponent) => resolution = Some(*exponent),
             _ => {}

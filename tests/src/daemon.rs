@@ -178,7 +178,8 @@ pub struct Client {
 }
 
 impl Client {
-    fn new(socket: &Path) -> Result<Self> {
+    /// One of the daemon at this unix socket.
+    pub fn new(socket: &Path) -> Result<Self> {
         Self::to(Endpoint::from_shared(format!(
             "unix://{}",
             socket.display()

@@ -19,6 +19,7 @@ pub mod guest;
 pub mod mount;
 pub mod netns;
 pub mod packet_socket;
+pub mod pods;
 pub mod process;
 pub mod recorder;
 pub mod scene;

@@ -197,3 +197,83 @@ fn a_pcap_file_refuses_a_second_link_type() {
     .unwrap_err();
     assert!(error.to_string().contains(".pcapng"), "{error}");
 }
+
+#[test]
+fn names_of_addresses_of_all_files_are_in_the_merged_file_each_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let named = |last: u8, name: &str| AddressNames {
+        address: [10, 244, 0, last].into(),
+        names: vec![name.to_owned()],
+    };
+    let v6 = AddressNames {
+        address: "2001:db8::7".parse().unwrap(),
+        names: vec!["web.shop".to_owned()],
+    };
+    let mut inputs = Vec::new();
+    for (node, names) in [
+        vec![named(1, "a.shop"), v6.clone()],
+        vec![named(1, "a.shop"), named(2, "b.shop")],
+        vec![named(2, "b.shop"), named(2, "b-again.shop")],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = directory.path().join(format!("{node}.pcapng"));
+        let mut writer = Writer::new(Vec::new(), Kind::PCAPNG, "a test").unwrap();
+        writer.interface(&interface("eth0")).unwrap();
+        writer.names(&names).unwrap();
+        writer
+            .packet(&PacketBuf {
+                timestamp: node as u64,
+                data: vec![7],
+                ..PacketBuf::default()
+            })
+            .unwrap();
+        std::fs::write(&path, writer.finish().unwrap()).unwrap();
+        inputs.push(input(&path, 0, Some(node as u64)));
+    }
+    let writer = Writer::new(Vec::new(), Kind::PCAPNG, "merged").unwrap();
+    let (_, bytes) = merge(inputs.clone(), &["a".to_owned()], writer, || {}).unwrap();
+    let mut reader = CaptureReader::new(&bytes[..]).unwrap();
+    let mut found = Vec::new();
+    while let Some(item) = reader.next_item().unwrap() {
+        if let Item::Names(names) = item {
+            found.extend(names);
+        }
+    }
+    let expected = [
+        named(1, "a.shop"),
+        v6,
+        named(2, "b.shop"),
+        named(2, "b-again.shop"),
+    ];
+    assert_eq!(found, expected);
+    // A pcap file has no room for them.
+    let plain = Kind::of(std::path::Path::new("x.pcap"));
+    let writer = Writer::new(Vec::new(), plain, "").unwrap();
+    merge(inputs, &["a".to_owned()], writer, || {}).unwrap();
+}
+
+#[test]
+fn many_names_become_several_blocks_and_none_is_lost() {
+    let names: Vec<_> = (0..2000_u32)
+        .map(|number| AddressNames {
+            address: std::net::Ipv4Addr::from(0x0af4_0000 + number).into(),
+            names: vec![format!("{}-{number}.shop", "x".repeat(200))],
+        })
+        .collect();
+    let mut writer = Writer::new(Vec::new(), Kind::PCAPNG, "a test").unwrap();
+    writer.names(&names).unwrap();
+    let bytes = writer.finish().unwrap();
+    let mut reader = CaptureReader::new(&bytes[..]).unwrap();
+    let mut found = Vec::new();
+    let mut blocks = 0;
+    while let Some(item) = reader.next_item().unwrap() {
+        if let Item::Names(names) = item {
+            found.extend(names);
+            blocks += 1;
+        }
+    }
+    assert_eq!(found, names);
+    assert!(blocks > 10, "{blocks} blocks");
+}

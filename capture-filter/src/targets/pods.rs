@@ -119,3 +119,6 @@ impl PodMap {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,5 +14,7 @@ mod many;
 mod metrics;
 mod outputs;
 mod own_traffic;
+mod pods;
+mod pods_apart;
 mod recovery;
 mod stream;

@@ -42,6 +42,7 @@ fn a_reader_gets_each_packet_as_it_was_sent_and_is_told_of_the_end() -> Result<(
                 Event::Interface(interface) => assert_eq!(interface.name, "eth0"),
                 Event::Packets(batch) => got.extend(batch.packets),
                 Event::Missed(missed) => panic!("{missed:?}"),
+                Event::Names(names) => panic!("{names:?}"),
                 Event::Ended(capture) => told = Some(capture),
             }
         }
@@ -104,7 +105,7 @@ fn a_reader_that_never_reads_costs_the_capture_nothing_and_a_filter_chooses() ->
                         longest = lengths.max().unwrap_or(0).max(longest);
                     }
                     Event::Missed(more) => missed += more.packets,
-                    Event::Interface(_) | Event::Ended(_) => {}
+                    Event::Interface(_) | Event::Names(_) | Event::Ended(_) => {}
                 }
             }
             anyhow::Ok((packets, missed, longest))
