@@ -1,8 +1,8 @@
 //! Packets of several nodes as they come, as one pcapng stream or as lines.
 
-use std::{collections::BTreeMap, io::Write, os::fd::BorrowedFd};
+use std::{collections::BTreeMap, io::Write, net::IpAddr, os::fd::BorrowedFd};
 
-use capture_args::console::plain;
+use capture_args::console::{plain, plain_lines};
 use capture_text::{Line, Way};
 use capture_types::Direction;
 use rustix::{
@@ -11,7 +11,7 @@ use rustix::{
 };
 
 use capture_client::model::{Packet, StreamInterface};
-use capture_file::{Interface, Kind, PacketBuf, WriteError, Writer};
+use capture_file::{AddressNames, Interface, Kind, PacketBuf, WriteError, Writer};
 
 /// Where packets go as they come.
 pub struct Live<W: Write> {
@@ -85,6 +85,12 @@ impl<W: Write> Live<W> {
             if let Some(address) = told.hardware_address {
                 interface = interface.with_mac(address);
             }
+            if !told.description.is_empty() {
+                interface = interface.with_description(&plain(&told.description));
+            }
+            if !told.comment.is_empty() {
+                interface = interface.with_comment(&plain_lines(&told.comment));
+            }
             writer.interface(&interface)?;
         }
         let number = u32::try_from(self.interfaces.len()).unwrap_or(u32::MAX);
@@ -95,6 +101,24 @@ impl<W: Write> Live<W> {
         };
         self.interfaces.insert((node, told.id), known);
         Ok(())
+    }
+
+    /// A node told names of addresses, which a pcapng stream has in a block of its own.
+    ///
+    /// # Errors
+    /// Writing failed.
+    pub fn names(&mut self, names: Vec<(IpAddr, String)>) -> Result<(), WriteError> {
+        let Output::Pcapng(writer) = &mut self.output else {
+            return Ok(());
+        };
+        let names: Vec<_> = names
+            .into_iter()
+            .map(|(address, name)| AddressNames {
+                address,
+                names: vec![plain(&name)],
+            })
+            .collect();
+        writer.names(&names)
     }
 
     /// A node sent a packet. One of an interface that was not told before is left out.
@@ -189,6 +213,8 @@ mod tests {
             link_type: 1,
             snaplen: 0,
             hardware_address: None,
+            description: format!("pod shop/{name}"),
+            comment: "pod=web\nnode=a".to_owned(),
         }
     }
 
@@ -199,6 +225,8 @@ mod tests {
         let mut live = Live::pcapng(&mut bytes, nodes, "x").unwrap();
         live.interface(0, interface(5, "eth0")).unwrap();
         live.interface(1, interface(5, "eth0")).unwrap();
+        let web = IpAddr::from([10, 244, 0, 7]);
+        live.names(vec![(web, "web.shop".to_owned())]).unwrap();
         live.packet(1, &packet(5, Direction::Out)).unwrap();
         live.packet(0, &packet(5, Direction::In)).unwrap();
         live.packet(0, &packet(6, Direction::In)).unwrap();
@@ -207,15 +235,28 @@ mod tests {
         drop(live);
         let mut reader = CaptureReader::new(&bytes[..]).unwrap();
         let mut names = Vec::new();
-        let mut directions = Vec::new();
+        let (mut directions, mut hosts) = (Vec::new(), Vec::new());
         while let Some(item) = reader.next_item().unwrap() {
             match item {
-                Item::Interface(interface) => names.extend(interface.name()),
+                Item::Interface(interface) => {
+                    assert_eq!(interface.description().as_deref(), Some("pod shop/eth0"));
+                    assert_eq!(interface.comment().as_deref(), Some("pod=web\nnode=a"));
+                    names.extend(interface.name());
+                }
+                Item::Names(told) => hosts.extend(told),
                 Item::Packet(packet) => directions.push((packet.interface, packet.direction())),
                 _ => {}
             }
         }
         assert_eq!(names, ["a:eth0", "b:eth0"]);
+        let names = vec!["web.shop".to_owned()];
+        assert_eq!(
+            hosts,
+            [AddressNames {
+                address: web,
+                names
+            }]
+        );
         let expected = [(1, Some(Direction::Out)), (0, Some(Direction::In))];
         assert_eq!(directions, expected);
     }

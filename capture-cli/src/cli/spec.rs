@@ -5,19 +5,27 @@ use std::time::Duration;
 
 use capture_args::{CompressWhenArg, FileArgs, FilterArgs, FormatArg, LimitArgs, SourceArgs};
 use capture_client::model::{
-    Codec, Compression, FileOutput, InnerFilter, Limits, Output, Retention, Rotation, Span, Spec,
-    Time,
+    Codec, Compression, FileOutput, InnerFilter, Limits, Output, Pod, PodSelection, Retention,
+    Rotation, Span, Spec, Time,
 };
 use capture_types::values;
 use clap::{Args, ValueEnum};
 
-use super::{exit::Error, values::time};
+use super::{
+    exit::Error,
+    values::{pod, time},
+};
 
 /// What is not given is the node's default.
 #[derive(Debug, Args)]
 pub(super) struct SpecArgs {
     #[command(flatten)]
     source: SourceArgs,
+
+    /// Capture a pod of the node, at its own interface. Repeatable. Without -i no other interface is
+    /// attached; with it packets from or to the pods are kept there as well.
+    #[arg(long = "pod", value_name = "NAMESPACE/NAME=ADDRESS[,ADDRESS]", value_parser = pod)]
+    pods: Vec<Pod>,
 
     #[command(flatten)]
     files: FileArgs,
@@ -98,9 +106,17 @@ impl SpecArgs {
             ports: numbers(&filter.targets.ports),
             excluded_targets: texts(&filter.targets.not_hosts),
             excluded_ports: numbers(&filter.targets.not_ports),
-            pods: None,
+            pods: self.pods(),
             output: Some(self.output()?),
             limits: self.limits.limits(),
+        })
+    }
+
+    fn pods(&self) -> Option<PodSelection> {
+        let is_given = !self.pods.is_empty();
+        is_given.then(|| PodSelection {
+            pods: self.pods.clone(),
+            every_interface: false,
         })
     }
 

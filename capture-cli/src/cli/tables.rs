@@ -9,7 +9,9 @@ use super::{
     answers::OnNode,
     output::{cell, state_cell, table, text},
 };
-use capture_client::model::{Capture, File, InterfaceLedger, Output, Time};
+use capture_client::model::{
+    Capture, File, InterfaceLedger, Output, PodAttachment, PodState, Time,
+};
 
 /// A size for a person.
 pub(super) fn size(bytes: u64) -> String {
@@ -62,7 +64,7 @@ pub(super) fn captures(captures: &[OnNode<Capture>], several_nodes: bool) -> Str
             Cell::new(size(value.bytes_written)),
             Cell::new(value.files_finished),
             Cell::new(time(value.start_time.or(value.create_time))),
-            cell(&value.spec.interfaces.join(",")),
+            cell(&places(value)),
         ]);
         table.add_row(cells);
     }
@@ -86,6 +88,9 @@ pub(super) fn capture(capture: &OnNode<Capture>, several_nodes: bool) -> String 
     line("message", value.message.clone());
     line("uid", value.uid.clone());
     line("interfaces", value.spec.interfaces.join(", "));
+    for pod in &value.pods {
+        line("pod", pod_text(pod));
+    }
     line("filter", value.spec.filter.clone());
     if let Some(inner) = &value.spec.inner_filter {
         line("inner", inner.expression.clone());
@@ -130,6 +135,31 @@ pub(super) fn capture(capture: &OnNode<Capture>, several_nodes: bool) -> String 
     lines.push(String::new());
     lines.push(ledgers(&value.interfaces, &value.ledger));
     lines.join("\n")
+}
+
+/// Where a capture is attached, in one cell.
+fn places(capture: &Capture) -> String {
+    let mut places = capture.spec.interfaces.clone();
+    if let Some(selection) = &capture.spec.pods {
+        places.push(match selection.pods.len() {
+            1 => "1 pod".to_owned(),
+            count => format!("{count} pods"),
+        });
+    }
+    places.join(",")
+}
+
+/// A pod, and how its packets are captured.
+fn pod_text(state: &PodState) -> String {
+    let pod = format!("{}/{}", state.pod.namespace, state.pod.name);
+    let place = match state.attachment {
+        PodAttachment::Interface => state.interface.clone(),
+        attachment => attachment.to_string(),
+    };
+    match state.message.as_str() {
+        "" => format!("{pod}, {place}"),
+        message => format!("{pod}, {place}: {message}"),
+    }
 }
 
 fn output(capture: &Capture) -> String {

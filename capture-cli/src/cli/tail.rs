@@ -204,6 +204,7 @@ fn show<W: Write>(
     let label = || context.settings.targets[node].label();
     match event {
         StreamEvent::Interface(interface) => live.interface(node, interface)?,
+        StreamEvent::Names(names) => live.names(names)?,
         StreamEvent::Packets(packets) => match order {
             Some(order) => order.add(node, packets, Instant::now()),
             None => {

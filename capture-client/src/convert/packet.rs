@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use capture_proto::v1;
 use capture_types::Direction;
 
@@ -14,6 +16,8 @@ pub(crate) fn stream_event(response: v1::StreamPacketsResponse) -> Option<Stream
             link_type: interface.link_type,
             snaplen: interface.snaplen,
             hardware_address: interface.hardware_address.as_slice().try_into().ok(),
+            description: interface.description,
+            comment: interface.comment,
         }),
         Event::Packets(batch) => {
             StreamEvent::Packets(batch.packets.into_iter().map(packet).collect())
@@ -22,9 +26,16 @@ pub(crate) fn stream_event(response: v1::StreamPacketsResponse) -> Option<Stream
             packets: missed.packets,
             total: missed.total_packets,
         },
-        Event::Names(_) => return None,
+        Event::Names(names) => {
+            StreamEvent::Names(names.names.into_iter().filter_map(name).collect())
+        }
         Event::Ended(ended) => StreamEvent::Ended(Box::new(capture(ended))),
     })
+}
+
+/// `None`: what is to be an address is none.
+fn name(given: v1::AddressName) -> Option<(IpAddr, String)> {
+    Some((given.address.parse().ok()?, given.name))
 }
 
 fn packet(packet: v1::Packet) -> Packet {

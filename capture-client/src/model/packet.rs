@@ -1,5 +1,7 @@
 //! Packets as they come.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use capture_types::Direction;
 
@@ -12,6 +14,8 @@ pub enum StreamEvent {
     Interface(StreamInterface),
     /// Packets.
     Packets(Vec<Packet>),
+    /// Names of addresses, to be added to those before.
+    Names(Vec<(IpAddr, String)>),
     /// This reader was too slow for some.
     Missed {
         /// Since the last time.
@@ -36,6 +40,10 @@ pub struct StreamInterface {
     pub snaplen: u32,
     /// Its hardware address.
     pub hardware_address: Option<[u8; 6]>,
+    /// What it is, for a person; may be empty.
+    pub description: String,
+    /// A comment for capture files; may be empty.
+    pub comment: String,
 }
 
 /// A packet.

@@ -67,6 +67,36 @@ pub struct Record {
     /// Whether its daemon died, and its counts have not been compared with its files yet.
     #[serde(default)]
     pub unsettled: bool,
+    /// From when on no daemon captured; told in a warning when the capture runs again.
+    #[serde(skip)]
+    pub away: Option<Away>,
+}
+
+/// From when on no daemon captured, UTC nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Away {
+    /// The daemon ended then.
+    Since(u64),
+    /// The daemon died, and had saved the counts last then.
+    AtLatestSince(u64),
+}
+
+impl Away {
+    /// What is not known of packets until `now`, UTC nanoseconds.
+    #[must_use]
+    pub fn until(self, now: u64) -> String {
+        let (most, since) = match self {
+            Self::Since(since) => ("", since),
+            Self::AtLatestSince(since) => ("at most ", since),
+        };
+        let seconds = now.saturating_sub(since) as f64 / 1e9;
+        format!(
+            "no daemon ran for {most}{seconds:.1} s between {} and {}: packets of that time are in no \
+             count and in no file",
+            time::rfc3339(since),
+            time::rfc3339(now)
+        )
+    }
 }
 
 /// How a session began.
@@ -204,6 +234,7 @@ impl Capture {
             session: None,
             saved: None,
             unsettled: false,
+            away: None,
         }
     }
 

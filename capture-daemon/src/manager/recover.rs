@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
     Manager, ManagerError,
-    capture::{Capture, Record},
+    capture::{Away, Capture, Record},
     files::{blocking, io_error},
     run,
     start::interfaces,
@@ -35,6 +35,14 @@ fn not_known_of_lines(saved: Option<u64>) -> String {
          not known; the latter count as write_error",
         since(saved)
     )
+}
+
+/// From when on no daemon captured.
+fn away_since(before: &Record) -> Option<Away> {
+    Some(match before.state_reason {
+        Some(Reason::Crash) => Away::AtLatestSince(before.saved?),
+        _ => Away::Since(before.ended?),
+    })
 }
 
 /// Bytes of files that a daemon left unfinished.
@@ -179,7 +187,9 @@ impl Manager {
     }
 
     async fn start_again(&self, capture: &Arc<Capture>) -> Result<(), ManagerError> {
-        let request = capture.record().request;
+        let before = capture.record();
+        let request = &before.request;
+        let away = away_since(&before);
         let descriptors = request.descriptors(interfaces());
         let share = match self.inner.budget.take(request.ring_memory(), descriptors) {
             Ok(share) => share,
@@ -195,6 +205,8 @@ impl Manager {
             record.message.clear();
             record.ended = None;
             record.resumed += 1;
+            record.away = away;
+            record.pods.clear();
         });
         let started = run::spawn(&self.inner, &capture, share);
         started.await.map_err(|_| ManagerError::Internal)?

@@ -101,7 +101,11 @@ async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: St
     });
     capture.change(|record| {
         record.state = State::Running;
-        record.started.get_or_insert_with(time::now);
+        let now = time::now();
+        record.started.get_or_insert(now);
+        if let Some(away) = record.away.take() {
+            record.warnings.push(away.until(now));
+        }
     });
     inner.save(&capture).await;
     inner.announce();
