@@ -82,8 +82,10 @@ fn print_definition(without_cel: bool) -> Result<()> {
 
 /// Logs to stderr.
 fn log(settings: &Settings) {
+    // The library's spans would name the resource twice in each line.
+    let filter = format!("kube_runtime::controller=warn,{}", settings.log_level);
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(&settings.log_level))
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_target(false);
     if settings.log_json {

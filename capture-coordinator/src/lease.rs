@@ -15,11 +15,11 @@ use kube::{
 use tokio::time::sleep;
 
 /// A lease that was not renewed for so long is free.
-const DURATION: Duration = Duration::from_secs(15);
+const DURATION: Duration = Duration::from_secs(9);
 /// How often it is renewed, and looked at by those who wait.
-const RENEW: Duration = Duration::from_secs(3);
+const RENEW: Duration = Duration::from_secs(2);
 /// A holder that could not renew it for so long stops acting, before somebody else begins.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(6);
 
 /// A candidate.
 #[derive(Debug)]

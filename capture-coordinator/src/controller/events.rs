@@ -3,12 +3,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::{
-    Resource as _,
-    runtime::events::{Event, EventType},
-};
+use kube::Resource as _;
 
-use super::{Context, act::Outcome};
+use super::{Context, act::Outcome, recorder::Notice};
 use crate::{
     decide::Action,
     resource::{PacketCaptureConfig, PacketCaptureConfigStatus, Phase},
@@ -35,29 +32,28 @@ pub(super) async fn publish(
     }
 }
 
-async fn one(context: &Context, reference: &ObjectReference, event: Event) {
-    let told = context.recorder.publish(&event, reference).await;
+async fn one(context: &Context, reference: &ObjectReference, event: Notice) {
+    let told = context.recorder.publish(reference, &event).await;
     if let Err(error) = told {
+        let error = super::reconcile::told(&error);
         tracing::warn!("event {} not published: {error}", event.reason);
     }
 }
 
-fn event(type_: EventType, reason: &str, note: String) -> Event {
+fn event(is_warning: bool, reason: &str, note: String) -> Notice {
     let note = match note.char_indices().nth(LONGEST) {
         Some((at, _)) => note[..at].to_owned(),
         None => note,
     };
-    Event {
-        type_,
+    Notice {
+        is_warning,
         reason: reason.to_owned(),
-        note: Some(note),
-        action: reason.to_owned(),
-        secondary: None,
+        note,
     }
 }
 
 /// One event for each kind of action, with the nodes, and one for each kind of error.
-fn of_outcomes(outcomes: &[Outcome]) -> Vec<Event> {
+fn of_outcomes(outcomes: &[Outcome]) -> Vec<Notice> {
     let mut done: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut failed: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for outcome in outcomes {
@@ -72,19 +68,11 @@ fn of_outcomes(outcomes: &[Outcome]) -> Vec<Event> {
     }
     let done = done.into_iter().map(|(sentence, nodes)| {
         let (reason, text) = sentence.split_once(": ").unwrap_or(("Acted", sentence));
-        event(
-            EventType::Normal,
-            reason,
-            format!("{text} on {}", names(&nodes)),
-        )
+        event(false, reason, format!("{text} on {}", names(&nodes)))
     });
-    let failed = failed.into_iter().map(|(error, nodes)| {
-        event(
-            EventType::Warning,
-            "NodeFailed",
-            format!("{}: {error}", names(&nodes)),
-        )
-    });
+    let failed = failed
+        .into_iter()
+        .map(|(error, nodes)| event(true, "NodeFailed", format!("{}: {error}", names(&nodes))));
     failed.chain(done).collect()
 }
 
@@ -114,7 +102,7 @@ fn names(nodes: &[&str]) -> String {
 fn of_change(
     before: &PacketCaptureConfigStatus,
     after: &PacketCaptureConfigStatus,
-) -> Option<Event> {
+) -> Option<Notice> {
     let phase = after.phase?;
     if before.phase == after.phase && (phase != Phase::Starting || before.message == after.message)
     {
@@ -123,10 +111,10 @@ fn of_change(
             return None;
         }
     }
-    let type_ = match phase {
-        Phase::Failed | Phase::Degraded => EventType::Warning,
-        Phase::Starting if after.nodes.is_empty() => EventType::Warning,
-        Phase::Starting | Phase::Running | Phase::Completed => EventType::Normal,
+    let is_warning = match phase {
+        Phase::Failed | Phase::Degraded => true,
+        Phase::Starting => after.nodes.is_empty(),
+        Phase::Running | Phase::Completed => false,
     };
     let summary = after
         .summary
@@ -142,7 +130,7 @@ fn of_change(
         )
     });
     Some(event(
-        type_,
+        is_warning,
         &phase.to_string(),
         format!("{}{numbers}", after.message),
     ))

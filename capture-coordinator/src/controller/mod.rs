@@ -1,11 +1,13 @@
 //! The controller: watches resources, pods, nodes and daemons, and makes of them what [`crate::decide`] says.
 
 mod act;
+mod clean;
 mod cluster;
 mod events;
 mod finalizer;
 mod memory;
 mod reconcile;
+mod recorder;
 mod results;
 mod watch;
 
@@ -55,7 +57,7 @@ pub struct Context {
     pub(crate) resources: Store<PacketCaptureConfig>,
     pub(crate) metrics: Metrics,
     memories: Memories,
-    recorder: kube::runtime::events::Recorder,
+    recorder: recorder::Recorder,
     /// Where triggers go while this process leads.
     triggers: Mutex<Option<mpsc::UnboundedSender<ObjectRef<PacketCaptureConfig>>>>,
 }
@@ -80,12 +82,8 @@ impl Context {
         resources: Store<PacketCaptureConfig>,
         metrics: Metrics,
     ) -> Arc<Self> {
-        let reporter = kube::runtime::events::Reporter {
-            controller: "capture-coordinator".to_owned(),
-            instance: Some(settings.identity.clone()),
-        };
         Arc::new(Self {
-            recorder: kube::runtime::events::Recorder::new(client.clone(), reporter),
+            recorder: recorder::Recorder::new(client.clone(), &settings.identity),
             client,
             settings,
             cluster,
@@ -135,13 +133,15 @@ impl Context {
             queue,
             config,
         );
-        looks
-            .for_each(async |result| {
-                if let Err(controller::Error::ReconcilerFailed(error, object)) = result {
-                    tracing::warn!("{}: {error}", object.name);
-                }
-            })
-            .await;
+        let looks = looks.for_each(async |result| {
+            if let Err(controller::Error::ReconcilerFailed(error, object)) = result {
+                tracing::warn!("{}: {error}", object.name);
+            }
+        });
+        tokio::select! {
+            () = looks => {}
+            () = clean::clean(Arc::clone(self)) => {}
+        }
         self.set_triggers(None);
     }
 }

@@ -32,19 +32,27 @@ const ROUNDS: usize = 3;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     /// The API server.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {problem}")]
     Api {
         /// What was being done.
         doing: &'static str,
         /// What it said.
-        source: Box<kube::Error>,
+        problem: String,
     },
 }
 
 fn failed(doing: &'static str) -> impl Fn(kube::Error) -> Error {
-    move |source| Error::Api {
+    move |error| Error::Api {
         doing,
-        source: Box::new(source),
+        problem: told(&error),
+    }
+}
+
+/// An error of the API server in one sentence.
+pub(super) fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -104,8 +112,14 @@ pub(super) async fn reconcile(
         events::publish(&context, &resource, &all, &before, &before).await;
         return Ok(after(&look, &decision));
     }
-    let wait = look.write(&api, &resource, &decision, &before).await?;
-    events::publish(&context, &resource, &all, &before, &decision.status).await;
+    let written = look.write(&api, &resource, &decision, &before).await;
+    let after = if written.is_ok() {
+        &decision.status
+    } else {
+        &before
+    };
+    events::publish(&context, &resource, &all, &before, after).await;
+    let wait = written?;
     if decision.expired {
         delete(&api, &resource).await?;
     }

@@ -54,7 +54,6 @@ impl Watches {
     }
 
     /// What tells when everything has been listed once.
-    #[must_use]
     pub fn readiness(&self) -> impl Fn() -> bool + Send + Sync + Clone + use<> {
         let ready = self.ready.clone();
         move || {

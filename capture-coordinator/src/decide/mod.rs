@@ -3,6 +3,7 @@
 
 mod action;
 mod node;
+mod orphans;
 mod overall;
 mod spec;
 
@@ -18,6 +19,7 @@ use crate::{
 };
 
 pub use action::Action;
+pub use orphans::{Orphan, orphans};
 pub use spec::{LABEL_RESOURCE, LABEL_UID, capture_name};
 
 /// How long a node that cannot be reached is waited for after the end of a run, and after the deletion of a

@@ -380,7 +380,8 @@ fn condition(
         type_: kind.to_owned(),
         status: holds.to_owned(),
         reason: reason.to_owned(),
-        message: message.to_owned(),
+        // Some API servers take an empty text for none, and want one.
+        message: if message.is_empty() { reason } else { message }.to_owned(),
         observed_generation: Some(view.generation),
         last_transition_time: Time(whole_seconds(since)),
     };

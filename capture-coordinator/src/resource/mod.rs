@@ -37,25 +37,12 @@ pub const PLURAL: &str = "packetcaptureconfigs";
     status = "PacketCaptureConfigStatus",
     derive = "PartialEq",
     doc = "A capture of packets on nodes of the cluster.",
-    printcolumn(name = "Status", type_ = "string", json_path = ".status.phase"),
-    printcolumn(name = "Nodes", type_ = "string", json_path = ".status.summary.nodes"),
-    printcolumn(
-        name = "Packets",
-        type_ = "integer",
-        json_path = ".status.summary.packets"
-    ),
-    printcolumn(name = "Lost", type_ = "integer", json_path = ".status.summary.lost"),
-    printcolumn(
-        name = "Age",
-        type_ = "date",
-        json_path = ".metadata.creationTimestamp"
-    ),
-    printcolumn(
-        name = "Message",
-        type_ = "string",
-        json_path = ".status.message",
-        priority = "1"
-    )
+    printcolumn = r#"{"name": "Status", "type": "string", "jsonPath": ".status.phase"}"#,
+    printcolumn = r#"{"name": "Nodes", "type": "string", "jsonPath": ".status.summary.nodes"}"#,
+    printcolumn = r#"{"name": "Packets", "type": "integer", "jsonPath": ".status.summary.packets"}"#,
+    printcolumn = r#"{"name": "Lost", "type": "integer", "jsonPath": ".status.summary.lost"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name": "Message", "type": "string", "jsonPath": ".status.message", "priority": 1}"#
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PacketCaptureConfigSpec {

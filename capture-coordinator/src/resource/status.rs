@@ -14,7 +14,7 @@ pub struct PacketCaptureConfigStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
     /// One sentence for a person.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// The newest file on each node, by the node's address.
     #[serde(default)]
@@ -75,7 +75,8 @@ impl std::fmt::Display for Phase {
 pub struct CaptureFile {
     /// What the node's capture does.
     pub status: String,
-    /// The file's path on the node, or where else packets are.
+    /// The file's path on the node, or where else packets are; not set while there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub output_file: String,
     /// Its bytes; 0 where there is no file.
     pub file_size: u64,

@@ -1,6 +1,7 @@
 //! Tests of the decision, without a server.
 
 mod life;
+mod orphans;
 mod property;
 mod trouble;
 mod world;

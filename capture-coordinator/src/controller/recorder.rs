@@ -1,0 +1,167 @@
+//! Publishes events about resources of the cluster, which are in no namespace.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::{
+    api::{
+        core::v1::ObjectReference,
+        events::v1::{Event, EventSeries},
+    },
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+    jiff::Timestamp,
+};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ObjectMeta, Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+
+/// An event that comes again within this time is counted and not written anew.
+const SAME: Duration = Duration::from_secs(360);
+/// Most events that are remembered for that.
+const REMEMBERED: usize = 4096;
+/// The server's code for an object that it finds invalid.
+const INVALID: u16 = 422;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Notice {
+    /// Whether a person should look.
+    pub(super) is_warning: bool,
+    /// One word.
+    pub(super) reason: String,
+    /// For a person.
+    pub(super) note: String,
+}
+
+/// Publishes events.
+pub(super) struct Recorder {
+    client: Client,
+    instance: String,
+    /// Events of objects without a namespace: servers before 1.21 take them in `kube-system` alone.
+    in_system: AtomicBool,
+    seen: Mutex<HashMap<(String, Notice), Seen>>,
+}
+
+struct Seen {
+    name: String,
+    count: i32,
+    last: Instant,
+}
+
+impl Recorder {
+    pub(super) fn new(client: Client, instance: &str) -> Self {
+        Self {
+            client,
+            instance: instance.to_owned(),
+            in_system: AtomicBool::new(false),
+            seen: Mutex::default(),
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<(String, Notice), Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn events(&self) -> Api<Event> {
+        let namespace = if self.in_system.load(Relaxed) {
+            "kube-system"
+        } else {
+            "default"
+        };
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Publishes an event, or counts it if it has just been published.
+    pub(super) async fn publish(
+        &self,
+        about: &ObjectReference,
+        notice: &Notice,
+    ) -> Result<(), kube::Error> {
+        let key = (about.uid.clone().unwrap_or_default(), notice.clone());
+        if let Some((name, count)) = self.again(&key) {
+            let series = EventSeries {
+                count,
+                last_observed_time: MicroTime(Timestamp::now()),
+            };
+            let patch = Patch::Merge(json!({ "series": series }));
+            let parameters = PatchParams::default();
+            match self.events().patch(&name, &parameters, &patch).await {
+                // It has been cleaned up: written anew.
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                other => return other.map(drop),
+            }
+        }
+        let event = self.event(about, notice);
+        let created = match self.events().create(&PostParams::default(), &event).await {
+            Err(kube::Error::Api(status))
+                if status.code == INVALID && !self.in_system.swap(true, Relaxed) =>
+            {
+                self.events().create(&PostParams::default(), &event).await
+            }
+            other => other,
+        };
+        self.remember(key, created?.name_any());
+        Ok(())
+    }
+
+    /// The event's name and how often it has come now, if it came lately.
+    fn again(&self, key: &(String, Notice)) -> Option<(String, i32)> {
+        let mut seen = self.seen();
+        let known = seen.get_mut(key)?;
+        if known.last.elapsed() >= SAME {
+            return None;
+        }
+        known.last = Instant::now();
+        known.count = known.count.saturating_add(1);
+        Some((known.name.clone(), known.count))
+    }
+
+    fn remember(&self, key: (String, Notice), name: String) {
+        let mut seen = self.seen();
+        if seen.len() >= REMEMBERED {
+            seen.retain(|_, known| known.last.elapsed() < SAME);
+        }
+        if seen.len() >= REMEMBERED {
+            seen.clear();
+        }
+        let first = Seen {
+            name,
+            count: 1,
+            last: Instant::now(),
+        };
+        seen.insert(key, first);
+    }
+
+    fn event(&self, about: &ObjectReference, notice: &Notice) -> Event {
+        let kind = if notice.is_warning {
+            "Warning"
+        } else {
+            "Normal"
+        };
+        let name = about.name.clone().unwrap_or_default();
+        let now = Timestamp::now();
+        Event {
+            metadata: ObjectMeta {
+                name: Some(format!("{name}.{:x}", now.as_nanosecond())),
+                ..ObjectMeta::default()
+            },
+            action: Some(notice.reason.clone()),
+            reason: Some(notice.reason.clone()),
+            note: Some(notice.note.clone()),
+            type_: Some(kind.to_owned()),
+            event_time: Some(MicroTime(now)),
+            regarding: Some(about.clone()),
+            reporting_controller: Some("capture-coordinator".to_owned()),
+            reporting_instance: Some(self.instance.clone()),
+            ..Event::default()
+        }
+    }
+}
