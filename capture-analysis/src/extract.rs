@@ -1,4 +1,4 @@
-//! The packets of a finding: those between its ends, from its first frame to its last.
+//! The packets of a finding: the frames that prove it, or all of its flow from the first of them to the last.
 
 use std::net::IpAddr;
 
@@ -10,16 +10,33 @@ use crate::{
 
 /// Tells which packets are a finding's.
 pub struct Wanted {
-    first: FrameReference,
     last: FrameReference,
-    ends: Vec<(IpAddr, Option<u16>)>,
-    decoder: Decoder,
+    how: How,
+}
+
+enum How {
+    /// In order.
+    Frames(Vec<FrameReference>),
+    Between {
+        first: FrameReference,
+        ends: Vec<(IpAddr, Option<u16>)>,
+        decoder: Box<Decoder>,
+    },
 }
 
 impl Wanted {
-    /// Those of this finding.
+    /// The frames that prove a finding; `None` where they were not kept ([`crate::Hooks::kept_frames`]).
     #[must_use]
-    pub fn of(finding: &Finding) -> Self {
+    pub fn frames_of(finding: &Finding) -> Option<Self> {
+        Some(Self {
+            last: finding.evidence.last,
+            how: How::Frames(finding.evidence.frames()?),
+        })
+    }
+
+    /// Everything between a finding's ends, from its first frame to its last.
+    #[must_use]
+    pub fn between(finding: &Finding) -> Self {
         let flow = finding.flow.as_ref();
         let parse = |end: &End| Some((end.address.parse().ok()?, end.port));
         let ends = flow
@@ -29,10 +46,12 @@ impl Wanted {
             .filter_map(parse)
             .collect();
         Self {
-            first: finding.evidence.first,
             last: finding.evidence.last,
-            ends,
-            decoder: Decoder::new(FragmentLimits::default()),
+            how: How::Between {
+                first: finding.evidence.first,
+                ends,
+                decoder: Box::new(Decoder::new(FragmentLimits::default())),
+            },
         }
     }
 
@@ -43,12 +62,21 @@ impl Wanted {
             file: packet.file,
             frame: packet.frame,
         };
-        let mut seen = Seen {
-            ends: &self.ends,
-            between: self.ends.is_empty(),
-        };
-        self.decoder.decode(packet, &mut seen);
-        seen.between && (self.first..=self.last).contains(&at)
+        match &mut self.how {
+            How::Frames(frames) => frames.binary_search(&at).is_ok(),
+            How::Between {
+                first,
+                ends,
+                decoder,
+            } => {
+                let mut seen = Seen {
+                    ends,
+                    between: ends.is_empty(),
+                };
+                decoder.decode(packet, &mut seen);
+                seen.between && (*first..=self.last).contains(&at)
+            }
+        }
     }
 
     /// Whether no packet from this file on is one of them.

@@ -38,6 +38,8 @@ pub enum InputError {
 pub struct Inputs {
     /// The files.
     pub files: Vec<PathBuf>,
+    /// What the report calls them, where that is not their path.
+    pub names: Vec<String>,
     /// What the recorder lost, where a manifest says it.
     pub recorder: Option<RecorderLoss>,
     /// Bytes of all files, as they are on disk.
@@ -68,6 +70,14 @@ impl Inputs {
             inputs.bytes += fs::metadata(file).map_or(0, |metadata| metadata.len());
         }
         Ok(inputs)
+    }
+
+    /// The name of each file in reports.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let paths = self.files.iter().map(|file| file.display().to_string());
+        let named = self.names.iter().cloned();
+        named.chain(paths.skip(self.names.len())).collect()
     }
 
     fn directory(&mut self, directory: &Path) -> Result<(), InputError> {

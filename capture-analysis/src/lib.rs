@@ -2,6 +2,7 @@
 //! There is no server, no database and no kernel in here, and memory does not grow with the file.
 
 pub mod analysers;
+pub mod crossing;
 pub mod decode;
 mod engine;
 mod extract;
@@ -21,4 +22,4 @@ pub use filter::{Filter, FilterError};
 pub use inputs::{InputError, Inputs};
 pub use packet::Packet;
 pub use run::{Bounds, Hooks, Progress, Source, analyse};
-pub use settings::{Hints, Settings, Share, Span, Thresholds};
+pub use settings::{Hint, Hints, Settings, Share, Span, Thresholds};

@@ -126,6 +126,62 @@ pub struct Hints {
     pub lateral_movement: Option<u64>,
 }
 
+/// A security hint that can be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields of `Hints` say what they are")]
+pub enum Hint {
+    Scan,
+    BruteForce,
+    Flood,
+    DnsTunnel,
+    Beaconing,
+    Exfiltration,
+    LateralMovement,
+}
+
+impl Hint {
+    /// Every hint.
+    pub const ALL: [Self; 7] = [
+        Self::Scan,
+        Self::BruteForce,
+        Self::Flood,
+        Self::DnsTunnel,
+        Self::Beaconing,
+        Self::Exfiltration,
+        Self::LateralMovement,
+    ];
+
+    /// Its name; the kind of its findings is `security-` and this.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scan => "scan",
+            Self::BruteForce => "brute-force",
+            Self::Flood => "flood",
+            Self::DnsTunnel => "dns-tunnel",
+            Self::Beaconing => "beaconing",
+            Self::Exfiltration => "exfiltration",
+            Self::LateralMovement => "lateral-movement",
+        }
+    }
+}
+
+impl Hints {
+    /// Switches a hint off.
+    pub const fn without(&mut self, hint: Hint) {
+        let threshold = match hint {
+            Hint::Scan => &mut self.scan,
+            Hint::BruteForce => &mut self.brute_force,
+            Hint::Flood => &mut self.flood,
+            Hint::DnsTunnel => &mut self.dns_tunnel,
+            Hint::Beaconing => &mut self.beaconing,
+            Hint::Exfiltration => &mut self.exfiltration,
+            Hint::LateralMovement => &mut self.lateral_movement,
+        };
+        *threshold = None;
+    }
+}
+
 impl Default for Hints {
     fn default() -> Self {
         Self {

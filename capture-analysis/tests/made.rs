@@ -124,7 +124,7 @@ fn retransmissions_are_flagged_and_found_with_their_frames() {
             .retransmissions,
         5
     );
-    let evidence = finding.evidence;
+    let evidence = &finding.evidence;
     assert_eq!(
         (evidence.first.frame, evidence.last.frame, evidence.count),
         (5, 13, 5)

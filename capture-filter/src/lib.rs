@@ -26,6 +26,8 @@ mod ir;
 pub mod kernel;
 mod libpcap;
 mod load;
+#[cfg(test)]
+mod on_files;
 mod program;
 #[cfg(test)]
 mod samples;

@@ -90,10 +90,7 @@ impl Arp {
             since: packet.timestamp,
             within: 0,
             most: 0,
-            evidence: Evidence {
-                count: 0,
-                ..Evidence::of(packet)
-            },
+            evidence: Evidence::from(packet),
         });
         if packet.timestamp.saturating_sub(asking.since) >= SECOND {
             asking.since = packet.timestamp;
@@ -134,6 +131,7 @@ impl Analyser for Arp {
         let mut findings = Findings::default();
         for (address, (evidence, one, other)) in std::mem::take(&mut self.conflicts) {
             let address = Ipv4Addr::from(address);
+            let count = evidence.count;
             let (one, other) = (crate::engine::mac(one), crate::engine::mac(other));
             self.summary
                 .conflicts
@@ -151,11 +149,8 @@ impl Analyser for Arp {
                     }),
                     evidence,
                     filter: format!("arp.src.proto_ipv4 == {address}"),
-                    measured: Some(format!(
-                        "it changed {} times; told from 1 on",
-                        evidence.count
-                    )),
-                    weight: evidence.count,
+                    measured: Some(format!("it changed {count} times; told from 1 on")),
+                    weight: count,
                 },
             );
         }

@@ -170,6 +170,11 @@ pub(crate) fn end_filter(end: Endpoint, transport: &str) -> String {
     )
 }
 
+/// Wireshark's display filter for packets to or from an address.
+pub(crate) fn host_filter(address: std::net::IpAddr) -> String {
+    format!("{}.addr == {address}", address_field(address))
+}
+
 /// A time for people, from nanoseconds.
 pub(crate) fn duration(nanoseconds: u64) -> String {
     let ns = nanoseconds as f64;

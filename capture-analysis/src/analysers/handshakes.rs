@@ -103,7 +103,7 @@ impl Handshakes {
         let evidence = Evidence::at(flow.first_frame, flow.span.first);
         let key = (server(flow), what);
         if let Some(seen) = self.seen.get_mut(&key) {
-            seen.evidence = seen.evidence.and(evidence);
+            seen.evidence.merge(evidence);
             seen.most = seen.most.max(measured);
         } else if self.seen.len() < MOST {
             let seen = Seen {

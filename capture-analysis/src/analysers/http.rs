@@ -227,13 +227,17 @@ impl Http {
         if let Some(time) = time {
             self.times.add(time);
             if time >= self.slow {
-                let (evidence, most) = connection.slow.get_or_insert((none(segment), 0));
+                let (evidence, most) = connection
+                    .slow
+                    .get_or_insert((Evidence::from(segment.packet), 0));
                 evidence.add(segment.packet);
                 *most = (*most).max(time);
             }
         }
         if status >= 500 {
-            let (evidence, last) = connection.errors.get_or_insert((none(segment), status));
+            let (evidence, last) = connection
+                .errors
+                .get_or_insert((Evidence::from(segment.packet), status));
             evidence.add(segment.packet);
             *last = status;
         }
@@ -301,6 +305,7 @@ impl Analyser for Http {
         };
         let server = collect::end(collect::server(flow));
         let mut add = |kind, (evidence, title, filter, measured): (Evidence, String, &str, _)| {
+            let weight = evidence.count;
             self.findings.add(
                 kind,
                 Case {
@@ -310,7 +315,7 @@ impl Analyser for Http {
                     evidence,
                     filter: format!("{} && {filter}", collect::flow_filter(flow)),
                     measured,
-                    weight: evidence.count,
+                    weight,
                 },
             );
         };
@@ -337,14 +342,6 @@ impl Analyser for Http {
             self.summary.response_ns = self.times.median_and_95th();
             report.http = Some(std::mem::take(&mut self.summary));
         }
-    }
-}
-
-/// Evidence of nothing yet, to be added to.
-const fn none(segment: &Segment<'_>) -> Evidence {
-    Evidence {
-        count: 0,
-        ..Evidence::of(segment.packet)
     }
 }
 

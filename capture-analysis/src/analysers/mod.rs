@@ -2,11 +2,15 @@
 
 mod arp;
 mod collect;
+mod dhcp;
 mod dns;
+mod duplicates;
 mod handshakes;
 mod http;
 mod icmp;
 mod network;
+mod paths;
+mod rtp;
 mod security;
 mod stream;
 mod tcp;
@@ -77,8 +81,12 @@ pub(crate) fn all(settings: &Settings) -> Vec<Box<dyn Analyser>> {
         Box::new(handshakes::Handshakes::new(thresholds)),
         Box::new(tcp::Tcp::new(thresholds)),
         Box::new(network::Network::default()),
+        Box::new(duplicates::Duplicates::new()),
+        Box::new(paths::Paths::default()),
         Box::new(icmp::Messages::default()),
         Box::new(udp::UdpFlows::default()),
+        Box::new(rtp::Rtp::default()),
+        Box::new(dhcp::Dhcp::default()),
         Box::new(dns::Dns::new(settings)),
         Box::new(tls::Tls::new(settings)),
         Box::new(http::Http::new(settings)),

@@ -92,6 +92,7 @@ impl Analyser for Network {
             let Some(evidence) = host.evidence.filter(|evidence| evidence.count >= CHANGES) else {
                 continue;
             };
+            let count = evidence.count;
             let (field, ttl) = if address.is_ipv4() {
                 ("ip", "ip.ttl")
             } else {
@@ -102,18 +103,18 @@ impl Analyser for Network {
                 Case {
                     severity: Severity::Notice,
                     title: format!(
-                        "the hop count of {address} (protocol {protocol}) changed {} times, last from {} to {}",
-                        evidence.count, host.other, host.ttl
+                        "the hop count of {address} (protocol {protocol}) changed {count} times, last from {} to {}",
+                        host.other, host.ttl
                     ),
                     flow: Some(FlowReference::host(address)),
                     evidence,
                     filter: format!("{field}.src == {address} && {ttl} in {{{}, {}}}", host.other, host.ttl),
-                    measured: Some(format!("{}; told from {CHANGES} on", evidence.count)),
-                    weight: evidence.count,
+                    measured: Some(format!("{count}; told from {CHANGES} on")),
+                    weight: count,
                 },
             );
         }
-        if let (1.., Some(evidence)) = (report.ip.incomplete, self.fragments) {
+        if let (1.., Some(evidence)) = (report.ip.incomplete, self.fragments.take()) {
             let incomplete = report.ip.incomplete;
             findings.add(
                 &FRAGMENTS,

@@ -88,7 +88,7 @@ impl<K: Hash + Eq, M: Hash + Eq> Groups<K, M> {
         let evidence = Evidence::at(flow.first_frame, flow.span.first);
         if let Some(group) = self.0.get_mut(&key) {
             if group.members.len() < MOST_MEMBERS && group.members.insert(member) {
-                group.evidence = group.evidence.and(evidence);
+                group.evidence.merge(evidence);
             }
         } else if self.0.len() < MOST {
             let members = HashSet::from_iter([member]);
@@ -170,13 +170,14 @@ impl Security {
                 continue;
             }
             let evidence = Evidence::at(flow.first_frame, flow.span.first);
-            if !self.sent.contains_key(&(from, to)) && self.sent.len() >= MOST {
-                continue;
+            let (out, back) = (flow.sides[way].bytes, flow.sides[1 - way].bytes);
+            if let Some((sent, got, all)) = self.sent.get_mut(&(from, to)) {
+                *sent += out;
+                *got += back;
+                all.merge(evidence);
+            } else if self.sent.len() < MOST {
+                self.sent.insert((from, to), (out, back, evidence));
             }
-            let (sent, got, all) = self.sent.entry((from, to)).or_insert((0, 0, evidence));
-            *sent += flow.sides[way].bytes;
-            *got += flow.sides[1 - way].bytes;
-            *all = all.and(evidence);
         }
     }
 }

@@ -107,6 +107,7 @@ impl Tcp {
         (severity, title, measured): (Severity, String, String),
         filter: &str,
     ) {
+        let weight = evidence.count;
         self.findings.add(
             kind,
             Case {
@@ -116,7 +117,7 @@ impl Tcp {
                 evidence,
                 filter: format!("{} && {filter}", flow_filter(flow)),
                 measured: Some(measured),
-                weight: evidence.count,
+                weight,
             },
         );
     }

@@ -120,7 +120,7 @@ impl Tls {
                     severity,
                     title,
                     flow: Some(handshake.server.clone()),
-                    evidence: handshake.evidence,
+                    evidence: handshake.evidence.clone(),
                     filter: format!("{} && tls", handshake.filter),
                     measured,
                     weight: 1,

@@ -1,6 +1,10 @@
 //! From what was counted to the report.
 
-use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
 
 use capture_types::time::rfc3339;
 
@@ -30,6 +34,8 @@ pub struct Sources {
     pub recorder: Option<RecorderLoss>,
     /// Packets longer than the snap length of their interface.
     pub longer_than_snaplen: u64,
+    /// Names that the files give addresses.
+    pub names: BTreeMap<IpAddr, String>,
     /// What to say about the reading.
     pub notes: Vec<String>,
 }
@@ -57,6 +63,11 @@ impl Analysis {
                 ..engine.inventory()
             },
             interfaces: engine.interfaces(sources.interfaces),
+            names: sources
+                .names
+                .into_iter()
+                .map(|(address, name)| (address.to_string(), name))
+                .collect(),
             recorder: sources.recorder,
             health: Health::default(),
             findings: Vec::new(),
@@ -69,6 +80,8 @@ impl Analysis {
                 incomplete: fragments.incomplete,
                 overlapping: fragments.overlapping,
                 congestion_marked: 0,
+                duplicates: 0,
+                looping: 0,
             },
             tcp: TcpSummary {
                 flags: Flag::ALL

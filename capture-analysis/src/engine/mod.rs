@@ -21,7 +21,7 @@ use crate::{
 };
 pub use build::Sources;
 use closing::Closing;
-use copies::Copies;
+pub(crate) use copies::Copies;
 use counts::Counts;
 pub(crate) use quantiles::Quantiles;
 pub(crate) use rows::mac;

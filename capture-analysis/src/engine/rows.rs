@@ -106,6 +106,7 @@ fn facts(connection: &Connection, client: Way) -> TcpFacts {
         zero_window_ns: (zero_window > 0).then_some(zero_window),
         waited_for_server_ns: (waited.server.count > 0).then_some(waited.server.sum),
         waited_for_client_ns: (waited.client.count > 0).then_some(waited.client.sum),
+        waited_for_network_ns: (waited.network > 0).then_some(waited.network),
         longest_idle_ns: connection.longest_idle.map(|(idle, _)| idle),
         reset_by: connection.reset.map(|reset| {
             let by = if reset.way == client {

@@ -1,188 +1,627 @@
-//! From text to an expression.
+//! From tokens to an expression: the grammar of pcap-filter(7).
 
-use std::net::IpAddr;
+use super::{
+    FilterError,
+    arithmetic::relation_of,
+    ast::{Arithmetic, Ast, Primitive, Proto, Relation, Side},
+    names,
+    tokens::{Token, tokens},
+};
 
-use super::{Expression, FilterError, Side};
-
-const MOST_WORDS: usize = 1_000;
 const DEEPEST: usize = 50;
+/// Words of pcap-filter that say nothing about packets in files, or are not understood here.
+const NOT_HERE: [&str; 22] = [
+    "gateway",
+    "protochain",
+    "inbound",
+    "outbound",
+    "ifindex",
+    "ifname",
+    "on",
+    "rnr",
+    "rulenum",
+    "reason",
+    "rset",
+    "ruleset",
+    "srnr",
+    "subrulenum",
+    "action",
+    "geneve",
+    "vxlan",
+    "llc",
+    "isis",
+    "clnp",
+    "esis",
+    "type",
+];
 
-struct Words {
-    words: Vec<String>,
-    at: usize,
-    depth: usize,
+/// What an identifier means: the words before it, which later ones without words inherit.
+#[derive(Debug, Clone, Copy)]
+struct Qualifiers {
+    proto: Option<Proto>,
+    side: Side,
+    kind: Kind,
 }
 
-pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
-    let mut words = Vec::new();
-    let mut spaced = text.replace('(', " ( ").replace(')', " ) ");
-    spaced = spaced
-        .replace("&&", " and ")
-        .replace("||", " or ")
-        .replace('!', " not ");
-    for word in spaced.split_whitespace() {
-        words.push(word.to_owned());
-        if words.len() > MOST_WORDS {
-            return Err(FilterError::TooLong(MOST_WORDS));
-        }
-    }
-    let mut words = Words {
-        words,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Host,
+    Net,
+    Port,
+    PortRange,
+    Proto,
+}
+
+pub(super) struct Parser {
+    pub(super) tokens: Vec<Token>,
+    pub(super) at: usize,
+    depth: usize,
+    last: Option<Qualifiers>,
+}
+
+pub(super) fn parse(text: &str) -> Result<Option<Ast>, FilterError> {
+    let mut parser = Parser {
+        tokens: tokens(text)?,
         at: 0,
         depth: 0,
+        last: None,
     };
-    let expression = words.either()?;
-    match words.next() {
-        None => Ok(expression),
-        Some(word) => Err(FilterError::Word { word }),
+    if parser.tokens.is_empty() {
+        return Ok(None);
+    }
+    let whole = parser.expression()?;
+    match parser.peek() {
+        None => Ok(Some(whole)),
+        Some(token) => Err(FilterError::Word {
+            word: token.to_string(),
+        }),
     }
 }
 
-impl Words {
-    fn peek(&self) -> Option<&str> {
-        self.words.get(self.at).map(String::as_str)
+impl Parser {
+    pub(super) fn peek(&self) -> Option<&Token> {
+        self.tokens.get(self.at)
     }
 
-    fn next(&mut self) -> Option<String> {
-        let word = self.words.get(self.at).cloned();
+    pub(super) fn next(&mut self, expected: &'static str) -> Result<Token, FilterError> {
+        let token = self.peek().cloned();
         self.at += 1;
-        word
+        token.ok_or(FilterError::End { expected })
+    }
+
+    fn word(&self, ahead: usize) -> Option<&str> {
+        match self.tokens.get(self.at + ahead) {
+            Some(Token::Word(word)) => Some(word),
+            Some(Token::Sign("&&")) => Some("and"),
+            Some(Token::Sign("||")) => Some("or"),
+            Some(Token::Sign("!")) => Some("not"),
+            _ => None,
+        }
     }
 
     fn take(&mut self, word: &str) -> bool {
-        let there = self.peek() == Some(word);
-        if there {
-            self.at += 1;
-        }
+        let there = self.word(0) == Some(word);
+        self.at += usize::from(there);
         there
     }
 
-    /// `and` and `or` bind alike, from left to right, as pcap-filter has it.
-    fn either(&mut self) -> Result<Expression, FilterError> {
+    pub(super) fn take_sign(&mut self, sign: &str) -> bool {
+        let there = matches!(self.peek(), Some(Token::Sign(one)) if *one == sign);
+        self.at += usize::from(there);
+        there
+    }
+
+    pub(super) fn must(&mut self, sign: &'static str) -> Result<(), FilterError> {
+        if self.take_sign(sign) {
+            return Ok(());
+        }
+        match self.peek() {
+            None => Err(FilterError::End { expected: sign }),
+            Some(token) => Err(FilterError::Word {
+                word: token.to_string(),
+            }),
+        }
+    }
+
+    pub(super) fn deeper<T>(
+        &mut self,
+        parse: impl FnOnce(&mut Self) -> Result<T, FilterError>,
+    ) -> Result<T, FilterError> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            return Err(FilterError::TooLong(MOST_WORDS));
+            return Err(FilterError::TooDeep(DEEPEST));
         }
-        let mut left = self.one()?;
+        let parsed = parse(self);
+        self.depth -= 1;
+        parsed
+    }
+
+    /// `and` and `or` bind alike, from left to right.
+    fn expression(&mut self) -> Result<Ast, FilterError> {
+        let mut left = self.term()?;
         loop {
-            if self.take("and") {
-                left = Expression::And(Box::new(left), Box::new(self.one()?));
+            let join = if self.take("and") {
+                Ast::And
             } else if self.take("or") {
-                left = Expression::Or(Box::new(left), Box::new(self.one()?));
+                Ast::Or
             } else {
-                self.depth -= 1;
                 return Ok(left);
+            };
+            let right = match self.last {
+                Some(qualifiers) if self.is_identifier() => self.identifier(qualifiers)?,
+                _ => self.term()?,
+            };
+            left = join(Box::new(left), Box::new(right));
+        }
+    }
+
+    /// Whether an identifier without words of its own comes next, not a term.
+    fn is_identifier(&self) -> bool {
+        let mut at = self.at;
+        while matches!(self.tokens.get(at), Some(Token::Sign("(" | "!")))
+            || matches!(self.tokens.get(at), Some(Token::Word(word)) if word == "not")
+        {
+            at += 1;
+        }
+        match self.tokens.get(at) {
+            Some(Token::Word(word)) => !is_keyword(word),
+            Some(Token::Sign(_)) | None => false,
+            Some(_) => {
+                !matches!(self.tokens.get(at + 1), Some(Token::Sign(sign)) if is_operator(sign))
             }
         }
     }
 
-    fn one(&mut self) -> Result<Expression, FilterError> {
-        let mut negative = false;
-        while self.take("not") {
-            negative = !negative;
+    fn term(&mut self) -> Result<Ast, FilterError> {
+        if self.take("not") {
+            return self.deeper(Self::term).map(|term| Ast::Not(Box::new(term)));
         }
-        let inner = if self.take("(") {
-            let inner = self.either()?;
-            if !self.take(")") {
-                return Err(FilterError::End { expected: "')'" });
+        let start = self.at;
+        if self.begins_arithmetic() {
+            match self.relation() {
+                Ok(relation) => {
+                    self.last = None;
+                    return Ok(Ast::Is(relation));
+                }
+                // A parenthesis may as well hold an expression.
+                Err(error) if !matches!(self.tokens.get(start), Some(Token::Sign("("))) => {
+                    return Err(error);
+                }
+                Err(_) => self.at = start,
             }
-            inner
-        } else {
-            self.primitive()?
-        };
-        Ok(if negative {
-            Expression::Not(Box::new(inner))
-        } else {
-            inner
-        })
+        }
+        if self.take_sign("(") {
+            let inner = self.deeper(Self::expression)?;
+            self.must(")")?;
+            return Ok(inner);
+        }
+        self.primitive()
     }
 
-    fn primitive(&mut self) -> Result<Expression, FilterError> {
-        let transport = match self.peek() {
-            Some("tcp") => Some(6),
-            Some("udp") => Some(17),
+    fn begins_arithmetic(&self) -> bool {
+        match self.peek() {
+            Some(Token::Number(_) | Token::Sign("(" | "-")) => true,
+            Some(Token::Word(word)) => {
+                word == "len"
+                    || names::constant(word).is_some()
+                    || matches!(self.tokens.get(self.at + 1), Some(Token::Sign("[")))
+            }
+            _ => false,
+        }
+    }
+
+    fn relation(&mut self) -> Result<Primitive, FilterError> {
+        let one = self.deeper(Self::arithmetic)?;
+        let relation = match self.peek() {
+            Some(Token::Sign(sign)) => relation_of(sign),
             _ => None,
         };
-        if transport.is_some() {
-            self.at += 1;
-            if !matches!(self.peek(), Some("src" | "dst" | "port" | "portrange")) {
-                return Ok(Expression::Transport(transport.unwrap_or_default()));
-            }
-        }
-        let side = if self.take("src") {
-            Side::Source
-        } else if self.take("dst") {
-            Side::Destination
-        } else {
-            Side::Either
+        let Some(relation) = relation else {
+            return match self.peek() {
+                Some(token) => Err(FilterError::Word {
+                    word: token.to_string(),
+                }),
+                None => Err(FilterError::End {
+                    expected: "a comparison",
+                }),
+            };
         };
-        let word = self.next().ok_or(FilterError::End {
-            expected: "a primitive",
-        })?;
-        match word.as_str() {
-            "port" => {
-                let value = self.value("a port")?;
-                let port = number(&value, "port")?;
-                Ok(Expression::Ports(side, transport, port, port))
+        self.at += 1;
+        let other = self.deeper(Self::arithmetic)?;
+        Ok(Primitive::Relation(one, relation, other))
+    }
+
+    fn primitive(&mut self) -> Result<Ast, FilterError> {
+        self.last = None;
+        let word = match self.word(0) {
+            Some(word) => word.to_owned(),
+            None => {
+                let token = self.next("a primitive")?;
+                return Err(FilterError::Word {
+                    word: token.to_string(),
+                });
             }
-            "portrange" => {
-                let value = self.value("a range of ports")?;
-                let (from, to) = value.split_once('-').ok_or_else(|| FilterError::Value {
-                    value: value.clone(),
-                    expected: "range of ports, such as 8000-8080",
-                })?;
-                let (from, to) = (number(from, "port")?, number(to, "port")?);
-                Ok(Expression::Ports(side, transport, from, to))
-            }
-            "host" => {
-                let value = self.value("an address")?;
-                let address = address(&value)?;
-                Ok(Expression::Net(side, address, 128))
-            }
-            "net" => {
-                let value = self.value("a network")?;
-                let (start, bits) = value.split_once('/').unwrap_or((&value, "128"));
-                Ok(Expression::Net(
-                    side,
-                    address(start)?,
-                    number(bits, "length of a prefix")?,
+        };
+        if NOT_HERE.contains(&word.as_str()) {
+            return Err(FilterError::NotHere { word });
+        }
+        let simple = match word.as_str() {
+            "broadcast" => Some(Primitive::Broadcast),
+            "multicast" => Some(Primitive::Multicast(None)),
+            "vlan" => Some(Primitive::Vlan(self.number_behind())),
+            "mpls" => Some(Primitive::Mpls(self.number_behind())),
+            "pppoed" => Some(Primitive::EtherType(0x8863)),
+            "pppoes" => Some(Primitive::PppoeSession(self.number_behind())),
+            "less" | "greater" => {
+                self.at += 1;
+                let length = self.number("a length")?;
+                self.at -= 1;
+                let relation = if word == "less" {
+                    Relation::AtMost
+                } else {
+                    Relation::AtLeast
+                };
+                Some(Primitive::Relation(
+                    Arithmetic::Length,
+                    relation,
+                    Arithmetic::Number(length),
                 ))
             }
-            _ if side != Side::Either => Ok(Expression::Net(side, address(&word)?, 128)),
-            "ip" => Ok(Expression::IpVersion(false)),
-            "ip6" => Ok(Expression::IpVersion(true)),
-            "icmp" => Ok(Expression::Transport(1)),
-            "icmp6" => Ok(Expression::Transport(58)),
-            "sctp" => Ok(Expression::Transport(132)),
-            "arp" => Ok(Expression::Arp),
-            "vlan" => Ok(Expression::Vlan),
-            "less" => Ok(Expression::Less(number(
-                &self.value("a length")?,
-                "length",
-            )?)),
-            "greater" => Ok(Expression::Greater(number(
-                &self.value("a length")?,
-                "length",
-            )?)),
-            _ => Err(FilterError::Word { word }),
+            _ => None,
+        };
+        if let Some(simple) = simple {
+            self.at += 1;
+            return Ok(Ast::Is(simple));
+        }
+        self.qualified(&word)
+    }
+
+    /// A number that may stand behind a word; the word is left to be taken.
+    fn number_behind(&mut self) -> Option<u32> {
+        let Some(Token::Number(number)) = self.tokens.get(self.at + 1) else {
+            return None;
+        };
+        let number = *number;
+        self.at += 1;
+        Some(number)
+    }
+
+    pub(super) fn number(&mut self, expected: &'static str) -> Result<u32, FilterError> {
+        match self.next(expected)? {
+            Token::Number(number) => Ok(number),
+            other => Err(FilterError::Value {
+                value: other.to_string(),
+                expected,
+            }),
         }
     }
 
-    fn value(&mut self, expected: &'static str) -> Result<String, FilterError> {
-        self.next().ok_or(FilterError::End { expected })
+    /// Words for protocol, direction and kind, and an identifier; or a protocol alone.
+    fn qualified(&mut self, word: &str) -> Result<Ast, FilterError> {
+        let proto = Proto::named(word);
+        self.at += usize::from(proto.is_some());
+        let side = self.side();
+        let kind = match self.word(0) {
+            Some("host") => Some(Kind::Host),
+            Some("net") => Some(Kind::Net),
+            Some("port") => Some(Kind::Port),
+            Some("portrange") => Some(Kind::PortRange),
+            Some("proto") => Some(Kind::Proto),
+            Some("broadcast" | "multicast") if side.is_none() => {
+                return self.cast(proto);
+            }
+            Some(other) if NOT_HERE.contains(&other) => {
+                return Err(FilterError::NotHere {
+                    word: other.to_owned(),
+                });
+            }
+            _ => None,
+        };
+        self.at += usize::from(kind.is_some());
+        if side.is_none() && kind.is_none() {
+            return match proto {
+                Some(Proto::Link) | None => Err(FilterError::Word {
+                    word: word.to_owned(),
+                }),
+                Some(proto) => Ok(Ast::Is(Primitive::Protocol(proto))),
+            };
+        }
+        let qualifiers = Qualifiers {
+            proto,
+            side: side.unwrap_or(Side::Either),
+            kind: kind.unwrap_or(Kind::Host),
+        };
+        self.last = Some(qualifiers);
+        self.identifier(qualifiers)
+    }
+
+    fn cast(&mut self, proto: Option<Proto>) -> Result<Ast, FilterError> {
+        let word = self.next("a primitive")?.to_string();
+        match (word.as_str(), proto) {
+            ("broadcast", Some(Proto::Link)) => Ok(Ast::Is(Primitive::Broadcast)),
+            ("multicast", Some(Proto::Link)) => Ok(Ast::Is(Primitive::Multicast(None))),
+            ("multicast", Some(Proto::Ip)) => Ok(Ast::Is(Primitive::Multicast(Some(false)))),
+            ("multicast", Some(Proto::Ip6)) => Ok(Ast::Is(Primitive::Multicast(Some(true)))),
+            // It needs the interface's netmask.
+            _ => Err(FilterError::NotHere {
+                word: format!("{word} behind a protocol"),
+            }),
+        }
+    }
+
+    fn side(&mut self) -> Option<Side> {
+        let first = match self.word(0) {
+            Some("src") => Side::Source,
+            Some("dst") => Side::Destination,
+            _ => return None,
+        };
+        let both = match (first, self.word(1), self.word(2)) {
+            (Side::Source, Some(join), Some("dst"))
+            | (Side::Destination, Some(join), Some("src")) => match join {
+                "or" => Some(Side::Either),
+                "and" => Some(Side::Both),
+                _ => None,
+            },
+            _ => None,
+        };
+        self.at += if both.is_some() { 3 } else { 1 };
+        Some(both.unwrap_or(first))
+    }
+
+    fn identifier(&mut self, qualifiers: Qualifiers) -> Result<Ast, FilterError> {
+        if self.take("not") {
+            let inner = self.deeper(|parser| parser.identifier(qualifiers))?;
+            return Ok(Ast::Not(Box::new(inner)));
+        }
+        if self.take_sign("(") {
+            let inner = self.deeper(|parser| {
+                let mut left = parser.identifier(qualifiers)?;
+                loop {
+                    let join = if parser.take("and") {
+                        Ast::And
+                    } else if parser.take("or") {
+                        Ast::Or
+                    } else {
+                        return Ok(left);
+                    };
+                    left = join(Box::new(left), Box::new(parser.identifier(qualifiers)?));
+                }
+            })?;
+            self.must(")")?;
+            return Ok(inner);
+        }
+        match qualifiers.kind {
+            Kind::Host | Kind::Net => self.address(qualifiers),
+            Kind::Port => {
+                let (port, transport) = self.port(qualifiers.proto)?;
+                Ok(Ast::Is(Primitive::Ports(
+                    transport,
+                    qualifiers.side,
+                    port,
+                    port,
+                )))
+            }
+            Kind::PortRange => self.range(qualifiers),
+            Kind::Proto => self.protocol(qualifiers),
+        }
+    }
+
+    fn address(&mut self, qualifiers: Qualifiers) -> Result<Ast, FilterError> {
+        let Qualifiers { proto, side, kind } = qualifiers;
+        let token = self.next("an address")?;
+        let wrong = |value: &Token, expected| FilterError::Value {
+            value: value.to_string(),
+            expected,
+        };
+        if let Token::Hardware(address) = token {
+            return match (proto, kind) {
+                (Some(Proto::Link), Kind::Host) => Ok(Ast::Is(Primitive::Ether(side, address))),
+                _ => Err(wrong(
+                    &token,
+                    "IP address; hardware addresses stand behind `ether`",
+                )),
+            };
+        }
+        if proto == Some(Proto::Link) {
+            return Err(wrong(&token, "hardware address, such as 02:00:00:00:00:01"));
+        }
+        let carries = match proto {
+            None | Some(Proto::Ip | Proto::Ip6 | Proto::ARP | Proto::RARP) => true,
+            Some(_) => false,
+        };
+        if !carries {
+            return Err(wrong(
+                &token,
+                "address of the protocol before it: leave the protocol out, or say `ip`",
+            ));
+        }
+        let (value, bits) = match token {
+            Token::Six(address) => return self.six(qualifiers, address.to_bits()),
+            // A number alone: 10 is 10.0.0.0/8 for networks.
+            Token::Number(number) => (number, 32),
+            Token::Dotted(value, bits) => (value, bits),
+            other => {
+                return Err(wrong(&other, "IP address (names are not looked up)"));
+            }
+        };
+        if proto == Some(Proto::Ip6) {
+            return Err(wrong(&token, "IPv6 address"));
+        }
+        let whole = value.checked_shl(32 - bits).unwrap_or(0);
+        let mut mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+        let mut address = whole;
+        if kind == Kind::Net {
+            if self.take_sign("/") {
+                let length = self.number("the length of a prefix")?;
+                mask = prefix(length, 32).map_or_else(
+                    || Err(wrong(&Token::Number(length), "length of a prefix")),
+                    |mask| Ok((mask >> 96) as u32),
+                )?;
+            } else if self.take("mask") {
+                mask = match self.next("a mask")? {
+                    Token::Dotted(value, bits) => value.checked_shl(32 - bits).unwrap_or(0),
+                    other => return Err(wrong(&other, "mask")),
+                };
+            } else {
+                // Leading zeros are no part of a network: 10.0 is 10.0.0.0/16.
+                (address, mask) = (value, u32::MAX);
+                while address != 0 && address & 0xff00_0000 == 0 {
+                    (address, mask) = (address << 8, mask << 8);
+                }
+            }
+            if address & !mask != 0 {
+                return Err(wrong(&token, "network: bits are set behind its prefix"));
+            }
+        } else if matches!(self.peek(), Some(Token::Sign("/"))) {
+            return Err(wrong(&token, "host: a prefix stands behind `net`"));
+        }
+        Ok(Ast::Is(Primitive::Net4(proto, side, address, mask)))
+    }
+
+    fn six(&mut self, qualifiers: Qualifiers, address: u128) -> Result<Ast, FilterError> {
+        let Qualifiers { proto, side, kind } = qualifiers;
+        let wrong = |value: String, expected| FilterError::Value { value, expected };
+        if !matches!(proto, None | Some(Proto::Ip6)) {
+            return Err(wrong(format!("{address:x}"), "IPv4 address"));
+        }
+        let mut mask = u128::MAX;
+        if self.take_sign("/") {
+            if kind != Kind::Net {
+                return Err(wrong("/".to_owned(), "host: a prefix stands behind `net`"));
+            }
+            let length = self.number("the length of a prefix")?;
+            mask = prefix(length, 128)
+                .ok_or_else(|| wrong(length.to_string(), "length of a prefix"))?;
+        }
+        if address & !mask != 0 {
+            return Err(wrong(
+                std::net::Ipv6Addr::from(address).to_string(),
+                "network: bits are set behind its prefix",
+            ));
+        }
+        Ok(Ast::Is(Primitive::Net6(side, address, mask)))
+    }
+
+    fn port(&mut self, proto: Option<Proto>) -> Result<(u16, Option<u8>), FilterError> {
+        let asked = transport_with_ports(proto)?;
+        let token = self.next("a port")?;
+        let wrong = || FilterError::Value {
+            value: token.to_string(),
+            expected: "port",
+        };
+        match &token {
+            Token::Number(number) => u16::try_from(*number)
+                .map(|port| (port, asked))
+                .map_err(|_| wrong()),
+            Token::Word(name) | Token::Escaped(name) => {
+                let (port, only) = names::service(name).ok_or_else(wrong)?;
+                if asked.is_some() && only.is_some() && asked != only {
+                    return Err(wrong());
+                }
+                Ok((port, asked.or(only)))
+            }
+            _ => Err(wrong()),
+        }
+    }
+
+    fn range(&mut self, qualifiers: Qualifiers) -> Result<Ast, FilterError> {
+        let asked = transport_with_ports(qualifiers.proto)?;
+        let token = self.next("a range of ports")?;
+        let text = token.to_string();
+        let wrong = || FilterError::Value {
+            value: text.clone(),
+            expected: "range of ports, such as 8000-8080",
+        };
+        let ends = match text.split_once('-') {
+            Some((from, to)) => from.parse::<u16>().ok().zip(to.parse::<u16>().ok()),
+            None => text.parse::<u16>().ok().map(|port| (port, port)),
+        };
+        let (from, to) = ends.ok_or_else(wrong)?;
+        Ok(Ast::Is(Primitive::Ports(
+            asked,
+            qualifiers.side,
+            from.min(to),
+            from.max(to),
+        )))
+    }
+
+    fn protocol(&mut self, qualifiers: Qualifiers) -> Result<Ast, FilterError> {
+        let token = self.next("a protocol")?;
+        let wrong = || FilterError::Value {
+            value: token.to_string(),
+            expected: "protocol: a number, or a name with a backslash before it",
+        };
+        let by_name = |of: fn(&str) -> Option<u32>| match &token {
+            Token::Number(number) => Some(*number),
+            Token::Word(name) | Token::Escaped(name) => of(name),
+            _ => None,
+        };
+        let carried = || {
+            by_name(|name| names::transport(name).map(u32::from))
+                .and_then(|number| u8::try_from(number).ok())
+                .ok_or_else(wrong)
+        };
+        Ok(Ast::Is(match qualifiers.proto {
+            Some(Proto::Link) => {
+                let number = by_name(names::ether_type).filter(|number| *number <= 0xffff);
+                Primitive::EtherType(number.ok_or_else(wrong)?)
+            }
+            Some(Proto::Ip) => Primitive::Carries(Some(false), carried()?),
+            Some(Proto::Ip6) => Primitive::Carries(Some(true), carried()?),
+            None => Primitive::Carries(None, carried()?),
+            Some(_) => return Err(wrong()),
+        }))
     }
 }
 
-fn number<T: std::str::FromStr>(text: &str, expected: &'static str) -> Result<T, FilterError> {
-    text.parse().map_err(|_| FilterError::Value {
-        value: text.to_owned(),
-        expected,
-    })
+fn transport_with_ports(proto: Option<Proto>) -> Result<Option<u8>, FilterError> {
+    match proto {
+        None => Ok(None),
+        Some(Proto::Transport(number @ (Proto::TCP | Proto::UDP | Proto::SCTP), _)) => {
+            Ok(Some(number))
+        }
+        Some(_) => Err(FilterError::Value {
+            value: "port".to_owned(),
+            expected: "word behind a protocol without ports",
+        }),
+    }
 }
 
-fn address(text: &str) -> Result<IpAddr, FilterError> {
-    text.parse().map_err(|_| FilterError::Value {
-        value: text.to_owned(),
-        expected: "IP address (names are not looked up)",
-    })
+/// So many leading bits, at the upper end.
+fn prefix(length: u32, most: u32) -> Option<u128> {
+    (length <= most).then(|| u128::MAX.checked_shl(128 - length).unwrap_or(0))
+}
+
+fn is_operator(sign: &str) -> bool {
+    relation_of(sign).is_some()
+        || matches!(
+            sign,
+            "+" | "-" | "*" | "/" | "%" | "&" | "|" | "^" | "<<" | ">>"
+        )
+}
+
+fn is_keyword(word: &str) -> bool {
+    const WORDS: [&str; 17] = [
+        "src",
+        "dst",
+        "host",
+        "net",
+        "port",
+        "portrange",
+        "proto",
+        "broadcast",
+        "multicast",
+        "less",
+        "greater",
+        "len",
+        "vlan",
+        "mpls",
+        "pppoed",
+        "pppoes",
+        "not",
+    ];
+    WORDS.contains(&word)
+        || Proto::named(word).is_some()
+        || names::constant(word).is_some()
+        || NOT_HERE.contains(&word)
 }

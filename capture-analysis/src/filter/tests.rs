@@ -42,6 +42,14 @@ fn expressions_match_as_those_of_tcpdump_do() {
         "!(udp or icmp)",
         "udp or tcp and port 443",
         "less 40 && greater 40",
+        "tcp port https",
+        "src 10.0.0.8 or 10.0.0.7",
+        "port (80 or 443)",
+        "net 10",
+        "tcp[tcpflags] & (tcp-syn|tcp-ack) = tcp-syn",
+        "ip[2:2] - ((ip[0] & 0xf) << 2) = 20",
+        "len = 40",
+        "ip proto \\tcp",
     ] {
         assert!(matches(expression), "{expression}");
     }
@@ -58,6 +66,10 @@ fn expressions_match_as_those_of_tcpdump_do() {
         "greater 41",
         // From left to right: (tcp or udp) and port 1.
         "tcp or udp and port 1",
+        "vlan",
+        "ether host 02:00:00:00:00:01",
+        // A packet too short for what is asked of it does not match, whatever is made of the answer.
+        "not ip[4000] = 1",
     ] {
         assert!(!matches(expression), "{expression}");
     }
@@ -67,16 +79,25 @@ fn expressions_match_as_those_of_tcpdump_do() {
 fn what_is_not_understood_is_named() {
     for (expression, named) in [
         ("tcp prot 443", "prot"),
-        ("port https", "https"),
+        ("port nosuchservice", "nosuchservice"),
+        ("gateway router", "gateway"),
+        ("net 10.0.0.1/8", "10.0.0.1"),
+        ("tcp host 10.0.0.1", "10.0.0.1"),
+        ("ip[0:3] = 1", "3"),
+        ("ip[0] / 0 = 1", "0"),
+        ("10.0.0.1", "10.0.0.1"),
         ("host example.org", "example.org"),
         ("tcp and", "primitive"),
-        ("(tcp", "')'"),
-        ("tcp[13] & 2 != 0", "tcp[13]"),
+        ("(tcp", "ends where )"),
+        ("tcp[13", "ends where ]"),
         ("port 70000", "70000"),
     ] {
         let message = Filter::parse(expression).unwrap_err().to_string();
         assert!(message.contains(named), "{expression}: {message}");
     }
-    let deep = "(".repeat(10_000);
-    assert!(Filter::parse(&deep).is_err());
+    for deep in ["(", "not ", "ip[", "-", "port ("] {
+        for count in [100, 10_000] {
+            assert!(Filter::parse(&deep.repeat(count)).is_err());
+        }
+    }
 }

@@ -40,9 +40,9 @@ pub struct Flow {
     pub first_frame: (u32, u64),
     /// Its last packet so far: file and frame.
     pub last_frame: (u32, u64),
-    /// The interface of its first packet.
-    pub interface: u32,
-    /// Whether it is seen on other interfaces too.
+    /// The interface of the first packet each way.
+    pub interfaces: [Option<u32>; 2],
+    /// Whether packets of one way are seen on several interfaces.
     pub several_interfaces: bool,
     /// Who opened it, as far as is known; the side that spoke first otherwise.
     pub client: Way,
@@ -65,7 +65,8 @@ impl Flow {
         self.sides[way.index()].add(packet);
         self.span.add(packet.timestamp);
         self.last_frame = (packet.file, packet.frame);
-        self.several_interfaces |= self.interface != packet.interface;
+        let interface = self.interfaces[way.index()].get_or_insert(packet.interface);
+        self.several_interfaces |= *interface != packet.interface;
         way
     }
 
@@ -173,7 +174,7 @@ impl FlowTable {
             span: Span::at(packet.timestamp),
             first_frame: (packet.file, packet.frame),
             last_frame: (packet.file, packet.frame),
-            interface: packet.interface,
+            interfaces: [None; 2],
             several_interfaces: false,
             client: if answers { Way::Backward } else { Way::Forward },
             application: Application::Unknown,

@@ -96,7 +96,8 @@ fn flows(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         b"flow,transport,client,client_port,server,server_port,client_packets,client_bytes,\
           server_packets,server_bytes,start_ns,duration_ns,community_id,opened,ended,handshake_ns,\
           mean_round_trip_ns,retransmissions,out_of_order,duplicate_acks,lost_segments,\
-          zero_window_ns,waited_for_server_ns,waited_for_client_ns,reset_by\r\n",
+          zero_window_ns,waited_for_server_ns,waited_for_client_ns,waited_for_network_ns,\
+          longest_idle_ns,reset_by\r\n",
     )?;
     let lists = [
         ("tcp", &report.conversations.tcp),
@@ -139,6 +140,8 @@ fn flow(row: &Conversation, transport: &str, out: &mut dyn Write) -> io::Result<
             tcp.and_then(|tcp| tcp.zero_window_ns).into(),
             tcp.and_then(|tcp| tcp.waited_for_server_ns).into(),
             tcp.and_then(|tcp| tcp.waited_for_client_ns).into(),
+            tcp.and_then(|tcp| tcp.waited_for_network_ns).into(),
+            tcp.and_then(|tcp| tcp.longest_idle_ns).into(),
             tcp.map_or(Field::Nothing, |tcp| (&tcp.reset_by).into()),
         ],
     )

@@ -114,6 +114,10 @@ pub struct TcpFacts {
     /// How long the server waited for the client in all, nanoseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited_for_client_ns: Option<u64>,
+    /// How much of the time until answers came was the network's: a handshake's round trip of each,
+    /// nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waited_for_network_ns: Option<u64>,
     /// The longest silence, nanoseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub longest_idle_ns: Option<u64>,

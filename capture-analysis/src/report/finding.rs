@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::End;
-use crate::Packet;
+pub use super::evidence::{Evidence, FrameReference};
 
 /// How bad it is.
 #[derive(
@@ -32,75 +32,6 @@ pub enum Certainty {
     Likely,
     /// The frames leave no other reading.
     Certain,
-}
-
-/// A frame of a file.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-pub struct FrameReference {
-    /// Index into the report's files.
-    pub file: u32,
-    /// Its number in the file, from 1, as Wireshark counts.
-    pub frame: u64,
-}
-
-/// The frames that prove a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Evidence {
-    /// The first.
-    pub first: FrameReference,
-    /// When it was captured, nanoseconds since 1970-01-01 UTC.
-    pub first_ns: u64,
-    /// The last.
-    pub last: FrameReference,
-    /// When it was captured, nanoseconds since 1970-01-01 UTC.
-    pub last_ns: u64,
-    /// How many.
-    pub count: u64,
-}
-
-impl Evidence {
-    /// One frame.
-    #[must_use]
-    pub const fn of(packet: &Packet<'_>) -> Self {
-        Self::at((packet.file, packet.frame), packet.timestamp)
-    }
-
-    /// One frame, by its file and its number.
-    #[must_use]
-    pub const fn at((file, frame): (u32, u64), time: u64) -> Self {
-        let reference = FrameReference { file, frame };
-        Self {
-            first: reference,
-            first_ns: time,
-            last: reference,
-            last_ns: time,
-            count: 1,
-        }
-    }
-
-    /// Another frame.
-    pub const fn add(&mut self, packet: &Packet<'_>) {
-        self.last = FrameReference {
-            file: packet.file,
-            frame: packet.frame,
-        };
-        self.last_ns = packet.timestamp;
-        self.count += 1;
-    }
-
-    /// All frames of both.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self {
-            first: self.first.min(other.first),
-            first_ns: self.first_ns.min(other.first_ns),
-            last: self.last.max(other.last),
-            last_ns: self.last_ns.max(other.last_ns),
-            count: self.count + other.count,
-        }
-    }
 }
 
 /// The flow a finding is about.

@@ -2,6 +2,7 @@
 //! generated from these types. What was not measured is absent, never 0.
 
 mod conversations;
+mod evidence;
 mod finding;
 mod health;
 mod inventory;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use conversations::{Conversation, Conversations, End, Talker, TcpFacts};
+pub(crate) use evidence::Keeping;
 pub use finding::{Certainty, Evidence, Finding, FlowReference, FrameReference, Severity};
 pub use health::{Health, Term};
 pub use inventory::{
@@ -41,6 +43,9 @@ pub struct Report {
     pub inventory: Inventory,
     /// The interfaces the packets were captured at.
     pub interfaces: Vec<InterfaceSummary>,
+    /// Names that the files give addresses, such as pods and nodes (pcapng's Name Resolution Block).
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub names: std::collections::BTreeMap<String, String>,
     /// What the recorder itself lost; absent where no file says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorder: Option<RecorderLoss>,

@@ -16,6 +16,10 @@ pub struct IpSummary {
     pub overlapping: u64,
     /// Packets with a congestion mark.
     pub congestion_marked: u64,
+    /// Packets that came twice at one interface, unchanged.
+    pub duplicates: u64,
+    /// Packets that came again with a lower hop count: they go in circles.
+    pub looping: u64,
 }
 
 /// TCP over all connections.
@@ -78,6 +82,9 @@ pub struct RtpStream {
     /// RFC 3550's jitter at its end, nanoseconds; absent where the clock rate is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jitter_ns: Option<u64>,
+    /// The largest jitter on its way, nanoseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub most_jitter_ns: Option<u64>,
 }
 
 /// ICMP messages of one kind.
@@ -284,4 +291,6 @@ pub struct DhcpSummary {
     pub messages: std::collections::BTreeMap<String, u64>,
     /// Servers that answered.
     pub servers: Vec<String>,
+    /// Exchanges whose client got no answer.
+    pub unanswered: u64,
 }

@@ -11,8 +11,8 @@ const BY_MISSING_PACKETS: [&str; 9] = [
     "dns-unanswered",
     "ip-incomplete-fragments",
     "rtp-loss",
-    "icmp-unanswered",
-    "one-way",
+    "tcp-one-way",
+    "dhcp-unanswered",
 ];
 
 impl Report {

@@ -1,5 +1,6 @@
 //! Reads files one after the other into one analysis: rotated files of one capture are one capture.
 
+mod ahead;
 mod bounded;
 mod foreign;
 
@@ -7,20 +8,23 @@ use std::{
     collections::{BTreeMap, HashMap},
     io::{self, Read},
     ops::ControlFlow,
+    sync::mpsc,
+    thread,
 };
 
-use capture_file::{CaptureReader, Interface, Item, ReadError, Statistics};
+use capture_file::{AddressNames, CaptureReader, Interface, ReadError, Statistics};
 
 use crate::{
     Analysis, Packet, Sources,
-    report::{FileSummary, InterfaceSummary, LossSpan, RecorderLoss, Report},
+    report::{FileSummary, InterfaceSummary, Keeping, LossSpan, RecorderLoss, Report},
 };
 
+use ahead::{Batch, End, Head, Then};
 pub use bounded::Bounds;
 use bounded::Watch;
 
-/// How often [`Hooks::progress`] is called: after so many packets.
-const PROGRESS: u64 = 1 << 14;
+/// Names of addresses that are kept.
+const MOST_NAMES: usize = 10_000;
 
 /// A file to analyse.
 pub struct Source<'a> {
@@ -43,12 +47,14 @@ pub struct Progress {
 pub struct Hooks<'a> {
     /// Which packets are analysed; the others are not even counted.
     pub filter: Box<dyn FnMut(&Packet<'_>) -> bool + 'a>,
-    /// Called now and then; may end the reading.
+    /// Called after every few thousand packets; may end the reading.
     pub progress: Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a>,
     /// What the recorder lost, if a manifest said it; otherwise the files are asked.
     pub recorder: Option<RecorderLoss>,
     /// How much compressed files may unpack to.
     pub bounds: Bounds,
+    /// How many frames the findings may remember in all, for [`crate::Wanted::frames_of`].
+    pub kept_frames: usize,
 }
 
 impl Default for Hooks<'_> {
@@ -58,6 +64,7 @@ impl Default for Hooks<'_> {
             progress: Box::new(|_| ControlFlow::Continue(())),
             recorder: None,
             bounds: Bounds::default(),
+            kept_frames: 0,
         }
     }
 }
@@ -83,6 +90,7 @@ pub fn analyse<'s>(
     files: impl IntoIterator<Item = (String, io::Result<Source<'s>>)>,
     hooks: &mut Hooks<'_>,
 ) -> Report {
+    let _keeping = Keeping::up_to(hooks.kept_frames);
     let mut reading = Reading {
         analysis,
         hooks,
@@ -123,7 +131,10 @@ impl Reading<'_, '_> {
         let opened = source.and_then(|source| bounded::open(source.input, self.hooks.bounds));
         match opened {
             Ok((input, watch)) => {
-                self.packets(&mut CaptureReader::plain(input), &watch, &mut summary);
+                let reader = CaptureReader::plain(input);
+                if let Err(error) = self.read(reader, &watch, &mut summary) {
+                    summary.problem = Some(format!("no thread to read with: {error}"));
+                }
             }
             Err(error) => summary.problem = Some(error.to_string()),
         }
@@ -133,45 +144,26 @@ impl Reading<'_, '_> {
         self.sources.files.push(summary);
     }
 
-    fn packets<R: Read>(
+    /// Reads on a thread of its own, and analyses on this one.
+    fn read<R: Read + Send>(
         &mut self,
-        reader: &mut CaptureReader<R>,
+        reader: CaptureReader<R>,
         watch: &Watch,
         summary: &mut FileSummary,
-    ) {
-        let mut file = OpenFile {
-            number: u32::try_from(self.sources.files.len()).unwrap_or(u32::MAX),
-            ..OpenFile::default()
-        };
-        loop {
-            match reader.next_item() {
-                Ok(Some(Item::Packet(found))) => self.packet(&mut file, &found),
-                Ok(Some(Item::Interface(interface))) => {
-                    let at = u32::try_from(file.interfaces.len()).unwrap_or(u32::MAX);
-                    let number = number(&mut self.numbers, &mut self.sources, &interface, at);
-                    if self.sources.interfaces.len() > 1 {
-                        self.analysis.expect_copies();
-                    }
-                    file.interfaces.push(Described {
-                        number,
-                        link_type: interface.link_type,
-                        snaplen: interface.snaplen as usize,
-                    });
-                    continue;
-                }
-                Ok(Some(Item::Statistics(statistics))) => {
-                    // The last about an interface holds.
-                    file.statistics.insert(statistics.interface, statistics);
-                    continue;
-                }
-                Ok(Some(Item::Section(_) | Item::Names(_))) => continue,
-                Ok(None) => break,
-                Err(error) => {
-                    summary.problem = Some(problem(&error, watch, file.packets));
-                    break;
-                }
-            }
-            if self.packets.is_multiple_of(PROGRESS) {
+    ) -> io::Result<()> {
+        let (sender, batches) = mpsc::sync_channel(ahead::QUEUED);
+        let (used, empty) = mpsc::channel();
+        thread::scope(|scope| -> io::Result<()> {
+            thread::Builder::new()
+                .name("read-ahead".to_owned())
+                .spawn_scoped(scope, move || ahead::read(reader, &sender, &empty))?;
+            let mut file = OpenFile {
+                number: u32::try_from(self.sources.files.len()).unwrap_or(u32::MAX),
+                ..OpenFile::default()
+            };
+            // Without a receiver the thread ends.
+            for mut batch in batches {
+                self.batch(&mut file, &mut batch, watch, summary);
                 let progress = Progress {
                     packets: self.packets,
                     bytes: self.bytes + watch.packed(),
@@ -180,19 +172,73 @@ impl Reading<'_, '_> {
                     self.stopped = true;
                     break;
                 }
+                // It may have ended; then nobody needs the memory.
+                used.send(batch).ok();
             }
-        }
-        self.losses(&file);
-        summary.packets = file.packets;
+            self.losses(&file);
+            summary.packets = file.packets;
+            Ok(())
+        })?;
         summary.format = format_of(&watch.start()).to_owned();
-        summary.bytes = reader.offset();
-        summary.skipped = reader.malformed_options();
         summary.compression = watch.compression().map(str::to_owned);
         self.bytes += watch.packed();
+        Ok(())
+    }
+
+    fn batch(
+        &mut self,
+        file: &mut OpenFile,
+        batch: &mut Batch,
+        watch: &Watch,
+        summary: &mut FileSummary,
+    ) {
+        for (head, data) in batch.packets() {
+            self.packet(file, head, data);
+        }
+        match std::mem::take(&mut batch.then) {
+            Then::More => {}
+            Then::Interface(interface) => {
+                let at = u32::try_from(file.interfaces.len()).unwrap_or(u32::MAX);
+                let number = number(&mut self.numbers, &mut self.sources, &interface, at);
+                if self.sources.interfaces.len() > 1 {
+                    self.analysis.expect_copies();
+                }
+                file.interfaces.push(Described {
+                    number,
+                    link_type: interface.link_type,
+                    snaplen: interface.snaplen as usize,
+                });
+            }
+            Then::Statistics(statistics) => {
+                // The last about an interface holds.
+                file.statistics.insert(statistics.interface, statistics);
+            }
+            Then::Names(names) => self.names(names),
+            Then::End(End {
+                error,
+                bytes,
+                malformed_options,
+            }) => {
+                summary.bytes = bytes;
+                summary.skipped = malformed_options;
+                summary.problem = error.map(|error| problem(&error, watch, file.packets));
+            }
+        }
+    }
+
+    fn names(&mut self, names: Vec<AddressNames>) {
+        for AddressNames { address, names } in names {
+            let known = &mut self.sources.names;
+            if (known.len() < MOST_NAMES || known.contains_key(&address))
+                && let Some(name) = names.into_iter().next()
+            {
+                known.entry(address).or_insert(name);
+            }
+        }
     }
 
     #[inline]
-    fn packet(&mut self, file: &mut OpenFile, found: &capture_file::Packet<'_>) {
+    fn packet(&mut self, file: &mut OpenFile, found: &Head, data: &[u8]) {
         self.packets += 1;
         file.packets = found.number;
         let Some(interface) = file.interfaces.get(found.interface as usize) else {
@@ -203,7 +249,7 @@ impl Reading<'_, '_> {
             interface: interface.number,
             link_type: interface.link_type,
             original_length: found.original_length,
-            data: found.data,
+            data,
             file: file.number,
             frame: found.number,
         };
@@ -215,7 +261,7 @@ impl Reading<'_, '_> {
             .get_or_insert((packet.timestamp, packet.timestamp));
         *first = (*first).min(packet.timestamp);
         *last = (*last).max(packet.timestamp);
-        if interface.snaplen > 0 && found.data.len() > interface.snaplen {
+        if interface.snaplen > 0 && data.len() > interface.snaplen {
             self.sources.longer_than_snaplen += 1;
         }
         self.analysis.packet(&packet);

@@ -60,6 +60,8 @@ pub struct Waited {
     pub server: Round,
     /// The server for the client's next request.
     pub client: Round,
+    /// Both for the network: a round trip of each answer.
+    pub network: u64,
 }
 
 /// The state of one connection.
@@ -215,8 +217,9 @@ impl Connection {
             if way == client {
                 self.waited.client.add(wait);
             } else {
-                let network = self.handshake.unwrap_or(0);
-                let wait = wait.saturating_sub(network);
+                let network = self.handshake.unwrap_or(0).min(wait);
+                self.waited.network += network;
+                let wait = wait - network;
                 self.waited.server.add(wait);
                 if self
                     .longest_answer

@@ -175,7 +175,7 @@ fn run_command(cli: Cli) -> Result<Exit, exit::Error> {
             Command::Files(arguments) => files::run(&context, &arguments).await,
             Command::Pull(arguments) => pull::run(&context, &arguments).await,
             Command::Verify(arguments) => verify::run(&context, &arguments).await,
-            Command::Analyze(arguments) => analyze::run(&context, &arguments),
+            Command::Analyze(arguments) => analyze::run(&context, &arguments).await,
             Command::Prune(arguments) => prune::run(&context, &arguments).await,
             Command::Tail(arguments) => tail::run(&context, &arguments).await,
             Command::Interfaces(arguments) => node::interfaces(&context, &arguments).await,

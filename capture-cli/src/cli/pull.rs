@@ -113,23 +113,10 @@ async fn merged(context: &Context, arguments: &PullArgs, output: &Path) -> Resul
     // What arrives for stdout stands beside the name of the capture.
     let beside = Path::new(&arguments.name);
     let workspace = Workspace::open(if to_stdout { beside } else { output })?;
-    let directories: Vec<_> = context
-        .settings
-        .targets
-        .iter()
-        .map(|target| workspace.node(&target.label()))
-        .collect::<Result<_, _>>()?;
-    let (fetched, exit) = fetch_all(context, arguments, &directories).await;
-    if exit != Exit::Done {
-        if let Some(left) = workspace.leave() {
-            tell(format_args!(
-                "what has arrived is kept in {}; the same command goes on from there",
-                left.display()
-            ));
-        }
-        return Ok(exit);
-    }
-    let (nodes, fetched): (Vec<_>, Vec<_>) = fetched.into_iter().unzip();
+    let (workspace, (nodes, fetched)) = match fetched(context, arguments, workspace).await? {
+        Ok(arrived) => arrived,
+        Err(exit) => return Ok(exit),
+    };
     let labels: Vec<_> = nodes.iter().map(|node| node.node.clone()).collect();
     let merging = Merging::new(arguments, &labels, &fetched);
     let merged = if to_stdout {
@@ -157,6 +144,72 @@ async fn merged(context: &Context, arguments: &PullArgs, output: &Path) -> Resul
             out_of_order: Some(out_of_order),
         },
     )
+}
+
+/// What arrived of each node.
+type Arrived = (Vec<OfNode>, Vec<Vec<Fetched>>);
+
+/// Fetches into a workspace. What did not arrive completely is kept there, and said.
+async fn fetched(
+    context: &Context,
+    arguments: &PullArgs,
+    workspace: Workspace,
+) -> Result<Result<(Workspace, Arrived), Exit>, Error> {
+    let directories: Vec<_> = context
+        .settings
+        .targets
+        .iter()
+        .map(|target| workspace.node(&target.label()))
+        .collect::<Result<_, _>>()?;
+    let (fetched, exit) = fetch_all(context, arguments, &directories).await;
+    if exit == Exit::Done {
+        return Ok(Ok((workspace, fetched.into_iter().unzip())));
+    }
+    if let Some(left) = workspace.leave() {
+        tell(format_args!(
+            "what has arrived is kept in {}; the same command goes on from there",
+            left.display()
+        ));
+    }
+    Ok(Err(exit))
+}
+
+/// A capture that was fetched and merged into one file, in a directory of its own.
+pub(super) struct Local(Workspace);
+
+impl Local {
+    /// The file.
+    pub(super) fn path(&self) -> PathBuf {
+        self.0.unfinished()
+    }
+
+    /// Removes the directory.
+    pub(super) fn discard(self) -> Result<(), Error> {
+        Ok(self.0.discard()?)
+    }
+}
+
+/// Fetches all files of a capture from every node, also the one being written, and merges them into
+/// NAME.pull/ in the working directory.
+pub(super) async fn locally(context: &Context, name: &str) -> Result<Result<Local, Exit>, Error> {
+    let output = PathBuf::from(pull::file_name(name));
+    let arguments = PullArgs {
+        name: name.to_owned(),
+        write: Some(output.clone()),
+        into: None,
+        growing: true,
+        skip_bad: false,
+        attempts: 10,
+    };
+    let workspace = Workspace::open(&output)?;
+    let (workspace, (nodes, fetched)) = match fetched(context, &arguments, workspace).await? {
+        Ok(arrived) => arrived,
+        Err(exit) => return Ok(Err(exit)),
+    };
+    let labels: Vec<_> = nodes.into_iter().map(|node| node.node).collect();
+    let merging = Merging::new(&arguments, &labels, &fetched);
+    merging.write(workspace.begin_output()?, Kind::PCAPNG, labels)?;
+    Ok(Ok(Local(workspace)))
 }
 
 /// The files of all nodes, to be merged.

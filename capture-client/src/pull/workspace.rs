@@ -136,7 +136,9 @@ impl Workspace {
         Some(directory)
     }
 
-    fn unfinished(&self) -> PathBuf {
+    /// Where the output is until it has its name.
+    #[must_use]
+    pub fn unfinished(&self) -> PathBuf {
         self.directory.join("output")
     }
 }

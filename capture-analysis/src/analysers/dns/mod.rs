@@ -317,7 +317,7 @@ impl Dns {
         self.summary.unanswered += 1;
         let evidence = Evidence::at((waiting.row.file, waiting.row.frame), waiting.row.time_ns);
         if let Some(seen) = self.seen.get_mut(&(waiting.server, What::Unanswered)) {
-            seen.evidence = seen.evidence.and(evidence);
+            seen.evidence.merge(evidence);
         } else if self.seen.len() < MOST_HOSTS {
             let seen = Seen {
                 evidence,

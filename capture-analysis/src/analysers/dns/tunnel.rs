@@ -59,10 +59,7 @@ impl Tunnel {
         }
         let watched = self.pairs.entry(key).or_insert_with(|| Watched {
             names: HashSet::default(),
-            evidence: Evidence {
-                count: 0,
-                ..Evidence::of(packet)
-            },
+            evidence: Evidence::from(packet),
         });
         if watched.names.len() < MOST_NAMES && watched.names.insert(self.hasher.hash_one(name)) {
             watched.evidence.add(packet);

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use capture_analysis::{
+    crossing::{Capture, Crossing},
     render::printable,
-    report::{Conversation, End, Report},
+    report::{End, Report},
 };
 use serde::Serialize;
 
@@ -20,10 +21,8 @@ struct Comparison {
     measures: Vec<Measure>,
     /// Kinds of findings, and how many of each.
     findings: Vec<Measure>,
-    /// Flows of which one side saw more packets than the other, the largest difference first.
-    flows: Vec<FlowDifference>,
-    /// Flows that both saw alike.
-    equal_flows: u64,
+    /// Packet by packet: what is in both and what is in one only.
+    packets: Crossing,
 }
 
 #[derive(Debug, Serialize)]
@@ -33,22 +32,18 @@ struct Measure {
     other: Option<f64>,
 }
 
-#[derive(Debug, Serialize)]
-struct FlowDifference {
-    transport: &'static str,
-    client: End,
-    server: End,
-    /// Packets from the client that the first files have and the others do not; negative the other way.
-    from_client: i64,
-    from_server: i64,
-}
-
-pub(super) fn print(format: Format, one: &Report, other: &Report, top: usize) -> Result<(), Error> {
-    let comparison = compare(one, other);
+pub(super) fn print(
+    format: Format,
+    one: &Report,
+    other: &Report,
+    packets: Crossing,
+    top: usize,
+) -> Result<(), Error> {
+    let comparison = compare(one, other, packets);
     output::print(format, &comparison, || table(&comparison, top))
 }
 
-fn compare(one: &Report, other: &Report) -> Comparison {
+fn compare(one: &Report, other: &Report, packets: Crossing) -> Comparison {
     let measure = |name: &str, of: &dyn Fn(&Report) -> Option<f64>| Measure {
         name: name.to_owned(),
         one: of(one),
@@ -91,74 +86,11 @@ fn compare(one: &Report, other: &Report) -> Comparison {
             other: Some(other),
         })
         .collect();
-    let (flows, equal_flows) = flows(one, other);
     Comparison {
         measures,
         findings,
-        flows,
-        equal_flows,
+        packets,
     }
-}
-
-type Sides = BTreeMap<(&'static str, End, End), (i64, i64)>;
-
-/// Packets each way of every pair of ends; connections one after the other between the same are one.
-fn sides(report: &Report) -> Sides {
-    let mut sides = Sides::new();
-    let all = &report.conversations;
-    for (transport, list) in [("tcp", &all.tcp), ("udp", &all.udp)] {
-        for row in list {
-            let Conversation { client, server, .. } = row;
-            let (from_client, from_server) = (
-                row.client_packets.cast_signed(),
-                row.server_packets.cast_signed(),
-            );
-            // Whoever spoke first is another one where the first packet was lost.
-            let (key, there, back) = if client <= server {
-                (
-                    (transport, client.clone(), server.clone()),
-                    from_client,
-                    from_server,
-                )
-            } else {
-                (
-                    (transport, server.clone(), client.clone()),
-                    from_server,
-                    from_client,
-                )
-            };
-            let sum = sides.entry(key).or_default();
-            sum.0 += there;
-            sum.1 += back;
-        }
-    }
-    sides
-}
-
-fn flows(one: &Report, other: &Report) -> (Vec<FlowDifference>, u64) {
-    let mut differences = sides(one);
-    for (key, (there, back)) in sides(other) {
-        let sum = differences.entry(key).or_default();
-        sum.0 -= there;
-        sum.1 -= back;
-    }
-    let all = differences.len();
-    let mut flows: Vec<FlowDifference> = differences
-        .into_iter()
-        .filter(|(_, difference)| *difference != (0, 0))
-        .map(
-            |((transport, client, server), (from_client, from_server))| FlowDifference {
-                transport,
-                client,
-                server,
-                from_client,
-                from_server,
-            },
-        )
-        .collect();
-    flows.sort_by_key(|flow| std::cmp::Reverse(flow.from_client.abs() + flow.from_server.abs()));
-    let equal = (all - flows.len()) as u64;
-    (flows, equal)
 }
 
 fn table(comparison: &Comparison, top: usize) -> String {
@@ -179,37 +111,91 @@ fn table(comparison: &Comparison, top: usize) -> String {
             ),
         );
     }
+    crossing(&mut out, &comparison.packets, top);
+    out
+}
+
+fn crossing(out: &mut String, packets: &Crossing, top: usize) {
     line(
-        &mut out,
+        out,
         format_args!(
-            "\n{} flows have the same packets in both; {} differ",
-            comparison.equal_flows,
-            comparison.flows.len()
+            "\n{} packets are in both; {} are only in the first files, {} only in the others",
+            packets.both, packets.only_first, packets.only_other
         ),
     );
-    let name = |end: &End| match end.port {
-        Some(port) => format!("{} port {port}", end.address),
-        None => end.address.clone(),
-    };
-    for flow in comparison.flows.iter().take(top) {
-        for (from, to, more) in [
-            (&flow.client, &flow.server, flow.from_client),
-            (&flow.server, &flow.client, flow.from_server),
-        ] {
-            if more != 0 {
-                let side = if more > 0 { "first" } else { "other" };
+    if let Some(later) = packets.later_ns {
+        let milliseconds = later as f64 / 1e6;
+        line(
+            out,
+            format_args!("the others have them {milliseconds:.3} ms later, clocks included"),
+        );
+    }
+    for (count, what) in [
+        (
+            packets.outside,
+            "are of a time in which only one side captured",
+        ),
+        (
+            packets.not_compared,
+            "are not IP, or more than can be compared",
+        ),
+    ] {
+        if count > 0 {
+            line(out, format_args!("{count} packets {what}"));
+        }
+    }
+    line(
+        out,
+        format_args!(
+            "{} directions of flows are the same in both, {} differ",
+            packets.equal_ways,
+            packets.ways.len()
+        ),
+    );
+    for way in packets.ways.iter().take(top) {
+        for (only, side) in [(way.only_first, "first"), (way.only_other, "other")] {
+            if only > 0 {
                 line(
-                    &mut out,
+                    out,
                     format_args!(
-                        "  {} {} to {}: {} packets only in the {side} files",
-                        flow.transport,
-                        name(from),
-                        name(to),
-                        more.abs()
+                        "  {} {} to {}: {only} packets only in the {side} files, {} in both",
+                        way.transport,
+                        name(&way.source),
+                        name(&way.destination),
+                        way.both
                     ),
                 );
             }
         }
     }
-    out
+    if !packets.missing.is_empty() {
+        line(out, format_args!("\nin one of them only, the earliest:"));
+    }
+    for one in packets.missing.iter().take(top) {
+        let side = match one.only_in {
+            Capture::First => "first",
+            Capture::Other => "other",
+        };
+        let data = one
+            .data_bytes
+            .map(|bytes| format!(", {bytes} bytes of data"))
+            .unwrap_or_default();
+        line(
+            out,
+            format_args!(
+                "  {side} frame {}: {} {} to {}{data}",
+                one.frame.frame,
+                one.transport,
+                name(&one.source),
+                name(&one.destination)
+            ),
+        );
+    }
+}
+
+fn name(end: &End) -> String {
+    match end.port {
+        Some(port) => format!("{} port {port}", end.address),
+        None => end.address.clone(),
+    }
 }

@@ -5,15 +5,17 @@ use std::{collections::HashMap, fs::File, io::BufWriter, path::Path};
 use capture_analysis::{Inputs, Packet, Wanted, report::Report};
 use capture_file::{CaptureReader, Item, Kind, Writer};
 
-use super::create;
+use super::{create, reading::KEPT_FRAMES};
 use crate::cli::exit::{Error, Exit};
 
-pub(super) fn run(
-    inputs: &Inputs,
-    report: &Report,
-    name: &str,
-    path: &Path,
-) -> Result<Exit, Error> {
+/// What is to be written of a finding.
+pub(super) struct Extract {
+    name: String,
+    comment: String,
+    wanted: Wanted,
+}
+
+pub(super) fn wanted(report: &Report, name: &str, whole_flow: bool) -> Result<Extract, Error> {
     let Some(finding) = report.findings.iter().find(|finding| finding.id == name) else {
         let known: Vec<_> = report
             .findings
@@ -29,8 +31,30 @@ pub(super) fn run(
             }
         )));
     };
-    let mut wanted = Wanted::of(finding);
-    let comment = format!("{}: {}", finding.id, finding.title);
+    let wanted = if whole_flow {
+        Wanted::between(finding)
+    } else {
+        Wanted::frames_of(finding).ok_or_else(|| {
+            Error::Failed(format!(
+                "{name} has {} frames, and the findings together more than the {KEPT_FRAMES} that are \
+                 remembered: use --whole-flow, or --from and --to",
+                finding.evidence.count
+            ))
+        })?
+    };
+    Ok(Extract {
+        name: finding.id.clone(),
+        comment: format!("{}: {}", finding.id, finding.title),
+        wanted,
+    })
+}
+
+pub(super) fn run(inputs: &Inputs, extract: Extract, path: &Path) -> Result<Exit, Error> {
+    let Extract {
+        name,
+        comment,
+        mut wanted,
+    } = extract;
     let out = BufWriter::new(create(path)?);
     let mut writer = Writer::new(out, Kind::of(path), &comment)?;
     let (mut described, mut written) = (0, 0u64);

@@ -3,29 +3,32 @@
 mod compare;
 mod extract;
 mod outputs;
+mod reading;
 
 use std::{
     fs::{self, File},
-    io::{self, BufWriter, IsTerminal as _, Write as _},
-    ops::ControlFlow,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    io::{self, BufWriter, Write as _},
+    path::{Path, PathBuf},
 };
 
 use capture_analysis::{
-    Analysis, Filter, Hooks, InputError, Inputs, Packet, Progress, Settings, Source, analyse,
-    render, report::Report,
+    Filter, Hint, InputError, Inputs,
+    crossing::{Capture, Comparison},
+    render,
+    report::Report,
 };
 use capture_client::model::Time;
-use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+};
 
+use self::reading::Reading;
 use super::{
     Context,
     exit::{Error, Exit},
     output::{self, Format},
-    values,
+    pull, values,
 };
 
 /// Say what is in capture files: what went wrong, and the frames that prove it.
@@ -36,8 +39,13 @@ use super::{
 #[command(after_help = EXAMPLES)]
 pub(super) struct AnalyzeArgs {
     /// Capture files, directories with capture files, or manifests.
-    #[arg(required = true, value_name = "FILE|DIR|MANIFEST")]
+    #[arg(required_unless_present = "capture", value_name = "FILE|DIR|MANIFEST")]
     inputs: Vec<PathBuf>,
+
+    /// Instead of files: this capture, fetched from every --node first. What arrives is kept in NAME.pull/
+    /// until the analysis is done.
+    #[arg(long, value_name = "NAME", conflicts_with = "inputs")]
+    capture: Option<String>,
 
     /// Also write the report as one page that needs no network.
     #[arg(long, value_name = "FILE")]
@@ -63,17 +71,25 @@ pub(super) struct AnalyzeArgs {
     #[arg(long, value_name = "TIME", value_parser = values::time)]
     to: Option<Time>,
 
+    /// Leave this security hint out. Repeatable, or several with commas.
+    #[arg(long, value_name = "HINT", value_delimiter = ',', value_parser = hints())]
+    without: Vec<Hint>,
+
     /// How many of each list.
     #[arg(long, value_name = "N", default_value_t = 10)]
     top: usize,
 
-    /// Compare with these files instead: before and after, or the other end of a path.
+    /// Compare with these files packet by packet instead: both ends of a path, or before and after.
     #[arg(long, value_name = "OTHER", conflicts_with_all = ["html", "csv", "frames", "extract"])]
     compare: Vec<PathBuf>,
 
-    /// Write the packets of this finding, by the name that the summary gives it.
+    /// Write the frames that prove this finding, by the name that the summary gives it.
     #[arg(long, value_name = "FINDING", requires = "write")]
     extract: Option<String>,
+
+    /// With --extract: also what else its flow sent between the first of these frames and the last.
+    #[arg(long, requires = "extract")]
+    whole_flow: bool,
 
     /// The file for --extract: .pcapng or .pcap, and with .gz or .zst behind, compressed.
     #[arg(short, long, value_name = "OUT", requires = "extract")]
@@ -85,6 +101,7 @@ Examples:
   capturectl analyze web.pcapng
   capturectl analyze /var/lib/capture/web.manifest.jsonl --html report.html --csv tables/
   capturectl analyze . -f 'host 10.0.0.7 and tcp port 5432' --from 2026-01-01T10:00:00Z -o json
+  capturectl --node a:9443 --node b:9443 analyze --capture web --top 3
   capturectl analyze client.pcapng --compare server.pcapng
   capturectl analyze web.pcapng --extract tcp-retransmissions-1 -w bad.pcapng";
 
@@ -99,31 +116,63 @@ impl From<InputError> for Error {
     }
 }
 
-pub(super) fn run(context: &Context, arguments: &AnalyzeArgs) -> Result<Exit, Error> {
+fn hints() -> impl clap::builder::TypedValueParser<Value = Hint> {
+    PossibleValuesParser::new(Hint::ALL.map(Hint::name)).try_map(|name| {
+        let mut all = Hint::ALL.into_iter();
+        all.find(|hint| hint.name() == name)
+            .ok_or("no security hint")
+    })
+}
+
+pub(super) async fn run(context: &Context, arguments: &AnalyzeArgs) -> Result<Exit, Error> {
     let filter = arguments
         .filter
         .as_deref()
         .map(Filter::parse)
         .transpose()
         .map_err(|error| Error::Usage(format!("--filter: {error}")))?;
-    let inputs = Inputs::find(&arguments.inputs)?;
+    let Some(capture) = &arguments.capture else {
+        let inputs = Inputs::find(&arguments.inputs)?;
+        return on_files(context, arguments, &inputs, filter);
+    };
+    let fetched = match pull::locally(context, capture).await? {
+        Ok(fetched) => fetched,
+        Err(exit) => return Ok(exit),
+    };
+    let mut inputs = Inputs::find(&[fetched.path()])?;
+    inputs.names = vec![format!("capture {capture}")];
+    let analysed = on_files(context, arguments, &inputs, filter);
+    fetched.discard()?;
+    analysed
+}
+
+fn on_files(
+    context: &Context,
+    arguments: &AnalyzeArgs,
+    inputs: &Inputs,
+    filter: Option<Filter>,
+) -> Result<Exit, Error> {
+    let mut reading = Reading::new(arguments, filter);
     if !arguments.compare.is_empty() {
         let others = Inputs::find(&arguments.compare)?;
-        let one = analysed(arguments, &inputs, filter.clone(), None)?;
-        let other = analysed(arguments, &others, filter, None)?;
-        compare::print(context.format, &one, &other, arguments.top)?;
+        let mut comparison = Comparison::default();
+        let one = reading.compared(inputs, Capture::First, &mut comparison)?;
+        let other = reading.compared(&others, Capture::Other, &mut comparison)?;
+        let crossing = comparison.finish();
+        compare::print(context.format, &one, &other, crossing, arguments.top)?;
         return Ok(state(&one).and(state(&other)));
     }
     let mut frames = match &arguments.frames {
         Some(path) => Some(BufWriter::new(create(path)?)),
         None => None,
     };
-    let report = analysed(arguments, &inputs, filter.clone(), frames.as_mut())?;
+    let report = reading.analysed(inputs, frames.as_mut())?;
     if let Some(frames) = &mut frames {
         frames.flush()?;
     }
     if let (Some(name), Some(write)) = (&arguments.extract, &arguments.write) {
-        return extract::run(&inputs, &report, name, write).map(|exit| exit.and(state(&report)));
+        let wanted = extract::wanted(&report, name, arguments.whole_flow)?;
+        return extract::run(inputs, wanted, write).map(|exit| exit.and(state(&report)));
     }
     if let Some(path) = &arguments.html {
         outputs::html(&report, arguments.top.max(100), path)?;
@@ -151,114 +200,11 @@ fn state(report: &Report) -> Exit {
     }
 }
 
-fn create(path: &std::path::Path) -> Result<File, Error> {
+fn create(path: &Path) -> Result<File, Error> {
     File::create(path).map_err(|error| Error::Failed(format!("{}: {error}", path.display())))
 }
 
-fn analysed(
-    arguments: &AnalyzeArgs,
-    inputs: &Inputs,
-    filter: Option<Filter>,
-    frames: Option<&mut BufWriter<File>>,
-) -> Result<Report, Error> {
-    let mut analysis = Analysis::new(&Settings::default());
-    // The sink must be `'static`: lines are gathered here and written between packets.
-    let lines = Arc::new(Mutex::new(Vec::new()));
-    if frames.is_some() {
-        let lines = Arc::clone(&lines);
-        analysis = analysis.with_frames(Box::new(move |packet, flags| {
-            let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.push((packet.file, packet.frame, flags));
-        }));
-    }
-    let names: Vec<String> = inputs
-        .files
-        .iter()
-        .map(|file| file.display().to_string())
-        .collect();
-    let mut sink = frames.map(|file| outputs::Frames::new(file, &names, Arc::clone(&lines)));
-    let mut failed = None;
-    let bar = Bar::new(inputs.bytes);
-    let (from, to) = (nanoseconds(arguments.from), nanoseconds(arguments.to));
-    let mut hooks = Hooks {
-        recorder: inputs.recorder.clone(),
-        ..Hooks::default()
-    };
-    let mut filter = filter;
-    hooks.filter = Box::new(move |packet: &Packet<'_>| {
-        from.is_none_or(|from| packet.timestamp >= from)
-            && to.is_none_or(|to| packet.timestamp < to)
-            && filter.as_mut().is_none_or(|filter| filter.matches(packet))
-    });
-    hooks.progress = Box::new(|progress| {
-        bar.set(progress);
-        if let Some(sink) = &mut sink
-            && let Err(error) = sink.write()
-        {
-            failed = Some(error);
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    });
-    let files = inputs.files.iter().zip(&names).map(|(path, name)| {
-        let source = File::open(path).map(|input| Source {
-            name: name.clone(),
-            input: Box::new(input),
-        });
-        (name.clone(), source)
-    });
-    let mut report = analyse(analysis, files, &mut hooks);
-    drop(hooks);
-    if let Some(sink) = &mut sink {
-        sink.write()?;
-    }
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
-    bar.clear();
-    report.notes.extend(inputs.notes.iter().cloned());
-    Ok(report)
-}
-
-fn nanoseconds(time: Option<Time>) -> Option<u64> {
-    time.and_then(|time| u64::try_from(time.into_duration().as_nanos()).ok())
-}
-
-/// A progress bar on stderr, if the reading takes longer than a second.
-struct Bar {
-    bar: ProgressBar,
-    begun: Instant,
-}
-
-impl Bar {
-    fn new(bytes: u64) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::hidden());
-        if let Ok(style) = ProgressStyle::with_template(
-            "{bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}",
-        ) {
-            bar.set_style(style);
-        }
-        Self {
-            bar,
-            begun: Instant::now(),
-        }
-    }
-
-    fn set(&self, progress: Progress) {
-        let shown = self.begun.elapsed() >= Duration::from_millis(900);
-        if shown && self.bar.is_hidden() && io::stderr().is_terminal() {
-            self.bar
-                .set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
-        }
-        self.bar.set_position(progress.bytes);
-    }
-
-    fn clear(&self) {
-        self.bar.finish_and_clear();
-    }
-}
-
 /// For tables that go into a directory.
-fn directory(path: &std::path::Path) -> Result<(), Error> {
+fn directory(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(|error| Error::Failed(format!("{}: {error}", path.display())))
 }
