@@ -60,7 +60,10 @@ impl Parser {
     fn operand(&mut self) -> Result<Arithmetic, FilterError> {
         if self.take_sign("-") {
             let inner = self.deeper(Self::operand)?;
-            return of(Operator::Subtract, Arithmetic::Number(0), inner);
+            return Ok(match inner {
+                Arithmetic::Number(number) => Arithmetic::Number(number.wrapping_neg()),
+                inner => Arithmetic::Negated(Box::new(inner)),
+            });
         }
         if self.take_sign("(") {
             let inner = self.deeper(Self::arithmetic)?;

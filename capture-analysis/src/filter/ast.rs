@@ -101,6 +101,7 @@ pub(super) enum Arithmetic {
     Length,
     /// So many bytes of a protocol's header at an offset.
     Load(Proto, Box<Arithmetic>, u8),
+    Negated(Box<Arithmetic>),
     Of(Operator, Box<Arithmetic>, Box<Arithmetic>),
 }
 

@@ -2,7 +2,7 @@
 //! move the place where all that is written behind them looks.
 
 use super::{
-    ast::{Arithmetic, Ast, Primitive, Proto, Relation, Side},
+    ast::{Arithmetic, Ast, Operator, Primitive, Proto, Relation, Side},
     code::{Code, Value},
 };
 
@@ -194,7 +194,12 @@ impl Place {
             0x8137,
         ));
         let inside = wanted.or(half(llc, 0xffff)).or(snap);
-        is_llc.and(inside).or(half(self.kind, 0x8137))
+        let code = is_llc.and(inside);
+        if self.link == Link::Ethernet {
+            code.or(half(self.kind, 0x8137))
+        } else {
+            code
+        }
     }
 
     fn ipv4(&self) -> Code {
@@ -386,13 +391,19 @@ impl Place {
         match arithmetic {
             Arithmetic::Number(number) => Value::Number(*number),
             Arithmetic::Length => Value::Length,
+            Arithmetic::Negated(inner) => {
+                let inner = self.value(inner, checks);
+                Value::Of(
+                    Operator::Subtract,
+                    Box::new(Value::Number(0)),
+                    Box::new(inner),
+                )
+            }
             Arithmetic::Of(operator, one, other) => {
                 let one = self.value(one, checks);
-                Value::Of(
-                    *operator,
-                    Box::new(one),
-                    Box::new(self.value(other, checks)),
-                )
+                // As with libpcap, the protocol of the right side is not checked.
+                let other = self.value(other, &mut Code::Always(true));
+                Value::Of(*operator, Box::new(one), Box::new(other))
             }
             Arithmetic::Load(proto, at, size) => {
                 let at = self.value(at, checks);
