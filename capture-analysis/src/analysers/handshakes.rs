@@ -132,7 +132,10 @@ impl Handshakes {
             Opened::Unanswered => totals.unanswered += 1,
         }
         if connection.outcome() == Outcome::Reset
-            && connection.reset.is_some_and(|reset| !reset.expected)
+            && connection
+                .reset
+                .as_ref()
+                .is_some_and(|reset| !reset.expected)
         {
             totals.reset += 1;
         }

@@ -226,7 +226,7 @@ impl Tcp {
     }
 
     fn reset(&mut self, flow: &Flow, connection: &Connection) {
-        let Some(reset) = connection.reset.filter(|reset| !reset.expected) else {
+        let Some(reset) = connection.reset.as_deref().filter(|reset| !reset.expected) else {
             return;
         };
         let by = super::collect::end(flow.ends[reset.way.index()]);

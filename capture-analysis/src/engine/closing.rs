@@ -38,7 +38,8 @@ impl Closing {
             Transport::Udp => &mut self.udp,
         };
         list.push(rows::flow(&flow));
-        if list.len() >= self.most.saturating_mul(2).max(2) {
+        // Now and then, so that it costs little and holds little.
+        if list.len() > self.most.saturating_add(self.most / 4).max(1) {
             self.not_listed += largest(list, self.most);
         }
     }

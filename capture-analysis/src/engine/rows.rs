@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::{
     flow::{Flow, Pair, Transport, Way},
-    report::{Conversation, End, TcpFacts},
+    report::{Conversation, End, FlowRates, TcpFacts},
     tcp::{Connection, Flag, Opened, Outcome},
 };
 
@@ -25,6 +25,12 @@ pub(super) fn flow(flow: &Flow) -> Conversation {
         start_ns: flow.span.first,
         duration_ns: flow.span.duration(),
         community_id: community_id(flow),
+        throughput: flow.throughput.as_ref().map(|throughput| FlowRates {
+            start_ns: throughput.start(),
+            bucket_ns: throughput.width(),
+            client_bytes: throughput.bytes(client),
+            server_bytes: throughput.bytes(server),
+        }),
         tcp: flow
             .tcp
             .as_ref()
@@ -71,7 +77,7 @@ fn facts(connection: &Connection, client: Way) -> TcpFacts {
             "window_scale",
             offered().any(|one| one.window_scale.is_none()),
         ),
-        ("timestamps", offered().any(|one| one.timestamps.is_none())),
+        ("timestamps", offered().any(|one| !one.timestamps)),
     ] {
         if missing {
             not_offered.push(name.to_owned());
@@ -108,7 +114,7 @@ fn facts(connection: &Connection, client: Way) -> TcpFacts {
         waited_for_client_ns: (waited.client.count > 0).then_some(waited.client.sum),
         waited_for_network_ns: (waited.network > 0).then_some(waited.network),
         longest_idle_ns: connection.longest_idle.map(|(idle, _)| idle),
-        reset_by: connection.reset.map(|reset| {
+        reset_by: connection.reset.as_ref().map(|reset| {
             let by = if reset.way == client {
                 "client"
             } else {
@@ -151,6 +157,7 @@ pub(super) fn pair<A: Copy>(pair: &Pair<A>, name: impl Fn(A) -> String) -> Conve
         start_ns: pair.span.first,
         duration_ns: pair.span.duration(),
         community_id: None,
+        throughput: None,
         tcp: None,
     }
 }

@@ -2,20 +2,18 @@
 
 use std::ops::AddAssign;
 
-/// Buckets at most; at least half as many are in use once there were so many.
-pub(crate) const BUCKETS: u64 = 512;
 const NARROWEST: u64 = 1_000_000;
 
-/// Counters over time.
+/// Counters over time, in at most so many buckets; at least half as many are in use once there were so many.
 #[derive(Debug, Clone)]
-pub(crate) struct Series<T> {
+pub(crate) struct Series<T, const BUCKETS: u64 = 512> {
     start: Option<u64>,
     /// Nanoseconds of a bucket.
     width: u64,
     buckets: Vec<T>,
 }
 
-impl<T> Default for Series<T> {
+impl<T, const BUCKETS: u64> Default for Series<T, BUCKETS> {
     fn default() -> Self {
         Self {
             start: None,
@@ -25,7 +23,7 @@ impl<T> Default for Series<T> {
     }
 }
 
-impl<T: Clone + Default + AddAssign> Series<T> {
+impl<T: Clone + Default + AddAssign, const BUCKETS: u64> Series<T, BUCKETS> {
     /// The bucket of a time. Times before the first one are counted with it.
     #[inline]
     pub(crate) fn at(&mut self, time: u64) -> &mut T {

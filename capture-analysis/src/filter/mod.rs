@@ -6,6 +6,7 @@ mod arithmetic;
 mod ast;
 mod code;
 mod compile;
+mod identifier;
 mod names;
 mod parse;
 #[cfg(test)]

@@ -4,10 +4,12 @@ mod application;
 mod key;
 mod pairs;
 mod table;
+mod throughput;
 mod totals;
 
 pub use application::Application;
 pub use key::{Endpoint, FlowKey, Transport};
 pub use pairs::{Pair, Pairs};
 pub use table::{Flow, FlowId, FlowLimits, FlowTable};
+pub use throughput::Throughput;
 pub use totals::{Side, Span, Way};

@@ -5,11 +5,16 @@ use std::collections::HashMap;
 
 use ahash::RandomState;
 
-use super::{Application, Endpoint, FlowKey, Side, Span, Transport, Way};
+use super::{Application, Endpoint, FlowKey, Side, Span, Throughput, Transport, Way};
 use crate::{packet::Packet, tcp::Connection};
 
 /// The number of a flow, in the order in which flows appeared.
 pub type FlowId = u64;
+
+/// Packets from which on it is kept how much a flow carries over time.
+const LARGE: u64 = 32;
+/// Live flows of which that is kept.
+const MOST_LARGE: usize = 16_384;
 
 /// How many flows are kept.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +55,8 @@ pub struct Flow {
     pub application: Application,
     /// What TCP adds.
     pub tcp: Option<Box<Connection>>,
+    /// How much it carries over time; of small flows it is not kept.
+    pub throughput: Option<Box<Throughput>>,
     key: FlowKey,
     low_first: bool,
 }
@@ -90,6 +97,8 @@ pub struct FlowTable {
     flows: Vec<Flow>,
     next_id: FlowId,
     closed_early: u64,
+    /// Live flows with a throughput.
+    large: usize,
 }
 
 impl FlowTable {
@@ -100,6 +109,7 @@ impl FlowTable {
             flows: Vec::new(),
             next_id: 0,
             closed_early: 0,
+            large: 0,
         }
     }
 
@@ -128,7 +138,17 @@ impl FlowTable {
     /// Counts a packet in.
     #[inline]
     pub(crate) fn add(&mut self, place: u32, packet: &Packet<'_>, source_is_low: bool) -> Way {
-        self.flows[place as usize].add(packet, source_is_low)
+        let flow = &mut self.flows[place as usize];
+        let way = flow.add(packet, source_is_low);
+        if let Some(throughput) = &mut flow.throughput {
+            let bytes = u64::from(packet.original_length);
+            throughput.add(packet.timestamp, way.index(), bytes);
+        } else if flow.packets() == LARGE && self.large < MOST_LARGE {
+            self.large += 1;
+            let bytes = flow.sides.map(|side| side.bytes);
+            flow.throughput = Some(Box::new(Throughput::of(flow.span, bytes)));
+        }
+        way
     }
 
     /// A new flow that begins with this packet, which is not yet counted in. Flows closed to make room,
@@ -142,7 +162,9 @@ impl FlowTable {
     ) -> u32 {
         if let Some(place) = self.index.get(&key).copied() {
             let new = self.begin(key, source_is_low, packet);
-            closed(std::mem::replace(&mut self.flows[place as usize], new));
+            let old = std::mem::replace(&mut self.flows[place as usize], new);
+            self.large -= usize::from(old.throughput.is_some());
+            closed(old);
             return place;
         }
         if self.flows.len() >= self.limits.live {
@@ -179,6 +201,7 @@ impl FlowTable {
             client: if answers { Way::Backward } else { Way::Forward },
             application: Application::Unknown,
             tcp: None,
+            throughput: None,
             key,
             low_first: source_is_low,
         }
@@ -194,6 +217,8 @@ impl FlowTable {
             .into_iter()
             .partition(|flow| flow.span.last <= limit);
         self.closed_early += old.len() as u64;
+        let large = old.iter().filter(|flow| flow.throughput.is_some());
+        self.large -= large.count();
         self.flows = kept;
         self.index.clear();
         for (place, flow) in self.flows.iter().enumerate() {

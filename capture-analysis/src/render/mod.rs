@@ -2,6 +2,7 @@
 //! the escape of its medium.
 
 mod csv;
+mod ends;
 mod escape;
 mod html;
 mod plot;

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::report::{LossSpan, Rates};
+use super::units::{bytes, duration};
+use crate::report::{FlowRates, LossSpan, Rates};
 
 const WIDTH: f64 = 860.0;
 const HEIGHT: f64 = 220.0;
@@ -10,6 +11,34 @@ const LEFT: f64 = 92.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 30.0;
 const BOTTOM: f64 = 40.0;
+
+/// Bytes of a flow over time, small, without axes: its title says how long and how much.
+pub(super) fn sparkline(rates: &FlowRates) -> String {
+    const WIDTH: f64 = 96.0;
+    const HEIGHT: f64 = 20.0;
+    let both = rates.client_bytes.iter().zip(&rates.server_bytes);
+    let values: Vec<u64> = both.map(|(client, server)| client + server).collect();
+    let most = values.iter().copied().max().unwrap_or(0).max(1) as f64;
+    let step = WIDTH / values.len().max(1) as f64;
+    let mut svg = format!(
+        "<svg class=\"spark\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\"><title>{}, at most {} in {}</title>\
+         <path class=\"a\" d=\"M0 {HEIGHT}",
+        duration(rates.bucket_ns.saturating_mul(values.len() as u64)),
+        bytes(most as u64),
+        duration(rates.bucket_ns)
+    );
+    for (at, value) in values.iter().enumerate() {
+        let height = HEIGHT * (1.0 - *value as f64 / most);
+        _ = write!(
+            svg,
+            "L{:.1} {height:.1}H{:.1}",
+            at as f64 * step,
+            (at + 1) as f64 * step
+        );
+    }
+    _ = write!(svg, "V{HEIGHT}Z\"/></svg>");
+    svg
+}
 
 /// A line of a plot.
 pub(super) struct Line<'a> {

@@ -3,16 +3,18 @@
 use std::fmt::Write as _;
 
 use super::{
+    ends::Ends,
     escape::printable,
     units::{bit_rate, bytes, duration, number},
 };
-use crate::report::{Conversation, End, Finding, Report, Severity};
+use crate::report::{Conversation, Finding, Report, Severity};
 
 /// The summary, with the first `top` of each list.
 #[must_use]
 pub fn terminal(report: &Report, top: usize) -> String {
     let mut out = String::new();
     head(&mut out, report);
+    interfaces(&mut out, report, top);
     findings(&mut out, report, top);
     health(&mut out, report);
     conversations(&mut out, report, top);
@@ -58,6 +60,34 @@ fn head(out: &mut String, report: &Report) {
         }
         Some(recorder) => _ = writeln!(out, "the recorder lost nothing ({})", recorder.source),
         None => {}
+    }
+}
+
+/// Where the packets were captured, if there is more to say than one name.
+fn interfaces(out: &mut String, report: &Report, top: usize) {
+    let told = report.interfaces.len() > 1
+        || report
+            .interfaces
+            .iter()
+            .any(|one| one.description.is_some());
+    for interface in report.interfaces.iter().take(if told { top } else { 0 }) {
+        let name = interface
+            .name
+            .as_deref()
+            .unwrap_or("interface without a name");
+        _ = write!(
+            out,
+            "  {}: {} packets",
+            printable(name),
+            number(interface.packets)
+        );
+        if let Some(lost) = interface.lost_by_recorder.filter(|lost| *lost > 0) {
+            _ = write!(out, ", {} lost by the recorder", number(lost));
+        }
+        if let Some(description) = &interface.description {
+            _ = write!(out, ", {}", printable(description));
+        }
+        out.push('\n');
     }
 }
 
@@ -159,23 +189,18 @@ fn conversations(out: &mut String, report: &Report, top: usize) {
             number(list.len() as u64)
         );
         for row in list.iter().take(top) {
-            conversation(out, row);
+            conversation(out, &Ends::of(report), row);
         }
     }
     out.push('\n');
 }
 
-fn conversation(out: &mut String, row: &Conversation) {
-    let name = |end: &End| match end.port {
-        Some(port) if end.address.contains(':') => format!("[{}]:{port}", end.address),
-        Some(port) => format!("{}:{port}", end.address),
-        None => end.address.clone(),
-    };
+fn conversation(out: &mut String, ends: &Ends<'_>, row: &Conversation) {
     _ = write!(
         out,
         "  {} -> {}  {} there, {} back, {}",
-        name(&row.client),
-        name(&row.server),
+        printable(&ends.show(&row.client)),
+        printable(&ends.show(&row.server)),
         bytes(row.client_bytes),
         bytes(row.server_bytes),
         duration(row.duration_ns)

@@ -72,9 +72,25 @@ pub struct Conversation {
     /// Community ID (version 1, seed 0), by which other tools name the flow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub community_id: Option<String>,
+    /// Bytes over time; of flows with fewer than 32 packets they are not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<FlowRates>,
     /// What TCP adds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tcp: Option<TcpFacts>,
+}
+
+/// Bytes of a flow over time, bucket by bucket, on the wire with all headers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FlowRates {
+    /// When the first bucket begins, nanoseconds since 1970-01-01 UTC.
+    pub start_ns: u64,
+    /// Nanoseconds of a bucket.
+    pub bucket_ns: u64,
+    /// From the client.
+    pub client_bytes: Vec<u64>,
+    /// From the server.
+    pub server_bytes: Vec<u64>,
 }
 
 /// What is known of a TCP connection.

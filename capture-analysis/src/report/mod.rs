@@ -12,7 +12,7 @@ mod score;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use conversations::{Conversation, Conversations, End, Talker, TcpFacts};
+pub use conversations::{Conversation, Conversations, End, FlowRates, Talker, TcpFacts};
 pub(crate) use evidence::Keeping;
 pub use finding::{Certainty, Evidence, Finding, FlowReference, FrameReference, Severity};
 pub use health::{Health, Term};

@@ -76,7 +76,7 @@ pub struct Connection {
     pub handshake: Option<u64>,
     refused: bool,
     /// The first reset.
-    pub reset: Option<Reset>,
+    pub reset: Option<Box<Reset>>,
     /// Who waited for whom.
     pub waited: Waited,
     /// The longest wait for the server: nanoseconds beyond the round trip, the frame that ended it, when.
@@ -171,7 +171,7 @@ impl Connection {
         let own = &mut self.halves[way.index()];
         if tcp.has(Tcp::SYN) {
             own.syns += 1;
-            own.offered = Some(*options);
+            own.offered = Some(options.into());
             own.scale = options.window_scale.map_or(Scale::None, Scale::By);
             if tcp.has(Tcp::ACK) {
                 *client = way.other();
@@ -241,14 +241,15 @@ impl Connection {
             self.refused = true;
         }
         let expected = answers_syn || (own.fins > 0 && other.fins > 0);
-        self.reset.get_or_insert(Reset {
+        let reset = Reset {
             way,
             time,
             frame,
             after_bytes: data,
             after_idle: time.saturating_sub(self.last_time),
             expected,
-        });
+        };
+        self.reset.get_or_insert_with(|| Box::new(reset));
     }
 
     /// The flow is over: what is still going on ends with it.
@@ -284,7 +285,7 @@ impl Connection {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         let fins = self.halves.iter().filter(|half| half.fins > 0).count();
-        match (fins, self.reset) {
+        match (fins, &self.reset) {
             (2, _) => Outcome::Closed,
             (_, Some(_)) => Outcome::Reset,
             (1, None) => Outcome::HalfClosed,

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Flag, Options};
+use super::{Flag, Offered};
 
 /// More segments that wait for their acknowledgement are not remembered.
 const MOST_SEGMENTS: usize = 512;
@@ -72,8 +72,8 @@ pub struct Half {
     pub(super) was_probe: bool,
     pub(super) waiting: VecDeque<Sent>,
     pub(super) zero_window_since: Option<u64>,
-    /// Segments with each flag.
-    counts: [u32; Flag::ALL.len()],
+    /// Segments with each flag; most connections have none.
+    counts: Option<Box<[u32; Flag::ALL.len()]>>,
     /// Segments.
     pub segments: u64,
     /// Bytes of data, each as often as it was sent.
@@ -87,7 +87,7 @@ pub struct Half {
     /// How long it took no data, in nanoseconds.
     pub zero_window: u64,
     /// The options of its SYN.
-    pub offered: Option<Options>,
+    pub offered: Option<Offered>,
     /// SYN segments.
     pub syns: u32,
     /// FIN segments.
@@ -109,13 +109,16 @@ pub(super) enum Scale {
 
 impl Half {
     pub(super) fn count(&mut self, flag: Flag) {
-        self.counts[flag as usize] = self.counts[flag as usize].saturating_add(1);
+        let count = &mut self.counts.get_or_insert_default()[flag as usize];
+        *count = count.saturating_add(1);
     }
 
     /// Segments that are so.
     #[must_use]
-    pub const fn counted(&self, flag: Flag) -> u32 {
-        self.counts[flag as usize]
+    pub fn counted(&self, flag: Flag) -> u32 {
+        self.counts
+            .as_ref()
+            .map_or(0, |counts| counts[flag as usize])
     }
 
     pub(super) fn remember(&mut self, sent: Sent) {

@@ -11,4 +11,4 @@ pub(crate) mod sequence;
 pub use connection::{Connection, Opened, Outcome, Reset, Waited};
 pub use flags::{Flag, Flags};
 pub use half::{Half, Round};
-pub use options::Options;
+pub use options::{Offered, Options};

@@ -15,6 +15,30 @@ pub struct Options {
     pub sacks: (u8, [(u32, u32); 4]),
 }
 
+/// What a SYN offers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Offered {
+    /// The largest segment its sender takes.
+    pub mss: Option<u16>,
+    /// How far its sender's windows are shifted.
+    pub window_scale: Option<u8>,
+    /// Selective acknowledgement.
+    pub sack_permitted: bool,
+    /// Timestamps.
+    pub timestamps: bool,
+}
+
+impl From<&Options> for Offered {
+    fn from(options: &Options) -> Self {
+        Self {
+            mss: options.mss,
+            window_scale: options.window_scale,
+            sack_permitted: options.sack_permitted,
+            timestamps: options.timestamps.is_some(),
+        }
+    }
+}
+
 impl Options {
     /// Options that cannot be are left out, as is everything behind them.
     #[must_use]

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, BufWriter, IsTerminal as _, Write as _},
 };
 
 use capture_args::console::{is_unprintable, plain, plain_lines};
@@ -41,11 +41,36 @@ pub(super) fn print<T: Serialize + ?Sized>(
                 writeln!(out)?;
             }
         }
-        Format::Json => writeln!(out, "{}", json(&serde_json::to_string_pretty(value)?))?,
+        Format::Json => {
+            // Reports are large: they are written as they are made.
+            let mut out = Escaping(BufWriter::new(&mut out));
+            serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from)?;
+            writeln!(out)?;
+            out.flush()?;
+        }
         Format::Yaml => write!(out, "{}", yaml(value)?)?,
     }
     out.flush()?;
     Ok(())
+}
+
+/// JSON on its way out, as [`json`] has it. `serde_json` writes whole characters at a time.
+struct Escaping<W>(W);
+
+impl<W: io::Write> io::Write for Escaping<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = std::str::from_utf8(bytes).map_err(io::Error::other)?;
+        if text.chars().any(is_unprintable) {
+            self.0.write_all(json(text).as_bytes())?;
+        } else {
+            self.0.write_all(bytes)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// As [`print`], of a list. People are not told that it is empty when that is because nobody answered.

@@ -1,13 +1,20 @@
 //! One self-contained page: no script, no request to anybody.
 
-use std::fmt::{self, Display, Write};
+mod applications;
+mod conversations;
+mod table;
+
+use std::fmt::{self, Write};
 
 use super::{
     escape::Escaped,
     plot::{Line, plot},
     units::{bit_rate, bytes, duration, number, rate},
 };
-use crate::report::{Conversation, End, Finding, FrameReference, ProtocolNode, Report};
+use crate::report::{Finding, FrameReference, ProtocolNode, Report};
+use applications::applications;
+use conversations::conversations;
+use table::{Cell, table};
 
 const STYLE: &str = include_str!("report.css");
 
@@ -38,6 +45,7 @@ pub fn html(report: &Report, top: usize, out: &mut dyn Write) -> fmt::Result {
     applications(report, top, out)?;
     heading(out, "Protocols")?;
     tree(&report.protocols, out)?;
+    interfaces(report, out)?;
     files(report, out)?;
     write!(
         out,
@@ -239,164 +247,6 @@ fn plots(report: &Report, out: &mut dyn Write) -> fmt::Result {
     Ok(())
 }
 
-fn conversations(report: &Report, top: usize, out: &mut dyn Write) -> fmt::Result {
-    let all = &report.conversations;
-    if !all.talkers.is_empty() {
-        heading(out, "Top talkers")?;
-        let rows = all.talkers.iter().take(top).map(|talker| {
-            vec![
-                Cell::text(&talker.address),
-                Cell::number(number(talker.sent_packets)),
-                Cell::number(bytes(talker.sent_bytes)),
-                Cell::number(number(talker.received_packets)),
-                Cell::number(bytes(talker.received_bytes)),
-            ]
-        });
-        let header = [
-            "Address",
-            "Packets sent",
-            "Sent",
-            "Packets received",
-            "Received",
-        ];
-        table(out, &header, rows)?;
-    }
-    for (name, list) in [
-        ("TCP", &all.tcp),
-        ("UDP", &all.udp),
-        ("IPv4", &all.ipv4),
-        ("IPv6", &all.ipv6),
-        ("Ethernet", &all.ethernet),
-    ] {
-        if list.is_empty() {
-            continue;
-        }
-        heading(
-            out,
-            &format!("{name} conversations ({})", number(list.len() as u64)),
-        )?;
-        let header = [
-            "Client",
-            "Server",
-            "Packets there",
-            "Bytes there",
-            "Packets back",
-            "Bytes back",
-            "Duration",
-            "Handshake",
-            "Sent again",
-        ];
-        let columns = if name == "TCP" { 9 } else { 7 };
-        let rows = list.iter().take(top).map(|row| {
-            let mut cells = conversation(row);
-            cells.truncate(columns);
-            cells
-        });
-        table(out, &header[..columns], rows)?;
-    }
-    Ok(())
-}
-
-fn conversation(row: &Conversation) -> Vec<Cell> {
-    let name = |end: &End| match end.port {
-        Some(port) if end.address.contains(':') => format!("[{}]:{port}", end.address),
-        Some(port) => format!("{}:{port}", end.address),
-        None => end.address.clone(),
-    };
-    let tcp = row.tcp.as_ref();
-    let handshake = tcp.and_then(|tcp| tcp.handshake_ns).map(duration);
-    vec![
-        Cell::text(&name(&row.client)),
-        Cell::text(&name(&row.server)),
-        Cell::number(number(row.client_packets)),
-        Cell::number(bytes(row.client_bytes)),
-        Cell::number(number(row.server_packets)),
-        Cell::number(bytes(row.server_bytes)),
-        Cell::number(duration(row.duration_ns)),
-        Cell::number(handshake.unwrap_or_default()),
-        Cell::number(
-            tcp.map(|tcp| number(tcp.retransmissions))
-                .unwrap_or_default(),
-        ),
-    ]
-}
-
-fn applications(report: &Report, top: usize, out: &mut dyn Write) -> fmt::Result {
-    if let Some(dns) = &report.dns {
-        let title = format!(
-            "DNS: {} questions, {} answers, {} unanswered",
-            number(dns.queries),
-            number(dns.responses),
-            number(dns.unanswered)
-        );
-        heading(out, &title)?;
-        let rows = dns.rows.iter().take(top).map(|row| {
-            vec![
-                Cell::number(number(row.frame)),
-                Cell::long(&row.name),
-                Cell::text(&row.kind),
-                Cell::text(&row.client),
-                Cell::text(&row.server),
-                Cell::text(row.code.as_deref().unwrap_or("no answer")),
-                Cell::number(row.response_ns.map(duration).unwrap_or_default()),
-            ]
-        });
-        let header = [
-            "Frame", "Name", "Type", "Client", "Server", "Answer", "Time",
-        ];
-        table(out, &header, rows)?;
-    }
-    if let Some(tls) = &report.tls {
-        let title = format!(
-            "TLS: {} handshakes, {} answered, {} failed",
-            number(tls.handshakes),
-            number(tls.answered),
-            number(tls.failed)
-        );
-        heading(out, &title)?;
-        let rows = tls.rows.iter().take(top).map(|row| {
-            vec![
-                Cell::number(number(row.frame)),
-                Cell::long(row.sni.as_deref().unwrap_or_default()),
-                Cell::text(&row.server),
-                Cell::text(row.version.as_deref().unwrap_or_default()),
-                Cell::text(row.cipher.as_deref().unwrap_or_default()),
-                Cell::text(row.alert.as_deref().unwrap_or_default()),
-                Cell::number(row.hello_ns.map(duration).unwrap_or_default()),
-            ]
-        });
-        let header = [
-            "Frame", "Name", "Server", "Version", "Cipher", "Alert", "Time",
-        ];
-        table(out, &header, rows)?;
-    }
-    if let Some(http) = &report.http {
-        let title = format!(
-            "HTTP: {} requests, {} responses",
-            number(http.requests),
-            number(http.responses)
-        );
-        heading(out, &title)?;
-        let rows = http.rows.iter().take(top).map(|row| {
-            vec![
-                Cell::number(number(row.frame)),
-                Cell::text(row.method.as_deref().unwrap_or_default()),
-                Cell::text(row.host.as_deref().unwrap_or_default()),
-                Cell::long(row.target.as_deref().unwrap_or_default()),
-                Cell::number(
-                    row.status
-                        .map(|status| status.to_string())
-                        .unwrap_or_default(),
-                ),
-                Cell::number(row.response_ns.map(duration).unwrap_or_default()),
-            ]
-        });
-        let header = ["Frame", "Method", "Host", "Target", "Status", "Time"];
-        table(out, &header, rows)?;
-    }
-    Ok(())
-}
-
 fn tree(nodes: &[ProtocolNode], out: &mut dyn Write) -> fmt::Result {
     out.write_str("<ul class=\"tree\">")?;
     for node in nodes {
@@ -413,6 +263,43 @@ fn tree(nodes: &[ProtocolNode], out: &mut dyn Write) -> fmt::Result {
         out.write_str("</li>")?;
     }
     out.write_str("</ul>")
+}
+
+fn interfaces(report: &Report, out: &mut dyn Write) -> fmt::Result {
+    if report.interfaces.is_empty() {
+        return Ok(());
+    }
+    heading(out, "Interfaces")?;
+    let rows = report.interfaces.iter().map(|interface| {
+        vec![
+            Cell::text(interface.name.as_deref().unwrap_or_default()),
+            Cell::long(interface.description.as_deref().unwrap_or_default()),
+            Cell::long(interface.filter.as_deref().unwrap_or_default()),
+            Cell::number(interface.link_type.to_string()),
+            Cell::number(
+                interface
+                    .snaplen
+                    .map(|bytes| number(bytes.into()))
+                    .unwrap_or_default(),
+            ),
+            Cell::number(number(interface.packets)),
+            Cell::number(
+                interface
+                    .lost_by_recorder
+                    .map_or_else(|| "not said".to_owned(), number),
+            ),
+        ]
+    });
+    let header = [
+        "Interface",
+        "Description",
+        "Filter",
+        "Link type",
+        "Snap length",
+        "Packets",
+        "Lost by the recorder",
+    ];
+    table(out, &header, rows)
 }
 
 fn files(report: &Report, out: &mut dyn Write) -> fmt::Result {
@@ -435,60 +322,4 @@ fn files(report: &Report, out: &mut dyn Write) -> fmt::Result {
         write!(out, "<p class=\"dim\">{}</p>", Escaped(note))?;
     }
     Ok(())
-}
-
-struct Cell {
-    class: &'static str,
-    text: String,
-}
-
-impl Cell {
-    fn text(text: &str) -> Self {
-        Self {
-            class: "",
-            text: text.to_owned(),
-        }
-    }
-
-    fn long(text: &str) -> Self {
-        Self {
-            class: " class=\"long\"",
-            text: text.to_owned(),
-        }
-    }
-
-    const fn number(text: String) -> Self {
-        Self {
-            class: " class=\"n\"",
-            text,
-        }
-    }
-}
-
-impl Display for Cell {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<td{}>{}</td>", self.class, Escaped(&self.text))
-    }
-}
-
-fn table(
-    out: &mut dyn Write,
-    header: &[&str],
-    rows: impl Iterator<Item = Vec<Cell>>,
-) -> fmt::Result {
-    let rows: Vec<Vec<Cell>> = rows.collect();
-    out.write_str("<div class=\"scroll\"><table><thead><tr>")?;
-    for (at, name) in header.iter().enumerate() {
-        let class = rows.first().map_or("", |row| row[at].class);
-        write!(out, "<th{class}>{}</th>", Escaped(name))?;
-    }
-    out.write_str("</tr></thead><tbody>")?;
-    for row in rows {
-        out.write_str("<tr>")?;
-        for cell in row {
-            write!(out, "{cell}")?;
-        }
-        out.write_str("</tr>")?;
-    }
-    out.write_str("</tbody></table></div>")
 }
