@@ -48,20 +48,29 @@ pub(super) struct Line<'a> {
     pub(super) values: Vec<f64>,
 }
 
-/// A plot of lines over the buckets of `rates`; `unit` words a value.
+/// How values are worded.
+pub(super) struct Unit {
+    /// A value with its unit.
+    pub(super) words: fn(f64) -> String,
+    /// No step of the axis is smaller.
+    pub(super) least: f64,
+}
+
+/// A plot of lines over the buckets of `rates`; `unit` words their values.
 pub(super) fn plot(
     title: &str,
     rates: &Rates,
     lines: &[Line<'_>],
     losses: &[LossSpan],
-    unit: impl Fn(f64) -> String,
+    unit: &Unit,
 ) -> String {
     let buckets = rates.packets.len().max(1);
     let most = lines
         .iter()
         .flat_map(|line| line.values.iter().copied())
         .fold(0.0, f64::max);
-    let top = nice(most);
+    // Four steps, each of a round height.
+    let top = nice(most / 4.0).max(unit.least) * 4.0;
     let (inner_width, inner_height) = (WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);
     let x = |bucket: f64| LEFT + bucket / buckets as f64 * inner_width;
     let y = |value: f64| TOP + inner_height * (1.0 - value / top);
@@ -80,7 +89,7 @@ pub(super) fn plot(
             y(value),
             LEFT - 6.0,
             y(value) + 4.0,
-            unit(value)
+            (unit.words)(value)
         );
     }
     let seconds = rates.bucket_ns as f64 * buckets as f64 / 1e9;

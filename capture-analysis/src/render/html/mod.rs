@@ -8,7 +8,7 @@ use std::fmt::{self, Write};
 
 use super::{
     escape::Escaped,
-    plot::{Line, plot},
+    plot::{Line, Unit, plot},
     units::{bit_rate, bytes, duration, number, rate},
 };
 use crate::report::{Finding, FrameReference, ProtocolNode, Report};
@@ -209,6 +209,7 @@ fn plots(report: &Report, out: &mut dyn Write) -> fmt::Result {
         class,
         values,
     };
+    let unit = |words, least| Unit { words, least };
     let plain = |values: &[u64]| values.iter().map(|value| *value as f64).collect();
     for svg in [
         plot(
@@ -216,24 +217,24 @@ fn plots(report: &Report, out: &mut dyn Write) -> fmt::Result {
             rates,
             &[line("bits on the wire", "a", per_second(&rates.bytes, 8.0))],
             losses,
-            bit_rate,
+            &unit(bit_rate, 0.0),
         ),
         plot(
             "Packets",
             rates,
             &[line("packets", "a", per_second(&rates.packets, 1.0))],
             losses,
-            |value| rate(value, "/s"),
+            &unit(|value| rate(value, "/s"), 0.0),
         ),
         plot(
-            &format!("TCP trouble per {}", duration(rates.bucket_ns)),
+            &format!("TCP segments in trouble per {}", duration(rates.bucket_ns)),
             rates,
             &[
                 line("sent again", "b", plain(&rates.retransmissions)),
                 line("gaps", "c", plain(&rates.missing_segments)),
             ],
             losses,
-            |value| rate(value, "segments"),
+            &unit(|value| number(value as u64), 1.0),
         ),
     ] {
         write!(out, "<div class=\"scroll\">{svg}</div>")?;

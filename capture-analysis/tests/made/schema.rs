@@ -13,6 +13,6 @@ fn the_published_schema_is_that_of_the_report() {
     assert!(
         published == schema,
         "docs/capture.report.v1.schema.json is not that of the types: BLESS=1 cargo test -p \
-         capture-analysis --test schema writes it; a change that readers notice needs another version"
+         capture-analysis --test made writes it; a change that readers notice needs another version"
     );
 }

@@ -7,6 +7,8 @@ use std::{
 
 use capture_analysis::{Analysis, Hooks, Settings, Source, analyse, report::Report, tcp::Flags};
 
+pub(crate) mod wire;
+
 pub(crate) const FIN: u8 = 1;
 pub(crate) const SYN: u8 = 2;
 pub(crate) const RST: u8 = 4;
@@ -27,7 +29,9 @@ pub(crate) struct Frames {
     sequence: u32,
     port: u16,
     cut: usize,
-    frames: Vec<(u64, Vec<u8>)>,
+    /// When the first frame came.
+    start: u64,
+    pub(crate) frames: Vec<(u64, Vec<u8>)>,
 }
 
 impl Frames {
@@ -41,6 +45,7 @@ impl Frames {
             sequence: 1_000,
             port: CLIENT_PORT,
             cut: usize::MAX,
+            start: 1_700_000_000_000_000_000,
             frames: Vec::new(),
         }
     }
@@ -113,7 +118,7 @@ impl Frames {
         self.ip(from_client, 17, &datagram)
     }
 
-    fn ip(mut self, from_client: bool, protocol: u8, payload: &[u8]) -> Self {
+    fn ip(self, from_client: bool, protocol: u8, payload: &[u8]) -> Self {
         let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
         let length = payload.len() as u16 + 20;
         let number = self.frames.len() as u16;
@@ -129,8 +134,24 @@ impl Frames {
         frame.extend(source);
         frame.extend(destination);
         frame.extend(payload);
-        let time = 1_700_000_000_000_000_000 + self.frames.len() as u64 * self.step;
+        self.frame(frame)
+    }
+
+    /// Any frame, a step after the one before.
+    pub(crate) fn frame(mut self, frame: Vec<u8>) -> Self {
+        let time = self.start + self.frames.len() as u64 * self.step;
         self.frames.push((time, frame));
+        self
+    }
+
+    /// Any frame, a step after the one before: many.
+    pub(crate) fn frames(self, frames: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        frames.into_iter().fold(self, Self::frame)
+    }
+
+    /// What follows comes so much later.
+    pub(crate) const fn wait(mut self, nanoseconds: u64) -> Self {
+        self.start += nanoseconds;
         self
     }
 
@@ -171,6 +192,15 @@ impl Frames {
 
     /// Each frame once on each of these interfaces.
     pub(crate) fn pcapng_on(&self, interfaces: &[&str]) -> Vec<u8> {
+        self.pcapng(interfaces, |_| None)
+    }
+
+    /// Each frame on one of these interfaces.
+    pub(crate) fn pcapng_split(&self, interfaces: &[&str], on: impl Fn(&[u8]) -> u32) -> Vec<u8> {
+        self.pcapng(interfaces, |frame| Some(on(frame)))
+    }
+
+    fn pcapng(&self, interfaces: &[&str], on: impl Fn(&[u8]) -> Option<u32>) -> Vec<u8> {
         let mut file = section();
         for name in interfaces {
             let mut body = vec![1, 0, 0, 0, 0, 0, 0, 0];
@@ -179,16 +209,13 @@ impl Frames {
             block(&mut file, 1, &body);
         }
         for (time, frame) in &self.frames {
-            for number in 0..interfaces.len() {
+            for number in 0..interfaces.len() as u32 {
+                if on(frame).is_some_and(|on| on != number) {
+                    continue;
+                }
                 let mut body = Vec::new();
                 let length = frame.len() as u32;
-                for word in [
-                    number as u32,
-                    (time >> 32) as u32,
-                    *time as u32,
-                    length,
-                    length,
-                ] {
+                for word in [number, (time >> 32) as u32, *time as u32, length, length] {
                     body.extend(word.to_le_bytes());
                 }
                 body.extend(frame);
@@ -208,7 +235,7 @@ impl Frames {
     }
 }
 
-fn section() -> Vec<u8> {
+pub(crate) fn section() -> Vec<u8> {
     let mut body = 0x1a2b_3c4d_u32.to_le_bytes().to_vec();
     body.extend([1, 0, 0, 0]);
     body.extend([0xff; 8]);
@@ -217,7 +244,7 @@ fn section() -> Vec<u8> {
     file
 }
 
-fn block(file: &mut Vec<u8>, kind: u32, body: &[u8]) {
+pub(crate) fn block(file: &mut Vec<u8>, kind: u32, body: &[u8]) {
     let padded = body.len().next_multiple_of(4);
     let length = (padded as u32 + 12).to_le_bytes();
     file.extend(kind.to_le_bytes());
@@ -227,7 +254,7 @@ fn block(file: &mut Vec<u8>, kind: u32, body: &[u8]) {
     file.extend(length);
 }
 
-fn option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
+pub(crate) fn option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
     body.extend(code.to_le_bytes());
     body.extend((value.len() as u16).to_le_bytes());
     body.extend(value);
@@ -266,6 +293,31 @@ fn run(analysis: Analysis, files: &[Vec<u8>]) -> Report {
         (name, Ok(source))
     });
     analyse(analysis, sources, &mut Hooks::default())
+}
+
+/// The findings of a kind.
+pub(crate) fn of_kind<'r>(
+    report: &'r Report,
+    kind: &str,
+) -> Vec<&'r capture_analysis::report::Finding> {
+    let findings = report.findings.iter();
+    findings.filter(|finding| finding.kind == kind).collect()
+}
+
+/// The one finding of a kind.
+pub(crate) fn one<'r>(report: &'r Report, kind: &str) -> &'r capture_analysis::report::Finding {
+    let kinds: Vec<&str> = report
+        .findings
+        .iter()
+        .map(|one| one.kind.as_str())
+        .collect();
+    match of_kind(report, kind)[..] {
+        [one] => one,
+        ref many => panic!(
+            "{} findings of kind {kind}; there are {kinds:?}",
+            many.len()
+        ),
+    }
 }
 
 /// Frames that are flagged.

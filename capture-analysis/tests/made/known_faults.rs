@@ -1,9 +1,7 @@
 //! Known faults of other analysers, each with an input made here.
 
-mod support;
-
+use crate::support::{self, ACK, FIN, Frames, PSH, RST, SYN, analysed, analysed_files, flags_of};
 use capture_analysis::report::Report;
-use support::{ACK, FIN, Frames, PSH, RST, SYN, analysed, analysed_files, flags_of};
 
 const MILLISECOND: u64 = 1_000_000;
 
