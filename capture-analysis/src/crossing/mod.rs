@@ -164,7 +164,7 @@ impl Comparison {
             self.not_compared += 1;
             return;
         };
-        let fingerprint = self.hasher.hash_one(&identity);
+        let fingerprint = self.hasher.hash_one(identity);
         if self.copies[capture as usize].is_copy(fingerprint, packet.interface, packet.timestamp) {
             return;
         }

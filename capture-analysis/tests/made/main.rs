@@ -1,10 +1,12 @@
 //! The analysis, over files made here.
 
+#[cfg(test)]
 mod applications;
 mod bad_input;
 mod comparison;
 mod known_faults;
 mod network;
+#[cfg(test)]
 mod pages;
 mod schema;
 mod security;
