@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     attach::{Attachment, Method, Owner, Plan, Positions, Promiscuous, QueueDrops},
-    interfaces::{Interface, InterfaceChange, Selection},
+    interfaces::{Interface, InterfaceChange},
     pipeline::{drain::Drain, interface_counters::InterfaceCounters},
 };
 use capture_filter::CompiledFilter;
@@ -23,20 +23,15 @@ use capture_types::{CaptureSpec, Direction, Directions, LinkType, TargetSet};
 mod member;
 mod pods;
 
-pub(super) use self::pods::FollowedPods;
-use self::{
-    member::{Member, check_position, close, detach, wait_for_removed_filters},
-    pods::role,
-};
+use self::member::{Member, check_position, close, detach, wait_for_removed_filters};
+pub(super) use self::pods::{FollowedPods, Wanted};
 
 /// The interfaces of a capture and what is attached to them.
 pub(super) struct Followed {
     plan: Plan,
     owner: Owner,
     programs: Programs,
-    selection: Selection,
-    /// `None` for a capture that has nothing to do with pods.
-    pods: Option<FollowedPods>,
+    wanted: Wanted,
     capture: String,
     directions: Directions,
     /// By ifindex.
@@ -62,8 +57,7 @@ pub(super) struct Parts<'a> {
 impl Followed {
     pub(super) fn new(
         spec: &CaptureSpec,
-        selection: Selection,
-        pods: Option<FollowedPods>,
+        wanted: Wanted,
         plan: Plan,
         owner: Owner,
         programs: Programs,
@@ -74,8 +68,7 @@ impl Followed {
             plan,
             owner,
             programs,
-            selection,
-            pods,
+            wanted,
             capture: spec.name.to_string(),
             directions: spec.direction,
             members: BTreeMap::new(),
@@ -120,7 +113,7 @@ impl Followed {
                 return Ok(());
             }
         }
-        let Some(role) = self.role(&interface) else {
+        let Some(role) = self.wanted.role(&interface) else {
             return Ok(());
         };
         if self.refused.contains(&interface.ifindex) {
@@ -141,9 +134,9 @@ impl Followed {
         let (ifindex, name) = (interface.ifindex, interface.name.clone());
         let joined = self.join(interface, role, parts).await;
         if let Err(error) = &joined
-            && !self.selection.names(ifindex)
+            && !self.wanted.selection.names(ifindex)
         {
-            if let Some(pods) = &mut self.pods {
+            if let Some(pods) = &mut self.wanted.pods {
                 pods.failed(ifindex, &error.to_string());
             }
             // Of many interfaces one may fail.
@@ -236,7 +229,7 @@ impl Followed {
         let Some(promiscuous) = &mut self.promiscuous else {
             return;
         };
-        if !self.selection.is_specific(interface)
+        if !self.wanted.selection.is_specific(interface)
             || interface.is_loopback()
             || link_type != LinkType::Ethernet
         {
@@ -258,7 +251,7 @@ impl Followed {
     /// is logged and left out.
     pub(super) async fn follow(&mut self, change: InterfaceChange, parts: Parts<'_>) {
         if !matches!(change, InterfaceChange::Filters { .. })
-            && let Some(pods) = &mut self.pods
+            && let Some(pods) = &mut self.wanted.pods
         {
             pods.link_changed();
         }
@@ -297,7 +290,7 @@ impl Followed {
     }
 
     async fn gone(&mut self, ifindex: u32, parts: Parts<'_>) {
-        self.selection.forget(ifindex);
+        self.wanted.selection.forget(ifindex);
         self.refused.remove(&ifindex);
         self.positions.forget(ifindex);
         if let Some(promiscuous) = &mut self.promiscuous {
@@ -434,15 +427,14 @@ impl Followed {
 
 /// How many hooks a capture of these interfaces attaches to.
 pub(super) fn hook_count(
-    selection: &mut Selection,
-    pods: Option<&FollowedPods>,
+    wanted: &mut Wanted,
     asked: Directions,
     interfaces: &[Interface],
 ) -> usize {
     interfaces
         .iter()
         .filter(|interface| {
-            let role = role(selection, pods, interface);
+            let role = wanted.role(interface);
             role.is_some() && interface.link_type().is_some()
         })
         .map(|interface| directions(asked, interface).len())

@@ -21,7 +21,7 @@ use tokio::{
 
 use self::{
     control::Command,
-    follow::{Followed, FollowedPods, Parts},
+    follow::{Followed, FollowedPods, Parts, Wanted},
     programs::Programs,
 };
 pub use self::{
@@ -94,7 +94,7 @@ impl Session {
         // Subscribed before the first list, so that no change in between is missed.
         let watch = Watch::new().map_err(system("subscribing to network interfaces"))?;
         let interfaces = watch.list().await?;
-        let mut selection = Selection::new(&spec.interfaces, &interfaces)?;
+        let selection = Selection::new(&spec.interfaces, &interfaces)?;
         let mut pods = spec
             .pods
             .clone()
@@ -104,7 +104,9 @@ impl Session {
         if let Some(pods) = &mut pods {
             pods.look(&interfaces).await;
         }
-        let hooks = follow::hook_count(&mut selection, pods.as_ref(), spec.direction, &interfaces);
+        let of_pods = pods.is_some();
+        let mut wanted = Wanted { selection, pods };
+        let hooks = follow::hook_count(&mut wanted, spec.direction, &interfaces);
         let plan = Plan::new(options.method, &features, hooks)?;
         remove_leftovers(watch.netlink()).await;
 
@@ -116,7 +118,7 @@ impl Session {
             log: options.log_programs,
         };
         let (object, maps) = CaptureObject::load(&config, &features)?;
-        let programs = Programs::new(object, filter, &spec.targets, pods.is_some())?;
+        let programs = Programs::new(object, filter, &spec.targets, of_pods)?;
         let counters = Arc::new(InterfaceCounters::new(maps.counters));
         let statistics = Arc::clone(&counters);
         let recorder = start_recorder(&spec, Box::new(move |id| statistics.read(id)))?;
@@ -155,8 +157,7 @@ impl Session {
         let mut session = Self {
             followed: Followed::new(
                 &spec,
-                selection,
-                pods,
+                wanted,
                 plan,
                 owner,
                 programs,

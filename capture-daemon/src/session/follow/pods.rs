@@ -64,33 +64,34 @@ impl FollowedPods {
     }
 }
 
-/// Why a capture is attached to this interface, which exists; `None` if it is not.
-pub(super) fn role(
-    selection: &mut Selection,
-    pods: Option<&FollowedPods>,
-    interface: &Interface,
-) -> Option<Role> {
-    let asked = selection.matches(interface);
-    let Some(FollowedPods { pods, .. }) = pods else {
-        return asked.then_some(Role::Asked);
-    };
-    if pods.at(interface.ifindex).is_some() {
-        Some(Role::Pod)
-    } else if asked {
-        Some(Role::AskedForPods)
-    } else if pods.any_by_address() && !interface.is_part_of_another() {
-        Some(Role::Node)
-    } else {
-        None
+/// What a capture is to be attached to.
+pub(in crate::session) struct Wanted {
+    /// Interfaces by name and pattern.
+    pub(in crate::session) selection: Selection,
+    /// `None` for a capture that has nothing to do with pods.
+    pub(in crate::session) pods: Option<FollowedPods>,
+}
+
+impl Wanted {
+    /// Why a capture is attached to this interface, which exists; `None` if it is not.
+    pub(super) fn role(&mut self, interface: &Interface) -> Option<Role> {
+        let asked = self.selection.matches(interface);
+        let Some(FollowedPods { pods, .. }) = &self.pods else {
+            return asked.then_some(Role::Asked);
+        };
+        if pods.at(interface.ifindex).is_some() {
+            Some(Role::Pod)
+        } else if asked {
+            Some(Role::AskedForPods)
+        } else if pods.any_by_address() && !interface.is_part_of_another() {
+            Some(Role::Node)
+        } else {
+            None
+        }
     }
 }
 
 impl Followed {
-    /// See [`role`].
-    pub(super) fn role(&mut self, interface: &Interface) -> Option<Role> {
-        role(&mut self.selection, self.pods.as_ref(), interface)
-    }
-
     /// The description in capture files, and the pod that it names.
     pub(super) fn describe(
         &self,
@@ -99,7 +100,7 @@ impl Followed {
         role: Role,
     ) -> (InterfaceDescription, Option<PodId>) {
         let mut description = interface.describe(link_type);
-        let pods = self.pods.as_ref().filter(|_| role == Role::Pod);
+        let pods = self.wanted.pods.as_ref().filter(|_| role == Role::Pod);
         let pod = pods.and_then(|followed| {
             followed.pods.describe(&mut description);
             let pod = followed.pods.at(interface.ifindex)?;
@@ -110,7 +111,7 @@ impl Followed {
 
     /// Waits until it is time to look for pods. Cancel safe.
     pub(in crate::session) async fn pods_due(&self) {
-        match &self.pods {
+        match &self.wanted.pods {
             Some(followed) => followed.pods.looks.due().await,
             None => std::future::pending().await,
         }
@@ -129,7 +130,7 @@ impl Followed {
         selection: PodSelection,
         parts: Parts<'_>,
     ) -> Result<(), SessionError> {
-        if let Some(followed) = &mut self.pods {
+        if let Some(followed) = &mut self.wanted.pods {
             followed.pods.set(selection, Instant::now());
         }
         self.follow_pods(parts).await
@@ -137,7 +138,7 @@ impl Followed {
 
     async fn follow_pods(&mut self, parts: Parts<'_>) -> Result<(), SessionError> {
         let interfaces = interfaces::list(parts.netlink).await?;
-        let Some(followed) = &mut self.pods else {
+        let Some(followed) = &mut self.wanted.pods else {
             return Ok(());
         };
         followed.look(&interfaces).await;
@@ -154,7 +155,7 @@ impl Followed {
         &mut self,
         parts: Parts<'_>,
     ) -> Result<(), SessionError> {
-        let Some(followed) = &self.pods else {
+        let Some(followed) = &self.wanted.pods else {
             return Ok(());
         };
         let addresses = followed.pods.addresses();
@@ -169,7 +170,7 @@ impl Followed {
 
     /// To be called when interfaces have joined and left.
     pub(in crate::session) fn show_pods(&mut self, parts: Parts<'_>) -> Result<(), SessionError> {
-        if let Some(followed) = &self.pods {
+        if let Some(followed) = &self.wanted.pods {
             parts.monitor.set_pods(followed.pods.states());
             self.programs.set_pods(&followed.pods.addresses())?;
         }
@@ -178,7 +179,7 @@ impl Followed {
 
     /// An interface is gone, which may be a pod's.
     pub(super) fn pod_gone(&mut self, ifindex: u32, parts: Parts<'_>) {
-        let Some(followed) = &mut self.pods else {
+        let Some(followed) = &mut self.wanted.pods else {
             return;
         };
         if followed.pods.at(ifindex).is_none() {
@@ -197,11 +198,12 @@ impl Followed {
         interface: &Interface,
         parts: Parts<'_>,
     ) -> Result<bool, SessionError> {
-        if self.pods.is_none() {
+        if self.wanted.pods.is_none() {
             return Ok(false);
         }
-        let new = self.role(interface);
+        let new = self.wanted.role(interface);
         let pod = self
+            .wanted
             .pods
             .as_ref()
             .and_then(|followed| Some(&followed.pods.at(interface.ifindex)?.id));
