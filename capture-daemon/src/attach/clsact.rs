@@ -112,7 +112,7 @@ impl Filter {
         }
     }
 
-    /// Priority and handle.
+    /// The filter's priority and handle.
     pub(super) const fn key(&self) -> (u16, u32) {
         (self.priority, self.handle)
     }
@@ -187,8 +187,8 @@ pub(super) async fn remove_leftovers(netlink: &Handle) -> Result<usize, Error> {
     Ok(removed)
 }
 
-/// The filters of others that run before the filter of this priority and handle, by name; `None` if that
-/// is not there. The kernel lists filters in the order in which they run.
+/// The names of the filters of others that run before the filter of this priority and handle; `None` if
+/// that one does not exist. The kernel lists filters in the order in which they run.
 pub(super) async fn filters_before(
     netlink: &Handle,
     ifindex: u32,

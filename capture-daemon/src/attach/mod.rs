@@ -29,7 +29,7 @@ pub enum Method {
     /// TCX links (kernel 6.6), which the kernel removes when the process ends.
     Tcx,
     /// Filters of the clsact queueing discipline. They stay when the process is killed, so each start
-    /// looks for leftovers.
+    /// removes leftovers.
     Clsact,
 }
 
@@ -135,7 +135,7 @@ impl Plan {
         })
     }
 
-    /// The capture has started: from now on hooks are added one by one.
+    /// Marks the capture as started: from now on hooks are added one by one.
     pub fn has_started(&mut self) {
         self.many = false;
     }
@@ -152,8 +152,8 @@ impl Plan {
     }
 }
 
-/// Removes what killed recorders have left on any interface: filters, and promiscuous mode. Returns how
-/// many there were of each.
+/// Removes what killed recorders have left on any interface: filters, and promiscuous mode. Returns the
+/// number of each.
 ///
 /// # Errors
 ///
@@ -218,7 +218,7 @@ impl Attachment {
             .map(|filter| Self(Kind::Clsact(filter)))
     }
 
-    /// The place of a clsact filter, by which it is found among others; `None` for TCX.
+    /// The key of a clsact filter among others; `None` for TCX.
     pub(super) const fn filter_key(&self) -> Option<(u16, u32)> {
         match &self.0 {
             Kind::Tcx(_) => None,
@@ -226,7 +226,7 @@ impl Attachment {
         }
     }
 
-    /// How the program is attached: by clsact if the TCX hook was full.
+    /// How the program is attached; clsact if the TCX hook was full.
     #[must_use]
     pub const fn method(&self) -> Method {
         match self.0 {

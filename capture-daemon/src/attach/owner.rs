@@ -1,8 +1,8 @@
 //! Distinguishes filters of a running recorder from those that a killed recorder left behind.
 //!
-//! A process id would not do: recorders in two containers can share interfaces, but not process ids. An
-//! abstract unix socket (unix(7)) lives as long as its process and belongs to a network namespace, as
-//! the interfaces do.
+//! A process id is not enough: recorders in two containers can share interfaces, but not process ids.
+//! An abstract unix socket (unix(7)) lives as long as its process and belongs to a network namespace,
+//! like the interfaces.
 
 use std::{
     io,
@@ -24,7 +24,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Takes a token that no other owner in this network namespace has.
+    /// Acquires a token that no other owner in this network namespace has.
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl Owner {
     }
 }
 
-/// Whether a filter of this name is ours and its owner is gone.
+/// Whether a filter of this name belongs to a recorder that no longer runs.
 #[must_use]
 pub(super) fn is_leftover(filter_name: &str) -> bool {
     let Some((token, _capture)) = filter_name

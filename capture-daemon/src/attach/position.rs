@@ -15,7 +15,8 @@ use super::{Attachment, Method, clsact, hook};
 use crate::kernel::{object::PROGRAM_PREFIX, syscall::tcx_revision};
 use capture_types::Direction;
 
-/// How often the kernel is asked whether TCX programs have come or gone: it tells nobody of that.
+/// How often the kernel is polled for TCX programs that were attached or detached: it sends no
+/// notifications of that.
 const REVISION_INTERVAL: Duration = Duration::from_secs(3);
 
 /// The position of our program among those at an interface's hook.
@@ -23,15 +24,15 @@ const REVISION_INTERVAL: Duration = Duration::from_secs(3);
 pub enum Position {
     /// Before all programs of others that the kernel lists.
     First,
-    /// After these programs, by name, in the order in which they run. What they drop or redirect is not
-    /// seen.
+    /// After these programs, by name, in the order in which they run. Packets that they drop or
+    /// redirect are not seen.
     Behind(Vec<String>),
     /// Detached by somebody else.
     Missing,
 }
 
 impl Position {
-    /// Asks the kernel. TCX programs run before every clsact filter.
+    /// Queries the kernel. TCX programs run before every clsact filter.
     pub async fn query(
         netlink: &Handle,
         attachment: &Attachment,
@@ -50,7 +51,7 @@ impl Position {
         match clsact::filters_before(netlink, ifindex, direction, key).await {
             Ok(None) => return Self::Missing,
             Ok(Some(filters)) => before.extend(filters),
-            // What is known is told.
+            // Filters that are already known are still reported.
             Err(error) => tracing::debug!("filters of interface {interface}: {error}"),
         }
         if before.is_empty() {
@@ -95,7 +96,7 @@ pub(super) fn tcx(method: Method, interface: &str, direction: Direction) -> Posi
 
 /// Notices when TCX programs are attached or detached at the hooks of a capture.
 ///
-/// One thread looks for all captures of the process, and only while there are hooks to look at; a
+/// One thread polls for all captures of the process, and only while there are hooks to watch; a
 /// capture wakes up only when something has changed.
 #[derive(Debug)]
 pub struct Positions(Arc<Watched>);
@@ -120,12 +121,12 @@ impl Positions {
     /// Watches a hook from now on.
     pub fn watch(&self, ifindex: u32, direction: Direction) {
         lock(&self.0.hooks).insert((ifindex, direction), None);
-        // The first look, which comes soon, tells where the programs stand.
+        // The first poll, which comes soon, reports the positions.
         self.0.changed.notify_one();
         watcher().thread.unpark();
     }
 
-    /// Watches an interface's hooks no more.
+    /// Stops watching an interface's hooks.
     pub fn forget(&self, ifindex: u32) {
         lock(&self.0.hooks).retain(|(watched, _), _| *watched != ifindex);
     }
@@ -143,12 +144,12 @@ impl Default for Positions {
 }
 
 impl Watched {
-    /// Looks at each hook, and says whether there are any.
+    /// Polls each hook; returns whether there are any.
     fn look(&self) -> bool {
         let mut changed = false;
         let mut hooks = lock(&self.hooks);
         for ((ifindex, direction), seen) in hooks.iter_mut() {
-            // Before Linux 6.6, and for an interface that is gone, there is nothing to see.
+            // Before Linux 6.6, and for an interface that is gone, there is no revision.
             let now = tcx_revision(*ifindex, hook(*direction)).ok();
             changed |= seen.is_some() && *seen != now;
             *seen = now;
@@ -160,7 +161,7 @@ impl Watched {
     }
 }
 
-/// Looks at the hooks of all captures.
+/// Polls the hooks of all captures.
 struct Watcher {
     captures: Arc<Mutex<Vec<Weak<Watched>>>>,
     thread: thread::Thread,
@@ -178,7 +179,7 @@ fn watcher() -> &'static Watcher {
             Ok(handle) => handle.thread().clone(),
             Err(error) => {
                 tracing::warn!(
-                    "programs that come before the recorder later on are not noticed: {error}"
+                    "programs attached before the recorder later are not noticed: {error}"
                 );
                 thread::current()
             }
@@ -207,7 +208,7 @@ fn watch(captures: &Mutex<Vec<Weak<Watched>>>) {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Entries are put in and taken out whole.
+    // Entries are added and removed whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

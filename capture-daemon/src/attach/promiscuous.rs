@@ -1,9 +1,10 @@
-//! Promiscuous mode: an interface accepts packets for other hosts, and a bridge hands over what it
-//! forwards, as long as somebody holds the mode.
+//! Promiscuous mode: an interface accepts packets for other hosts, and a bridge passes on the
+//! packets it forwards, as long as a process requests the mode.
 //!
-//! A packet socket holds it where the process may open one (CAP_NET_RAW). The kernel counts its holders,
-//! and drops the mode when the socket closes, also after a crash. Without CAP_NET_RAW there is only the
-//! flag that `ip link set promisc on` sets, which nobody counts: see [`super::promiscuous_flag`].
+//! A process with CAP_NET_RAW requests the mode through a packet socket. The kernel counts these
+//! requests, and ends the mode when the last socket closes, also after a crash. Without CAP_NET_RAW
+//! there is only the flag that `ip link set promisc on` sets, which is not counted: see
+//! [`super::promiscuous_flag`].
 
 use std::{
     collections::BTreeMap,
@@ -31,7 +32,7 @@ pub enum PromiscuousError {
     Flag(#[from] FlagError),
 }
 
-/// The interfaces that one capture holds in promiscuous mode.
+/// The interfaces that one capture keeps in promiscuous mode.
 #[derive(Debug)]
 pub struct Promiscuous(Way);
 
@@ -44,7 +45,7 @@ enum Way {
 }
 
 impl Promiscuous {
-    /// Holds no interface yet.
+    /// No interfaces yet.
     ///
     /// # Errors
     ///
@@ -88,7 +89,7 @@ impl Promiscuous {
         Ok(())
     }
 
-    /// Gives an interface up. The mode ends if nobody else needs it.
+    /// Ends promiscuous mode on an interface, unless somebody else needs it.
     pub async fn leave(&mut self, netlink: &Handle, ifindex: u32) {
         match &mut self.0 {
             Way::Socket(socket) => {
@@ -103,7 +104,7 @@ impl Promiscuous {
         }
     }
 
-    /// Gives every interface up.
+    /// Ends promiscuous mode on every interface.
     pub async fn leave_all(self, netlink: &Handle) {
         // Closing the socket ends its memberships.
         if let Way::Flags(held) = self.0 {

@@ -1,11 +1,11 @@
 //! The promiscuous flag of an interface, shared by recorders without CAP_NET_RAW.
 //!
-//! The kernel neither counts who needs the flag nor clears it when they die. So for each interface whose
-//! flag a recorder has set there is a file in [`DIRECTORY`]. Each recorder that needs the flag has it
-//! locked (flock(2), shared), and the kernel ends the lock when the process dies. Who gets the lock
-//! exclusively is alone: the last one to leave clears the flag, and a recorder that starts clears the
-//! flags of files that nobody has locked. A flag that was set before is somebody else's: it is neither
-//! noted nor cleared.
+//! The kernel neither counts who needs the flag nor clears it when a process dies. So for each interface
+//! whose flag a recorder has set there is a file in [`DIRECTORY`]. Each recorder that needs the flag has
+//! a shared lock on the file (flock(2)), which the kernel releases when the process dies. A recorder
+//! that gets an exclusive lock knows that no other one needs the flag: the last one to leave clears the
+//! flag, and a recorder that starts clears the flags of unlocked files. A flag that was set before is
+//! somebody else's: it is neither recorded nor cleared.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -31,7 +31,7 @@ pub enum FlagError {
     File {
         /// The file, or its directory.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
     /// rtnetlink(7) failed.
@@ -60,7 +60,7 @@ impl FlagHold {
             let mut noted = String::new();
             file.read_to_string(&mut noted).map_err(failed(&path))?;
             if noted != identity(interface) {
-                // Nobody has set the flag for this interface yet.
+                // No recorder has set the flag for this interface yet.
                 if is_set(netlink, interface.ifindex).await? {
                     fs::remove_file(&path).map_err(failed(&path))?;
                     return Ok(None);
@@ -155,13 +155,13 @@ async fn find(netlink: &Handle, ifindex: u32) -> Result<Option<Interface>, rtnet
     }
 }
 
-/// One recorder at a time decides about flags. The lock ends when this is dropped.
+/// The lock for decisions about flags, one recorder at a time. Released when this is dropped.
 struct Turn {
     _directory: File,
 }
 
 impl Turn {
-    /// Waits for the turn, on a thread where waiting holds nobody up.
+    /// Waits for the lock, on a thread for blocking calls.
     async fn take() -> Result<Self, FlagError> {
         let taken = tokio::task::spawn_blocking(Self::take_blocking).await;
         taken
@@ -177,7 +177,7 @@ impl Turn {
             .create(path)
             .and_then(|()| File::open(path))
             .and_then(|directory| {
-                // Held by others for the time of a few system calls.
+                // Others hold it only for a few system calls.
                 flock(&directory, FlockOperation::LockExclusive)?;
                 Ok(directory)
             });
@@ -206,7 +206,7 @@ fn path(ifindex: u32) -> Result<PathBuf, FlagError> {
     Ok(directory.join(format!("{prefix}{ifindex}")))
 }
 
-/// The beginning of the names of this network namespace's files.
+/// The prefix of file names for this network namespace.
 fn namespace() -> io::Result<String> {
     Ok(format!(
         "{}-",
@@ -214,7 +214,7 @@ fn namespace() -> io::Result<String> {
     ))
 }
 
-/// Tells an interface from a later one with the same index.
+/// Distinguishes an interface from a later one with the same index.
 fn identity(interface: &Interface) -> String {
     let address: Vec<String> = interface
         .address

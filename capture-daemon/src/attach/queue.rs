@@ -1,5 +1,5 @@
-//! Packets that the queueing discipline of an interface drops. Egress programs run before it, so what it
-//! drops looks sent in a capture.
+//! Packets that the queueing discipline of an interface drops. Egress programs run before it, so packets
+//! that it drops appear as sent in a capture.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use super::clsact::responses;
 pub struct QueueDrops(BTreeMap<u32, u32>);
 
 impl QueueDrops {
-    /// Asks the kernel for those of every interface.
+    /// Queries the drops of every interface.
     ///
     /// # Errors
     ///
@@ -39,8 +39,8 @@ impl QueueDrops {
         Ok(Self(drops))
     }
 
-    /// Packets that an interface has dropped since an earlier moment; `None` if one of the two is not
-    /// known.
+    /// Packets that an interface has dropped since an earlier moment; `None` if one of the two is
+    /// unknown.
     #[must_use]
     pub fn since(&self, earlier: &Self, ifindex: u32) -> Option<u32> {
         let (now, before) = (self.0.get(&ifindex)?, earlier.0.get(&ifindex)?);

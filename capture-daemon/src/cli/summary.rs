@@ -37,7 +37,7 @@ fn text(report: &Report) -> String {
     let why = match report.reason {
         EndReason::Stopped => "stopped",
         EndReason::Duration => "its time was over",
-        EndReason::Packets => "it had its packets",
+        EndReason::Packets => "it reached its packet limit",
         EndReason::Failed => "FAILED",
     };
     let mut text = format!("capture {}: {why}\n", report.name);

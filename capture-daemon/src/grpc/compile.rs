@@ -56,7 +56,7 @@ impl Compilers {
             work()
         });
         done.await
-            .map_err(|_| Status::internal("a part of the daemon failed; its log has more"))
+            .map_err(|_| Status::internal("internal error; see the daemon's log"))
     }
 
     fn of(&self, who: &Arc<str>) -> Arc<Semaphore> {

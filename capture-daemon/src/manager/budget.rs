@@ -1,16 +1,16 @@
-//! What captures share: how many there may be, ring memory, disk, readers.
+//! Resources shared by captures: number of captures, ring memory, disk, readers.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
-/// How much there may be.
+/// The limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BudgetLimits {
     /// Captures that are pending, running or stopping.
     pub active_captures: u32,
-    /// Captures that are known.
+    /// Captures in the list, including ended ones.
     pub captures: u32,
     /// Bytes of ring buffers.
     pub ring_bytes: u64,
@@ -22,7 +22,7 @@ pub struct BudgetLimits {
     pub descriptors: u64,
 }
 
-/// How much is taken.
+/// The resources in use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BudgetUsage {
     /// Captures that are pending, running or stopping.
@@ -39,32 +39,30 @@ pub struct BudgetUsage {
     pub descriptors: u64,
 }
 
-/// There is not enough left.
+/// A limit was reached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Exhausted {
     /// Captures that are active.
-    #[error(
-        "{limit} captures are active, which is all there may be (limits.active_captures); stop one"
-    )]
+    #[error("{limit} captures are active, which is the limit (limits.active_captures); stop one")]
     Active {
         /// The limit.
         limit: u32,
     },
     /// Captures that are known.
-    #[error("{limit} captures are known, which is all there may be (limits.captures); delete one")]
+    #[error("there are {limit} captures, which is the limit (limits.captures); delete one")]
     Known {
         /// The limit.
         limit: u32,
     },
     /// Ring memory.
     #[error(
-        "ring_size: {asked} bytes are needed, and {taken} of {limit} bytes of ring memory are taken \
+        "ring_size: {asked} bytes are needed, and {taken} of {limit} bytes of ring memory are in use \
          (limits.ring_memory); ask for a smaller ring, or stop a capture"
     )]
     Ring {
         /// Bytes of the capture's rings.
         asked: u64,
-        /// Bytes taken.
+        /// Bytes in use.
         taken: u64,
         /// The limit.
         limit: u64,
@@ -78,7 +76,7 @@ pub enum Exhausted {
     Descriptors {
         /// Descriptors that the capture may need.
         asked: u64,
-        /// Descriptors taken.
+        /// Descriptors in use.
         taken: u64,
         /// The limit.
         limit: u64,
@@ -86,22 +84,20 @@ pub enum Exhausted {
     /// Disk.
     #[error("capture files take {taken} of {limit} bytes (limits.disk); delete captures or files")]
     Disk {
-        /// Bytes taken.
+        /// Bytes in use.
         taken: u64,
         /// The limit.
         limit: u64,
     },
     /// Readers.
-    #[error(
-        "{limit} readers of packets are there, which is all there may be (limits.packet_readers)"
-    )]
+    #[error("there are {limit} readers of packets, which is the limit (limits.packet_readers)")]
     Readers {
         /// The limit.
         limit: u32,
     },
 }
 
-/// What active captures take together.
+/// The resources of all active captures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Active {
     captures: u32,
@@ -109,19 +105,19 @@ struct Active {
     descriptors: u64,
 }
 
-/// Keeps account of it.
+/// Accounts for shared resources.
 #[derive(Debug)]
 pub struct Budget {
     limits: BudgetLimits,
     active: Mutex<Active>,
     disk: AtomicU64,
-    /// `u64::MAX` as long as it is not known.
+    /// `u64::MAX` until it is known.
     disk_free: AtomicU64,
     readers: AtomicU32,
 }
 
 impl Budget {
-    /// Nothing is taken yet.
+    /// A budget with nothing in use.
     #[must_use]
     pub fn new(limits: BudgetLimits) -> Arc<Self> {
         Arc::new(Self {
@@ -139,7 +135,7 @@ impl Budget {
         self.limits
     }
 
-    /// What is taken now.
+    /// The resources in use now.
     #[must_use]
     pub fn usage(&self) -> BudgetUsage {
         let active = *self.active();
@@ -153,7 +149,7 @@ impl Budget {
         }
     }
 
-    /// Takes what one capture needs, until the share is dropped.
+    /// Reserves the resources of one capture, until the share is dropped.
     pub fn take(self: &Arc<Self>, ring: u64, descriptors: u64) -> Result<Share, Exhausted> {
         self.check_disk()?;
         let mut active = self.active();
@@ -189,7 +185,7 @@ impl Budget {
         })
     }
 
-    /// Takes the place of a reader, until it is dropped.
+    /// Reserves a reader, until it is dropped.
     pub fn take_reader(self: &Arc<Self>) -> Result<ReaderShare, Exhausted> {
         let limit = self.limits.packet_readers;
         self.readers
@@ -200,7 +196,7 @@ impl Budget {
             .map_err(|_| Exhausted::Readers { limit })
     }
 
-    /// Whether the files take more than they may.
+    /// Whether the files are within their limit.
     pub fn check_disk(&self) -> Result<(), Exhausted> {
         let (taken, limit) = (self.disk.load(Relaxed), self.limits.disk_bytes);
         if limit != 0 && taken >= limit {
@@ -216,12 +212,12 @@ impl Budget {
     }
 
     fn active(&self) -> MutexGuard<'_, Active> {
-        // All numbers are set at once: a panic elsewhere leaves them right.
+        // All numbers are set at once: a panic elsewhere leaves them consistent.
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a capture has taken.
+/// The resources reserved by a capture.
 #[derive(Debug)]
 pub struct Share {
     budget: Arc<Budget>,
@@ -240,7 +236,7 @@ impl Drop for Share {
     }
 }
 
-/// The place of a reader.
+/// A reserved reader.
 #[derive(Debug)]
 pub struct ReaderShare(Arc<Budget>);
 

@@ -1,4 +1,4 @@
-//! A capture as the manager knows it: its record, and what it does while it runs.
+//! A capture in the manager: its record, and its live state while it runs.
 
 use std::{
     collections::BTreeMap,
@@ -21,47 +21,47 @@ use crate::{
 use capture_file::{Baseline, FileTotals};
 use capture_types::{CaptureName, Ledger, PodState, time};
 
-/// Warnings that are kept; the oldest go first.
+/// Warnings that are kept; the oldest are dropped first.
 const MOST_WARNINGS: usize = 16;
 
-/// What is known of a capture, and kept on disk. Times are UTC nanoseconds.
+/// The properties of a capture, as saved on disk. Times are UTC nanoseconds.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
     /// Its name.
     pub name: CaptureName,
-    /// Another capture of the same name has another.
+    /// Distinguishes the capture from others of the same name.
     pub uid: String,
-    /// What it is to do.
+    /// The request.
     #[serde(alias = "order")]
     pub request: CaptureRequest,
-    /// Where it is in its life.
+    /// Its state.
     pub state: State,
-    /// Why.
+    /// Why it is in this state.
     pub state_reason: Option<Reason>,
-    /// A sentence for a person.
+    /// The reason in words.
     pub message: String,
-    /// When it was asked for.
+    /// When it was requested.
     pub created: u64,
     /// When it was first attached.
     pub started: Option<u64>,
     /// When it ended and everything was on disk.
     pub ended: Option<u64>,
-    /// What became of its packets.
+    /// Its totals: counts of packets, bytes and files.
     #[serde(alias = "tally")]
     pub totals: Totals,
-    /// What did not end it.
+    /// Problems that did not end it.
     pub warnings: Vec<String>,
-    /// How often a new daemon has taken it up.
+    /// How often a new daemon has resumed it.
     pub resumed: u32,
-    /// Changes with state, request and labels.
+    /// Incremented when state, request or labels change.
     pub generation: u64,
-    /// What became of the pods that it was to capture.
+    /// The states of the pods that it was to capture.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pods: Vec<PodState>,
-    /// How the session began that runs, if it makes files.
+    /// The start of the running session, if it writes files.
     #[serde(default)]
     pub session: Option<SessionStart>,
-    /// When the numbers were put on disk last.
+    /// When the counts were last saved.
     #[serde(default)]
     pub saved: Option<u64>,
     /// Whether its daemon died, and its counts have not been compared with its files yet.
@@ -99,25 +99,25 @@ impl Away {
     }
 }
 
-/// How a session began.
+/// State at the start of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionStart {
-    /// What the sessions before had written.
+    /// What the earlier sessions had written.
     pub before: FileTotals,
-    /// What stood in the directory.
+    /// The directory's content.
     pub begun: Baseline,
 }
 
-/// A capture as it is at one moment.
+/// A capture at one moment.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// What is known of it, its numbers as they are now.
+    /// Its record, with current counts.
     pub record: Record,
     /// The file being written.
     pub current_file: Option<String>,
 }
 
-/// The counts of a capture at one moment, without what seldom changes and may be large.
+/// The counts of a capture at one moment, without properties that seldom change and may be large.
 #[derive(Debug, Clone)]
 pub struct Counts {
     /// Its name.
@@ -128,7 +128,7 @@ pub struct Counts {
     pub state: State,
     /// Its generation.
     pub generation: u64,
-    /// What became of its packets.
+    /// Its totals.
     pub totals: Totals,
     /// The file being written.
     pub current_file: Option<String>,
@@ -136,11 +136,10 @@ pub struct Counts {
     pub warnings: u64,
 }
 
-/// Counts that were read so recently are read again by nobody: reading them takes a system call for each
-/// interface.
+/// Counts younger than this are not read again: reading them takes a system call for each interface.
 const FRESH: Duration = Duration::from_millis(50);
 
-/// What a running capture shows.
+/// The live state of a running capture.
 #[derive(Clone)]
 pub(super) struct Live {
     pub(super) monitor: Arc<Monitor>,
@@ -149,7 +148,7 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// Adds what holds now, and what went wrong with files so far.
+    /// Adds the conditions that hold now, and problems with files so far.
     fn add_warnings(&self, record: &mut Record) {
         let now = self.monitor.warnings().into_iter();
         for warning in now.chain(self.monitor.progress().warnings()) {
@@ -177,7 +176,7 @@ impl Live {
     }
 }
 
-/// How the warning of a capture begins whose record is not on disk.
+/// The prefix of the warning that a capture's record is not on disk.
 const UNSAVED: &str = "its state could not be saved, and a crash would lose it";
 
 /// A capture.
@@ -185,11 +184,11 @@ pub struct Capture {
     inner: Mutex<Inner>,
     /// Whether it has ended, and its last record is on disk.
     settled: watch::Sender<bool>,
-    /// Tells a running capture to end.
+    /// Tells a running capture to end, with the reason.
     stop: watch::Sender<Option<Reason>>,
-    /// The counts that were read last, and when.
+    /// The counts that were last read, and when.
     counts: Mutex<Option<(Instant, Arc<Counts>)>>,
-    /// Held by the update that is being made.
+    /// Locked by the update in progress.
     pub(super) updates: tokio::sync::Mutex<()>,
     /// Tells the task of a running capture that its limits have changed.
     limits: Notify,
@@ -201,7 +200,7 @@ struct Inner {
 }
 
 impl Capture {
-    /// A capture; unsettled if it is active, or as long as its files are being recovered.
+    /// A capture; not settled while it is active or its files are being recovered.
     pub(super) fn new(record: Record, recovering: bool) -> Arc<Self> {
         let settled = watch::Sender::new(!record.state.is_active() && !recovering);
         Arc::new(Self {
@@ -214,7 +213,7 @@ impl Capture {
         })
     }
 
-    /// The record of a capture that nobody has started yet.
+    /// The record of a capture that has not been started yet.
     pub(super) fn requested(request: CaptureRequest) -> Record {
         Record {
             name: request.spec.name.clone(),
@@ -239,11 +238,11 @@ impl Capture {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        // Every change under this lock leaves a record that makes sense.
+        // Every change under this lock leaves a consistent record.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A capture that would be, and is not.
+    /// A capture as a request would create it, without creating it.
     #[must_use]
     pub fn planned(request: CaptureRequest) -> Snapshot {
         Snapshot {
@@ -280,7 +279,7 @@ impl Capture {
         }
     }
 
-    /// The counts as they are now, or were a moment ago.
+    /// The counts, at most [`FRESH`] old.
     #[must_use]
     pub fn counts(&self) -> Arc<Counts> {
         let mut last = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -316,8 +315,8 @@ impl Capture {
         counts
     }
 
-    /// Whether this client has asked for it with this request id; and, if it has, the fingerprint of
-    /// the request.
+    /// Whether this client has requested it with this request id; if so, the fingerprint of the
+    /// request.
     pub(super) fn requested_by(&self, who: &str, id: &str) -> Option<Option<String>> {
         let inner = self.inner();
         let request = &inner.record.request;
@@ -325,7 +324,7 @@ impl Capture {
             .then(|| request.fingerprint.clone())
     }
 
-    /// The capture without its present numbers, which cost more to get.
+    /// The record without current counts, which cost more to read.
     #[must_use]
     pub fn record(&self) -> Record {
         let inner = self.inner();
@@ -336,7 +335,7 @@ impl Capture {
         record
     }
 
-    /// Where it is in its life.
+    /// Its state.
     #[must_use]
     pub fn state(&self) -> State {
         self.inner().record.state
@@ -361,18 +360,19 @@ impl Capture {
             .all(|(key, value)| own.get(key) == Some(value))
     }
 
-    /// What it shows while it runs; `None` if it does not.
+    /// Its live counts; `None` if it does not run.
     #[must_use]
     pub fn monitor(&self) -> Option<Arc<Monitor>> {
         self.live().map(|live| live.monitor)
     }
 
-    /// What it shows while it runs.
+    /// Its live state; `None` if it does not run.
     pub(super) fn live(&self) -> Option<Live> {
         self.inner().live.clone()
     }
 
-    /// Changes the record; `false`, and nothing is changed, if the state cannot become the new one.
+    /// Changes the record; returns `false` and changes nothing if the transition between states is
+    /// not allowed.
     pub(super) fn change(&self, change: impl FnOnce(&mut Record)) -> bool {
         self.change_if(|record| {
             change(record);
@@ -380,7 +380,7 @@ impl Capture {
         })
     }
 
-    /// The same, if the change itself says so.
+    /// Like [`Self::change`]; the change itself returns whether to apply it.
     pub(super) fn change_if(&self, change: impl FnOnce(&mut Record) -> bool) -> bool {
         let mut inner = self.inner();
         let mut record = inner.record.clone();
@@ -407,8 +407,7 @@ impl Capture {
         warnings.any(|warning| warning.starts_with(UNSAVED))
     }
 
-    /// Notes in the warnings that the state could not be saved, or could be saved again; whether that is
-    /// new.
+    /// Adds or removes the warning that the state could not be saved; returns whether that is new.
     pub(super) fn note_unsaved(&self, error: Option<&std::io::Error>) -> bool {
         let mut inner = self.inner();
         let warnings = &mut inner.record.warnings;
@@ -430,12 +429,12 @@ impl Capture {
         }
     }
 
-    /// Its numbers are from now on those of a session, on top of those before.
+    /// From now on its counts are those of a session, added to those before.
     pub(super) fn goes_live(&self, live: Live) {
         self.inner().live = Some(live);
     }
 
-    /// The session has ended, and these are its last numbers.
+    /// The session has ended with these last counts.
     pub(super) fn ends_live(&self, report: Option<&Report>) {
         let mut inner = self.inner();
         if let Some(live) = inner.live.take() {
@@ -450,7 +449,7 @@ impl Capture {
         }
     }
 
-    /// Asks it to end; the first reason counts.
+    /// Tells it to end; the first reason counts.
     pub(super) fn stop(&self, reason: Reason) {
         self.stop.send_if_modified(|stop| {
             let first = stop.is_none();
@@ -461,12 +460,12 @@ impl Capture {
         });
     }
 
-    /// Whether it has been asked to end.
+    /// Whether it was told to end.
     pub(super) fn is_asked_to_stop(&self) -> bool {
         self.stop.borrow().is_some()
     }
 
-    /// Waits until it is asked to end.
+    /// Waits until it is told to end.
     pub(super) async fn asked_to_stop(&self) -> Reason {
         let mut stop = self.stop.subscribe();
         let reason = stop
@@ -495,16 +494,16 @@ impl Capture {
         *self.settled.borrow()
     }
 
-    /// Says that it has ended and that its last record is on disk.
+    /// Marks it as ended with its last record on disk.
     pub(super) fn settle(&self) {
         self.settled.send_replace(true);
     }
 
-    /// Waits until it has ended and its last record is on disk. A daemon that went away before that
-    /// would leave a capture whose last numbers the next one does not know.
+    /// Waits until it has ended and its last record is on disk. A daemon that exits before that
+    /// would leave a capture whose last counts are unknown to the next one.
     pub async fn ended(&self) {
         let mut settled = self.settled.subscribe();
-        // The sender lives as long as this does.
+        // The sender lives as long as `self`.
         let _ = settled.wait_for(|settled| *settled).await;
     }
 }

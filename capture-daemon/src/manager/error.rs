@@ -1,15 +1,15 @@
-//! Why the manager does not do what it is asked for.
+//! Errors of the manager.
 
 use super::{budget::Exhausted, state::State};
 use crate::session::SessionError;
 
-/// Why the manager does not do what it is asked for.
+/// Why the manager rejects a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ManagerError {
     /// There is no such capture.
-    #[error("there is no capture named {0:?}; list them to see which there are")]
+    #[error("there is no capture named {0:?}; list the captures to see their names")]
     NotFound(String),
-    /// The name is taken.
+    /// The name is in use.
     #[error(
         "there is a capture named {name:?} already ({state}); choose another name, or delete it"
     )]
@@ -19,8 +19,10 @@ pub enum ManagerError {
         /// The state of the capture that has it.
         state: State,
     },
-    /// A request id came a second time with another request.
-    #[error("request_id {id:?} has started capture {name:?}; use a new one for another request")]
+    /// A request id was used before with another request.
+    #[error(
+        "request_id {id:?} was used to start capture {name:?}; use a new id for another request"
+    )]
     RequestReused {
         /// The id.
         id: String,
@@ -46,27 +48,27 @@ pub enum ManagerError {
         /// Its state.
         state: State,
     },
-    /// It has nothing to do with pods.
+    /// The capture was started without pods.
     #[error("capture {name:?} was started without pods; start another one with pods")]
     NoPods {
         /// Its name.
         name: String,
     },
-    /// It was changed meanwhile.
+    /// The capture was changed meanwhile.
     #[error("capture {name:?} is of generation {actual}, not {expected}; read it again")]
     Generation {
         /// Its name.
         name: String,
-        /// What was expected.
+        /// The expected generation.
         expected: u64,
-        /// What it is.
+        /// Its generation.
         actual: u64,
     },
-    /// It could not be started.
+    /// The capture could not be started.
     #[error(transparent)]
     Session(#[from] SessionError),
     /// There is no such file.
-    #[error("capture {capture:?} has no file {file:?}; list its files to see which there are")]
+    #[error("capture {capture:?} has no file {file:?}; list its files to see their names")]
     NoFile {
         /// The capture.
         capture: String,
@@ -81,13 +83,13 @@ pub enum ManagerError {
         /// The file.
         file: String,
     },
-    /// What is known of the capture cannot be saved.
+    /// The state of the capture cannot be saved.
     #[error(
         "the state of the capture could not be saved, and a crash would lose it: {0}; make room in \
          state_dir, or repair its file system"
     )]
     State(std::io::Error),
-    /// A file or a directory is not the daemon's own.
+    /// A file or a directory does not belong to the daemon.
     #[error("{name:?} is not a {kind} of the daemon's own; remove it from the data directory")]
     Foreign {
         /// Its name.
@@ -95,18 +97,18 @@ pub enum ManagerError {
         /// What it should be.
         kind: &'static str,
     },
-    /// The disk does not do what it should.
+    /// A disk operation failed.
     #[error("{doing}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation.
         doing: String,
-        /// Why not.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The daemon ends.
+    /// The daemon is shutting down.
     #[error("the daemon is shutting down; try again in a moment")]
     ShuttingDown,
     /// A task of the daemon is gone, which only a bug can cause.
-    #[error("a part of the daemon failed; its log has more")]
+    #[error("internal error; see the daemon's log")]
     Internal,
 }

@@ -1,4 +1,4 @@
-//! The files of captures: which there are, and removing them.
+//! The files of captures: listing, opening and removing them.
 
 use std::{
     collections::BTreeMap,
@@ -25,31 +25,31 @@ use capture_types::CaptureName;
 /// A file of a capture.
 #[derive(Debug, Clone)]
 pub struct StoredFile {
-    /// What is known of it. Of a file that is being written, only name, number and size.
+    /// Its properties; for a file that is being written, only name, number and size.
     pub entry: FileEntry,
-    /// Where it is in its life.
+    /// Its status.
     pub status: FileStatus,
     /// Its name on disk, which ends in `.part` while it is written.
     pub stored_as: String,
 }
 
-/// Where a file is in its life.
+/// The status of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileStatus {
     /// It is being written.
     Growing,
-    /// It has its last byte.
+    /// It is complete.
     Finished,
-    /// It was cut short and holds all that was whole.
+    /// It was cut short by a crash and contains all whole packets.
     Recovered,
 }
 
-/// The files of a capture, the oldest first, and what retention has removed.
+/// The files of a capture, the oldest first, and totals of removed ones.
 #[derive(Debug, Default)]
 pub struct CaptureFiles {
-    /// Those that are there.
+    /// Existing files.
     pub files: Vec<StoredFile>,
-    /// Those that are not.
+    /// Removed files.
     pub removed: Removed,
 }
 
@@ -77,7 +77,7 @@ impl Manager {
             })
     }
 
-    /// Opens a file of a capture; one that was finished in this very moment has another name now. Also
+    /// Opens a file of a capture, also one that is finished and renamed at this moment. Also returns
     /// its size in bytes.
     pub async fn open_file(
         &self,
@@ -151,7 +151,7 @@ impl Manager {
         }
     }
 
-    /// Removes what a capture has left on disk; how many capture files that were.
+    /// Removes what a capture has left on disk; returns the number of capture files.
     pub(super) async fn remove_files(&self, capture: &Arc<Capture>) -> Result<u64, ManagerError> {
         let name = capture.record().name;
         let directory = self.directory(&name);
@@ -159,7 +159,7 @@ impl Manager {
     }
 }
 
-/// File systems can block for long; the tasks of others go on meanwhile.
+/// Runs a file operation on a thread for blocking calls, as file systems can block for long.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ManagerError> + Send + 'static,
 ) -> Result<T, ManagerError> {
@@ -173,7 +173,7 @@ pub(super) fn io_error<'a>(
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> ManagerError + 'a {
     move |source| ManagerError::Io {
-        // Clients have no business with paths of the node.
+        // Clients must not see paths of the node.
         doing: format!("{doing} {:?}", path.file_name().unwrap_or(path.as_os_str())),
         source,
     }
@@ -182,8 +182,8 @@ pub(super) fn io_error<'a>(
 /// Larger than a manifest of a million files.
 const LARGEST_MANIFEST: u64 = 1 << 30;
 
-/// Opens the directory of a capture, which is not a link and belongs to the daemon; `None` if it is not
-/// there.
+/// Opens the directory of a capture, which must not be a link and must belong to the daemon; `None` if
+/// it does not exist.
 fn own_directory(path: &Path) -> Result<Option<OwnedFd>, ManagerError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let foreign = || ManagerError::Foreign {
@@ -203,8 +203,8 @@ fn own_directory(path: &Path) -> Result<Option<OwnedFd>, ManagerError> {
     Ok(Some(directory))
 }
 
-/// Opens a regular file of the daemon's own, without following a link or waiting for the other end of a
-/// pipe; also its size. `None` if it is not there.
+/// Opens a regular file that belongs to the daemon, without following links or blocking on a pipe; also
+/// returns its size. `None` if it does not exist.
 fn own_file(directory: &OwnedFd, name: &str) -> Result<Option<(File, u64)>, ManagerError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let foreign = || ManagerError::Foreign {
@@ -235,7 +235,7 @@ fn list(directory: &Path, name: &CaptureName) -> Result<CaptureFiles, ManagerErr
     let Some(opened) = own_directory(directory)? else {
         return Ok(CaptureFiles::default());
     };
-    // The manifest first: a file that is finished after it was read is then at least found by name.
+    // The manifest first: a file that is finished after it was read is at least found by name.
     let manifest_name = format!("{name}.manifest.jsonl");
     let mut text = Vec::new();
     let read = match own_file(&opened, &manifest_name) {
@@ -244,7 +244,7 @@ fn list(directory: &Path, name: &CaptureName) -> Result<CaptureFiles, ManagerErr
         Err(error) => Err(io::Error::other(error)),
     };
     if let Err(error) = read {
-        // What it says of each file is unknown then; the files themselves are there.
+        // The manifest's details are missing then; the files themselves are listed.
         tracing::warn!("capture {name}: {manifest_name} cannot be read: {error}");
     }
     let manifest = Manifest::parse(&String::from_utf8_lossy(&text));
@@ -272,7 +272,7 @@ fn list(directory: &Path, name: &CaptureName) -> Result<CaptureFiles, ManagerErr
         let Ok(metadata) = entry.metadata() else {
             continue;
         };
-        // Links, pipes and files of others are not the capture's.
+        // Links, pipes and files of other users are not the capture's.
         if !metadata.is_file() || metadata.uid() != rustix::process::geteuid().as_raw() {
             continue;
         }
@@ -327,7 +327,7 @@ fn remove_all(directory: &Path, name: &CaptureName) -> Result<u64, ManagerError>
         Ok(None) => return Ok(0),
         Err(ManagerError::Foreign { .. }) => {
             tracing::warn!(
-                "{} is not a directory of the daemon's own and stays",
+                "{} does not belong to the daemon and is kept",
                 directory.display()
             );
             return Ok(0);
@@ -351,7 +351,8 @@ fn remove_all(directory: &Path, name: &CaptureName) -> Result<u64, ManagerError>
         ];
         if capture_file || beside.iter().any(|own| own == file) {
             match fs::remove_file(entry.path()) {
-                // A directory of that name is not the capture's; it keeps the capture's directory.
+                // A directory of that name is not a capture file; it keeps the capture's directory
+                // from being removed.
                 Err(error) if error.kind() == io::ErrorKind::IsADirectory => {}
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(io_error("removing", &entry.path())(error));
@@ -363,7 +364,7 @@ fn remove_all(directory: &Path, name: &CaptureName) -> Result<u64, ManagerError>
     match fs::remove_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
             tracing::warn!(
-                "{} holds files of others and is not removed",
+                "{} contains files of others and is not removed",
                 directory.display()
             );
         }

@@ -1,6 +1,6 @@
-//! Many captures at once: their states, what they share, and what is known of them after a crash.
+//! Manages many captures: their states, shared resources, and recovery after a crash.
 //!
-//! This knows neither gRPC nor configuration files; both come to it with a [`CaptureRequest`].
+//! This module knows neither gRPC nor configuration files; both submit a [`CaptureRequest`].
 
 use std::{
     collections::BTreeMap,
@@ -46,18 +46,18 @@ pub use self::{
 use crate::session::SessionOptions;
 use capture_types::{CaptureName, time};
 
-/// What the manager is to keep to.
+/// The manager's settings.
 #[derive(Debug, Clone)]
 pub struct ManagerSettings {
-    /// Where it keeps what it knows.
+    /// Directory of state files.
     pub state_dir: PathBuf,
-    /// Where captures have their directories.
+    /// Parent of the captures' directories.
     pub data_dir: PathBuf,
-    /// What captures share.
+    /// Limits shared by all captures.
     pub limits: BudgetLimits,
-    /// How sessions are run.
+    /// Options of sessions.
     pub session: SessionOptions,
-    /// Where sessions are run: what takes long there holds up no client.
+    /// Runtime of the sessions: long work there delays no client.
     pub runtime: tokio::runtime::Handle,
 }
 
@@ -72,9 +72,9 @@ struct Inner {
     captures: Mutex<BTreeMap<CaptureName, Arc<Capture>>>,
     budget: Arc<Budget>,
     store: Store,
-    /// Counts changes of captures.
+    /// Incremented when a capture changes.
     version: tokio_watch::Sender<u64>,
-    /// The daemon ends.
+    /// Set when the daemon is shutting down.
     closing: tokio_watch::Sender<bool>,
     /// Captures of an earlier daemon whose files are still to be recovered.
     recovering: AtomicU32,
@@ -82,17 +82,17 @@ struct Inner {
 
 impl Inner {
     fn captures(&self) -> MutexGuard<'_, BTreeMap<CaptureName, Arc<Capture>>> {
-        // Entries are put in and taken out whole.
+        // Entries are added and removed whole.
         self.captures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells followers to look.
+    /// Notifies followers.
     fn announce(&self) {
         self.version.send_modify(|version| *version += 1);
     }
 
-    /// Puts a capture's record on disk. A capture whose record cannot be saved goes on, as its files
-    /// matter more, and says so in its warnings.
+    /// Saves a capture's record. A capture whose record cannot be saved continues, as its files
+    /// matter more, and shows a warning.
     async fn save(&self, capture: &Capture) {
         let saved = self.try_save(capture, Save::WithReserve).await;
         let first = capture.note_unsaved(saved.as_ref().err());
@@ -113,8 +113,8 @@ impl Inner {
 }
 
 impl Manager {
-    /// Opens the state directory and takes over the records that an earlier daemon has left there. Files
-    /// are recovered, and captures resumed, by [`Manager::recover`].
+    /// Opens the state directory and loads the records that an earlier daemon has left. Files are
+    /// recovered, and captures resumed, by [`Manager::recover`].
     pub async fn open(settings: ManagerSettings) -> Result<Self, StoreError> {
         let (store, records) = Store::open(&settings.state_dir)?;
         let inner = Arc::new(Inner {
@@ -147,7 +147,7 @@ impl Manager {
         self.inner.captures().values().cloned().collect()
     }
 
-    /// All captures with their names, in the order of these.
+    /// All captures with their names, sorted by name.
     #[must_use]
     pub fn by_name(&self) -> Vec<(CaptureName, Arc<Capture>)> {
         let captures = self.inner.captures();
@@ -157,14 +157,15 @@ impl Manager {
             .collect()
     }
 
-    /// Tells a capture to end; does nothing to one that has ended.
+    /// Tells a capture to end; no effect on one that has ended.
     pub fn stop(&self, name: &str) -> Result<Arc<Capture>, ManagerError> {
         let capture = self.get(name)?;
         capture.stop(Reason::Requested);
         Ok(capture)
     }
 
-    /// Forgets a capture that has ended, and removes its files unless they are to stay; how many.
+    /// Removes a capture that has ended, and its files unless they are to be kept; returns the
+    /// number of removed files.
     pub async fn delete(
         &self,
         name: &str,
@@ -172,7 +173,7 @@ impl Manager {
         keep_files: bool,
     ) -> Result<(Arc<Capture>, u64), ManagerError> {
         let capture = self.get(name)?;
-        // Of two calls the second finds nothing left.
+        // Of two concurrent calls the second finds nothing left.
         let turn = capture.updates.lock().await;
         let there = self.get(name)?;
         if !Arc::ptr_eq(&there, &capture) {
@@ -188,7 +189,7 @@ impl Manager {
             }
             capture.stop(Reason::Requested);
         }
-        // Also until its files are recovered.
+        // Also waits until its files are recovered.
         capture.ended().await;
         let removed = if keep_files {
             0
@@ -222,13 +223,13 @@ impl Manager {
         Follower::new(Arc::clone(&self.inner))
     }
 
-    /// What captures share.
+    /// Resources shared by captures.
     #[must_use]
     pub fn budget(&self) -> &Arc<Budget> {
         &self.inner.budget
     }
 
-    /// Whether another capture could be started, as far as its size is not known.
+    /// Whether another capture could be started, apart from its size.
     pub fn has_room(&self) -> Result<(), ManagerError> {
         if *self.inner.closing.borrow() {
             return Err(ManagerError::ShuttingDown);
@@ -241,7 +242,7 @@ impl Manager {
         Ok(())
     }
 
-    /// Puts the counts of running captures on disk now and then, until the daemon ends.
+    /// Saves the counts of running captures periodically, until the daemon ends.
     pub async fn save_counts(&self) {
         run::save_counts(Arc::clone(&self.inner)).await;
     }
@@ -258,7 +259,7 @@ impl Manager {
         self.inner.recovering.load(Relaxed)
     }
 
-    /// How often the drain thread of each running capture has made its round.
+    /// The tick counters of the drain threads of running captures.
     #[must_use]
     pub fn ticks(&self) -> Vec<(String, u64)> {
         let ticks = |capture: Arc<Capture>| {
@@ -271,7 +272,7 @@ impl Manager {
         self.list().into_iter().filter_map(ticks).collect()
     }
 
-    /// Where captures have their directories.
+    /// Parent of the captures' directories.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         &self.inner.settings.data_dir
@@ -283,8 +284,8 @@ impl Manager {
         self.inner.settings.data_dir.join(name.as_str())
     }
 
-    /// Ends every capture in order. What has not ended by then is cut short: its last file stays
-    /// as `.part`, and the next daemon recovers it.
+    /// Ends every capture in order. Captures that have not ended within the time are cut short:
+    /// their last files stay as `.part`, and the next daemon recovers them.
     pub async fn shut_down(&self, within: Duration) {
         self.inner.closing.send_replace(true);
         let active: Vec<_> = self
@@ -312,7 +313,7 @@ impl Manager {
         }
     }
 
-    /// Ends when the daemon is about to end.
+    /// Returns when the daemon is about to end.
     pub async fn closing(&self) {
         let mut closing = self.inner.closing.subscribe();
         if closing.wait_for(|closing| *closing).await.is_err() {

@@ -1,4 +1,4 @@
-//! Looking on while a capture runs.
+//! Reading the packets of a running capture.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::pipeline::{
     tap::{Batch, Reader},
 };
 
-/// A reader of a capture's packets, which holds its place among those that there may be.
+/// A reader of a capture's packets, counted against the limit of readers.
 pub struct PacketReader {
     reader: Reader,
     drain: Arc<DrainState>,
@@ -28,7 +28,7 @@ impl PacketReader {
         self.reader.missed()
     }
 
-    /// What is known of an interface.
+    /// The description of an interface.
     #[must_use]
     pub fn interface(&self, id: InterfaceId) -> Option<InterfaceDescription> {
         self.drain.taps.interface(id)
@@ -36,7 +36,7 @@ impl PacketReader {
 }
 
 impl PacketReader {
-    /// The names of addresses that came after this change, and the number of the last change.
+    /// The names of addresses added after this change, and the number of the last change.
     #[must_use]
     pub fn names_since(&self, change: u64) -> (Vec<(IpAddr, String)>, u64) {
         self.drain.taps.names_since(change)
@@ -44,8 +44,8 @@ impl PacketReader {
 }
 
 impl Manager {
-    /// A new reader of a running capture's packets from now on: so many bytes may wait for it, of
-    /// so many bytes of each packet at most.
+    /// A new reader of a running capture's packets from now on: up to `most_bytes` may wait for it,
+    /// with up to `snaplen` bytes of each packet.
     pub fn read_packets(
         &self,
         capture: &Arc<Capture>,

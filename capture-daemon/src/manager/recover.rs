@@ -1,4 +1,5 @@
-//! What an earlier daemon left: captures that it could not end, and those whose time is not over.
+//! Recovery after an earlier daemon: captures that it could not end, and those that are to be
+//! resumed.
 
 use std::{
     fs,
@@ -28,7 +29,7 @@ fn since(saved: Option<u64>) -> String {
 /// The message of a capture while its files are recovered.
 const RECOVERING: &str = "the daemon ended before the capture did; its files are being recovered";
 
-/// Lines that were printed cannot be counted afterwards.
+/// The warning for a capture of lines: lines that were printed cannot be counted afterwards.
 fn not_known_of_lines(saved: Option<u64>) -> String {
     format!(
         "the daemon died: what became of packets after {}, and of those that were on their way then, is \
@@ -45,7 +46,7 @@ fn away_since(before: &Record) -> Option<Away> {
     })
 }
 
-/// Bytes of files that a daemon left unfinished.
+/// Bytes of unfinished files that a daemon left.
 fn unfinished_bytes(directory: &Path) -> u64 {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let unfinished = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(PART));
@@ -53,7 +54,7 @@ fn unfinished_bytes(directory: &Path) -> u64 {
     sizes.map(|metadata| metadata.len()).sum()
 }
 
-/// What is unknown about a capture whose daemon died.
+/// The warning about unknown counts of a capture whose daemon died.
 fn not_known(settled: Settled, saved: Option<u64>) -> String {
     let since = since(saved);
     let Settled { found, lost } = settled;
@@ -73,8 +74,8 @@ fn not_known(settled: Settled, saved: Option<u64>) -> String {
 const MEASURE: Duration = Duration::from_secs(2);
 
 impl Manager {
-    /// Takes over what is known of a capture. One that was active did not end: its last files are to be
-    /// recovered, which [`Manager::recover`] does.
+    /// Loads the record of a capture. If it was active, it did not end properly: its last files are
+    /// recovered by [`Manager::recover`].
     pub(super) fn take_over(&self, mut record: Record) {
         let name = record.name.clone();
         if record.state.is_active() {
@@ -95,7 +96,7 @@ impl Manager {
     }
 
     /// Recovers the files of captures that were interrupted, and resumes each whose time is not over.
-    /// Captures that can be resumed soon come first. Others can be started meanwhile.
+    /// Captures that can be resumed come first. New captures can be started meanwhile.
     pub async fn recover(&self) {
         let mut left = Vec::new();
         for capture in self.list() {
@@ -117,7 +118,7 @@ impl Manager {
         }
     }
 
-    /// Recovers the files of a capture. If its daemon died, its counts are those of a while before.
+    /// Recovers the files of a capture. If its daemon died, its counts are those of the last save.
     async fn recover_files(&self, capture: &Arc<Capture>) {
         let record = capture.record();
         let name = record.name.clone();
@@ -167,8 +168,8 @@ impl Manager {
         });
     }
 
-    /// Starts an interrupted capture again, if its time is not over and nobody has stopped it. One that
-    /// cannot be started fails, and says why.
+    /// Resumes an interrupted capture, if its time is not over and nobody has stopped it. If it cannot
+    /// be started, it fails with the reason.
     async fn resume(&self, capture: &Arc<Capture>) {
         let record = capture.record();
         let there = self.get(record.name.as_str());
@@ -198,7 +199,7 @@ impl Manager {
                 return Err(error.into());
             }
         };
-        // A session starts afresh: what stopped the one before does not stop this one.
+        // The new session is not affected by a stop of the previous one.
         let capture = self.renew(capture, |record| {
             record.state = State::Pending;
             record.state_reason = None;
@@ -212,7 +213,7 @@ impl Manager {
         started.await.map_err(|_| ManagerError::Internal)?
     }
 
-    /// Puts a new capture with the old one's record in its place.
+    /// Replaces a capture by a new one with the same record.
     fn renew(&self, old: &Arc<Capture>, change: impl FnOnce(&mut Record)) -> Arc<Capture> {
         let mut record = old.record();
         change(&mut record);
@@ -225,8 +226,8 @@ impl Manager {
         capture
     }
 
-    /// Measures the disk until the daemon ends, and stops captures while their files take more than
-    /// they may, the largest first.
+    /// Measures the disk until the daemon ends, and stops captures while their files exceed the
+    /// limit, the largest first.
     pub async fn watch_disk(&self) {
         let mut looks = interval(MEASURE);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -238,7 +239,7 @@ impl Manager {
                 Err(error) => tracing::warn!("the disk could not be measured: {error}"),
             }
             self.remove_aged().await;
-            // A hundredth of a core at most, however many files there are.
+            // At most a hundredth of a core, however many files there are.
             looks.reset_after(MEASURE.max(began.elapsed() * 100));
             if self.inner.budget.check_disk().is_err() {
                 let largest = self

@@ -21,13 +21,13 @@ use crate::{
 };
 use capture_types::time;
 
-/// How often the bytes of a capture with a limit of bytes are looked at.
+/// How often the bytes of a capture with a byte limit are checked.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How often the counts of running captures go to disk, if they have changed.
+/// How often the counts of running captures are saved, if they have changed.
 const CHECKPOINT: Duration = Duration::from_secs(10);
 
-/// Says whether a capture has started.
+/// Reports whether a capture has started.
 type Started = oneshot::Sender<Result<(), ManagerError>>;
 
 /// Starts the task of a pending capture.
@@ -40,13 +40,13 @@ pub(super) fn spawn(
     let (inner, capture) = (Arc::clone(inner), Arc::clone(capture));
     let runtime = inner.settings.runtime.clone();
     runtime.spawn(async move {
-        // A daemon that dies from here on leaves word that there was to be a capture.
+        // If the daemon dies from here on, the record shows that the capture was requested.
         if let Err(error) = inner.try_save(&capture, Save::LeaveReserve).await {
             drop(share);
             let error = ManagerError::State(error);
             tracing::warn!("capture {} could not be started: {error}", capture.name());
             fail(&capture, Reason::StartFailed, error.to_string());
-            // Whoever asked may have gone away.
+            // The requester may be gone.
             let _ = started.send(Err(error));
             inner.announce();
             capture.settle();
@@ -82,7 +82,7 @@ async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: St
             drop(share);
             fail(&capture, Reason::StartFailed, error.to_string());
             inner.save(&capture).await;
-            // Whoever asked may have gone away.
+            // The requester may be gone.
             let _ = started.send(Err(error.into()));
             return inner.announce();
         }
@@ -128,8 +128,8 @@ async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: St
     inner.announce();
 }
 
-/// Ends with the reason why the capture should end, if the session does not end by itself. Nothing here
-/// wakes up while a capture without limits has nothing to do.
+/// Returns the reason why the capture should end, unless the session ends by itself. Nothing here wakes
+/// up while a capture without limits is idle.
 async fn until_it_should_end(capture: &Capture) -> Reason {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -143,7 +143,7 @@ async fn until_it_should_end(capture: &Capture) -> Reason {
             reason = capture.asked_to_stop() => return reason,
             () = capture.when_limits_change() => {}
             () = after(left) => {
-                // The system's clock may have been set: look again.
+                // The system's clock may have been set: check again.
                 if end.is_some_and(|end| time::now() >= end) {
                     return match record.request.stop.deadline {
                         Some(deadline) if end == Some(deadline) => Reason::Deadline,
@@ -161,7 +161,7 @@ async fn until_it_should_end(capture: &Capture) -> Reason {
     }
 }
 
-/// Puts the counts of running captures on disk now and then, until the daemon ends.
+/// Saves the counts of running captures periodically, until the daemon ends.
 pub(super) async fn save_counts(inner: Arc<Inner>) {
     let mut saved: HashMap<String, Arc<Counts>> = HashMap::new();
     let mut looks = interval(CHECKPOINT);
@@ -186,7 +186,7 @@ pub(super) async fn save_counts(inner: Arc<Inner>) {
     }
 }
 
-/// A capture that ends at an hour far away looks at the clock again in between.
+/// A wait for a distant end is interrupted to check the clock again.
 async fn after(left: Option<Duration>) {
     const LONGEST: Duration = Duration::from_secs(60);
     match left {
@@ -226,7 +226,7 @@ async fn finish(
         }
     };
     capture.ends_live(ended.as_ref().ok());
-    // Whoever waits for the end may want to start another one at once.
+    // Whoever waits for the end may start another capture at once.
     drop(share);
     let state = reason.final_state();
     capture.change(|record| {
@@ -244,7 +244,7 @@ async fn finish(
     inner.save(capture).await;
 }
 
-/// A capture that never ran ends.
+/// Ends a capture that never ran.
 pub(super) fn fail(capture: &Capture, reason: Reason, message: String) {
     capture.change(|record| {
         record.state = reason.final_state();

@@ -14,8 +14,8 @@ use crate::{
 use capture_types::{CaptureName, InterfacePattern};
 
 impl Manager {
-    /// Starts a capture. When this returns it is attached, or it has left nothing behind. A request
-    /// whose request id has been seen returns the capture that it started.
+    /// Starts a capture. When this returns it is attached, or nothing is left behind. A request
+    /// with a known request id returns the capture that it started.
     pub async fn start(&self, request: CaptureRequest) -> Result<Arc<Capture>, ManagerError> {
         let (capture, started) = self.admit(request)?;
         let Some(started) = started else {
@@ -38,7 +38,7 @@ impl Manager {
         }
     }
 
-    /// A request came again: its capture may still be on its way.
+    /// For a repeated request: waits for its capture, which may still be starting.
     async fn repeated(&self, capture: Arc<Capture>) -> Result<Arc<Capture>, ManagerError> {
         let mut version = self.inner.version.subscribe();
         let pending = |_: &u64| capture.state() != State::Pending;
@@ -100,7 +100,7 @@ impl Manager {
             let Some(fingerprint) = capture.requested_by(&request.created_by, id) else {
                 continue;
             };
-            // A name that the node made up differs from request to request.
+            // A generated name differs from request to request.
             let made_up = request.labels.contains_key(MADE_UP_NAME);
             let same_name = *name == request.spec.name || made_up;
             let same_body = fingerprint.is_none() || fingerprint == request.fingerprint;
@@ -115,7 +115,7 @@ impl Manager {
         Ok(None)
     }
 
-    /// Takes a new capture in and starts it; nothing is started if the request has been seen before.
+    /// Adds a new capture and starts it; nothing is started for a repeated request.
     #[expect(clippy::type_complexity, reason = "the line above explains it")]
     fn admit(
         &self,
@@ -146,7 +146,7 @@ impl Manager {
     }
 }
 
-/// How many interfaces there are in the network namespace of the daemon.
+/// The number of interfaces in the network namespace of the daemon.
 pub(super) fn interfaces() -> u64 {
     /// Lines before the first interface (proc_pid_net(5)).
     const HEADER: usize = 2;
@@ -154,7 +154,7 @@ pub(super) fn interfaces() -> u64 {
     text.lines().skip(HEADER).count() as u64
 }
 
-/// Fails if an interface that is named does not exist.
+/// Fails if a named interface does not exist.
 async fn check_interfaces(patterns: Vec<InterfacePattern>) -> Result<(), ManagerError> {
     let watch = Watch::new().map_err(|source| SessionError::System {
         doing: "subscribing to network interfaces",

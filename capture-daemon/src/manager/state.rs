@@ -1,36 +1,36 @@
-//! The life of a capture, in one place.
+//! The states of a capture and the transitions between them.
 //!
 //! ```text
 //! Pending -> Running -> Stopping -> Completed | Failed | Interrupted
 //!    |          |                       ^          ^          ^
 //!    |          +-----------------------+----------+----------+
 //!    +-> Failed | Interrupted
-//! Interrupted -> Pending      a new daemon takes it up again, as its time is not over
+//! Interrupted -> Pending      resumed by a new daemon, as its time is not over
 //! ```
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a capture is in its life.
+/// The state of a capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Asked for, not yet attached.
+    /// Requested, not yet attached.
     Pending,
     /// Attached.
     Running,
-    /// No longer attached, or about to be: what was captured is being written out.
+    /// No longer attached, or about to be: captured packets are being written.
     Stopping,
-    /// Ended as asked: its files are whole and its ledger adds up.
+    /// Ended as requested: its files are whole and its ledger adds up.
     Completed,
-    /// Could not start, or could not go on.
+    /// Could not start, or could not continue.
     Failed,
     /// The daemon ended before the capture did.
     Interrupted,
 }
 
-/// Why a capture is in the state that it is in.
+/// Why a capture is in its state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -38,11 +38,11 @@ pub enum Reason {
     Requested,
     /// Its duration was over.
     Duration,
-    /// It had its packets.
+    /// It reached its packet limit.
     Packets,
-    /// It had its bytes.
+    /// It reached its byte limit.
     Bytes,
-    /// Its deadline came.
+    /// Its deadline was reached.
     Deadline,
     /// It could not be started.
     StartFailed,
@@ -50,9 +50,9 @@ pub enum Reason {
     DiskFull,
     /// Writing failed.
     WriteError,
-    /// Its ledger did not add up in the end.
+    /// Its final ledger does not add up.
     Ledger,
-    /// The daemon was told to end.
+    /// The daemon was shut down.
     Shutdown,
     /// The daemon was killed, or crashed.
     Crash,
@@ -61,7 +61,7 @@ pub enum Reason {
 }
 
 impl State {
-    /// All of them.
+    /// All states.
     pub const ALL: [Self; 6] = [
         Self::Pending,
         Self::Running,
@@ -71,13 +71,13 @@ impl State {
         Self::Interrupted,
     ];
 
-    /// It takes ring memory, and may take packets.
+    /// Whether it uses ring memory, and may receive packets.
     #[must_use]
     pub const fn is_active(self) -> bool {
         matches!(self, Self::Pending | Self::Running | Self::Stopping)
     }
 
-    /// Whether a capture in this state can get into that one.
+    /// Whether the transition from this state to `next` is allowed.
     #[must_use]
     pub const fn may_become(self, next: Self) -> bool {
         matches!(
@@ -96,7 +96,7 @@ impl State {
 }
 
 impl Reason {
-    /// The state that a capture is in once it has ended for this reason.
+    /// The final state of a capture that ended for this reason.
     #[must_use]
     pub const fn final_state(self) -> State {
         match self {
@@ -112,22 +112,22 @@ impl Reason {
         }
     }
 
-    /// A sentence for a person.
+    /// The reason in words.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::Requested => "it was stopped",
             Self::Duration => "its duration was over",
-            Self::Packets => "it had its packets",
-            Self::Bytes => "it had its bytes",
-            Self::Deadline => "its deadline came",
+            Self::Packets => "it reached its packet limit",
+            Self::Bytes => "it reached its byte limit",
+            Self::Deadline => "its deadline was reached",
             Self::StartFailed => "it could not be started",
             Self::DiskFull => "the disk was full",
             Self::WriteError => "writing failed",
             Self::Ledger => "its ledger does not add up",
-            Self::Shutdown => "the daemon was told to end",
+            Self::Shutdown => "the daemon was shut down",
             Self::Crash => "the daemon was killed or crashed",
-            Self::Internal => "a part of the daemon failed; the log has more",
+            Self::Internal => "internal error; see the daemon's log",
         }
     }
 }

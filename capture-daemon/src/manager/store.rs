@@ -1,4 +1,4 @@
-//! What the daemon knows of captures, on disk: one file for each, replaced as a whole.
+//! The state directory: one file for each capture, replaced as a whole.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -18,14 +18,14 @@ use capture_types::CaptureName;
 const SUFFIX: &str = ".json";
 const TEMPORARY: &str = ".new";
 
-/// Neither follow links nor wait for the other end of a pipe.
+/// Neither follow links nor block on a pipe.
 const NO_FOLLOW: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
 
-/// Writes to the state directory on a thread of its own, in the order of the calls.
+/// Writes to the state directory on a dedicated thread, in the order of the calls.
 #[derive(Debug)]
 pub(super) struct Store {
     writer: Sender<Command>,
-    /// Held as long as this daemon lives.
+    /// Locked as long as this daemon lives.
     _lock: File,
 }
 
@@ -35,12 +35,12 @@ enum Command {
     Remove(CaptureName, oneshot::Sender<io::Result<()>>),
 }
 
-/// What happens on a full disk.
+/// What to do on a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Save {
-    /// It fails, also if no room can be reserved for later.
+    /// Saving fails, also if no space can be reserved for later.
     LeaveReserve,
-    /// It takes the room that is reserved.
+    /// Saving uses the reserved space.
     WithReserve,
 }
 
@@ -52,7 +52,7 @@ pub enum StoreError {
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Another daemon uses it.
@@ -64,8 +64,8 @@ pub enum StoreError {
 }
 
 impl Store {
-    /// Opens the directory, makes it (0700) if it is missing, and reads what an earlier daemon left.
-    /// Entries that cannot be read are put aside and logged.
+    /// Opens the directory, creates it (0700) if it is missing, and reads the records of an earlier
+    /// daemon. Entries that cannot be read are moved aside and logged.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<Record>), StoreError> {
         let directory = |source| StoreError::Directory {
             path: path.to_owned(),
@@ -90,7 +90,7 @@ impl Store {
             }
         })?;
         let records = read_all(&captures).map_err(directory)?;
-        // Whoever sends a command waits for it: there are not many.
+        // Whoever sends a command waits for it, so there are few.
         let (writer, commands) = unbounded();
         let state = Writer {
             directory: captures,
@@ -138,7 +138,8 @@ fn gone() -> io::Error {
     io::Error::other("the thread that writes the state is gone")
 }
 
-/// Keeps room for one state file, so that the end of a capture can be saved also when the disk is full.
+/// The file that reserves space for one state file, so that the end of a capture can be saved also when
+/// the disk is full.
 const RESERVE: &str = "reserve";
 const RESERVE_BYTES: u64 = 8 << 20;
 
@@ -150,7 +151,7 @@ struct Writer {
 impl Writer {
     fn run(&self, commands: &Receiver<Command>) {
         while let Ok(command) = commands.recv() {
-            // Whoever asked may have gone away meanwhile.
+            // The requester may be gone meanwhile.
             let _ = match command {
                 Command::Save(record, how, reply) => reply.send(self.save(&record, how)),
                 Command::Remove(name, reply) => reply.send(remove(&self.directory, &name)),
@@ -170,7 +171,7 @@ impl Writer {
             Err(error) if how == Save::WithReserve && full(&error) => {
                 fs::remove_file(&self.reserve)?;
                 let saved = save(&self.directory, record);
-                // The file that was replaced has made room again.
+                // The replaced file has freed space again.
                 let _ = self.make_reserve();
                 saved
             }
@@ -179,7 +180,7 @@ impl Writer {
         }
     }
 
-    /// Makes the reserve, if it is missing.
+    /// Creates the reserve, if it is missing.
     fn make_reserve(&self) -> io::Result<()> {
         let metadata = fs::symlink_metadata(&self.reserve);
         if metadata.is_ok_and(|metadata| metadata.len() == RESERVE_BYTES) {
@@ -195,7 +196,7 @@ impl Writer {
         let allocated = rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES);
         match allocated {
             Ok(()) => Ok(()),
-            // A file system that cannot reserve.
+            // The file system cannot reserve space.
             Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(RESERVE_BYTES),
             Err(error) => {
                 let _ = fs::remove_file(&self.reserve);
@@ -211,7 +212,7 @@ fn save(directory: &Path, record: &Record) -> io::Result<()> {
     let written = write(&temporary, &serde_json::to_vec(record)?)
         .and_then(|()| fs::rename(&temporary, directory.join(format!("{name}{SUFFIX}"))));
     if written.is_err() {
-        // It takes room that others need.
+        // It uses space that others need.
         let _ = fs::remove_file(&temporary);
     }
     written?;
@@ -240,7 +241,7 @@ fn remove(directory: &Path, name: &CaptureName) -> io::Result<()> {
 /// Larger than the state of any capture.
 const LARGEST: u64 = 64 << 20;
 
-/// Reads every state file. Entries that are none are put aside: the daemon starts without them.
+/// Reads every state file. Other entries are moved aside: the daemon starts without them.
 fn read_all(directory: &Path) -> io::Result<Vec<Record>> {
     let mut records = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -250,7 +251,7 @@ fn read_all(directory: &Path) -> io::Result<Vec<Record>> {
             .and_then(|name| name.to_str())
             .unwrap_or_default();
         if name.ends_with(TEMPORARY) {
-            // A daemon died while it wrote this; the file that it was to replace is complete.
+            // A daemon died while writing this; the file to be replaced is complete.
             if fs::remove_file(&path).is_err() {
                 put_aside(&path, "it is not a file");
             }
@@ -268,7 +269,7 @@ fn read_all(directory: &Path) -> io::Result<Vec<Record>> {
     Ok(records)
 }
 
-/// Reads a regular file, without following a link and without waiting for whoever writes to a pipe.
+/// Reads a regular file, without following links and without blocking on a pipe.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let file = OpenOptions::new()
         .read(true)

@@ -1,4 +1,4 @@
-//! The numbers of a capture, and what becomes of them when its daemon dies.
+//! The totals of a capture, and how they are settled after its daemon has died.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,21 +6,21 @@ use crate::session::InterfaceReport;
 use capture_file::FileTotals;
 use capture_types::{Ledger, LinkType};
 
-/// The numbers of a capture, of all its sessions together.
+/// The totals of a capture over all its sessions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// All interfaces together.
     pub total: Ledger,
-    /// Each interface, in the order of their joining.
+    /// Each interface, in the order in which they joined.
     pub interfaces: Vec<InterfaceReport>,
     /// Bytes written to files.
     pub bytes: u64,
-    /// CaptureFiles finished.
+    /// Finished capture files.
     pub files: u64,
 }
 
 impl Totals {
-    /// These numbers and those of a later session.
+    /// The sum of these totals and those of a later session.
     #[must_use]
     pub fn and(&self, later: &Self) -> Self {
         let mut sum = self.clone();
@@ -31,7 +31,7 @@ impl Totals {
         sum
     }
 
-    /// What was written.
+    /// The written packets, bytes and files.
     #[must_use]
     pub const fn written(&self) -> FileTotals {
         FileTotals {
@@ -41,9 +41,10 @@ impl Totals {
         }
     }
 
-    /// The last numbers before a crash, made true to what files hold. Packets that were on their way
-    /// when the numbers were taken have arrived in files, as far as files hold more than they say;
-    /// the others are lost. What files hold beyond that was seen after the numbers were taken.
+    /// Adjusts the last totals before a crash to the content of the files. Packets that were on
+    /// their way when the totals were saved count as written as far as the files contain more than
+    /// the totals say; the others are lost. Any further packets in the files were seen after the
+    /// save.
     pub fn settle(&mut self, held: FileTotals) -> Settled {
         let found = held.packets.saturating_sub(self.total.written);
         self.bytes = self.bytes.max(held.bytes);
@@ -91,10 +92,10 @@ impl Totals {
     }
 }
 
-/// What became known when the numbers of a capture that died were settled.
+/// The result of settling the totals of a capture that died.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Settled {
-    /// Packets that files hold and the numbers did not know.
+    /// Packets in files that the totals did not include.
     pub found: u64,
     /// Packets that were on their way and are in no file.
     pub lost: u64,

@@ -7,28 +7,28 @@ use ipnet::IpNet;
 use super::{Capture, Manager, ManagerError, Record, capture::Live};
 use capture_types::{FilterSpec, InnerSpec, PodSelection, TargetSet};
 
-/// What is to change; `Some(None)` clears.
+/// The changes; `Some(None)` clears.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Update {
-    /// Another expression.
+    /// A new expression.
     pub expression: Option<Option<String>>,
-    /// Another filter on packets inside tunnels.
+    /// A new filter on packets inside tunnels.
     pub inner: Option<Option<InnerSpec>>,
-    /// Other addresses and networks; `Some(None)` for any.
+    /// New addresses and networks; `Some(None)` for any.
     pub hosts: Option<Option<Vec<IpNet>>>,
-    /// Other ports; `Some(None)` for any.
+    /// New ports; `Some(None)` for any.
     pub ports: Option<Option<Vec<u16>>>,
-    /// Other excluded addresses and networks; `Some(None)` for none.
+    /// New excluded addresses and networks; `Some(None)` for none.
     pub not_hosts: Option<Option<Vec<IpNet>>>,
-    /// Other excluded ports; `Some(None)` for none.
+    /// New excluded ports; `Some(None)` for none.
     pub not_ports: Option<Option<Vec<u16>>>,
-    /// Other pods.
+    /// New pods.
     pub pods: Option<PodSelection>,
-    /// Stop so long after the start.
+    /// Stop this long after the start.
     pub duration: Option<Option<Duration>>,
-    /// Stop after so many packets.
+    /// Stop after this many packets.
     pub packets: Option<Option<u64>>,
-    /// Stop after so many bytes.
+    /// Stop after this many bytes.
     pub bytes: Option<Option<u64>>,
     /// Stop at this time, UTC nanoseconds.
     pub deadline: Option<Option<u64>>,
@@ -50,7 +50,7 @@ impl Update {
 impl Manager {
     /// Changes a capture that has not ended, if it has the expected generation.
     ///
-    /// One update of a capture comes after the other, from reading the record to saving it: the kernel
+    /// Updates of a capture are serialized, from reading the record to saving it: the kernel always
     /// runs what the record says. The caller must not drop the future half-way.
     pub async fn update(
         &self,
@@ -136,7 +136,7 @@ impl Manager {
     }
 }
 
-/// Makes the kernel run another filter, other targets and other pods: all of them, or none.
+/// Replaces the filter, the targets and the pods in the kernel: all of them, or none.
 async fn change_kernel(
     live: &Live,
     record: &Record,
@@ -159,7 +159,7 @@ async fn change_kernel(
     changed
 }
 
-/// Makes the kernel run another filter and other targets: both, or none.
+/// Replaces the filter and the targets in the kernel: both, or none.
 async fn change_filter(
     live: &Live,
     record: &Record,

@@ -1,5 +1,5 @@
-//! Following captures: what there is, then what changes. A slow reader costs nobody anything: it is
-//! told the newest of each capture when it asks.
+//! Following captures: the current list, then changes. A slow reader delays nobody: it gets only
+//! the newest state of each capture when it asks.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,10 +8,10 @@ use tokio::sync::watch;
 use super::{Inner, capture::Capture};
 use capture_types::CaptureName;
 
-/// What happened to a capture.
+/// What changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CaptureChange {
-    /// It is new to the reader.
+    /// The capture is new to the reader.
     Added,
     /// Its state, request or labels changed.
     Changed,
@@ -36,7 +36,7 @@ impl Follower {
         }
     }
 
-    /// What has changed since the last call; at the first one, all captures are added.
+    /// The captures changed since the last call; on the first call, all captures are added.
     pub fn changes(&mut self) -> Vec<(CaptureChange, Arc<Capture>)> {
         self.version.mark_unchanged();
         let now = self.inner.captures().clone();

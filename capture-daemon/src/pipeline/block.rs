@@ -1,5 +1,5 @@
-//! Blocks: what goes from the drain thread to the writer, and the pool that bounds how many there
-//! are.
+//! Blocks: pieces of files on their way from the drain thread to the writer, and the pool that
+//! bounds their number.
 
 use std::{
     fs::File,
@@ -13,44 +13,44 @@ use std::{
 use super::buffer::AlignedBuffer;
 use capture_file::manifest::{FileEndReason, InterfaceLedger};
 
-/// A piece of a file with what the writer has to know of it.
+/// A piece of a file, with what the writer needs to know about it.
 #[derive(Debug)]
 pub(crate) struct Block {
-    /// The file's bytes from `start` on; compressed on the way, if at all.
+    /// The file's bytes from `start` on; the compressed ones once the block has been compressed.
     pub(crate) buffer: AlignedBuffer,
-    /// Its place among all blocks of the capture.
+    /// The block's position among all blocks of the capture.
     pub(crate) sequence: u64,
     /// The output it belongs to.
     pub(crate) output: usize,
-    /// Where its first byte stands in the file, uncompressed.
+    /// Offset of the first byte in the uncompressed file.
     pub(crate) start: u64,
-    /// Bytes at its beginning that the block before it held already.
+    /// Bytes at the beginning that the previous block already contained.
     pub(crate) overlap: usize,
-    /// How many of its bytes end with a whole packet; 0 when none ends in it.
+    /// Length of the part that ends with a whole packet; 0 if no packet ends in the block.
     pub(crate) whole: usize,
-    /// Its bytes before compression.
+    /// Bytes before compression.
     pub(crate) raw: usize,
-    /// Packets that end in it, by interface.
+    /// Packets that end in the block, by interface.
     pub(crate) counts: Vec<u64>,
     pub(crate) span: Span,
-    /// It is not full, and readers shall see it at once.
+    /// The block is not full and is written at once, so that readers see it.
     pub(crate) flush: bool,
-    /// It begins a file.
+    /// Set if the block begins a file.
     pub(crate) open: Option<Box<FileHead>>,
-    /// It ends a file.
+    /// Set if the block ends a file.
     pub(crate) close: Option<Box<FileEnd>>,
 }
 
-/// What is known of a file when it begins.
+/// Properties of a new file.
 #[derive(Debug)]
 pub(crate) struct FileHead {
     pub(crate) sequence: u64,
     pub(crate) name: String,
-    /// Already made.
+    /// The file, if it was created already.
     pub(crate) file: Option<File>,
 }
 
-/// What is known of a file when it ends.
+/// Properties of a finished file.
 #[derive(Debug)]
 pub(crate) struct FileEnd {
     pub(crate) reason: FileEndReason,
@@ -76,7 +76,7 @@ impl Block {
         })
     }
 
-    /// Makes it fit for the next use.
+    /// Resets the block for reuse.
     fn clear(&mut self) {
         self.buffer.clear();
         self.start = 0;
@@ -90,7 +90,7 @@ impl Block {
         self.close = None;
     }
 
-    /// Notes that a packet has ended in it.
+    /// Counts a packet that ends in the block.
     #[inline]
     pub(crate) fn count(&mut self, interface: usize, timestamp: u64) {
         self.counts[interface] += 1;
@@ -98,7 +98,7 @@ impl Block {
     }
 }
 
-/// How many packets, and their earliest and latest timestamps.
+/// The number of packets, and their earliest and latest timestamps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) packets: u64,
@@ -133,12 +133,12 @@ impl Span {
 
 type Boxes = Vec<Box<Block>>;
 
-/// The blocks of a capture that are free. The one given back last is taken first: its memory is
-/// most likely still in a cache, and memory that was never needed is never touched.
+/// The free blocks of a capture. The block returned last is handed out first: its memory is most
+/// likely still cached, and memory that was never needed is never touched.
 #[derive(Debug)]
 pub(crate) struct Pool {
     blocks: Mutex<Boxes>,
-    /// How many there are at least; asked for each packet, so without the lock.
+    /// A lower bound of the number of free blocks; read for each packet, so without the lock.
     count: AtomicUsize,
 }
 

@@ -4,28 +4,28 @@ use std::io;
 
 use memmap2::{Advice, MmapMut};
 
-/// What `O_DIRECT` asks of addresses, offsets and lengths: the page size, which no file system on
-/// the supported machines exceeds (open(2), "NOTES, `O_DIRECT`").
+/// The alignment that `O_DIRECT` requires of addresses, offsets and lengths: the page size, which
+/// no file system on the supported machines exceeds (open(2), "NOTES, `O_DIRECT`").
 pub(crate) const ALIGNMENT: usize = 4096;
 
-/// A block that begins where a huge page can is handed to the disk in few large pieces.
+/// A block that starts at a huge-page boundary is handed to the disk in few large pieces.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Bytes at an address that is a multiple of [`ALIGNMENT`], of a size fixed when made: it never
-/// moves and never grows.
+/// Bytes at an address that is a multiple of [`ALIGNMENT`]. The size is fixed at creation: the
+/// buffer never moves and never grows.
 #[derive(Debug)]
 pub(crate) struct AlignedBuffer {
     memory: MmapMut,
-    /// Where in the memory the first byte is.
+    /// Offset of the first byte in the memory.
     start: usize,
     size: usize,
-    /// Bytes that it holds.
+    /// Bytes in use.
     length: usize,
 }
 
 impl AlignedBuffer {
-    /// A buffer for `size` bytes, rounded up to a multiple of [`ALIGNMENT`]. The memory is taken
-    /// from the system as it is first written.
+    /// A buffer for `size` bytes, rounded up to a multiple of [`ALIGNMENT`]. The system provides
+    /// the memory on first write.
     pub(crate) fn new(size: usize) -> io::Result<Self> {
         let size = size.next_multiple_of(ALIGNMENT);
         let alignment = if size < HUGE_PAGE {
@@ -36,8 +36,8 @@ impl AlignedBuffer {
         let memory = MmapMut::map_anon(size + alignment)?;
         let start = memory.as_ptr().align_offset(alignment);
         if size >= HUGE_PAGE {
-            // The kernel then has one page to look up for each 512 when the memory goes to disk; where
-            // it has no huge pages, small ones do as well (MADV_HUGEPAGE, madvise(2)).
+            // The kernel then looks up one page instead of 512 when the memory goes to disk; where
+            // huge pages are unavailable, small ones are used (MADV_HUGEPAGE, madvise(2)).
             let _ = memory.advise_range(Advice::HugePage, start, size);
         }
         Ok(Self {
@@ -65,15 +65,15 @@ impl AlignedBuffer {
         self.length = self.length.min(length);
     }
 
-    /// The bytes behind those that it holds, and how many it holds, to be raised by who writes them.
+    /// The free bytes, and the length, which the caller raises by the number of bytes it writes.
     pub(crate) fn open(&mut self) -> (&mut [u8], &mut usize) {
         let begin = self.start + self.length;
         let end = self.start + self.size;
         (&mut self.memory[begin..end], &mut self.length)
     }
 
-    /// The next `length` bytes, to be written by the caller, who made sure of the room; what they
-    /// hold until then is left over from an earlier use.
+    /// The next `length` bytes, to be overwritten by the caller, who has checked that there is
+    /// room; until then they contain data of an earlier use.
     #[inline]
     pub(crate) fn claim(&mut self, length: usize) -> &mut [u8] {
         let begin = self.start + self.length;
@@ -81,20 +81,20 @@ impl AlignedBuffer {
         &mut self.memory[begin..begin + length]
     }
 
-    /// Takes as much of `bytes` as fits and returns how much that is.
+    /// Appends as much of `bytes` as fits and returns its length.
     pub(crate) fn fill(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(self.room());
         self.claim(taken).copy_from_slice(&bytes[..taken]);
         taken
     }
 
-    /// Adds zeros up to a multiple of [`ALIGNMENT`].
+    /// Pads with zeros to a multiple of [`ALIGNMENT`].
     pub(crate) fn pad(&mut self) {
         let padding = self.length.next_multiple_of(ALIGNMENT) - self.length;
         self.claim(padding).fill(0);
     }
 
-    /// Drops the first `count` bytes and moves the others to the front, where they are aligned.
+    /// Drops the first `count` bytes and moves the rest to the front, which is aligned.
     pub(crate) fn discard_front(&mut self, count: usize) {
         let (start, end) = (self.start, self.start + self.length);
         self.memory.copy_within(start + count..end, start);
@@ -105,7 +105,8 @@ impl AlignedBuffer {
         &self.memory[self.start..][..self.length]
     }
 
-    /// The whole buffer as memory to write into, whatever it held; [`Self::truncate`] afterwards.
+    /// The whole buffer as memory to write into, whatever its content; call [`Self::truncate`]
+    /// afterwards.
     pub(crate) fn whole_mut(&mut self) -> &mut [u8] {
         self.length = self.size;
         &mut self.memory[self.start..][..self.size]

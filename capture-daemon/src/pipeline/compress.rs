@@ -1,5 +1,5 @@
-//! Compression: each block becomes a gzip member or a zstd frame of its own, so that a file can be
-//! read up to its last block whatever happens later, and blocks can be compressed in parallel.
+//! Compression: each block becomes a separate gzip member or zstd frame, so that a file can be read
+//! up to its last block whatever happens later, and blocks can be compressed in parallel.
 
 use std::{io, sync::Arc};
 
@@ -13,16 +13,17 @@ use super::{
 };
 use capture_types::Compression;
 
-/// A codec with its working memory, which is used again for every block.
+/// A codec with its working memory, which is reused for every block.
 pub(crate) enum Codec {
     Gzip(Box<Compress>),
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
 impl Codec {
-    /// `None` for no compression. Levels that the codec does not have are taken to the nearest one.
+    /// `None` for no compression. A level that the codec does not have is replaced by the nearest
+    /// one.
     pub(crate) fn new(compression: Compression) -> io::Result<Option<Self>> {
-        /// log2 of deflate's window of 32 KiB, its largest.
+        /// log2 of deflate's largest window, 32 KiB.
         const WINDOW_BITS: u8 = 15;
         Ok(match compression {
             Compression::None => None,
@@ -38,8 +39,8 @@ impl Codec {
         })
     }
 
-    /// Compresses `input` into `output`, which holds at least [`bound`] bytes, and returns how many
-    /// bytes it became.
+    /// Compresses `input` into `output`, which has at least [`bound`] bytes, and returns the
+    /// compressed length.
     pub(crate) fn compress(&mut self, input: &[u8], output: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Gzip(codec) => {
@@ -48,9 +49,9 @@ impl Codec {
                     Status::StreamEnd => {
                         Ok(usize::try_from(codec.total_out()).unwrap_or(usize::MAX))
                     }
-                    Status::Ok | Status::BufError => {
-                        Err(io::Error::other("a block became larger than foreseen"))
-                    }
+                    Status::Ok | Status::BufError => Err(io::Error::other(
+                        "a compressed block is larger than expected",
+                    )),
                 }
             }
             Self::Zstd(codec) => codec.compress_to_buffer(input, output),
@@ -58,14 +59,14 @@ impl Codec {
     }
 }
 
-/// More than what incompressible bytes become: `zlib-rs` has levels that only know deflate's fixed
-/// codes, with which a byte takes up to 9 bits.
+/// Upper bound for incompressible bytes: some levels of `zlib-rs` only use deflate's fixed codes,
+/// with up to 9 bits for each byte.
 pub(crate) const fn bound(length: usize) -> usize {
     length + length / 8 + 4096
 }
 
-/// Bytes of working memory that a codec takes at most for blocks of 1 MiB: `zlib-rs` about 300 KiB,
-/// zstd what its context says of itself.
+/// Upper bound of a codec's working memory in bytes, for blocks of 1 MiB: about 300 KiB for
+/// `zlib-rs`, the size that zstd reports for its context.
 pub(crate) const fn working_memory(compression: Compression) -> usize {
     let mebibytes = match compression {
         Compression::None => 0,
@@ -79,21 +80,21 @@ pub(crate) const fn working_memory(compression: Compression) -> usize {
     mebibytes << 20
 }
 
-/// One of the threads that compress.
+/// A compression thread.
 pub(crate) struct Worker {
     pub(crate) codec: Codec,
     pub(crate) inbox: Receiver<Box<Block>>,
     pub(crate) outbox: Sender<Box<Block>>,
-    /// As large as a block's buffer, with which it changes places.
+    /// A spare buffer as large as a block's; the two are swapped.
     pub(crate) spare: AlignedBuffer,
     pub(crate) outcomes: Arc<Outcomes>,
 }
 
 impl Worker {
-    /// Compresses until nobody can send blocks any more.
+    /// Compresses until all senders of blocks are gone.
     pub(crate) fn run(mut self) {
         while let Ok(mut block) = self.inbox.recv() {
-            // A file without any bytes has a member all the same: nothing at all is no gzip file.
+            // A file without any bytes gets a member too: an empty file is not a gzip file.
             if block.raw > 0 || block.open.is_some() {
                 self.compress(&mut block);
             }
@@ -109,7 +110,7 @@ impl Worker {
                 self.spare.truncate(length);
                 std::mem::swap(&mut block.buffer, &mut self.spare);
             }
-            // The block goes on to the writer, which counts its packets as lost.
+            // The block is passed on to the writer, which counts its packets as lost.
             Err(error) => self.outcomes.fail(
                 FailureKind::WriteError,
                 format!("cannot compress: {error}; use another codec or level with --compress"),

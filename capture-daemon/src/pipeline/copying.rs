@@ -1,28 +1,28 @@
-//! How a packet's bytes get into a block: through the CPU's caches or past them.
+//! How the bytes of a packet are copied into a block: through the CPU's caches or past them.
 //!
-//! A block that goes to disk as it is will not be read by a CPU again. Written in the usual way, each of
-//! its cache lines is first read from memory and later written back, and pushes something out of the
-//! cache that is needed: the ring, or what the host's programs work on.
+//! A block that goes to disk uncompressed is not read by a CPU again. With ordinary stores, each of its
+//! cache lines is first read from memory and later written back, and evicts something that is needed:
+//! the ring, or the data of the host's programs.
 #![cfg_attr(
     target_arch = "x86_64",
     expect(unsafe_code, reason = "streaming stores have no safe interface")
 )]
 
-/// How bytes get into a block.
+/// How bytes are copied into a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Copying {
-    /// Through the cache: a CPU reads them next, as to compress them.
+    /// Through the cache: a CPU reads the bytes next, for example to compress them.
     Cached,
-    /// Past the cache: the disk reads them next. Whoever copies so calls [`Copying::settle`] before
-    /// others may look.
+    /// Past the cache: the disk reads the bytes next. The caller must call [`Copying::settle`]
+    /// before other threads read them.
     Streamed,
 }
 
-/// Shorter copies do not gain by a way past the cache, nor by a call of `memcpy`.
+/// Shorter copies gain nothing from streaming stores, nor from a call of `memcpy`.
 const SHORT: usize = 256;
 
 impl Copying {
-    /// Copies `from` over `to`, which is as long.
+    /// Copies `from` over `to`, which has the same length.
     #[inline(always)]
     pub(crate) fn copy(self, to: &mut [u8], from: &[u8]) {
         debug_assert_eq!(to.len(), from.len());
@@ -36,7 +36,7 @@ impl Copying {
         to.copy_from_slice(from);
     }
 
-    /// Makes what was copied past the cache visible to everyone.
+    /// Makes the bytes that were copied past the cache visible to other threads.
     pub fn settle() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: every x86-64 CPU has SSE; the instruction only orders stores.
@@ -46,7 +46,7 @@ impl Copying {
     }
 }
 
-/// In pieces of 16 bytes, the last of which reaches back into the one before it.
+/// In pieces of 16 bytes; the last piece overlaps the one before it.
 #[inline(always)]
 fn copy_short(to: &mut [u8], from: &[u8]) {
     type Piece = [u8; 16];
@@ -62,11 +62,11 @@ fn copy_short(to: &mut [u8], from: &[u8]) {
     }
 }
 
-/// Bytes of a cache line, which is written as a whole.
+/// A cache line, which is written as a whole.
 #[cfg(target_arch = "x86_64")]
 type Line = [u8; 64];
 
-/// Whole cache lines past the cache, what is before and behind them as usual.
+/// Streams whole cache lines; the bytes before and after them are copied as usual.
 #[cfg(target_arch = "x86_64")]
 #[inline(never)]
 fn stream(to: &mut [u8], from: &[u8]) {
@@ -82,8 +82,8 @@ fn stream(to: &mut [u8], from: &[u8]) {
         let (to, from): (*mut __m128i, *const __m128i) =
             (to.as_mut_ptr().cast(), from.as_ptr().cast());
         for part in 0..size_of::<Line>() / size_of::<__m128i>() {
-            // SAFETY: the four parts are within the lines, and that to be written is aligned to 16
-            // bytes: it begins behind `before`, at a cache line. Every x86-64 CPU has SSE2.
+            // SAFETY: the four parts are within the lines, and the destination is aligned to 16
+            // bytes: it begins at a cache line, after `before`. Every x86-64 CPU has SSE2.
             unsafe { _mm_stream_si128(to.add(part), _mm_loadu_si128(from.add(part))) };
         }
     }

@@ -1,6 +1,6 @@
-//! Digests: an OS thread that takes the SHA-256 of finished files. The capture never waits for it: it runs
-//! only when nothing else wants the CPU or the disk, reads no file that is being written (reading one holds
-//! a lock that the writer needs), and pauses while packets are written faster than it could follow.
+//! Digests: an OS thread that computes the SHA-256 of finished files. The capture never waits for it: it
+//! runs only when nothing else wants the CPU or the disk, reads no file that is being written (reading one
+//! holds a lock that the writer needs), and pauses while packets are written faster than it could follow.
 
 use std::{
     fs::File,
@@ -29,33 +29,33 @@ pub(crate) struct Digester {
     pub(crate) inbox: Receiver<String>,
     pub(crate) finalizer: Sender<FinalizeTask>,
     pub(crate) progress: Arc<Progress>,
-    /// Set when nobody waits for digests any more.
+    /// Set when digests are no longer wanted.
     pub(crate) abort: Arc<AtomicBool>,
 }
 
-/// Bytes that are read at once.
+/// Bytes of one read.
 pub(crate) const PIECE: usize = 1 << 20;
 
 impl Digester {
-    /// Reads file after file until nobody can name one any more, each piece into `buffer`.
+    /// Reads file after file, each piece into `buffer`, until all senders of names are gone.
     pub(crate) fn run(self, mut buffer: AlignedBuffer) {
         system::run_when_idle();
         let mut pace = Pace::new(&self.progress);
         while let Ok(file) = self.inbox.recv() {
             match self.digest(&file, &mut buffer, &mut pace) {
                 Ok(Some(sha256)) => {
-                    // The finalizer ends after this thread.
+                    // The finalizer outlives this thread.
                     let _ = self.finalizer.send(FinalizeTask::Digest { file, sha256 });
                 }
                 Ok(None) => break,
-                // Retention, or the compression of rotated files, was faster.
+                // Retention, or the compression of rotated files, has removed the file.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!(file, %error, "no digest"),
             }
         }
     }
 
-    /// `None` when nobody waits for it any more.
+    /// `None` when the digest is no longer wanted.
     fn digest(
         &self,
         name: &str,
@@ -63,7 +63,7 @@ impl Digester {
         pace: &mut Pace<'_>,
     ) -> io::Result<Option<String>> {
         let mut file = self.directory.read(name)?;
-        // Past the page cache where that goes, so that the host's own files stay in it.
+        // Past the page cache where possible, so that the host's own files stay in it.
         let _ = set_direct(&file, true);
         let mut hash = Sha256::new();
         loop {
@@ -87,7 +87,7 @@ impl Digester {
 
 fn read(file: &mut File, memory: &mut [u8]) -> io::Result<usize> {
     match file.read(memory) {
-        // Behind the last whole piece the file system may want it the usual way.
+        // After the last whole piece the file system may require buffered reads.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             set_direct(file, false)?;
             file.read(memory)
@@ -96,15 +96,15 @@ fn read(file: &mut File, memory: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// How long is waited for a better time.
+/// How long a busy digest thread pauses.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long a rate is measured.
 const WINDOW: Duration = Duration::from_millis(200);
-/// A capture that writes more than this leaves digests for later, in bytes a second: a slow core takes
-/// about as much for one SHA-256 as for writing four times that.
+/// A capture that writes more bytes a second than this postpones digests: on a slow core one SHA-256
+/// costs about as much as writing four times as much.
 const BUSY: u64 = 32 << 20;
 
-/// Whether the capture leaves time for other things.
+/// Decides whether the capture leaves time for digests.
 struct Pace<'a> {
     progress: &'a Progress,
     since: Instant,

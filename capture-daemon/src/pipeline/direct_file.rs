@@ -1,8 +1,8 @@
 //! A file written in large aligned pieces past the page cache.
 //!
-//! Written through the page cache, a packet costs ten times the CPU, and the host's other files are
-//! pushed out of memory. Where a file system refuses `O_DIRECT`, pages are written out and dropped
-//! behind the writer instead.
+//! Through the page cache, writing a packet costs ten times the CPU and evicts the host's other
+//! files. Where a file system refuses `O_DIRECT`, pages are written back and dropped from the cache
+//! once the writer is past them.
 
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 
@@ -18,7 +18,7 @@ use super::{
 pub(crate) struct DirectFile {
     file: File,
     direct: bool,
-    /// Bytes of it that were told to go to disk and that nobody waited for yet.
+    /// Bytes whose writeback was started and not waited for yet.
     behind: Option<(u64, u64)>,
 }
 
@@ -33,8 +33,8 @@ impl DirectFile {
     }
 
     /// Writes the first `length` bytes of the buffer at `offset`. The offset is a multiple of
-    /// [`ALIGNMENT`], and so is the length unless it is all of the buffer. What was in the file from
-    /// there on is replaced, and the file ends behind it.
+    /// [`ALIGNMENT`], and so is the length unless it is all of the buffer. Replaces the file's
+    /// content from the offset on; the file ends after the written bytes.
     pub(crate) fn write(
         &mut self,
         buffer: &mut AlignedBuffer,
@@ -44,7 +44,8 @@ impl DirectFile {
         if self.direct {
             match self.write_direct(buffer, length, offset) {
                 Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
-                    // It was allowed when the file was opened, but not for this device's blocks.
+                    // `O_DIRECT` was accepted at open, but does not suit the block size of this
+                    // device.
                     set_direct(&self.file, false)?;
                     self.direct = false;
                 }
@@ -73,8 +74,8 @@ impl DirectFile {
         self.file.set_len(offset + length as u64)
     }
 
-    /// Starts writing out this piece, and waits for the one before it and drops it from memory:
-    /// never more than two pieces stand in the page cache.
+    /// Starts writeback of this piece, waits for that of the previous one and drops the previous
+    /// one from memory: the page cache contains at most two pieces.
     fn write_behind(&mut self, offset: u64, length: u64) {
         system::start_writeback(&self.file, offset, length);
         if let Some((offset, length)) = self.behind.replace((offset, length)) {
@@ -82,12 +83,12 @@ impl DirectFile {
         }
     }
 
-    /// Cuts the file.
+    /// Truncates the file.
     pub(crate) fn set_len(&self, length: u64) -> io::Result<()> {
         self.file.set_len(length)
     }
 
-    /// What the file system says of it.
+    /// The file's metadata.
     pub(crate) fn metadata(&self) -> io::Result<std::fs::Metadata> {
         self.file.metadata()
     }
@@ -97,14 +98,14 @@ impl DirectFile {
     }
 }
 
-/// Turns `O_DIRECT` on or off; fails where the file system has none.
+/// Turns `O_DIRECT` on or off; fails where the file system does not support it.
 pub(crate) fn set_direct(file: &File, direct: bool) -> io::Result<()> {
     let mut flags = rustix::fs::fcntl_getfl(file)?;
     flags.set(OFlags::DIRECT, direct);
     Ok(rustix::fs::fcntl_setfl(file, flags)?)
 }
 
-/// The largest multiple of [`ALIGNMENT`] that is not above `length`.
+/// The largest multiple of [`ALIGNMENT`] that is at most `length`.
 pub(crate) const fn aligned_part(length: usize) -> usize {
     length / ALIGNMENT * ALIGNMENT
 }

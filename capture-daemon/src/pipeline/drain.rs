@@ -1,4 +1,4 @@
-//! The drain loop: from the ring buffers to the recorder, on a thread of its own.
+//! The drain loop: from the ring buffers to the recorder, on a dedicated thread.
 
 use std::{
     io,
@@ -32,28 +32,29 @@ use crate::{
 use capture_types::Direction;
 use capture_types::{Discarded, Format};
 
-/// So many records are taken before commands and clocks are looked at.
+/// Up to this many records are taken before commands and clocks are checked.
 const BATCH: usize = 4096;
 
 /// The longest that a packet waits in a ring buffer that does not fill.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// How often the recorder is told the time.
+/// How often the recorder's tick is called.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A writer that is behind frees a block about so often.
+/// Pause when no block is free; a writer that is behind frees one about this often.
 const BACKLOG_WAIT: Duration = Duration::from_micros(200);
 
-/// When stopping, the ring buffer has to give what the programs counted within this.
+/// When stopping, the ring buffer must deliver all records that the programs counted within this
+/// time.
 const LAST_RECORDS_WAIT: Duration = Duration::from_secs(2);
 
 enum Command {
     AddInterface(InterfaceDescription, oneshot::Sender<InterfaceId>),
-    /// The names of addresses are these from now on.
+    /// Replaces the names of addresses from now on.
     SetNames(Vec<(IpAddr, String)>),
     /// Finish the files that are being written; the next packets begin new ones.
     FinishFile,
-    /// Take so many records in all, then finish.
+    /// Take up to this many records in all, then finish.
     Finish {
         submitted: Option<u64>,
     },
@@ -67,26 +68,27 @@ pub struct Drain {
     shared: Arc<DrainState>,
 }
 
-/// What the drain thread shows to others, and what they ask of it.
+/// State of the drain thread that others read, and requests to it.
 #[derive(Debug, Default)]
 pub struct DrainState {
     /// Signalled once when the capture should end: a limit was reached or writing failed.
     pub ended: Notify,
     /// Records taken from the ring buffer.
     pub taken: AtomicU64,
-    /// Those who look on.
+    /// The live readers.
     pub taps: Taps,
     /// Packets written and not written, by [`InterfaceId`]; set at each tick.
     pub outcomes: Mutex<Vec<(u64, Discarded)>>,
-    /// Packets after which no more are taken; `u64::MAX` for no limit. Looked at each tick.
+    /// Packets after which no more are taken; `u64::MAX` for no limit. Checked at each tick.
     pub packet_limit: AtomicU64,
     /// Ticks so far.
     ticks: AtomicU64,
-    /// Whether the thread sleeps until a packet comes, the clock has something to do or somebody wakes it.
+    /// Whether the thread sleeps until a packet comes, a deadline is due or somebody wakes it.
     sleeps: AtomicBool,
     /// Wakes the thread.
     waker: OnceLock<Waker>,
-    /// Set to cut short what a capture's end can do without: digests, compression after rotation.
+    /// Set to skip work that the end of a capture can do without: digests, compression after
+    /// rotation.
     pub abort: AtomicBool,
 }
 
@@ -99,8 +101,8 @@ impl DrainState {
         }
     }
 
-    /// A number that grows at least every 200 ms as long as the thread is well, whenever it is asked
-    /// for. `waiting` says whether packets wait in the ring: a thread that sleeps beside them is not.
+    /// A number that grows at least every 200 ms as long as the thread is healthy. `waiting` says
+    /// whether packets wait in the ring: a thread that sleeps although packets wait is not healthy.
     pub fn ticks(&self, waiting: bool) -> u64 {
         if self.sleeps.load(Relaxed) && !waiting {
             self.ticks.fetch_add(1, Relaxed)
@@ -156,7 +158,7 @@ impl Drain {
         })
     }
 
-    /// Makes an interface known; its packets may come once this has returned.
+    /// Registers an interface; its packets may come once this has returned.
     pub async fn add_interface(
         &self,
         description: InterfaceDescription,
@@ -168,7 +170,7 @@ impl Drain {
         added.await.map_err(|_| DrainGone)
     }
 
-    /// Replaces the names of addresses that files and readers get from now on.
+    /// Replaces the names of addresses for files and readers from now on.
     pub fn set_names(&self, names: Vec<(IpAddr, String)>) -> Result<(), DrainGone> {
         self.commands
             .send(Command::SetNames(names))
@@ -177,7 +179,7 @@ impl Drain {
         Ok(())
     }
 
-    /// Has the files finished that are being written; the next packets begin new ones.
+    /// Finishes the open files; the next packets begin new ones.
     pub fn finish_file(&self) -> Result<(), DrainGone> {
         self.commands
             .send(Command::FinishFile)
@@ -186,13 +188,13 @@ impl Drain {
         Ok(())
     }
 
-    /// What the thread shows.
+    /// The thread's shared state.
     #[must_use]
     pub fn shared(&self) -> &Arc<DrainState> {
         &self.shared
     }
 
-    /// Takes the last records, so many in all as the programs say they have submitted, writes
+    /// Takes the last records, up to the number that the programs say they have submitted, writes
     /// everything out and ends. Nothing may be attached any more.
     pub async fn finish(self, submitted: Option<u64>) -> Result<Finished, DrainGone> {
         self.commands
@@ -216,7 +218,7 @@ struct State {
     shared: Arc<DrainState>,
     feeds: Feeds,
     taken: u64,
-    /// Of those taken: packets whose outcome is known.
+    /// Packets taken whose outcome is known.
     settled: u64,
     idle: Idle,
     ended: bool,
@@ -256,7 +258,8 @@ impl State {
         self.recorder.finish(&self.shared.abort)
     }
 
-    /// Waits for packets. When none come and nothing else is due, the thread sleeps until it is woken.
+    /// Waits for packets. When no packets come and nothing else is due, the thread sleeps until it is
+    /// woken.
     fn wait(&mut self, taken: usize, now: Instant) {
         let next_tick = self.recorder.next_tick();
         let at_rest = taken == 0
@@ -280,8 +283,8 @@ impl State {
         }
     }
 
-    /// Takes records until there are none, the batch is full or the writer is behind: the ring
-    /// buffer then holds what there is no block for.
+    /// Takes records until there are none, the batch is full or the writer is behind; the ring
+    /// buffer then keeps the records for which there is no block.
     fn take_batch(&mut self) -> usize {
         self.feeds.update(&self.shared.taps);
         let mut taken = 0;
@@ -304,9 +307,9 @@ impl State {
         taken
     }
 
-    /// Takes records that need nothing but to be copied into the open block.
+    /// Takes records that only need to be copied into the open block.
     ///
-    /// A function of its own, so that what the loop works with stays in registers.
+    /// A separate function, so that the loop's state stays in registers.
     #[inline(never)]
     fn take_quickly<E: Encoding>(&mut self) -> usize {
         let Self {
@@ -339,7 +342,7 @@ impl State {
         block_writer.settle() as usize
     }
 
-    /// Takes one record, whatever that needs; 0 if there is none.
+    /// Takes one record, whatever it requires; 0 if there is none.
     fn take_one(&mut self) -> usize {
         let Self {
             ring,
@@ -388,8 +391,8 @@ impl State {
         }
     }
 
-    /// Does what the session asks; the ring has just been emptied, so what comes from now on is of
-    /// the interfaces as they are now.
+    /// Executes the session's commands. The ring has just been emptied, so records from now on
+    /// belong to the interfaces as they are now.
     fn obey(&mut self) -> Option<Last> {
         while let Ok(command) = self.commands.try_recv() {
             match command {
@@ -400,7 +403,7 @@ impl State {
                     self.shared.taps.add_interface(description.clone());
                     let id = self.recorder.add_interface(description);
                     self.interfaces.set(ifindex, id);
-                    // Nobody waits for it any more when the session is being dropped.
+                    // The session no longer waits for the reply when it is being dropped.
                     let _ = reply.send(id);
                 }
                 Command::SetNames(names) => {
@@ -422,8 +425,8 @@ impl State {
     }
 }
 
-/// Copies a packet for those who look on, unless it is one of the daemon's own: a packet of the stream
-/// that it would be sent in makes another one, without end.
+/// Copies a packet for the live readers, unless it is one of the daemon's own: a packet of a stream
+/// that is itself streamed would cause another one, without end.
 #[inline(always)]
 fn show(feeds: &mut Feeds, header: &RecordHeader, packet: &Packet<'_>) {
     if header.flags & RECORD_OWN == 0 {
@@ -453,14 +456,14 @@ fn packet<'a>(
     }
 }
 
-/// How far to go when nothing is attached any more.
+/// When to end after everything is detached.
 struct Last {
     submitted: Option<u64>,
     until: Instant,
 }
 
 impl Last {
-    /// The ring is empty: is that all? A clsact filter can still be at work on its last packet.
+    /// Whether the empty ring is final. A clsact filter can still be at work on its last packet.
     fn is_done(&self, taken: u64, now: Instant) -> bool {
         self.submitted.is_none_or(|submitted| taken >= submitted) || now >= self.until
     }

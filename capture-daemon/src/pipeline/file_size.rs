@@ -1,17 +1,18 @@
-//! How large the file of an output has become, as the writer tells the drain thread.
+//! The current size of an output's file, as the writer reports it to the drain thread.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How large the file of an output has become, for the drain thread that decides on rotation.
+/// The current size of an output's file, for the drain thread, which decides on rotation.
 #[derive(Debug, Default)]
 pub(crate) struct FileSize {
     /// The file's sequence number.
     pub(crate) file: AtomicU64,
     /// Bytes that the writer has taken, before compression.
     pub(crate) raw: AtomicU64,
-    /// What became of them.
+    /// Bytes on disk after compression.
     pub(crate) stored: AtomicU64,
-    /// The sequence number and 1 of the file that the writer gave up last, for which it takes nothing more.
+    /// The sequence number plus 1 of the file that the writer gave up last, and to which it writes nothing
+    /// more.
     broken: AtomicU64,
 }
 
@@ -21,7 +22,7 @@ impl FileSize {
         self.stored.store(stored, Ordering::Relaxed);
     }
 
-    /// The writer gives a file up.
+    /// Marks a file as given up by the writer.
     pub(crate) fn set_broken(&self, file: u64) {
         self.broken.store(file + 1, Ordering::Release);
     }

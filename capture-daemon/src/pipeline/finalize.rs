@@ -1,5 +1,5 @@
-//! The finalizer: an OS thread that gives files their names, keeps the manifest and applies retention,
-//! beside the writer, which goes on with the next file meanwhile.
+//! The finalizer: an OS thread that gives files their names, keeps the manifest and applies retention
+//! while the writer continues with the next file.
 
 use std::{
     collections::BTreeMap,
@@ -25,9 +25,9 @@ use capture_types::Retention;
 pub(crate) struct Finalizer {
     pub(crate) directory: Arc<Directory>,
     pub(crate) inbox: Receiver<FinalizeTask>,
-    /// Where finished files are named whose digest is wanted.
+    /// Receives the names of finished files whose digest is wanted.
     pub(crate) digester: Option<Sender<String>>,
-    /// Where plain files go to be compressed, when they are to be.
+    /// Receives the names of plain files that are to be compressed.
     pub(crate) recompressor: Option<Sender<String>>,
     pub(crate) outcomes: Arc<Outcomes>,
     pub(crate) progress: Arc<Progress>,
@@ -36,18 +36,18 @@ pub(crate) struct Finalizer {
     pub(crate) files: FileIndex,
     /// The newest plain file of each output, which stays plain.
     pub(crate) newest: BTreeMap<usize, String>,
-    /// Since when the file system has had too little left, with nothing left to remove.
+    /// Since when the file system has had too little free space with no file left to remove.
     pub(crate) helpless: Option<Instant>,
-    /// Bytes of a block, of which those in the queue are on their way to the disk.
+    /// Bytes of a block; the queue contains blocks on their way to the disk.
     pub(crate) block: usize,
 }
 
-/// How often retention looks.
+/// How often retention is checked.
 const LOOK: Duration = Duration::from_millis(200);
 
 impl Finalizer {
-    /// Works until nobody can send anything any more, and returns the files that this capture
-    /// finished and that are still there.
+    /// Runs until all senders are gone, and returns the files that this capture finished and that
+    /// still exist.
     pub(crate) fn run(mut self) -> Vec<FileEntry> {
         loop {
             match self.inbox.recv_timeout(LOOK) {
@@ -89,7 +89,7 @@ impl Finalizer {
         }
     }
 
-    /// No further file comes: those that stay plain have no other digest.
+    /// No more files will be closed: digests of files that stay plain are final.
     fn end(&mut self) {
         if self.recompressor.take().is_some()
             && let Some(digester) = &self.digester
@@ -137,7 +137,7 @@ impl Finalizer {
         }
         let name = entry.file.clone();
         self.files.add(entry, interfaces);
-        // They outlive these senders.
+        // The receivers outlive these senders.
         if let Some(recompressor) = &self.recompressor {
             if let Some(plain) = self.newest.insert(output, name) {
                 let _ = recompressor.send(plain);
@@ -147,7 +147,7 @@ impl Finalizer {
         }
     }
 
-    /// A file gets its name when all of it is on disk, and when it is still there.
+    /// A file gets its final name when all of it is on disk and it still exists.
     fn finish(&self, file: &File, name: &str) -> io::Result<()> {
         file.sync_all()?;
         let part = format!("{name}{PART}");
@@ -165,7 +165,8 @@ impl Finalizer {
         let (keep, remove) = if self.files.holds(plain) {
             (file, plain)
         } else {
-            // Retention has removed the plain file meanwhile: its content is not wanted any more.
+            // Retention has removed the plain file meanwhile: its compressed copy is not wanted any
+            // more.
             (plain, file)
         };
         if let Err(error) = self.directory.remove(remove) {
@@ -181,7 +182,7 @@ impl Finalizer {
         let usage = match self.directory.space() {
             Ok(space) => Usage::new(self.open_bytes(), self.coming(), &space),
             Err(error) => {
-                tracing::warn!(%error, "cannot ask the file system what it has left");
+                tracing::warn!(%error, "cannot read the free space of the file system");
                 return;
             }
         };
@@ -198,7 +199,7 @@ impl Finalizer {
         }
     }
 
-    /// Space that was freed may take a moment to show, when somebody still reads a removed file.
+    /// Freed space may show with a delay, when somebody still has a removed file open.
     fn give_up(&mut self) {
         const PATIENCE: Duration = Duration::from_secs(1);
         let since = *self.helpless.get_or_insert_with(Instant::now);
@@ -214,7 +215,7 @@ impl Finalizer {
         }
     }
 
-    /// Lets writing be tried again when it was suspended long enough and there is room.
+    /// Resumes writing if it was suspended long enough and there is room.
     fn resume(&mut self) {
         let Some(fault) = self.outcomes.suspended() else {
             return;
@@ -232,7 +233,7 @@ impl Finalizer {
         }
     }
 
-    /// Bytes at most that are on their way to the disk.
+    /// Upper bound of the bytes that are on their way to the disk.
     fn coming(&self) -> u64 {
         (self.progress.queued() * self.block) as u64
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::kernel::reader::ReaderFlag;
 
-/// How long nothing has to come before the thread goes one step closer to its sleep.
+/// How long no packet must come before the thread goes one step closer to sleep.
 const ONE_WAIT: Duration = Duration::from_millis(100);
 
 /// When the thread may sleep without a bound.
@@ -15,9 +15,9 @@ const ONE_WAIT: Duration = Duration::from_millis(100);
 /// takes microseconds. Then nothing can be missed.
 pub(super) struct Idle {
     reader: ReaderFlag,
-    /// Since when nothing has come.
+    /// Since when no packet has come.
     since: Option<Instant>,
-    /// When the programs were told.
+    /// When the programs were asked to wake the reader.
     told: Option<Instant>,
 }
 
@@ -30,7 +30,7 @@ impl Idle {
         }
     }
 
-    /// Packets have come.
+    /// Packets have come: ends the idle state.
     pub(super) fn end(&mut self) {
         if self.since.take().is_some() && self.told.take().is_some() {
             // If this fails, the programs wake the reader more often than they have to.
@@ -38,7 +38,7 @@ impl Idle {
         }
     }
 
-    /// Nothing has come since the last wait: whether the next wait may be without a bound.
+    /// Called when no packet has come since the last wait: whether the next wait may be unbounded.
     pub(super) fn may_sleep(&mut self, now: Instant) -> bool {
         let since = *self.since.get_or_insert(now);
         match self.told {

@@ -1,5 +1,4 @@
-//! The kernel's half of the ledger, by the capture's interfaces: those that are present and those that
-//! are gone.
+//! The kernel's half of the ledger, by interface of the capture, present and removed ones.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -40,7 +39,7 @@ impl InterfaceCounters {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // A panic elsewhere leaves whole entries: the numbers stay good.
+        // A panic elsewhere leaves whole entries: the counters stay valid.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -90,8 +89,8 @@ impl InterfaceCounters {
         table.read(table.entries.get(id.0 as usize)?)
     }
 
-    /// Packets of the daemon's own connections that were left out, all interfaces together; those of
-    /// counters that cannot be read are missing.
+    /// Packets of the daemon's own connections that were excluded, on all interfaces together;
+    /// unreadable counters are left out.
     #[must_use]
     pub fn own(&self) -> u64 {
         let table = self.table();

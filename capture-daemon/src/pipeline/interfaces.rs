@@ -14,9 +14,9 @@ use capture_types::LinkType;
 #[derive(Debug, Default)]
 pub(super) struct Interfaces {
     by_ifindex: Vec<(u32, InterfaceId)>,
-    /// The latest one asked for: packets come in trains.
+    /// The interface looked up last: packets come in trains.
     pub(super) latest: Option<(u32, InterfaceId)>,
-    /// What stands for interfaces that are not known, by link type.
+    /// Placeholders for unknown interfaces, by link type.
     unknown: Vec<(LinkType, InterfaceId)>,
 }
 
@@ -45,7 +45,7 @@ impl Interfaces {
         }
     }
 
-    /// An interface that was asked for before, or announced.
+    /// An interface that was looked up before or announced.
     #[inline(always)]
     pub(super) fn known(&mut self, ifindex: u32) -> Option<InterfaceId> {
         match self.latest {
@@ -64,8 +64,9 @@ impl Interfaces {
         Some(id)
     }
 
-    /// A packet of an interface that the session has not announced, as when one is moved to another
-    /// network namespace under a new index with the program still on it: it is recorded all the same.
+    /// Placeholder for the packet of an interface that the session has not announced, for example one
+    /// that was moved to another network namespace under a new index with the program still attached:
+    /// it is recorded all the same.
     #[cold]
     fn unknown(
         &mut self,

@@ -1,4 +1,4 @@
-//! What the threads behind the drain thread tell each other of files.
+//! Messages about files between the threads after the drain thread.
 
 use std::fs::File;
 
@@ -7,10 +7,10 @@ use capture_file::{
     manifest::{FileEntry, InterfaceLedger},
 };
 
-/// What the finalizer is told.
+/// Messages to the finalizer.
 #[derive(Debug)]
 pub(crate) enum FinalizeTask {
-    /// The writer is done with a file.
+    /// The writer has finished a file.
     Closed(Box<ClosedFile>),
     /// A file's SHA-256.
     Digest {
@@ -25,7 +25,7 @@ pub(crate) enum FinalizeTask {
     End,
 }
 
-/// A file that has its last byte and not yet its name.
+/// A complete file that does not have its final name yet.
 #[derive(Debug)]
 pub(crate) struct ClosedFile {
     pub(crate) output: usize,

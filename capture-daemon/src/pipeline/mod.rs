@@ -1,4 +1,4 @@
-//! The way of a packet in user space: ring buffer, drain, encode, compress, write, finalize, retain.
+//! A packet's path in user space: ring buffer, drain, encode, compress, write, finalize, retain.
 
 mod block;
 mod buffer;
@@ -35,7 +35,7 @@ pub use copying::Copying;
 pub use outcome::{FailureKind, RecorderFailure};
 pub use progress::{Progress, WRITE_BOUNDS, Writes};
 
-/// Reads all packets of a ring buffer's memory, and gives how many there were.
+/// Reads all packets in a ring buffer's memory, and returns their number.
 pub(crate) fn read_ring(descriptor: std::os::fd::OwnedFd, size: u32) -> std::io::Result<u64> {
     let ring = crate::kernel::rings::RingMap { descriptor, size };
     let mut records = records::Records::new(&ring)?;

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-/// Names of addresses, each with the number of the change that brought it. Whoever writes them down keeps the
-/// number that it has got to.
+/// Names of addresses, each with the number of the change that added it. Whoever writes them keeps the number
+/// of the last change written.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     by_address: BTreeMap<IpAddr, (u64, String)>,
@@ -11,7 +11,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Replaces all names. Those that stay as they are keep their numbers.
+    /// Replaces all names. Unchanged names keep their numbers.
     pub(super) fn set(&mut self, names: impl IntoIterator<Item = (IpAddr, String)>) {
         let mut before = std::mem::take(&mut self.by_address);
         for (address, name) in names {
@@ -31,7 +31,7 @@ impl Names {
         self.changes
     }
 
-    /// The names that came after this change, the oldest first, each with its number.
+    /// The names added after this change, the oldest first, each with its number.
     pub(super) fn since(&self, change: u64) -> Vec<(u64, IpAddr, &str)> {
         if change >= self.changes {
             return Vec::new();

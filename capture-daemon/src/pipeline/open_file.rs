@@ -1,4 +1,4 @@
-//! A file that is being written: its blocks, what of them is on disk, and whether it is still there.
+//! A file that is being written: its blocks, how much of it is on disk, and whether it still exists.
 
 use std::{fs::File, io, os::unix::fs::MetadataExt as _};
 
@@ -19,42 +19,42 @@ pub(crate) struct OpenFile {
     pub(crate) name: String,
     pub(crate) sequence: u64,
     file: DirectFile,
-    /// Compressed bytes from `written` on: what is behind the last aligned piece on disk.
+    /// Compressed bytes from `written` on: the rest after the last aligned piece on disk.
     stage: Option<AlignedBuffer>,
-    /// Where the stage begins in the file; a multiple of the alignment.
+    /// Offset of the stage in the file; a multiple of the alignment.
     written: u64,
     /// Bytes on disk.
     on_disk: u64,
-    /// Bytes of the file, what waits in the stage included.
+    /// Length of the file in bytes, including the stage.
     pub(crate) length: u64,
     /// Bytes before compression.
     pub(crate) raw: u64,
-    /// Packets of which a part may still be in the stage.
+    /// Packets that may be partly in the stage.
     waiting: PendingPackets,
-    /// What is on disk, piece by piece: each ends with a whole packet.
+    /// The parts on disk; each ends with a whole packet.
     pieces: Vec<Piece>,
 }
 
-/// What somebody else did to a file while it was written.
+/// Damage that somebody else did to a file while it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Damage {
-    /// It is shorter than it was.
+    /// The file is shorter than it was.
     Truncated(u64),
-    /// It is gone, or has another name.
+    /// The file was removed or renamed.
     Removed,
 }
 
 /// A part of the file, with the packets that end in it.
 #[derive(Debug, Default)]
 struct Piece {
-    /// Where it ends in the file, and before compression.
+    /// Where the part ends in the file, and before compression.
     end: u64,
     raw: u64,
     counts: Vec<u64>,
     span: Span,
 }
 
-/// More pieces than this are joined two by two.
+/// Above this number, pieces are joined two by two.
 const MOST_PIECES: usize = 512;
 
 impl OpenFile {
@@ -79,7 +79,7 @@ impl OpenFile {
         }
     }
 
-    /// What has happened to the file since it was last written.
+    /// The damage done to the file since it was last written.
     pub(crate) fn damage(&self, directory: &Directory) -> io::Result<Option<Damage>> {
         let metadata = self.file.metadata()?;
         let part = format!("{}{PART}", self.name);
@@ -94,7 +94,8 @@ impl OpenFile {
         )
     }
 
-    /// Forgets what stands behind so many bytes; the packets that were in it, by interface.
+    /// Forgets everything after the first `bytes` bytes; returns the packets that were in it, by
+    /// interface.
     pub(crate) fn keep(&mut self, bytes: u64) -> Vec<u64> {
         let mut lost = PendingPackets::default();
         while let Some(piece) = self.pieces.pop_if(|piece| piece.end > bytes) {
@@ -103,7 +104,7 @@ impl OpenFile {
         lost.counts
     }
 
-    /// Cuts the file behind its last whole packet; `false` when it has none.
+    /// Truncates the file after its last whole packet; `false` when it has none.
     pub(crate) fn cut(&mut self) -> io::Result<bool> {
         let whole = self.pieces.last().map_or(0, |piece| piece.end);
         if whole > 0 {
@@ -129,7 +130,7 @@ impl OpenFile {
         }
     }
 
-    /// An uncompressed block goes to disk as it is, over the end of the one before it.
+    /// An uncompressed block is written to disk as it is, over the end of the previous one.
     fn append_plain(&mut self, block: &mut Block, outcomes: &Outcomes) -> io::Result<u64> {
         let length = block.buffer.len();
         self.file.write(&mut block.buffer, length, block.start)?;
@@ -137,7 +138,7 @@ impl OpenFile {
         self.on_disk = self.length;
         self.raw = self.length;
         outcomes.written(&block.counts);
-        // A block in which no packet ends adds to what the next one ends.
+        // A block in which no packet ends is part of the piece that the next one ends.
         if block.whole > 0 {
             let end = block.start + block.whole as u64;
             self.add_piece(end, end, block.counts.clone(), block.span);
@@ -145,8 +146,8 @@ impl OpenFile {
         Ok(block.span.packets)
     }
 
-    /// A compressed block has any length: what is behind the last aligned piece stays in the stage,
-    /// unless readers shall see it. A block counts as written when all of it is.
+    /// A compressed block has any length: the rest after the last aligned piece stays in the stage,
+    /// unless the block is flushed. A block counts as written when all of it is.
     fn append_staged(
         &mut self,
         stage: &mut AlignedBuffer,
@@ -184,7 +185,7 @@ impl OpenFile {
         Ok(packets)
     }
 
-    /// What waited is on disk.
+    /// Counts everything that waited as on disk.
     fn settle(&mut self, outcomes: &Outcomes) -> u64 {
         if self.pieces.last().map_or(0, |piece| piece.end) == self.length {
             return 0;
@@ -214,7 +215,7 @@ impl OpenFile {
         });
     }
 
-    /// The file has its last byte.
+    /// Completes the file.
     pub(crate) fn close(
         self,
         output: usize,
@@ -250,7 +251,7 @@ impl OpenFile {
 }
 
 impl Piece {
-    /// Takes in the piece behind it.
+    /// Joins the piece after this one to it.
     fn join(&mut self, next: &Self) {
         self.end = next.end;
         self.raw = next.raw;

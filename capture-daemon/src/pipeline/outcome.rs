@@ -1,4 +1,4 @@
-//! What became of the packets behind the drain thread, and whether the capture can go on.
+//! Outcomes of packets after the drain thread, and whether the capture can continue.
 
 use std::{
     sync::{
@@ -11,13 +11,13 @@ use std::{
 use capture_file::manifest::FileEndReason;
 use capture_types::Discarded;
 
-/// Why packets could not be written: for good, or until the cause is gone.
+/// Why packets could not be written: permanently, or until the cause is gone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct RecorderFailure {
-    /// Which of the ledger's counters the packets are in that came too late.
+    /// The counter of the ledger for packets that came after the failure.
     pub kind: FailureKind,
-    /// What happened, where, and the way out.
+    /// What happened, where, and how to fix it.
     pub message: String,
 }
 
@@ -52,9 +52,9 @@ pub(crate) struct Outcomes {
     outcomes: Mutex<Vec<Outcome>>,
     failure: OnceLock<RecorderFailure>,
     failed: AtomicBool,
-    /// What keeps packets from being written at present, or did last.
+    /// What prevents writing at present, or did last.
     fault: Mutex<Option<Fault>>,
-    /// 0, or the kind of the fault and 1: asked for each packet meanwhile.
+    /// 0, or the kind of the fault plus 1: read for each packet meanwhile.
     suspended: AtomicU8,
     /// How often writing was suspended.
     suspensions: AtomicU64,
@@ -68,12 +68,12 @@ pub(crate) struct Fault {
 }
 
 impl Outcomes {
-    /// The block's packets are in a file.
+    /// Counts a block's packets as written to a file.
     pub(crate) fn written(&self, counts: &[u64]) {
         self.add(counts, |outcome, count| outcome.written += count);
     }
 
-    /// The block's packets are in no file, because of the failure.
+    /// Counts a block's packets as lost because of the failure.
     pub(crate) fn lost(&self, counts: &[u64]) {
         let kind = match self.failure() {
             Some(failure) => Some(failure.kind),
@@ -85,8 +85,8 @@ impl Outcomes {
         });
     }
 
-    /// Packets that were written are in no file any more: somebody has truncated or removed it, or the
-    /// disk did not keep it.
+    /// Counts written packets as lost: somebody has truncated or removed the file, or the disk did not
+    /// keep it.
     pub(crate) fn retract(&self, counts: &[u64]) {
         self.add(counts, |outcome, count| {
             let lost = count.min(outcome.written);
@@ -95,12 +95,12 @@ impl Outcomes {
         });
     }
 
-    /// The block's packets are nowhere, because nobody takes them as fast as they come.
+    /// Counts a block's packets as dropped because the reader is too slow.
     pub(crate) fn too_slow(&self, counts: &[u64]) {
         self.add(counts, |outcome, count| outcome.lost.queue_full += count);
     }
 
-    /// What became of an interface's packets so far.
+    /// The outcome of an interface's packets so far.
     pub(crate) fn outcome(&self, interface: usize) -> Outcome {
         lock(&self.outcomes)
             .get(interface)
@@ -108,7 +108,7 @@ impl Outcomes {
             .unwrap_or_default()
     }
 
-    /// Ends the capture; the first reason stays.
+    /// Ends the capture; the first reason is kept.
     pub(crate) fn fail(&self, kind: FailureKind, message: String) {
         let _ = self.failure.set(RecorderFailure { kind, message });
         self.failed.store(true, Ordering::Release);
@@ -123,7 +123,7 @@ impl Outcomes {
         self.failure.get()
     }
 
-    /// Stops writing until [`Self::resume`], which is tried after `wait` at the earliest.
+    /// Suspends writing until [`Self::resume`], which is tried after `wait` at the earliest.
     pub(crate) fn suspend(&self, kind: FailureKind, message: String, wait: Duration) {
         let fault = Fault {
             failure: RecorderFailure { kind, message },
@@ -134,17 +134,17 @@ impl Outcomes {
         self.suspensions.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Writing may be tried again.
+    /// Allows writing again.
     pub(crate) fn resume(&self) {
         self.suspended.store(0, Ordering::Release);
     }
 
-    /// Why nothing is written at present, if that is so.
+    /// Why writing is suspended, if it is.
     pub(crate) fn suspended(&self) -> Option<Fault> {
         self.suspended_kind().and_then(|_| self.fault())
     }
 
-    /// The kind of what keeps packets from being written at present.
+    /// The kind of fault that prevents writing at present.
     #[inline]
     pub(crate) fn suspended_kind(&self) -> Option<FailureKind> {
         [FailureKind::DiskFull, FailureKind::WriteError]
@@ -173,6 +173,6 @@ impl Outcomes {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Numbers are added one by one, and faults put in whole; a panic leaves nothing half done.
+    // Counters are added one by one, and faults are stored whole; a panic leaves nothing half done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! A output: the one file that packets of some interfaces go to at a time. A pcapng capture has one
-//! output, a pcap capture one for each link type.
+//! An output: the one file at a time that packets of some interfaces are written to. A pcapng
+//! capture has one output, a pcap capture one for each link type.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,13 @@ use capture_file::manifest::FileEndReason;
 use capture_types::LinkType;
 use capture_types::Rotation;
 
-/// A output as the drain thread sees it.
+/// An output as the drain thread sees it.
 pub(crate) struct FileOutput {
-    /// The link type that the output is for; `None` for every one.
+    /// The link type of the output; `None` for all.
     pub(crate) link_type: Option<LinkType>,
     /// The block that packets go into.
     pub(crate) block: Option<Box<Block>>,
-    /// Bytes that may be put into the block with no further question.
+    /// Bytes that may be put into the block without further checks.
     pub(crate) room: usize,
     /// Packets from this time on (UTC nanoseconds) belong to the next file.
     pub(crate) boundary: u64,
@@ -24,41 +24,41 @@ pub(crate) struct FileOutput {
     pub(crate) numbers: Vec<u32>,
     /// The file, unless the next packet begins one.
     pub(crate) file: Option<CurrentFile>,
-    /// When a block last left.
+    /// When a block was last passed on.
     pub(crate) sealed: Instant,
-    /// Bytes on disk for each byte before compression, as files turned out so far.
+    /// Bytes on disk for each byte before compression, as measured on files so far.
     ratio: f64,
 }
 
-/// Stands for the number of an interface that the file does not describe.
+/// The number of an interface that the file does not describe.
 pub(crate) const UNDESCRIBED: u32 = u32::MAX;
 
 /// The file of an output as the drain thread sees it.
 pub(crate) struct CurrentFile {
     pub(crate) sequence: u64,
-    /// Packets put into it, in blocks that have left.
+    /// Packets in blocks that were passed on.
     pub(crate) packets: u64,
-    /// Where the next block begins.
+    /// File offset of the next block.
     pub(crate) position: u64,
-    /// The end of the last block, behind the last aligned position: the next block begins with it.
+    /// The end of the last block after the last aligned position: the next block begins with it.
     pub(crate) tail: Vec<u8>,
-    /// Bytes in blocks that have left, before compression.
+    /// Bytes in blocks that were passed on, before compression.
     pub(crate) sent: u64,
-    /// The link type of its first packet, whose interfaces it describes all.
+    /// The link type of its first packet; the file describes all interfaces of this type.
     pub(crate) main: Option<LinkType>,
-    /// How many of the capture's interfaces were looked at for that.
+    /// How many of the capture's interfaces were checked for that type.
     pub(crate) known: usize,
-    /// The last change of names of addresses that it has.
+    /// The last change of address names that the file contains.
     pub(crate) named: u64,
-    /// How many it describes.
+    /// How many interfaces the file describes.
     pub(crate) described: u32,
-    /// Where its interval ends, UTC nanoseconds.
+    /// Where the file's interval ends, UTC nanoseconds.
     pub(crate) boundary: u64,
-    /// It shall end as soon as a block is free to end it with.
+    /// Set when the file is to end as soon as a block is free.
     pub(crate) closing: Option<FileEndReason>,
 }
 
-/// So long after the end of its interval a file waits for packets that were captured before, in
+/// How long after the end of its interval a file waits for packets that were captured earlier, in
 /// nanoseconds.
 const GRACE: u64 = 100_000_000;
 
@@ -77,7 +77,7 @@ impl FileOutput {
         }
     }
 
-    /// Bytes in the block that no other block holds.
+    /// Bytes in the block that no other block contains.
     pub(crate) fn fresh(&self) -> usize {
         self.block
             .as_ref()
@@ -89,13 +89,13 @@ impl FileOutput {
         self.file.as_ref().is_some_and(|file| file.described > 0)
     }
 
-    /// Packets in the file, those in the block included.
+    /// Packets in the file, including those in the open block.
     pub(crate) fn packets(&self) -> u64 {
         let left = self.file.as_ref().map_or(0, |file| file.packets);
         left + self.block.as_ref().map_or(0, |block| block.span.packets)
     }
 
-    /// How long from `now` (UTC nanoseconds) until the clock has something to do here; `None` for never.
+    /// How long from `now` (UTC nanoseconds) until the next deadline of this output; `None` for never.
     pub(crate) fn next_tick(&self, now: u64) -> Option<Duration> {
         let file = self.file.as_ref()?;
         if self.fresh() > 0 || file.closing.is_some() {
@@ -105,8 +105,8 @@ impl FileOutput {
         ends.then(|| Duration::from_nanos(file.boundary.saturating_add(GRACE).saturating_sub(now)))
     }
 
-    /// How many bytes more the file may take before it is as large as it may be; `ending` bytes are
-    /// kept for its end. `size` is what the writer knows of a compressed file.
+    /// How many more bytes the file may take up to its size limit; `ending` bytes are reserved for
+    /// its end. `size` is the size that the writer reports for a compressed file.
     pub(crate) fn size_left(&mut self, limit: u64, ending: u64, size: Option<&FileSize>) -> u64 {
         let Some(file) = &self.file else {
             return u64::MAX;
@@ -119,7 +119,7 @@ impl FileOutput {
         if raw > 0 {
             self.ratio = (stored as f64 / raw as f64).max(1e-4);
         }
-        // What the writer has not reported yet is taken to compress as well as the rest.
+        // Bytes that the writer has not reported yet are assumed to compress as well as the rest.
         let coming = file.sent.saturating_sub(raw) + filled + ending;
         let left = limit.saturating_sub(stored) as f64 / self.ratio;
         (left as u64).saturating_sub(coming)
@@ -143,16 +143,16 @@ impl CurrentFile {
         }
     }
 
-    /// Whether the clock says that the file shall end. It waits a little for packets that were
-    /// captured before the boundary; packets from behind it end the file at once. A clock set back
-    /// ends the file as well, so that no file spans the step.
+    /// Whether the file's interval is over. The file waits a little for packets that were captured
+    /// before the boundary; a packet after it ends the file at once. A clock set back ends the file
+    /// as well, so that no file spans the step.
     pub(crate) fn interval_is_over(&self, now: u64, rotation: &Rotation) -> bool {
         const STEP: u64 = 1_000_000_000;
         now >= self.boundary.saturating_add(GRACE)
             || boundary(now.saturating_add(STEP), rotation) < self.boundary
     }
 
-    /// The block leaves: what the next one begins with.
+    /// Prepares the start of the next block when this one is passed on.
     pub(crate) fn advance(&mut self, block: &Block, aligned: bool) {
         let bytes = block.buffer.as_slice();
         self.sent += (bytes.len() - block.overlap) as u64;

@@ -2,8 +2,8 @@
 
 use capture_types::{Direction, LinkType};
 
-/// Numbers the capture's interfaces from 0 in the order in which they joined. A number is never used
-/// again within a capture.
+/// Number of an interface of the capture, from 0 in the order in which they joined. A number is
+/// never reused within a capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InterfaceId(pub u32);
 
@@ -21,11 +21,11 @@ pub struct Packet<'a> {
     pub packet_type: u8,
     /// Its length on the wire in bytes; at least `bytes.len()`.
     pub original_length: u32,
-    /// What was kept of it.
+    /// The captured bytes.
     pub bytes: &'a [u8],
 }
 
-/// What a capture file says of an interface.
+/// The description of an interface in a capture file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InterfaceDescription {
     /// Its name when it joined the capture.
@@ -34,7 +34,7 @@ pub struct InterfaceDescription {
     pub ifindex: u32,
     /// Driver, peer, address or alias, where known; may be empty.
     pub description: String,
-    /// What a program may want to know of it, one `key=value` per line; may be empty.
+    /// Details for programs, one `key=value` per line; may be empty.
     pub comment: String,
     /// Its link type.
     pub link_type: LinkType,

@@ -1,4 +1,4 @@
-//! What a live line shows; read from any thread.
+//! Live progress of a recorder; read from any thread.
 
 use std::{
     sync::{
@@ -10,18 +10,18 @@ use std::{
 
 use capture_file::Baseline;
 
-/// Upper bounds, in microseconds, of what write calls are sorted into by how long they took.
+/// Upper bounds, in microseconds, of the buckets for durations of write calls.
 pub const WRITE_BOUNDS: [u64; 10] = [
     100, 250, 1_000, 2_500, 10_000, 25_000, 100_000, 250_000, 1_000_000, 5_000_000,
 ];
 
-/// How long write calls took, of one block of a file or of one piece of output each.
+/// Durations of write calls, each of one block of a file or of one piece of output.
 #[derive(Debug, Default)]
 pub struct Writes {
-    /// How many took at most as long as each of [`WRITE_BOUNDS`] and longer than the one before; the
-    /// last: how many took longer than that.
+    /// The number of calls in each bucket of [`WRITE_BOUNDS`]; the last bucket: calls that took
+    /// longer.
     counts: [AtomicU64; WRITE_BOUNDS.len() + 1],
-    /// All of them together, in microseconds.
+    /// Sum of all durations, in microseconds.
     total: AtomicU64,
 }
 
@@ -33,7 +33,7 @@ impl Writes {
         self.total.fetch_add(took, Ordering::Relaxed);
     }
 
-    /// How many took how long, as the bounds sort them.
+    /// The number of calls by bucket.
     #[must_use]
     pub fn counts(&self) -> [u64; WRITE_BOUNDS.len() + 1] {
         self.counts
@@ -41,14 +41,14 @@ impl Writes {
             .map(|count| count.load(Ordering::Relaxed))
     }
 
-    /// All of them together, in microseconds.
+    /// Sum of all durations, in microseconds.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }
 }
 
-/// How far the files have come. Each number is true by itself; they need not belong to one moment.
+/// Progress of the files. Each number is correct by itself; they need not belong to one moment.
 #[derive(Debug, Default)]
 pub struct Progress {
     packets: AtomicU64,
@@ -61,7 +61,7 @@ pub struct Progress {
     warnings: Mutex<Vec<String>>,
 }
 
-/// So many warnings are kept; the oldest go first.
+/// This many warnings are kept; the oldest are dropped first.
 const MOST_WARNINGS: usize = 20;
 
 impl Progress {
@@ -89,7 +89,7 @@ impl Progress {
         self.queued.load(Ordering::Relaxed)
     }
 
-    /// What stood in the directory before; `None` if there are no files.
+    /// The directory's content before the capture; `None` if there are no files.
     #[must_use]
     pub fn begun(&self) -> Option<Baseline> {
         self.begun.get().copied()
@@ -101,7 +101,7 @@ impl Progress {
         &self.writes
     }
 
-    /// The final name of the file begun last.
+    /// The final name of the newest file.
     #[must_use]
     pub fn file(&self) -> Option<String> {
         self.file
@@ -110,13 +110,13 @@ impl Progress {
             .clone()
     }
 
-    /// What went wrong with files so far, each thing once, the latest last.
+    /// Distinct problems with files so far, the latest last.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.lock_warnings().clone()
     }
 
-    /// Notes that something went wrong, in the log too; once, however often it happens.
+    /// Adds a warning, and logs it; once, however often it occurs.
     pub(crate) fn warn(&self, warning: String) {
         let mut warnings = self.lock_warnings();
         if !warnings.contains(&warning) {
@@ -132,7 +132,7 @@ impl Progress {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Packets that were written are in no file any more.
+    /// Subtracts written packets that are no longer in any file.
     pub(crate) fn retract(&self, packets: u64) {
         self.packets.fetch_sub(packets, Ordering::Relaxed);
     }
@@ -142,12 +142,12 @@ impl Progress {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Notes what stands in the directory, once.
+    /// Records the directory's content, once.
     pub(crate) fn set_begun(&self, begun: Baseline) {
         let _ = self.begun.set(begun);
     }
 
-    /// Notes how long one write took.
+    /// Records how long one write took.
     pub(crate) fn add_write(&self, took: Duration) {
         self.writes.add(took);
     }

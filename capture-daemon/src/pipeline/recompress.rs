@@ -29,9 +29,9 @@ pub(crate) struct Recompressor {
     pub(crate) inbox: Receiver<String>,
     pub(crate) finalizer: Sender<FinalizeTask>,
     pub(crate) codec: Codec,
-    /// What the codec adds to a file's name.
+    /// The codec's suffix for file names.
     pub(crate) suffix: &'static str,
-    /// Set when nobody waits any more: what is left stays plain.
+    /// Set when the capture no longer waits: the remaining files stay plain.
     pub(crate) abort: Arc<AtomicBool>,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Recompressor {
 const PIECE: usize = 1 << 20;
 
 impl Recompressor {
-    /// Works until nobody can name a file any more.
+    /// Runs until all senders of names are gone.
     pub(crate) fn run(mut self) {
         system::run_when_idle();
         while let Ok(plain) = self.inbox.recv() {
@@ -47,7 +47,7 @@ impl Recompressor {
                 continue;
             }
             match self.recompress(&plain) {
-                // The finalizer ends after this thread.
+                // The finalizer outlives this thread.
                 Ok(recompressed) => {
                     let _ = self
                         .finalizer
@@ -57,7 +57,7 @@ impl Recompressor {
                     let part = format!("{plain}{}{PART}", self.suffix);
                     let _ = self.directory.remove(&part);
                     match error.kind() {
-                        // Retention was faster, or nobody waits any more.
+                        // Retention has removed the file, or the capture no longer waits.
                         io::ErrorKind::NotFound | io::ErrorKind::Interrupted => {}
                         _ => tracing::warn!(file = plain, %error, "the file stays uncompressed"),
                     }
@@ -106,7 +106,7 @@ fn fill(input: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
             Ok(read) => {
                 filled += read;
                 if !read.is_multiple_of(ALIGNMENT) {
-                    // Only a file's end is unaligned; past it `O_DIRECT` must not ask.
+                    // Only the end of a file is unaligned; after it `O_DIRECT` must not read.
                     break;
                 }
             }

@@ -1,4 +1,4 @@
-//! The recorder: takes packets from the drain thread and leaves capture files.
+//! The recorder: turns packets from the drain thread into capture files.
 
 use std::{
     net::IpAddr,
@@ -40,16 +40,16 @@ pub use error::RecorderError;
 /// its packets within a second.
 const FLUSH_AFTER: Duration = Duration::from_millis(800);
 
-/// What a recorder is to do.
+/// Settings of a recorder.
 #[derive(Debug, Clone)]
 pub struct RecorderSpec {
-    /// Names the files.
+    /// Name of the capture, part of file names.
     pub name: CaptureName,
     /// Where and how files are written.
     pub output: OutputSpec,
-    /// Most bytes kept of a packet, for the files' heads.
+    /// Upper bound of the bytes kept of a packet, for file headers.
     pub snaplen: u32,
-    /// The filter expression, for the files' heads.
+    /// The filter expression, for file headers.
     pub filter: Option<String>,
     /// Packets after which the recorder takes no more.
     pub packet_limit: Option<u64>,
@@ -61,8 +61,8 @@ pub type KernelStatistics = Option<capture_common::Counters>;
 /// Asked for each interface when a file ends.
 pub type Statistics = Box<dyn FnMut(InterfaceId) -> KernelStatistics + Send>;
 
-/// Takes packets and leaves capture files. It belongs to the drain thread and starts threads of its
-/// own to compress, to write and to keep account of files.
+/// Turns packets into capture files. It belongs to the drain thread and starts threads to compress,
+/// to write and to keep account of files.
 ///
 /// Dropped without [`Recorder::finish`], it leaves its last file as `.part`.
 pub struct Recorder {
@@ -70,38 +70,39 @@ pub struct Recorder {
     naming: Naming,
     directory: PathBuf,
     format: Format,
-    /// How packets begin that are lines.
+    /// The prefix of packets in text form.
     lines: Lines,
-    /// What blocks are compressed with on their way.
+    /// Compression of blocks while they are written.
     streaming: Compression,
-    /// How packets get into blocks.
+    /// How packets are copied into blocks.
     copying: Copying,
-    /// Each block ends with a packet: as they are compressed one by one, or written at once or not.
+    /// Each block ends with a whole packet: blocks are compressed separately, or each is written at
+    /// once or dropped.
     whole_blocks: bool,
     rotation: Rotation,
     snaplen: u32,
     interfaces: Vec<Interface>,
-    /// Names of addresses, which pcapng files have.
+    /// Names of addresses, for pcapng files.
     names: Names,
     outputs: Vec<FileOutput>,
-    /// Writes what stands once in a pcapng file.
+    /// Writes the blocks that occur once in a pcapng file.
     blocks: pcapng::Blocks,
-    /// Bytes of a block that are filled.
+    /// Bytes of a block that are used.
     capacity: usize,
-    /// Where a packet is put together that needs more than one block.
+    /// Scratch memory for packets that span several blocks.
     scratch: Vec<u8>,
     next_block: u64,
     first_file: u64,
     next_file: u64,
-    /// Packets that may be taken, and how many of them still may.
+    /// The packet limit, and how many packets are left.
     limit: u64,
     left: u64,
     statistics: Statistics,
-    /// When the recorder started and what time the drain thread gave last; UTC nanoseconds.
+    /// When the recorder started, and the last time that the drain thread passed; UTC nanoseconds.
     started: u64,
     now: u64,
     outcomes: Arc<Outcomes>,
-    /// Suspensions of writing that were taken into account.
+    /// Suspensions of writing that were handled.
     suspensions: u64,
     progress: Arc<Progress>,
     sizes: Arc<[FileSize]>,
@@ -112,13 +113,13 @@ pub struct Recorder {
 struct Interface {
     description: InterfaceDescription,
     output: usize,
-    /// Its packets in blocks that have left.
+    /// Packets of the interface in blocks that were passed on.
     sealed: u64,
     discarded: Discarded,
 }
 
 impl Interface {
-    /// Packets written, and packets not written here or behind the drain thread.
+    /// Packets written, and packets not written here or after the drain thread.
     fn outcome(&self, behind: Outcome) -> (u64, Discarded) {
         let discarded = Discarded {
             queue_full: self.discarded.queue_full + behind.lost.queue_full,
@@ -130,7 +131,7 @@ impl Interface {
     }
 }
 
-/// What a capture left.
+/// The result of a capture.
 #[derive(Debug)]
 pub struct Finished {
     /// The files that it finished and that retention has not removed, in order.
@@ -144,14 +145,14 @@ pub struct Finished {
 /// A file of a finished capture.
 #[derive(Debug, Clone)]
 pub struct FinishedFile {
-    /// Where it is.
+    /// Its entry in the manifest.
     pub path: PathBuf,
     /// What the manifest says of it.
     pub entry: FileEntry,
 }
 
 impl Recorder {
-    /// Adds the next interface; its number is the order of its coming.
+    /// Adds the next interface and returns its number.
     pub fn add_interface(&mut self, description: InterfaceDescription) -> InterfaceId {
         let output = self.output_for(description.link_type);
         let id = self.interfaces.len();
@@ -166,7 +167,7 @@ impl Recorder {
             if let Some(block) = &mut output.block {
                 block.counts.resize(id + 1, 0);
             }
-            // Its description comes before its first packet, which the slow way sees to.
+            // Its description comes before its first packet, which the slow path writes.
             output.room = 0;
             output.numbers.push(match self.format {
                 Format::Pcapng => UNDESCRIBED,
@@ -177,11 +178,11 @@ impl Recorder {
         InterfaceId(u32::try_from(id).unwrap_or(u32::MAX))
     }
 
-    /// Replaces the names of addresses that files have from here on.
+    /// Replaces the names of addresses for files from here on.
     pub fn set_names(&mut self, names: Vec<(IpAddr, String)>) {
         self.names.set(names);
         for output in &mut self.outputs {
-            // New names come before the next packet, which the slow way sees to.
+            // New names come before the next packet, which the slow path writes.
             output.room = 0;
         }
     }
@@ -213,14 +214,14 @@ impl Recorder {
         self.format
     }
 
-    /// Every block is on its way to the disk: the next packet that needs one is discarded.
+    /// Whether no block is free: the next packet that needs one is discarded.
     #[must_use]
     pub fn is_backlogged(&self) -> bool {
         self.threads.pool.count() == 0 && !self.outcomes.failed()
     }
 
-    /// To be called at least every 100 ms, with the time in UTC nanoseconds: passes on what has
-    /// waited long enough, rotates on the clock, notices failures.
+    /// To be called at least every 100 ms, with the time in UTC nanoseconds: passes on blocks that
+    /// have waited long enough, rotates on the clock, notices failures.
     pub fn tick(&mut self, now: u64) {
         self.now = now;
         if !self.threads.writer_lives() {
@@ -244,8 +245,8 @@ impl Recorder {
             .min()
     }
 
-    /// The packet limit was reached, or the capture was told to stop: further packets are counted
-    /// and not kept.
+    /// The packet limit was reached, or the capture was stopped: further packets are counted and
+    /// not kept.
     #[must_use]
     pub fn limit_reached(&self) -> bool {
         self.left == 0
@@ -257,7 +258,8 @@ impl Recorder {
         self.limit
     }
 
-    /// Changes the limit. A recorder that has reached its limit takes no more whatever this says.
+    /// Changes the limit. A recorder that has reached its limit takes no more packets whatever the
+    /// new one.
     pub fn set_packet_limit(&mut self, limit: u64) {
         if limit != self.limit && self.left > 0 {
             self.left = limit.saturating_sub(self.limit - self.left);
@@ -270,21 +272,21 @@ impl Recorder {
         self.left = 0;
     }
 
-    /// Why the recorder can write no more, for good. Finished files are whole, and packets that still come are
+    /// Why the recorder can never write again. Finished files are whole, and packets that still come are
     /// counted.
     #[must_use]
     pub fn failure(&self) -> Option<RecorderFailure> {
         self.outcomes.failure().cloned()
     }
 
-    /// How far the files have come.
+    /// Progress of the files.
     #[must_use]
     pub fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
     }
 
     /// Packets of an interface that are in files, and those that are not, by reason. The rest of
-    /// what was taken is on its way.
+    /// the packets taken are on their way.
     #[must_use]
     pub fn written(&self, id: InterfaceId) -> (u64, Discarded) {
         let outcome = self.outcomes.outcome(id.0 as usize);
@@ -294,7 +296,8 @@ impl Recorder {
         }
     }
 
-    /// Says of each interface, in the order of their numbers, what [`Recorder::written`] says.
+    /// Copies the result of [`Recorder::written`] for each interface, in the order of their
+    /// numbers.
     pub fn copy_outcomes(&self, outcomes: &mut Vec<(u64, Discarded)>) {
         outcomes.clear();
         outcomes.extend(
@@ -304,8 +307,8 @@ impl Recorder {
         );
     }
 
-    /// Ends the last files and waits until everything is on disk and accounted for. `abort` cuts
-    /// short what can be done without: digests, and the compression of rotated files.
+    /// Ends the last files and waits until everything is on disk and accounted for. `abort` skips
+    /// digests and the compression of rotated files.
     pub fn finish(mut self, abort: &AtomicBool) -> Finished {
         self.end_files();
         let Self {
@@ -335,7 +338,7 @@ impl Recorder {
         }
     }
 
-    /// The way of a packet that does not simply fit.
+    /// The slow path: for packets that do not simply fit.
     #[cold]
     #[inline(never)]
     fn packet_slowly(&mut self, packet: &Packet<'_>) {
@@ -367,8 +370,7 @@ impl Recorder {
         self.outcomes.suspended_kind()
     }
 
-    /// Puts a packet into the right file, which may have to be begun; `false` when there is no block
-    /// to do it with.
+    /// Puts a packet into the right file, beginning one if necessary; `false` when no block is free.
     fn place(&mut self, packet: &Packet<'_>, length: usize) -> bool {
         let mut encoded = std::mem::take(&mut self.scratch);
         encoded.clear();
@@ -385,7 +387,8 @@ impl Recorder {
         placed
     }
 
-    /// The same with memory to encode the packet in, where a line stands already.
+    /// Like [`Self::place`], with memory to encode the packet in, which already contains a line if
+    /// packets are lines.
     fn place_encoded(&mut self, packet: &Packet<'_>, length: usize, encoded: &mut Vec<u8>) -> bool {
         let id = packet.interface.0 as usize;
         let index = self.interfaces[id].output;

@@ -1,8 +1,8 @@
 //! The memory of a BPF ring buffer as user space sees it (`kernel/bpf/ringbuf.c`, Linux 5.8).
 //!
-//! aya's reader tells the kernel of each record that it is done with. That position stands in a cache
-//! line that the programs read for each packet, so it would travel between the CPUs for each packet,
-//! at the cost of both sides. This one tells it of many records at once.
+//! aya's reader reports each consumed record to the kernel. That position is in a cache line that the
+//! programs read for each packet, so the line would travel between the CPUs for each packet, at the
+//! cost of both sides. This reader reports many records at once.
 #![expect(
     unsafe_code,
     reason = "memory that is shared with the kernel is reached by pointers"
@@ -19,7 +19,7 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use crate::kernel::rings::RingMap;
 
-/// What stands before each record: its length with two flags, and an offset that is the kernel's own.
+/// The header before each record: its length with two flags, and an offset for the kernel's use.
 const HEADER: usize = 8;
 /// The record is still being filled (`BPF_RINGBUF_BUSY_BIT`).
 const BUSY: u32 = 1 << 31;
@@ -31,37 +31,38 @@ const LONGEST: usize = SPILL_HEAD + RECORD_DATA + MAX_CAPTURED_LENGTH as usize;
 
 /// Reads records in the order of their reservation.
 pub(super) struct Records {
-    /// A page with the position up to which records are done with, which is ours to write.
+    /// The page with the position up to which records are consumed, written by this reader.
     consumer: MmapRaw,
-    /// A page with the position up to which records are reserved, then the data, and as much of it once
-    /// more as a record can reach across the end, so that it can be read in one piece. The kernel would give
-    /// all of it twice, but each page mapped has its cost when a capture begins and ends.
+    /// A page with the position up to which records are reserved, then the data, and a second mapping of its
+    /// start, as long as a record can reach across the end, so that each record can be read in one piece.
+    /// The kernel allows mapping all of it twice, but each mapped page costs time when a capture begins and
+    /// ends.
     producer: MmapRaw,
     page: usize,
     size: usize,
     /// Where the next record begins. Positions only grow; an offset is a position modulo the size.
     position: usize,
-    /// What the kernel was told of the position.
+    /// The position last reported to the kernel.
     told: usize,
-    /// What is known of the producer's position.
+    /// The producer's position as last read.
     reserved: usize,
-    /// So many bytes are done with before the kernel is told of it.
+    /// Bytes to consume before the position is reported to the kernel.
     step: usize,
 }
 
 /// The next record of a spill ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spilled {
-    /// It belongs behind this position of the front ring.
+    /// The record belongs after this position of the front ring.
     Behind(usize),
-    /// It is still being filled.
+    /// The record is still being filled.
     Busy,
-    /// There is none.
+    /// There is no record.
     Nothing,
 }
 
 impl Records {
-    /// Maps a ring buffer, whose size is a power of two and of pages.
+    /// Maps a ring buffer; its size is a power of two and a multiple of the page size.
     pub(super) fn new(map: &RingMap) -> io::Result<Self> {
         let page = rustix::param::page_size();
         let size = map.size as usize;
@@ -96,8 +97,8 @@ impl Records {
         self.position
     }
 
-    /// Up to where records can be taken before the kernel is to be told of them. When this is called,
-    /// those before are done with.
+    /// The position up to which records can be taken. Also reports consumed records to the kernel
+    /// when due: all records before the current position must be done with.
     pub(super) fn look(&mut self) -> usize {
         if self.position - self.told >= self.step {
             self.tell();
@@ -108,7 +109,7 @@ impl Records {
         self.reserved.min(self.position + self.step)
     }
 
-    /// Gives the kernel back the room of all records that are done with.
+    /// Returns the room of all consumed records to the kernel.
     pub(super) fn tell(&mut self) {
         if self.told != self.position {
             position(&self.consumer).store(self.position, Ordering::Release);
@@ -116,7 +117,7 @@ impl Records {
         }
     }
 
-    /// The next record, of a spill ring.
+    /// The next record of a spill ring.
     pub(super) fn spilled(&mut self) -> Spilled {
         let until = self.look();
         let mut run = self.run(until);
@@ -125,12 +126,12 @@ impl Records {
             Head::Busy => Spilled::Busy,
             Head::Nothing => Spilled::Nothing,
         };
-        // What the programs have discarded was passed over.
+        // Discarded records were passed over.
         run.settle();
         next
     }
 
-    /// The records up to a position that [`Self::look`] has given.
+    /// The records up to a position returned by [`Self::look`].
     #[inline(always)]
     pub(super) fn run(&mut self, until: usize) -> Run<'_> {
         Run {
@@ -145,8 +146,8 @@ impl Records {
         }
     }
 
-    /// The records of a spill ring up to such a position, as long as they belong behind no more of the
-    /// front ring than is taken.
+    /// The records of a spill ring up to such a position, as long as they belong after no more of the
+    /// front ring than was taken.
     #[inline(always)]
     pub(super) fn spilled_run(&mut self, until: usize, front: usize) -> Run<'_> {
         let mut run = self.run(until);
@@ -156,20 +157,20 @@ impl Records {
     }
 }
 
-/// Records one after the other, with nothing to be looked up or told in between: what is needed for that
-/// can stay in registers. What was taken counts when [`Run::settle`] is called.
+/// Records one after the other, with no lookups or reports in between, so that the state can stay in
+/// registers. What was taken counts when [`Run::settle`] is called.
 #[must_use = "what was taken counts only when it is settled"]
 pub(super) struct Run<'a> {
     records: &'a mut Records,
     data: *mut u8,
     mask: usize,
     position: usize,
-    /// Where the record behind the one that was found begins.
+    /// Position of the record after the current one.
     next: usize,
     until: usize,
     /// The records are of a spill ring.
     begins_with_position: bool,
-    /// The front ring's records are taken up to here.
+    /// The front ring's records are taken up to this position.
     front: usize,
 }
 
@@ -181,7 +182,7 @@ enum Head<'a> {
 
 impl<'a> Run<'a> {
     /// The next packet, until [`Self::advance`] is called; `None` when the run is over, or if the packet is
-    /// still being copied. What it gives may be used as long as the ring is not asked for another run.
+    /// still being copied. The bytes are valid until the ring is asked for another run.
     #[inline(always)]
     pub(super) fn packet(&mut self) -> Option<(RecordHeader, &'a [u8])> {
         loop {
@@ -201,13 +202,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The packet is done with.
+    /// Consumes the packet.
     #[inline(always)]
     pub(super) const fn advance(&mut self) {
         self.position = self.next;
     }
 
-    /// The records before the next one are done with.
+    /// Counts all records before the next one as consumed.
     #[inline]
     pub(super) const fn settle(self) {
         self.records.position = self.position;
@@ -224,9 +225,9 @@ impl<'a> Run<'a> {
             let length = (header & !(BUSY | DISCARDED)) as usize;
             self.next = self.position + ((HEADER + length + 7) & !7);
             if header & (BUSY | DISCARDED) == 0 && length <= LONGEST.min(self.mask) {
-                // SAFETY: the record is filled and so long, and does not change until the kernel is told
-                // that it is done with, which takes the ring, borrowed for as long, exclusively. As many
-                // bytes behind the header are mapped, wherever in the data it begins.
+                // SAFETY: the record is filled and has this length, and does not change until the kernel
+                // is told that it is consumed, which requires an exclusive borrow of the ring. The same
+                // number of bytes after the header is mapped, wherever in the data it begins.
                 let record =
                     unsafe { std::slice::from_raw_parts(start.wrapping_add(HEADER), length) };
                 return Head::Ready(record);
@@ -240,7 +241,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The position of the front ring that a record of a spill ring belongs behind.
+/// The position of the front ring that a record of a spill ring belongs after.
 #[inline]
 fn behind(record: &[u8]) -> usize {
     record

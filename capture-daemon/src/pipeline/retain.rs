@@ -1,21 +1,21 @@
-//! Retention: which files have to go. The oldest go first, and no more than have to.
+//! Retention: which files to remove. The oldest are removed first, and no more than necessary.
 
 use rustix::fs::StatVfs;
 
 use capture_types::{MinFree, Retention};
 
-/// What retention looks at.
+/// The input of retention decisions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
     /// Bytes in files that are being written.
     pub(crate) open: u64,
-    /// The file system's size and what is left of it for this user, in bytes.
+    /// The file system's size and the space left for this user, in bytes.
     pub(crate) size: u64,
     pub(crate) free: u64,
 }
 
 impl Usage {
-    /// `coming`: bytes on their way to the disk, which are as good as taken.
+    /// `coming`: bytes on their way to the disk, which count as used.
     pub(crate) fn new(open: u64, coming: u64, space: &StatVfs) -> Self {
         Self {
             open,
@@ -28,7 +28,7 @@ impl Usage {
     }
 }
 
-/// How many of the finished files have to go, the oldest first. `files` are their sizes in bytes,
+/// How many finished files must be removed, the oldest first. `files` are their sizes in bytes,
 /// oldest first.
 pub(crate) fn surplus(retention: &Retention, usage: Usage, files: &[u64]) -> usize {
     let mut count = files.len();
@@ -51,7 +51,7 @@ pub(crate) fn surplus(retention: &Retention, usage: Usage, files: &[u64]) -> usi
     surplus
 }
 
-/// Bytes that the file system lacks to have as much left as it shall.
+/// Bytes that the file system lacks to the free space it must keep.
 pub(crate) fn missing(retention: &Retention, usage: Usage) -> u64 {
     let wanted = match retention.min_free {
         None => 0,
@@ -61,8 +61,8 @@ pub(crate) fn missing(retention: &Retention, usage: Usage) -> u64 {
     wanted.saturating_sub(usage.free)
 }
 
-/// Whether a capture that has stopped writing for lack of space can go on: with some room beside what is
-/// to stay free, so that it does not stop again at once.
+/// Whether a capture that has stopped writing for lack of space can resume: requires some room beyond
+/// the free space to keep, so that it does not stop again at once.
 pub(crate) fn has_room(retention: &Retention, usage: Usage) -> bool {
     const ROOM: u64 = 40 << 20;
     let room = ROOM.min(usage.size / 20);

@@ -1,4 +1,4 @@
-//! The reader's end of a capture's ring buffers, and the waiting for them.
+//! The reader's side of a capture's ring buffers, and waiting for them.
 
 use std::{
     io,
@@ -23,15 +23,15 @@ use rustix::{
 use super::records::{Records, Run, Spilled};
 use crate::kernel::rings::RingMaps;
 
-/// The ring buffers of one capture as one.
+/// The ring buffers of one capture, read as one.
 pub(super) struct Ring {
     front: Records,
     spill: Option<Records>,
     epoll: OwnedFd,
 }
 
-/// A record is filled within a microsecond, unless the CPU that does it is taken away; nobody wakes the
-/// reader for it when the front ring is full.
+/// How long to wait for a record that is being filled. A record is filled within a microsecond unless
+/// its CPU is preempted; nothing wakes the reader for it when the front ring is full.
 const UNDECIDED_WAIT: Duration = Duration::from_millis(1);
 
 /// Which ring's records come next, and up to which of its positions.
@@ -45,11 +45,11 @@ enum Next {
 pub(super) struct Waker(Arc<OwnedFd>);
 
 impl Ring {
-    /// Takes over the reader's end of maps of type `BPF_MAP_TYPE_RINGBUF`.
+    /// Takes over the reader's side of maps of type `BPF_MAP_TYPE_RINGBUF`.
     pub(super) fn new(maps: &RingMaps) -> io::Result<(Self, Waker)> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let waker = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        // Edge triggered: the programs say when it is worth waking up. Level triggered, every wait
+        // Edge triggered: the programs decide when to wake the reader. Level triggered, every wait
         // would end at once while packets trickle in.
         let edge = EventFlags::IN | EventFlags::ET;
         for (data, ring) in (0..).zip(maps.iter()) {
@@ -64,8 +64,7 @@ impl Ring {
         Ok((ring, Waker(Arc::new(waker))))
     }
 
-    /// The records that come next, as many as are known to; none as well if the next packet is still
-    /// being copied.
+    /// The next records whose order is known; none if the next packet is still being copied.
     #[inline(always)]
     pub(super) fn run(&mut self) -> Run<'_> {
         let next = self.next();
@@ -78,8 +77,8 @@ impl Ring {
     #[inline(never)]
     fn next(&mut self) -> Next {
         let Self { front, spill, .. } = self;
-        // The spill ring is looked at after the front ring: if a record was seen there, so is what the
-        // same CPU has spilled before it.
+        // The spill ring is checked after the front ring: if a record was seen in the front ring, so
+        // is what the same CPU has spilled before it.
         let until = front.look();
         let Some(spill) = spill else {
             return Next::Front { until };
@@ -87,27 +86,27 @@ impl Ring {
         let position = front.position();
         match spill.spilled() {
             Spilled::Nothing => Next::Front { until },
-            // Which record comes next is not known before it is filled.
+            // Which record comes next is unknown until it is filled.
             Spilled::Busy => Next::Front { until: position },
             Spilled::Behind(behind) if behind <= position => Next::Spill {
                 until: spill.look(),
             },
-            // What comes before it is in the front ring by now.
+            // Everything before it is in the front ring by now.
             Spilled::Behind(behind) => Next::Front {
                 until: front.look().min(behind),
             },
         }
     }
 
-    /// Sleeps until the programs or a [`Waker`] say that there is something to do, or for `longest`;
-    /// without a bound if that is `None`.
+    /// Sleeps until the programs or a [`Waker`] signal, or for `longest`; without a bound if that is
+    /// `None`.
     pub(super) fn wait(&mut self, longest: Option<Duration>) -> io::Result<()> {
         self.front.tell();
         let mut longest = longest;
         if let Some(spill) = &mut self.spill {
             spill.tell();
-            // The programs wake the reader for the first record behind what they were told is read: what
-            // came before they were told must be seen here.
+            // The programs wake the reader for the first record after the consumed position they were
+            // told: everything that came before they were told must be seen here.
             fence(Ordering::SeqCst);
             if spill.spilled() != Spilled::Nothing {
                 longest =
@@ -127,7 +126,7 @@ impl Ring {
 }
 
 impl Waker {
-    /// Ends the wait that is on, or the next one.
+    /// Ends the current wait, or the next one.
     pub(super) fn wake(&self) {
         // The only failure is a counter at its maximum, which wakes as well.
         let _ = rustix::io::write(self.as_fd(), &1_u64.to_ne_bytes());

@@ -1,5 +1,5 @@
-//! Lines in the process's own output. Nobody ever waits long for whoever reads it, or does not: what
-//! the output cannot take is counted.
+//! Lines in the process's own output. A slow or absent reader never blocks the capture for long:
+//! lines that the output cannot take are counted.
 
 use std::{
     fs::{File, OpenOptions},
@@ -26,13 +26,12 @@ use super::{
     progress::Progress,
 };
 
-/// What is written in one piece: a pipe takes so many bytes at once or not at all (`PIPE_BUF`,
-/// pipe(7)), so that lines of several captures never mix and each block is counted for what became
-/// of it.
+/// Bytes written in one piece: a pipe takes this many bytes at once or not at all (`PIPE_BUF`,
+/// pipe(7)), so that lines of several captures never mix and the outcome of each block is known.
 pub(crate) const PIECE: usize = 4096;
 
-/// An output that has taken nothing for so long is stuck: from then on nobody waits for it until it
-/// takes something again.
+/// An output that has taken nothing for this long is stuck: from then on nobody waits for it until
+/// it takes something again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The process's standard output, which all captures share.
@@ -42,19 +41,19 @@ struct Output(Mutex<State>);
 
 struct State {
     sink: Option<Sink>,
-    /// The end of a piece of which only the beginning was taken, as a terminal may do.
+    /// The end of a piece that was written only in part, as can happen with a terminal.
     rest: Vec<u8>,
     stuck: bool,
 }
 
-/// How the output is written without waiting for it.
+/// How the output is written without blocking.
 enum Sink {
-    /// A pipe or a terminal, opened anew so that others who have it too do not get to know it as one
-    /// that does not wait (`O_NONBLOCK` belongs to the open file).
+    /// A pipe or a terminal, opened anew so that other processes that share it do not find it
+    /// non-blocking (`O_NONBLOCK` belongs to the open file).
     Own(File),
-    /// A socket, as that of the journal.
+    /// A socket, like that of the journal.
     Socket,
-    /// What never waits: a file, or nothing.
+    /// An output that never blocks: a file, or nothing.
     Plain,
 }
 
@@ -91,14 +90,14 @@ impl Sink {
         }
     }
 
-    /// Waits until it may take something.
+    /// Waits until the output may take something.
     fn wait(&self, longest: Duration) {
         let longest = Timespec {
             tv_sec: 0,
             tv_nsec: i64::from(longest.min(Duration::from_millis(999)).subsec_nanos()),
         };
         let mut polled = [PollFd::from_borrowed_fd(self.descriptor(), PollFlags::OUT)];
-        // The next write says what there is to say.
+        // A failure shows in the next write.
         let _ = poll(&mut polled, Some(&longest));
     }
 }
@@ -131,7 +130,7 @@ impl Output {
         let taken = put_all(sink, piece, until)?;
         *stuck = taken < piece.len();
         if taken > 0 {
-            // The line that is torn now is completed before anything else.
+            // A line that is cut here is completed before anything else.
             let line = piece[taken..].iter().position(|byte| *byte == b'\n');
             let end = line.map_or(piece.len(), |at| taken + at + 1);
             rest.extend_from_slice(&piece[taken..end]);
@@ -140,7 +139,7 @@ impl Output {
     }
 }
 
-/// Writes as much as is taken until then; how much that is.
+/// Writes as much as is accepted until then; returns the length.
 fn put_all(sink: &Sink, bytes: &[u8], until: Instant) -> io::Result<usize> {
     let mut taken = 0;
     while taken < bytes.len() {
@@ -155,7 +154,7 @@ fn put_all(sink: &Sink, bytes: &[u8], until: Instant) -> io::Result<usize> {
                 }
                 sink.wait(left);
             }
-            // What was taken is out; the next attempt says what is wrong.
+            // Some bytes were written; the next attempt reports the error.
             Err(_) if taken > 0 => break,
             Err(error) => return Err(error.into()),
         }
@@ -172,7 +171,7 @@ pub(crate) struct LineWriter {
 }
 
 impl LineWriter {
-    /// Writes until nobody can send lines any more.
+    /// Writes until all senders of lines are gone.
     pub(crate) fn run(self) {
         while let Ok(block) = self.inbox.recv() {
             self.take(&block);
@@ -197,7 +196,7 @@ impl LineWriter {
                 self.progress.add_written(block.span.packets, bytes);
             }
             Ok(false) => self.outcomes.too_slow(&block.counts),
-            // Whoever reads it may come back: the next piece is tried again.
+            // A reader may come back: the next piece is tried again.
             Err(error) => {
                 self.progress.warn(format!(
                     "cannot write to the daemon's own output: {error}; lines count as write_error until it \

@@ -1,6 +1,6 @@
 //! A capture as one stream to the process's standard output. Unlike lines, of which some may be missing, a
-//! stream is whole: a reader that is slow is waited for, as a slow disk is, and what has no room meanwhile
-//! is counted.
+//! stream is complete: the recorder waits for a slow reader as for a slow disk, and counts packets that
+//! find no room meanwhile.
 
 use std::{sync::Arc, time::Instant};
 
@@ -25,7 +25,7 @@ pub(crate) struct StreamWriter {
 }
 
 impl StreamWriter {
-    /// Writes until nobody can send blocks any more.
+    /// Writes until all senders of blocks are gone.
     pub(crate) fn run(self) {
         while let Ok(block) = self.inbox.recv() {
             self.take(&block);
@@ -55,7 +55,7 @@ impl StreamWriter {
     }
 }
 
-/// Past the buffer of the standard library, which flushes at line breaks.
+/// Bypasses the buffer of the standard library, which flushes at line breaks.
 fn write_all(mut bytes: &[u8]) -> Result<(), Errno> {
     while !bytes.is_empty() {
         match rustix::io::write(rustix::stdio::stdout(), bytes) {

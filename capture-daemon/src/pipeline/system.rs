@@ -3,7 +3,7 @@
 use std::{fs::File, os::fd::AsRawFd as _};
 
 /// Starts writing a piece of a file to disk without waiting (sync_file_range(2)). Best effort: it
-/// only bounds how much stands in the page cache.
+/// only bounds how much is in the page cache.
 pub(crate) fn start_writeback(file: &File, offset: u64, length: u64) {
     sync_range(file, offset, length, libc::SYNC_FILE_RANGE_WRITE);
 }
@@ -28,9 +28,9 @@ fn sync_range(file: &File, offset: u64, length: u64, flags: libc::c_uint) {
     let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, flags) };
 }
 
-/// Lets the calling thread run only when nothing else wants the CPU (`SCHED_IDLE`, sched(7)), and use
-/// the disk only when nothing else does (`IOPRIO_CLASS_IDLE`, ioprio_set(2)). A kernel that refuses leaves
-/// it as it was.
+/// Lets the calling thread run only when nothing else wants the CPU (`SCHED_IDLE`, sched(7)), and use the
+/// disk only when nothing else does (`IOPRIO_CLASS_IDLE`, ioprio_set(2)). Has no effect if the kernel
+/// refuses.
 pub(crate) fn run_when_idle() {
     const WHO_PROCESS: libc::c_int = 1;
     const CLASS_IDLE: libc::c_int = 3 << 13;

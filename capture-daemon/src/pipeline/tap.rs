@@ -1,4 +1,4 @@
-//! Copies of packets for those who look on. The drain thread copies for readers that have room, and
+//! Copies of packets for live readers. The drain thread copies for readers that have room, and
 //! counts for those that have none; it never waits for one.
 
 use std::net::IpAddr;
@@ -14,17 +14,16 @@ use super::names::Names;
 use super::packet::{InterfaceDescription, InterfaceId, Packet};
 use capture_types::Direction;
 
-/// Batches that wait for a reader; its bytes are bounded beside.
+/// Batches that may wait for a reader; their bytes are bounded separately.
 const BATCHES: usize = 256;
 
-/// Packets are passed on when a batch has so many bytes, or when the drain thread has taken what
-/// there is.
+/// A batch is passed on at this many bytes, or when the drain thread has taken all records.
 const BATCH_BYTES: usize = 64 << 10;
 
-/// Where readers register, and what they need to know of interfaces.
+/// Registration of readers, with the interface descriptions they need.
 #[derive(Debug, Default)]
 pub struct Taps {
-    /// Changes with each registration, so that the drain thread looks at one number only.
+    /// Changes with each registration, so that the drain thread checks a single number.
     version: AtomicUsize,
     new: Mutex<Vec<Feed>>,
     interfaces: Mutex<Vec<InterfaceDescription>>,
@@ -50,7 +49,7 @@ pub struct TappedPacket {
     pub direction: Direction,
     /// Its length on the wire in bytes.
     pub original_length: u32,
-    /// What was kept of it.
+    /// The captured bytes.
     pub bytes: Bytes,
 }
 
@@ -84,7 +83,8 @@ impl Reader {
 }
 
 impl Taps {
-    /// A new reader, for which so many bytes may wait, of so many bytes of each packet at most.
+    /// A new reader, for which up to `most_bytes` may wait, with up to `snaplen` bytes of each
+    /// packet.
     #[must_use]
     pub fn reader(&self, most_bytes: usize, snaplen: usize) -> Reader {
         let (sender, batches) = channel(BATCHES);
@@ -102,13 +102,13 @@ impl Taps {
         Reader { batches, account }
     }
 
-    /// What is known of an interface.
+    /// The description of an interface.
     #[must_use]
     pub fn interface(&self, id: InterfaceId) -> Option<InterfaceDescription> {
         lock(&self.interfaces).get(id.0 as usize).cloned()
     }
 
-    /// The names of addresses that came after this change, and the number of the last change.
+    /// The names of addresses added after this change, and the number of the last change.
     #[must_use]
     pub fn names_since(&self, change: u64) -> (Vec<(IpAddr, String)>, u64) {
         let names = lock(&self.names);
@@ -122,18 +122,18 @@ impl Taps {
         lock(&self.names).set(names);
     }
 
-    /// Makes the next interface known; they come in the order of their numbers.
+    /// Adds the next interface; they are added in the order of their numbers.
     pub(super) fn add_interface(&self, description: InterfaceDescription) {
         lock(&self.interfaces).push(description);
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Things are put in and taken out whole.
+    // Entries are added and removed whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A reader as the drain thread has it.
+/// A reader as the drain thread sees it.
 #[derive(Debug)]
 struct Feed {
     sender: Sender<Batch>,
@@ -174,7 +174,7 @@ impl Feed {
         }
     }
 
-    /// Passes on what has gathered; `false` when nobody reads any more.
+    /// Passes on the gathered packets; `false` when the reader is gone.
     fn flush(&mut self) -> bool {
         if self.heads.is_empty() {
             return !self.sender.is_closed();
@@ -214,7 +214,7 @@ pub(super) struct Feeds {
 }
 
 impl Feeds {
-    /// Takes in those that are new; to be called once in each round.
+    /// Adds new readers; to be called once in each round.
     pub(super) fn update(&mut self, taps: &Taps) {
         let version = taps.version.load(Relaxed);
         if version != self.version {
@@ -223,7 +223,7 @@ impl Feeds {
         }
     }
 
-    /// Copies a packet for each.
+    /// Copies a packet for each reader.
     #[inline(always)]
     pub(super) fn push(&mut self, packet: &Packet<'_>) {
         if !self.feeds.is_empty() {
@@ -231,7 +231,7 @@ impl Feeds {
         }
     }
 
-    /// By value: the caller's packet need not be in memory where nobody looks on.
+    /// By value: the caller's packet need not be in memory when there are no readers.
     #[cold]
     #[inline(never)]
     fn push_to_all(&mut self, packet: Packet<'_>) {
@@ -240,7 +240,7 @@ impl Feeds {
         }
     }
 
-    /// Passes on what has gathered, and forgets those that are gone.
+    /// Passes on the gathered packets, and removes readers that are gone.
     pub(super) fn flush(&mut self) {
         if !self.feeds.is_empty() {
             self.feeds.retain_mut(Feed::flush);

@@ -1,5 +1,5 @@
-//! The writer: an OS thread that puts blocks into files, in their order. When a file cannot be written any
-//! more, what is whole of it is kept, and writing goes on in a new file as soon as that is possible.
+//! The writer: an OS thread that puts blocks into files, in order. When a file cannot be written any more,
+//! its whole packets are kept, and writing continues in a new file as soon as possible.
 
 use std::{
     collections::BTreeMap,
@@ -30,19 +30,20 @@ pub(crate) struct Writer {
     pub(crate) outcomes: Arc<Outcomes>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) sizes: Arc<[FileSize]>,
-    /// Bytes to gather compressed data in, per output; `None` when blocks are written as they are.
+    /// Size of the stage for compressed data, per output; `None` when blocks are written as they
+    /// are.
     pub(crate) stage: Option<usize>,
 }
 
-/// How long nothing is written after the system has refused to.
+/// How long writing pauses after the system has refused a write.
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Writer {
-    /// Writes until nobody can send blocks any more.
+    /// Writes until all senders of blocks are gone.
     pub(crate) fn run(self) {
         let mut outputs: Vec<Option<OpenFile>> = Vec::new();
         outputs.resize_with(self.sizes.len(), || None);
-        // Compressed blocks arrive as they are done; never more of them than the pool has.
+        // Compressed blocks arrive out of order; never more of them than the pool has.
         let mut early = BTreeMap::new();
         let mut next = 0;
         while let Ok(block) = self.inbox.recv() {
@@ -125,7 +126,7 @@ impl Writer {
         Ok(OpenFile::new(head.name, head.sequence, file, stage))
     }
 
-    /// Nothing is written until there is hope again.
+    /// Suspends writing until a later attempt.
     fn suspend(&self, file: &str, error: &io::Error) {
         let (kind, way_out) = match error.raw_os_error() {
             Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => (
@@ -137,7 +138,7 @@ impl Writer {
                 "see the system's log for the cause",
             ),
         };
-        // Another name is free at once; everything else takes its time.
+        // Another name can be tried at once; other causes take time to go away.
         let wait = match error.kind() {
             io::ErrorKind::AlreadyExists => Duration::ZERO,
             _ => RETRY,
@@ -151,7 +152,7 @@ impl Writer {
         self.outcomes.suspend(kind, message, wait);
     }
 
-    /// Somebody has truncated or removed the file: what is lost is counted, what is whole is kept.
+    /// Somebody has truncated or removed the file: lost packets are counted, whole ones are kept.
     fn rescue(&self, output: &mut Option<OpenFile>, index: usize, damage: Damage) {
         let Some(file) = output else { return };
         let (kept, what) = match damage {
@@ -173,7 +174,8 @@ impl Writer {
             .suspend(FailureKind::WriteError, message, Duration::ZERO);
         match damage {
             Damage::Truncated(_) => self.give_up(output, index),
-            // There is nothing to finish under its name, and what has that name now is not ours.
+            // Nothing is left to finish under its name, and a file that has the name now belongs to
+            // somebody else.
             Damage::Removed => {
                 self.outcomes.lost(file.waiting());
                 self.sizes[index].set_broken(file.sequence);
@@ -182,7 +184,7 @@ impl Writer {
         }
     }
 
-    /// Keeps of a file what is whole, and takes nothing more for it.
+    /// Keeps the whole packets of a file, and writes nothing more to it.
     fn give_up(&self, output: &mut Option<OpenFile>, index: usize) {
         let Some(mut file) = output.take() else {
             return;
@@ -206,13 +208,14 @@ impl Writer {
             Err(error) => {
                 let name = &file.name;
                 self.progress.warn(format!(
-                    "file {name:?} cannot be cut behind its last whole packet: {error}; it stays as {name}{PART}"
+                    "file {name:?} cannot be truncated after its last whole packet: {error}; it stays as \
+                     {name}{PART}"
                 ));
             }
         }
     }
 
-    /// After a failure for good.
+    /// After a permanent failure.
     fn abandon(&self, outputs: &mut [Option<OpenFile>]) {
         for (index, output) in outputs.iter_mut().enumerate() {
             self.give_up(output, index);

@@ -7,10 +7,10 @@ use crate::filters;
 use capture_filter::CompiledFilter;
 use capture_types::{FilterSpec, PodSelection, TargetSet};
 
-/// Sent back when a command is done.
+/// Sent when a command is done.
 type Done = oneshot::Sender<Result<(), SessionError>>;
 
-/// What a running capture can be told to change.
+/// The changes that a running capture accepts.
 pub(super) enum Command {
     SetFilter(CompiledFilter, Done),
     SetTargets(TargetSet, Done),
@@ -23,7 +23,7 @@ pub(super) enum Command {
 pub struct Control(mpsc::UnboundedSender<Command>);
 
 impl Control {
-    /// A control and the session's end of it.
+    /// A control and the session's receiver.
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Command>) {
         let (commands, received) = mpsc::unbounded_channel();
         (Self(commands), received)
@@ -54,7 +54,7 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// The capture has ended, or the kernel does not take the addresses.
+    /// The capture has ended, or the kernel rejects the addresses.
     pub async fn set_pods(&self, pods: PodSelection) -> Result<(), SessionError> {
         self.send(|done| Command::SetPods(pods, done)).await
     }

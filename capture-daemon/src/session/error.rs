@@ -1,4 +1,4 @@
-//! Why a capture could not be started, changed or ended in order.
+//! Errors of starting, changing or ending a capture.
 
 use std::io;
 
@@ -49,7 +49,7 @@ pub enum SessionError {
     /// Another system call failed.
     #[error("{doing}: {source}")]
     System {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
         /// Why it failed.
         source: io::Error,

@@ -1,4 +1,4 @@
-//! The interfaces that a capture is attached to, as they appear, go away and are renamed.
+//! The interfaces that a capture is attached to, as they appear, disappear and are renamed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,11 +41,11 @@ pub(super) struct Followed {
     positions: Positions,
     /// `None` if the capture does not use promiscuous mode.
     promiscuous: Option<Promiscuous>,
-    /// What the queues had dropped when the capture began.
+    /// The queues' drop counts when the capture began.
     dropped_before: QueueDrops,
 }
 
-/// The parts of the session that need to know of an interface that joins or leaves.
+/// The parts of the session that are told when an interface joins or leaves.
 #[derive(Clone, Copy)]
 pub(super) struct Parts<'a> {
     pub(super) netlink: &'a Handle,
@@ -79,7 +79,7 @@ impl Followed {
         }
     }
 
-    /// Waits until programs have been attached or detached where the capture is. Cancel safe.
+    /// Waits until programs were attached or detached at the capture's hooks. Cancel safe.
     pub(super) async fn positions_changed(&self) {
         self.positions.changed().await;
     }
@@ -139,7 +139,7 @@ impl Followed {
             if let Some(pods) = &mut self.wanted.pods {
                 pods.failed(ifindex, &error.to_string());
             }
-            // Of many interfaces one may fail.
+            // Failure of one interface among many does not end the capture.
             self.refused.insert(ifindex);
             let condition = format!("not recorded: {error}");
             parts
@@ -308,7 +308,7 @@ impl Followed {
         self.pod_gone(ifindex, parts);
     }
 
-    /// Every interface that was present at the start has joined.
+    /// Marks that every interface present at the start has joined.
     pub(super) fn has_started(&mut self) {
         self.plan.has_started();
         let all = self.members.values().flat_map(|one| &one.attachments);
@@ -321,7 +321,7 @@ impl Followed {
     }
 
     /// Replaces the filter on every interface. Each packet passes either the old filter or the new one,
-    /// so a packet that both match is recorded once.
+    /// so a packet that matches both is recorded once.
     pub(super) async fn set_filter(
         &mut self,
         filter: CompiledFilter,
@@ -369,14 +369,14 @@ impl Followed {
         Ok(())
     }
 
-    /// Asks where the programs stand, on every interface.
+    /// Checks the positions of the programs, on every interface.
     pub(super) async fn check_positions(&self, parts: Parts<'_>) {
         for (ifindex, member) in &self.members {
             check_position(member, *ifindex, parts).await;
         }
     }
 
-    /// Notes what the queues of the interfaces have dropped since the capture began.
+    /// Records the packets that the interfaces' queues have dropped since the capture began.
     pub(super) async fn check_queues(&self, parts: Parts<'_>) {
         if self.directions == Directions::In {
             return;
@@ -425,7 +425,7 @@ impl Followed {
     }
 }
 
-/// How many hooks a capture of these interfaces attaches to.
+/// The number of hooks for a capture of these interfaces.
 pub(super) fn hook_count(
     wanted: &mut Wanted,
     asked: Directions,

@@ -1,4 +1,4 @@
-//! One capture from its start to its report.
+//! One capture from start to report.
 
 mod control;
 mod error;
@@ -60,7 +60,7 @@ pub struct SessionOptions {
     pub method: Option<Method>,
     /// Whether the eBPF programs log rare events.
     pub log_programs: bool,
-    /// Where this process listens: connections to there are its own traffic.
+    /// The endpoints on which this process listens: connections to them are its own traffic.
     pub own: OwnEndpoints,
     /// The name of the node, for the descriptions of pods' interfaces.
     pub node: Arc<str>,
@@ -86,7 +86,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// A failed start leaves nothing behind but the directory, if it had to be made.
+    /// A failed start leaves nothing behind except the directory, if it was created.
     pub async fn start(spec: CaptureSpec, options: SessionOptions) -> Result<Self, SessionError> {
         let system = |doing| move |source| SessionError::System { doing, source };
         let filter = filters::compile(spec.filter.clone()).await?;
@@ -140,7 +140,7 @@ impl Session {
             .then(Promiscuous::new)
             .transpose()
             .map_err(system("opening a packet socket for promiscuous mode"))?;
-        // Not known is not an error: then nothing is said of queues.
+        // Failure is not an error: then there are no warnings about queues.
         let dropped_before = QueueDrops::query(watch.netlink()).await.unwrap_or_default();
 
         let (control, commands) = Control::new();
@@ -177,7 +177,7 @@ impl Session {
                 .map(|logger| tokio::spawn(follow_program_log(logger))),
         };
         if let Err(error) = session.join_all(interfaces).await {
-            // Nothing was promised yet: the capture ends as if it had not begun.
+            // The caller has no session yet: the capture ends as if it had not begun.
             let _ = session.end(EndReason::Failed).await;
             return Err(error);
         }
@@ -195,7 +195,7 @@ impl Session {
         followed.show_pods(parts)
     }
 
-    /// The live numbers of the capture.
+    /// The live counts of the capture.
     #[must_use]
     pub fn monitor(&self) -> Arc<Monitor> {
         Arc::clone(&self.monitor)
@@ -207,8 +207,7 @@ impl Session {
         self.control.clone()
     }
 
-    /// The state that the drain thread shares with others, with the flag that shortens the capture's
-    /// end.
+    /// The state shared by the drain thread, with the flag that shortens the capture's end.
     #[must_use]
     pub fn drain_state(&self) -> Arc<DrainState> {
         Arc::clone(self.drain.shared())
@@ -328,7 +327,7 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-/// Removes what killed recorders have left on any interface, and logs what it was.
+/// Removes what killed recorders have left on any interface, and logs it.
 pub async fn remove_leftovers(netlink: &Handle) {
     match attach::remove_leftovers(netlink).await {
         Ok((0, 0)) => {}
@@ -342,8 +341,7 @@ pub async fn remove_leftovers(netlink: &Handle) {
     }
 }
 
-/// Prints what the programs log. Messages are rare and nobody waits for them, so they are read from time
-/// to time.
+/// Prints the log of the programs. Messages are rare and not urgent, so they are read periodically.
 async fn follow_program_log(mut logger: aya_log::EbpfLogger<&'static dyn log::Log>) {
     let mut reads = interval(PROGRAM_LOG_INTERVAL);
     loop {

@@ -1,4 +1,4 @@
-//! The live numbers of a capture.
+//! The live counts of a capture.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +14,7 @@ use crate::{
 };
 use capture_types::{Discarded, Ledger, LinkType, PodState};
 
-/// The live numbers of a capture; read from any thread.
+/// The live counts of a capture; read from any thread.
 pub struct Monitor {
     counters: Arc<InterfaceCounters>,
     progress: Arc<Progress>,
@@ -43,7 +43,7 @@ pub struct InterfaceReport {
     pub ifindex: u32,
     /// The name of its link type (<https://www.tcpdump.org/linktypes.html>).
     pub link_type: LinkType,
-    /// What became of its packets.
+    /// The ledger of its packets.
     pub ledger: Ledger,
 }
 
@@ -109,7 +109,7 @@ impl Monitor {
             .collect()
     }
 
-    /// What became of each pod of the capture.
+    /// The state of each pod of the capture.
     #[must_use]
     pub fn pods(&self) -> Vec<PodState> {
         self.pods
@@ -122,13 +122,13 @@ impl Monitor {
         *self.pods.lock().unwrap_or_else(PoisonError::into_inner) = states;
     }
 
-    /// What the user of the capture should know, in sentences, as it is now.
+    /// The warnings that hold now, in sentences.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = self.warnings.list();
         if self.counters.own() > 0 {
             warnings.push(
-                "packets of the daemon's own connections are left out and counted as filtered; \
+                "packets of the daemon's own connections are excluded and counted as filtered; \
                  include_own_traffic records them"
                     .to_owned(),
             );
@@ -136,16 +136,16 @@ impl Monitor {
         warnings
     }
 
-    /// What became of the packets so far, all interfaces together.
+    /// The ledger so far, all interfaces together.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         total(&self.report())
     }
 
-    /// What became of the packets of each interface so far, in the order in which they joined.
+    /// The ledger of each interface so far, in the order in which they joined.
     #[must_use]
     pub fn report(&self) -> Vec<InterfaceReport> {
-        // Read before the kernel's counters, so that no packet is written that was not seen.
+        // Read before the kernel's counters, so that no more packets are written than were seen.
         let outcomes = self
             .drain
             .outcomes

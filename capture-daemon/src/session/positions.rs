@@ -6,7 +6,8 @@ use super::warnings::{Topic, Warnings};
 use crate::attach::{Attachment, Position};
 use capture_types::Direction;
 
-/// Warns of programs that run before ours, and of a program of ours that somebody has detached.
+/// Warns about programs that run before ours, and about programs of ours that somebody has
+/// detached.
 pub(super) async fn check(
     name: &str,
     ifindex: u32,

@@ -21,7 +21,7 @@ pub(super) struct Programs {
     loaded: HashMap<ProgramKind, OwnedFd>,
 }
 
-/// What one program differs in from the others of its capture.
+/// The properties in which the programs of a capture differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ProgramKind {
     /// The link type of the interface.
@@ -33,8 +33,8 @@ pub(super) struct ProgramKind {
 }
 
 impl Programs {
-    /// The kinds of targets that the filter looks up are those of `targets`; `with_pods` if it may look up
-    /// pods as well.
+    /// The filter looks up the kinds of targets in `targets`; with `with_pods` it may look up pods as
+    /// well.
     pub(super) fn new(
         object: CaptureObject,
         filter: CompiledFilter,
@@ -93,9 +93,9 @@ impl Programs {
         Ok(load(&program, &maps)?)
     }
 
-    /// Replaces the filter and keeps the targets. Attached programs stay until they are replaced by what
-    /// [`Programs::program`] returns from now on. Nothing changes if the filter cannot be loaded for any
-    /// of `needed`.
+    /// Replaces the filter and keeps the targets. Attached programs stay until they are replaced by the
+    /// programs that [`Programs::program`] returns from now on. Nothing changes if the filter cannot be
+    /// loaded for any of `needed`.
     pub(super) fn set_filter(
         &mut self,
         filter: CompiledFilter,

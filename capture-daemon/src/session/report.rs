@@ -1,4 +1,4 @@
-//! What a capture leaves behind: its ledger, its files and the reason why it ended.
+//! The result of a capture: its ledger, its files and the reason why it ended.
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ pub enum EndReason {
     Failed,
 }
 
-/// What a capture leaves behind.
+/// The result of a capture.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The capture's name.
@@ -40,7 +40,7 @@ pub struct Report {
     pub total: Ledger,
     /// In the order in which they joined.
     pub interfaces: Vec<InterfaceReport>,
-    /// What the user should know beside the ledger, in sentences.
+    /// Warnings besides the ledger, in sentences.
     pub warnings: Vec<String>,
     /// The directory of the files.
     pub directory: PathBuf,

@@ -5,19 +5,19 @@ use capture_types::{Direction, PodStage};
 /// Why a capture is attached to an interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// It was asked for, and the capture has nothing to do with pods: every packet counts.
+    /// It was requested, and the capture has no pods: every packet counts.
     Asked,
-    /// It was asked for: packets of the capture's pods count.
+    /// It was requested: packets of the capture's pods count.
     AskedForPods,
-    /// It is a pod's host-side interface: what is received there is what the pod sends.
+    /// It is a pod's host-side interface: packets received there are sent by the pod.
     Pod,
-    /// It is the node's: packets of pods that are captured by address count.
+    /// It belongs to the node: packets of pods that are captured by address count.
     Node,
 }
 
 impl Role {
-    /// What the addresses of pods decide about packets of this direction. Each packet that is sent on a
-    /// loopback device is seen once, as received.
+    /// What the addresses of pods decide about packets of this direction. A packet sent on a loopback
+    /// device is seen once, as received.
     pub(super) const fn stage(self, direction: Direction, is_loopback: bool) -> Option<PodStage> {
         match (self, direction) {
             (Self::Asked, _) | (Self::Pod, Direction::In) => None,

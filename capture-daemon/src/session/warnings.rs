@@ -1,4 +1,4 @@
-//! What the user of a capture should know while it runs on: each condition once, as long as it holds.
+//! Warnings for the user of a running capture: each condition once, as long as it holds.
 
 use std::{
     collections::BTreeMap,
@@ -6,16 +6,16 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Texts that are listed; conditions beyond that are counted.
+/// Listed texts; further conditions are counted.
 const MOST_TEXTS: usize = 16;
 
-/// Names in one text; names beyond that are counted.
+/// Names in one text; further names are counted.
 const MOST_NAMES: usize = 8;
 
 /// Warnings that are logged one by one, so that thousands of interfaces do not fill the log.
 const MOST_LOGGED: usize = 20;
 
-/// What a warning is about, in the order in which they are listed.
+/// The subject of a warning, in the order in which they are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Topic {
     /// Interfaces that are selected and could not be joined.
@@ -30,7 +30,7 @@ pub(super) enum Topic {
     QueueDrops,
 }
 
-/// The conditions that hold, by topic and by what they concern.
+/// The conditions that hold, by topic and by the thing concerned.
 #[derive(Debug, Default)]
 pub(super) struct Warnings(Mutex<State>);
 
@@ -42,11 +42,11 @@ struct State {
 
 impl Warnings {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Conditions are put in and taken out whole.
+        // Conditions are added and removed whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a condition of something that is named, such as an interface, and logs it.
+    /// Sets a condition of a named thing, such as an interface, and logs it.
     pub(super) fn set(&self, topic: Topic, name: &str, condition: String) {
         let mut state = self.state();
         let before = state
@@ -65,13 +65,13 @@ impl Warnings {
         }
     }
 
-    /// The condition holds no more; `true` if it did.
+    /// Clears a condition; returns `true` if it held.
     pub(super) fn clear(&self, topic: Topic, name: &str) -> bool {
         let key = (topic, name.to_owned());
         self.state().conditions.remove(&key).is_some()
     }
 
-    /// What holds now, in sentences; things of the same condition share one.
+    /// The conditions that hold now, in sentences; things with the same condition share one.
     pub(super) fn list(&self) -> Vec<String> {
         let state = self.state();
         let mut grouped: BTreeMap<(Topic, &str), Vec<&str>> = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! Packets as the bytes of a capture file.
 //!
-//! What stands once in a file is written by `pcap-file`; packets are written by own code, straight
-//! into the block that goes to disk (the `encode` benchmark compares the two).
+//! Blocks that occur once in a file are written by `pcap-file`; packets are written by our own
+//! code, straight into the block that goes to disk (the `encode` benchmark compares the two).
 
 pub(crate) mod pcap;
 pub(crate) mod pcapng;
@@ -13,7 +13,7 @@ use capture_types::Format;
 pub use pcap::Pcap;
 pub use pcapng::Pcapng;
 
-/// Words as the bytes that stand in the file.
+/// Words as bytes in the file's byte order.
 #[inline]
 fn words<const WORDS: usize, const BYTES: usize>(words: [u32; WORDS]) -> [u8; BYTES] {
     const { assert!(BYTES == WORDS * size_of::<u32>()) };
@@ -24,22 +24,22 @@ fn words<const WORDS: usize, const BYTES: usize>(words: [u32; WORDS]) -> [u8; BY
     bytes
 }
 
-/// How the packets of a format stand in its files: those of which each takes as many bytes as follow from
-/// how many were captured.
+/// The encoding of packets in a format. Only for formats in which the encoded length follows from the
+/// captured length.
 pub trait Encoding {
     /// The format.
     const FORMAT: Format;
 
-    /// Bytes that [`Self::packet`] takes for so many captured bytes.
+    /// Encoded length of a packet with `captured` captured bytes.
     fn packet_length(captured: usize) -> usize;
 
-    /// Writes one packet over all of `file`, which is as long as [`Self::packet_length`] says. `number` is
-    /// that of its interface in the file; a pcap file knows none.
+    /// Writes one packet over all of `file`, which has the length that [`Self::packet_length`] gives.
+    /// `number` is the interface's number in the file; pcap files have none.
     fn packet(number: u32, packet: &Packet<'_>, file: &mut [u8], copying: Copying);
 }
 
-/// Bytes that [`packet`] takes for so many captured bytes; more than there can be for lines, whose
-/// length is known once they are made.
+/// Encoded length of a packet with `captured` captured bytes; an upper bound for lines, whose
+/// length is known only when they are made.
 #[inline]
 #[must_use]
 pub fn packet_length(format: Format, captured: usize) -> usize {

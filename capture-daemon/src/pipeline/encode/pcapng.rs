@@ -32,13 +32,13 @@ const PACKET_TAIL: usize = 4 * 4;
 const EPB_FLAGS: u32 = option(2, 4);
 const END_OF_OPTIONS: u32 = option(0, 0);
 
-/// An option's code and length as the 32 bits that stand in the file.
+/// An option's code and length as 32 bits in the file's byte order.
 const fn option(code: u16, length: u16) -> u32 {
     let (code, length) = (code.to_ne_bytes(), length.to_ne_bytes());
     u32::from_ne_bytes([code[0], code[1], length[0], length[1]])
 }
 
-/// Enhanced Packet Blocks with the packet's direction and the way it was addressed.
+/// Enhanced Packet Blocks with the packet's direction and reception type.
 #[derive(Debug, Clone, Copy)]
 pub struct Pcapng;
 
@@ -69,7 +69,7 @@ impl Encoding for Pcapng {
             captured as u32,
             packet.original_length,
         ]);
-        // The padding is in the last word, whose other bytes are overwritten with the packet's.
+        // The padding is in the last word, whose other bytes are overwritten by the packet.
         if let Some(last) = data.last_chunk_mut() {
             *last = [0; 4];
         }
@@ -93,7 +93,8 @@ fn flags(packet: &Packet<'_>) -> u32 {
     }
 }
 
-/// Writes what stands once in a file: its head, its interfaces, and their statistics at its end.
+/// Writes the blocks that occur once in a file: the section header, the interfaces, and their
+/// statistics at the end.
 pub(crate) struct Blocks {
     writer: PcapNgWriter<Vec<u8>>,
     section: SectionHeaderBlock<'static>,
@@ -101,8 +102,8 @@ pub(crate) struct Blocks {
     filter: Option<Vec<u8>>,
 }
 
-/// More than an Interface Statistics Block takes, in bytes: its seven numbers, and the comment with
-/// twelve numbers of at most 20 digits.
+/// Upper bound of an Interface Statistics Block in bytes: seven numbers, and a comment with twelve
+/// numbers of at most 20 digits.
 pub(crate) const LONGEST_STATISTICS: usize = 640;
 
 impl Blocks {
@@ -116,12 +117,12 @@ impl Blocks {
             writer: PcapNgWriter::with_section_header(Vec::new(), section.clone())?,
             section,
             snaplen,
-            // The first byte says what follows: 0 is an expression for libpcap.
+            // The first byte gives the type of filter: 0 is an expression for libpcap.
             filter: filter.map(|text| [&[0], fitting(text).as_bytes()].concat()),
         })
     }
 
-    /// The head of a file: from here on it has no interfaces.
+    /// The section header of a new file, which has no interfaces yet.
     pub(crate) fn section(&mut self, capture: &CaptureName, sequence: u64) -> PcapResult<Vec<u8>> {
         let mut section = self.section.clone();
         section.options = vec![
@@ -152,7 +153,7 @@ impl Blocks {
         if let Some(mac) = &interface.mac {
             options.push(Opt::IfMacAddr(Cow::Borrowed(mac)));
         }
-        // 10 to the power of -9 seconds.
+        // 10^-9 seconds.
         options.push(Opt::IfTsResol(9));
         if let Some(filter) = &self.filter {
             options.push(Opt::IfFilter(Cow::Borrowed(filter)));
@@ -192,7 +193,8 @@ impl Blocks {
         Ok(self.take())
     }
 
-    /// The counters of the file's interface of this number, from the start of the capture to `end`.
+    /// The counters of interface number `number` of the file, from the start of the capture to
+    /// `end`.
     pub(crate) fn statistics(
         &mut self,
         number: u32,
@@ -242,7 +244,7 @@ const fn halves(timestamp: u64) -> u64 {
     }
 }
 
-/// As much of a text as an option can hold: its length has 16 bits.
+/// As much of a text as fits into an option: its length has 16 bits.
 fn fitting(text: &str) -> &str {
     const MOST: usize = 65_000;
     &text[..text.floor_char_boundary(MOST)]

@@ -12,7 +12,7 @@ use capture_types::{CaptureName, Direction};
 pub(crate) enum Lines {
     /// With the time: a file has the lines of one capture.
     OfFile,
-    /// With `PACKET:`, and with the capture behind the time: other lines stand between them.
+    /// With `PACKET:`, and with the capture after the time: other lines are mixed with them.
     OfOutput(CaptureName),
 }
 

@@ -1,4 +1,4 @@
-//! The fast path of packets: into the block that an output has open.
+//! The fast path of packets: into the open block of an output.
 
 use std::marker::PhantomData;
 
@@ -14,8 +14,8 @@ use super::{
 };
 
 /// Writes packets into the open block of an output as long as there is nothing to decide: nothing to begin,
-/// to describe, to end or to refuse. It holds at hand what that takes, until
-/// [`BlockWriter::settle`] is called.
+/// to describe, to end or to refuse. It keeps the state for that at hand, until [`BlockWriter::settle`] is
+/// called.
 #[must_use = "what it has written counts only when it is settled"]
 pub struct BlockWriter<'a, E> {
     encoding: PhantomData<E>,
@@ -26,9 +26,9 @@ pub struct BlockWriter<'a, E> {
     numbers: &'a [u32],
     /// Packets in the block by interface.
     counts: &'a mut [u64],
-    /// Where packets go.
+    /// Free bytes of the block.
     room: &'a mut [u8],
-    /// Packets that may be written, and that might when it was taken up.
+    /// Packets that may be written, now and at the start.
     budget: u64,
     granted: u64,
     first: u64,
@@ -36,7 +36,7 @@ pub struct BlockWriter<'a, E> {
     accounts: Accounts<'a>,
 }
 
-/// What is to be settled.
+/// The counters to settle.
 struct Accounts<'a> {
     room: &'a mut usize,
     length: &'a mut usize,
@@ -46,8 +46,8 @@ struct Accounts<'a> {
 }
 
 impl Recorder {
-    /// The writer into the block of the output that an interface's packets go to; `None` when no block is open, or when the
-    /// files are in another format.
+    /// The writer into the open block of the output for an interface; `None` when no block is open, or when
+    /// the files are in another format.
     #[inline(always)]
     pub fn block_writer<E: Encoding>(
         &mut self,
@@ -93,7 +93,7 @@ impl Recorder {
 }
 
 impl<E: Encoding> BlockWriter<'_, E> {
-    /// Writes a packet; `false` if that is not to be done quickly.
+    /// Writes a packet; `false` if the packet needs the slow path.
     #[inline(always)]
     pub fn put(&mut self, packet: &Packet<'_>) -> bool {
         let id = packet.interface.0 as usize;
@@ -115,10 +115,10 @@ impl<E: Encoding> BlockWriter<'_, E> {
         true
     }
 
-    /// Enters what was written into the accounts, and says how many packets that were.
+    /// Adds what was written to the counters, and returns the number of packets.
     ///
-    /// Not done by `Drop`: what it would need in case of a panic would have to be kept in memory, packet by
-    /// packet.
+    /// Not done by `Drop`: the state that it needs in case of a panic would have to be kept in memory,
+    /// packet by packet.
     #[inline]
     pub fn settle(self) -> u64 {
         let packets = self.granted - self.budget;

@@ -18,19 +18,19 @@ pub enum RecorderError {
     List {
         /// The directory.
         path: std::path::PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A codec could not be set up.
     #[error("cannot set up compression: {0}; use another codec or level with --compress")]
     Codec(io::Error),
-    /// There is no memory for blocks.
+    /// Memory for blocks could not be allocated.
     #[error("cannot get memory for blocks: {0}; raise the limit on memory (ulimit -v, memory.max)")]
     Memory(io::Error),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}; raise the limit on threads (ulimit -u, pids.max)")]
     Thread(io::Error),
-    /// The head of a file could not be written.
-    #[error("cannot encode the head of a file: {0}")]
+    /// The header of a file could not be encoded.
+    #[error("cannot encode the header of a file: {0}")]
     Encode(#[from] PcapError),
 }

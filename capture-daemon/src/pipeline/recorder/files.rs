@@ -1,5 +1,5 @@
-//! How the drain thread begins, fills and ends files. What needs a block and finds none free says
-//! so and leaves everything as it was.
+//! How the drain thread begins, fills and ends files. A function that needs a block and finds none
+//! free returns `false` and changes nothing.
 
 use std::{thread, time::Duration};
 
@@ -37,7 +37,7 @@ impl Recorder {
         self.begin_file(index, opened, None)
     }
 
-    /// Begins a file, which may have been made already.
+    /// Begins a file, which may have been created already.
     pub(super) fn begin_file(
         &mut self,
         index: usize,
@@ -54,7 +54,7 @@ impl Recorder {
                 let link_type = self.outputs[index].link_type.unwrap_or(LinkType::Ethernet);
                 pcap::file_header(link_type, self.snaplen)
             }
-            // Nothing but lines, as many as packets.
+            // Text files contain only lines, one for each packet.
             Format::Text => Ok(Vec::new()),
         };
         let Some(head) = self.encoded(head) else {
@@ -83,7 +83,8 @@ impl Recorder {
         true
     }
 
-    /// Makes sure of a block, and of as many more as `length` bytes take beyond it.
+    /// Ensures that a block is open, and that the pool has as many more as `length` bytes need
+    /// beyond it.
     pub(super) fn ensure_blocks(&mut self, index: usize, length: usize) -> bool {
         if self.outputs[index].block.is_none() {
             if self.threads.pool.count() == 0 {
@@ -113,7 +114,7 @@ impl Recorder {
             .map_or(0, |block| self.capacity - block.buffer.len())
     }
 
-    /// Begins the output's next block; callers made sure that one is free.
+    /// Begins the output's next block; the caller has checked that one is free.
     fn take_block(&mut self, index: usize) {
         let Some(mut block) = self.threads.pool.take() else {
             return;
@@ -128,7 +129,8 @@ impl Recorder {
         output.block = Some(block);
     }
 
-    /// Appends what must not be torn apart: a packet, or something that stands once in a file.
+    /// Appends bytes that must not be split by the end of a file: a packet, or a block that occurs
+    /// once.
     pub(super) fn append(&mut self, index: usize, mut bytes: &[u8]) {
         loop {
             let room = self.block_room(index);
@@ -139,7 +141,7 @@ impl Recorder {
                 block.buffer.fill(bytes);
                 return;
             }
-            // It ends in a later block: this one is whole only up to where it begins.
+            // The bytes end in a later block: this one is whole only up to where they begin.
             block.whole = block.buffer.len();
             let (now, later) = bytes.split_at(room);
             block.buffer.fill(now);
@@ -149,7 +151,7 @@ impl Recorder {
         }
     }
 
-    /// Passes the output's block on, which ends with something whole.
+    /// Passes on the output's block, which ends with a whole packet or header.
     pub(super) fn seal(&mut self, index: usize, flush: bool) {
         if let Some(block) = &mut self.outputs[index].block {
             block.whole = block.buffer.len();
@@ -186,7 +188,7 @@ impl Recorder {
         self.outcomes.lost(&block.counts);
     }
 
-    /// How much may be put into the output's block without a further look.
+    /// Sets how many bytes may be put into the output's block without further checks.
     pub(super) fn measure_room(&mut self, index: usize) {
         let left = usize::try_from(self.size_left(index)).unwrap_or(usize::MAX);
         let room = self.block_room(index).min(left);
@@ -204,25 +206,25 @@ impl Recorder {
         };
     }
 
-    /// `pcap-file` writes into memory here; if it fails, the capture cannot go on.
+    /// `pcap-file` writes into memory here; if that fails, the capture cannot continue.
     pub(super) fn encoded(&self, encoded: Result<Vec<u8>, PcapError>) -> Option<Vec<u8>> {
         encoded
             .map_err(|error| {
-                let message = format!("cannot encode a file's head or statistics: {error}");
+                let message = format!("cannot encode a file's header or statistics: {error}");
                 self.outcomes.fail(FailureKind::WriteError, message);
             })
             .ok()
     }
 
-    /// After a failure: what no writer takes any more is lost.
+    /// After a failure: blocks that no writer accepts any more are lost.
     pub(super) fn give_up(&mut self) {
         for index in 0..self.outputs.len() {
             self.drop_file(index);
         }
     }
 
-    /// When writing was suspended, the files of before take nothing more: one that the writer has given up
-    /// is left, the others are ended.
+    /// After a suspension of writing the earlier files get no more packets: a file that the writer has
+    /// given up is abandoned, the others are ended.
     pub(super) fn follow_suspensions(&mut self) {
         let suspensions = self.outcomes.suspensions();
         if suspensions == self.suspensions {
@@ -256,7 +258,7 @@ impl Recorder {
         }
     }
 
-    /// Ends every file, waiting for blocks; a capture that saw nothing leaves one empty file.
+    /// Ends every file, waiting for blocks; a capture without packets leaves one empty file.
     pub(super) fn end_files(&mut self) {
         if self.next_file == self.first_file {
             let link_type = self
@@ -275,7 +277,7 @@ impl Recorder {
         }
     }
 
-    /// Tries until there is a block to do it with.
+    /// Retries until a block is free.
     fn insist(&mut self, mut attempt: impl FnMut(&mut Self) -> bool) {
         while !self.outcomes.failed() && self.threads.writer_lives() && !attempt(self) {
             thread::sleep(Duration::from_millis(1));

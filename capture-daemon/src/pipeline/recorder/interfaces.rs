@@ -1,9 +1,9 @@
-//! What files say of interfaces: their descriptions and their statistics.
+//! Interfaces in files: their descriptions and their statistics.
 //!
-//! A pcapng file describes, before its first packet, every interface of that packet's link type, in
-//! the order of their numbers; an interface of another link type only when a packet of it comes. For
-//! libpcap, and with it tcpdump, reads no further in a file than to the first interface of a second
-//! link type: an idle tunnel device shall not make a file unreadable.
+//! Before its first packet, a pcapng file describes every interface of that packet's link type, in
+//! the order of their numbers; an interface of another link type only before its own first packet.
+//! libpcap, and with it tcpdump, stops reading a file at the first interface of a second link type:
+//! an idle tunnel device must not make a file unreadable.
 
 use super::{
     super::{output::UNDESCRIBED, packet::InterfaceId},
@@ -16,8 +16,8 @@ use capture_types::LinkType;
 use capture_types::PartialLedger;
 
 impl Recorder {
-    /// Makes sure that the output's file describes what has to stand before a packet of this
-    /// interface; `false` without a block to do it with.
+    /// Ensures that the output's file contains the descriptions needed before a packet of this
+    /// interface; `false` if no block is free.
     pub(super) fn describe_for(&mut self, index: usize, id: usize) -> bool {
         if self.format != Format::Pcapng {
             return true;
@@ -31,7 +31,7 @@ impl Recorder {
             && self.name_addresses(index)
     }
 
-    /// The same for the end of a file, which may have no packet.
+    /// The same at the end of a file, which may have no packet.
     pub(super) fn describe_for_nobody(&mut self, index: usize) -> bool {
         if self.format != Format::Pcapng {
             return true;
@@ -51,10 +51,10 @@ impl Recorder {
         self.describe_main(index) && self.name_addresses(index)
     }
 
-    /// Writes the names of addresses that the output's file does not have yet; `false` without a block to
-    /// do it with.
+    /// Writes the names of addresses that the output's file does not have yet; `false` if no block is
+    /// free.
     pub(super) fn name_addresses(&mut self, index: usize) -> bool {
-        /// Names of a block, of at most 34 KB with those of pods.
+        /// Names in one block, which takes at most 34 KB with names of pods.
         const NAMES: usize = 100;
         while let Some(file) = &self.outputs[index].file
             && file.named < self.names.changes()
@@ -62,7 +62,7 @@ impl Recorder {
             let mut new = self.names.since(file.named);
             new.truncate(NAMES);
             let Some((last, ..)) = new.last() else {
-                // What came last is gone again.
+                // The names added last may have been removed again.
                 if let Some(file) = &mut self.outputs[index].file {
                     file.named = self.names.changes();
                 }
@@ -103,7 +103,7 @@ impl Recorder {
     }
 
     fn describe(&mut self, index: usize, id: usize) -> bool {
-        // An option has at most 64 KiB, a description four that are long.
+        // An option has at most 64 KiB; a description has four long ones.
         const LONGEST: usize = 4 << 16;
         if !self.ensure_blocks(index, LONGEST) {
             return false;
@@ -121,8 +121,8 @@ impl Recorder {
         true
     }
 
-    /// Appends the statistics of each interface that the file describes; callers made sure of the
-    /// blocks.
+    /// Appends the statistics of each interface that the file describes; the caller has checked
+    /// that the blocks are free.
     pub(super) fn append_statistics(&mut self, index: usize, ledger: &[InterfaceLedger]) -> bool {
         for (id, interface) in ledger.iter().enumerate() {
             let number = self.outputs[index].numbers[id];
@@ -158,7 +158,7 @@ impl Recorder {
         numbers
     }
 
-    /// The ledger of each interface, as it is when all that was put into blocks is written.
+    /// The ledger of each interface, as it will be when everything in blocks is written.
     pub(super) fn ledger(&mut self) -> Vec<InterfaceLedger> {
         (0..self.interfaces.len())
             .map(|index| {

@@ -22,7 +22,7 @@ impl Recorder {
         if file.closing.is_some() {
             file.closing
         } else if packets == 0 {
-            // It has nothing to be kept apart from: it takes what comes.
+            // The file is still empty: it takes packets of any time.
             if timestamp >= file.boundary {
                 file.boundary = output::boundary(timestamp, &self.rotation);
                 output.boundary = file.boundary;
@@ -45,7 +45,7 @@ impl Recorder {
                 continue;
             };
             if packets > 0 {
-                // Without a free block it stays marked, and a tick ends it.
+                // If no block is free the file stays marked, and a tick ends it.
                 let reason = *file.closing.get_or_insert(FileEndReason::Requested);
                 self.close(index, reason);
             }
@@ -62,7 +62,7 @@ impl Recorder {
         }
     }
 
-    /// Most bytes that the end of a file takes.
+    /// Upper bound of the bytes at the end of a file.
     pub(super) fn ending(&self) -> usize {
         match self.format {
             Format::Pcapng => pcapng::LONGEST_STATISTICS * self.interfaces.len(),
@@ -70,7 +70,7 @@ impl Recorder {
         }
     }
 
-    /// Ends the output's file. Without a free block it stays marked, and is ended later.
+    /// Ends the output's file. If no block is free, the file stays marked and is ended later.
     pub(super) fn close(&mut self, index: usize, reason: FileEndReason) -> bool {
         let Some(file) = &mut self.outputs[index].file else {
             return true;
@@ -100,7 +100,7 @@ impl Recorder {
         true
     }
 
-    /// Rotates on the clock, and passes on what has waited long enough.
+    /// Rotates on the clock, and passes on blocks that have waited long enough.
     pub(super) fn tick_output(&mut self, index: usize) {
         let output = &mut self.outputs[index];
         let packets = output.packets();

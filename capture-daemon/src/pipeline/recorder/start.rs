@@ -1,4 +1,4 @@
-//! How a recorder comes to be: directory, first file, memory and threads.
+//! Starting a recorder: directory, first file, memory and threads.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -23,14 +23,14 @@ use capture_types::time;
 use capture_types::{CaptureName, CompressWhen, Compression, Format, Rotation};
 
 impl Recorder {
-    /// Makes or checks the directory, takes its lock for this name, starts the threads and makes the
-    /// first file (a pcap capture's files are made when their link types are known).
+    /// Creates or checks the directory, takes its lock for this name, starts the threads and creates
+    /// the first file (a pcap capture's files are created when their link types are known).
     pub fn start(spec: &RecorderSpec, statistics: Statistics) -> Result<Self, RecorderError> {
         Self::start_files(spec, Naming::Stamped(spec.name.clone()), statistics)
     }
 
-    /// The same with files that are named by `stem`. Those of the same names are replaced when the new
-    /// ones are complete.
+    /// Like [`Self::start`], with files named by `stem`. Existing files of the same names are replaced
+    /// when the new ones are complete.
     pub fn start_named(
         spec: &RecorderSpec,
         stem: &str,
@@ -67,7 +67,7 @@ impl Recorder {
                 FileIndex::empty(&spec.name, &first)
             }
         };
-        // A directory that cannot be written to shows itself now.
+        // A directory that cannot be written to causes an error now.
         files
             .save(&directory)
             .map_err(|source| create(files.name(), source))?;
@@ -141,7 +141,7 @@ impl Recorder {
         Ok(recorder)
     }
 
-    /// A recorder that makes no files, but a line for each packet in the process's own output.
+    /// A recorder that writes no files, but a line for each packet to the process's own output.
     pub fn start_lines(
         name: &CaptureName,
         packet_limit: Option<u64>,
@@ -183,7 +183,7 @@ impl Recorder {
         })
     }
 
-    /// A recorder whose one file, pcapng or text, is the process's standard output.
+    /// A recorder whose only file, pcapng or text, is the process's standard output.
     pub fn start_stream(
         name: &CaptureName,
         format: Format,
@@ -226,7 +226,7 @@ impl Recorder {
             progress,
             sizes: Arc::new([FileSize::default()]),
         };
-        // A reader learns at once what it reads.
+        // The header is written at once, so that a reader learns the format.
         recorder.begin_file(0, now, None);
         recorder.seal(0, true);
         Ok(recorder)

@@ -1,4 +1,4 @@
-//! The threads behind a recorder, and the memory between them.
+//! The threads after the drain thread, and the memory between them.
 
 use std::{
     collections::BTreeMap,
@@ -33,16 +33,16 @@ use super::{
 use capture_file::{Directory, FileIndex, manifest::FileEntry, name};
 use capture_types::{CompressWhen, Compression, OutputSpec};
 
-/// How memory is laid out: 40 MiB of blocks for plain files, which are written in the largest pieces
-/// that still pay; at most 27 MiB for compressed ones, where smaller blocks keep the threads busy, and
-/// at most 36 MiB for the codecs, never both at their most.
+/// Memory layout: 40 MiB of blocks for plain files, which are written in the largest pieces that still
+/// pay; at most 27 MiB for compressed ones, where smaller blocks keep the threads busy, and at most 36
+/// MiB for the codecs, never both at their maximum.
 pub(super) struct Layout {
     codec: Compression,
     workers: usize,
     blocks: usize,
     /// Bytes of a block's memory.
     size: usize,
-    /// Bytes of it that are filled.
+    /// Bytes of it that are used.
     pub(super) capacity: usize,
 }
 
@@ -74,14 +74,14 @@ impl Layout {
         }
     }
 
-    /// Compressed data is gathered until it fills whole pages; a block's may come on top of what is
-    /// left of a page.
+    /// Size of the stage, in which compressed data is gathered until it fills whole pages; a block
+    /// may be added to the rest of a page.
     fn stage(&self) -> Option<usize> {
         (self.workers > 0).then_some(self.size + ALIGNMENT)
     }
 }
 
-/// The threads and what leads to them.
+/// The threads and their channels.
 pub(super) struct Threads {
     /// Blocks that can be filled.
     pub(super) pool: Arc<Pool>,
@@ -92,11 +92,11 @@ pub(super) struct Threads {
     idle: Vec<JoinHandle<()>>,
     /// Keeps account of files, where there are any.
     finalizer: Option<(Sender<FinalizeTask>, JoinHandle<Vec<FileEntry>>)>,
-    /// Ends the idle ones early.
+    /// Ends the idle threads early.
     abort: Arc<AtomicBool>,
 }
 
-/// What all threads behind a recorder need.
+/// Data that all threads of a recorder need.
 pub(super) struct FileContext {
     pub(super) directory: Arc<Directory>,
     pub(super) outcomes: Arc<Outcomes>,
@@ -116,7 +116,7 @@ impl Threads {
             .map_err(RecorderError::Memory)?;
         let (to_writer, writer_inbox) = bounded(layout.blocks);
         let (to_workers, workers_inbox) = bounded(layout.blocks);
-        /// Files that wait to be finished; each holds a descriptor.
+        /// Files that wait to be finished; each has an open descriptor.
         const UNFINISHED: usize = 64;
         let (to_finalizer, finalizer_inbox) = bounded(UNFINISHED);
         let abort = Arc::new(AtomicBool::new(false));
@@ -266,7 +266,7 @@ impl Threads {
         })
     }
 
-    /// Passes a block on; gives it back when nobody is there to take it.
+    /// Passes a block on; returns it if the receiver is gone.
     pub(super) fn send(&self, block: Box<Block>) -> Result<(), Box<Block>> {
         match &self.filled {
             // There is room for every block.
@@ -279,8 +279,8 @@ impl Threads {
         !self.writer.is_finished()
     }
 
-    /// Waits until each thread has done what was sent to it; the finished files. When `abort` is
-    /// set, the idle threads are not waited for.
+    /// Waits until each thread has done its work; returns the finished files. When `abort` is set,
+    /// the idle threads are not waited for.
     pub(super) fn finish(self, outcomes: &Outcomes, abort: &AtomicBool) -> Vec<FileEntry> {
         let died = || outcomes.fail(FailureKind::WriteError, DIED.to_owned());
         drop(self.filled);
@@ -292,7 +292,7 @@ impl Threads {
         let Some((to_finalizer, finalizer)) = self.finalizer else {
             return Vec::new();
         };
-        // The finalizer takes whatever is sent to it, as long as it lives.
+        // The finalizer receives as long as it lives.
         let _ = to_finalizer.send(FinalizeTask::End);
         drop(to_finalizer);
         while self.idle.iter().any(|thread| !thread.is_finished()) {
@@ -308,10 +308,11 @@ impl Threads {
     }
 }
 
-/// What is said when a thread has panicked.
-pub(super) const DIED: &str = "a thread that writes files has died; see the log for its last words";
+/// The message when a thread has panicked.
+pub(super) const DIED: &str =
+    "a thread that writes files has died; see the log for the panic message";
 
-/// Starts a thread under a name of at most 15 bytes, which is what the kernel keeps.
+/// Starts a thread under a name of at most 15 bytes, the kernel's limit.
 fn spawn<T: Send + 'static>(
     name: &str,
     run: impl FnOnce() -> T + Send + 'static,

@@ -1,4 +1,4 @@
-//! The reader's end against memory in which the test plays the kernel's part.
+//! The reader's side against memory in which the test plays the kernel's part.
 
 use std::{os::fd::OwnedFd, os::unix::fs::FileExt as _, time::Duration};
 
@@ -14,8 +14,8 @@ use crate::kernel::rings::RingMap;
 const BUSY: u32 = 1 << 31;
 const DISCARDED: u32 = 1 << 30;
 
-/// A ring buffer's memory with the kernel's part played by the test: the two pages, and the data
-/// twice, which here are two copies.
+/// A ring buffer's memory with the test in the kernel's role: the two pages, and the data twice,
+/// which here are two copies.
 struct Kernel {
     file: std::fs::File,
     size: u64,
@@ -45,7 +45,7 @@ impl Kernel {
         rustix::param::page_size() as u64
     }
 
-    /// Up to where the reader has given room back.
+    /// The position up to which the reader has returned room.
     fn consumed(&self) -> u64 {
         let mut bytes = [0; 8];
         self.file.read_exact_at(&mut bytes, 0).expect("read");
@@ -61,7 +61,7 @@ impl Kernel {
         }
     }
 
-    /// Reserves a record and fills it, but for its header; gives its position, or `None` if there is no
+    /// Reserves a record and fills all but its header; returns its position, or `None` if there is no
     /// room.
     fn reserve(&mut self, record: &[u8]) -> Option<u64> {
         let length = (8 + record.len() as u64).next_multiple_of(8);
@@ -91,7 +91,7 @@ impl Kernel {
     }
 }
 
-/// A record of a packet whose length and bytes say its number.
+/// A record of a packet whose length and bytes encode its number.
 fn record(number: u64) -> Vec<u8> {
     let length = 8 + (number % 90) as usize;
     let header = RecordHeader {
@@ -137,7 +137,7 @@ fn ring(front: &Kernel, spill: Option<&Kernel>) -> Ring {
     }
 }
 
-/// The numbers of at most so many packets, which are what was put in.
+/// The numbers of up to `most` packets, checked against what was put in.
 fn take(ring: &mut Ring, most: usize) -> Vec<u64> {
     let mut numbers = Vec::new();
     while numbers.len() < most {

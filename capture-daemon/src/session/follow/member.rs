@@ -44,7 +44,7 @@ impl Member {
         }
     }
 
-    /// Replaces what is attached by what the programs are now.
+    /// Replaces the attached programs by the current ones.
     pub(super) async fn replace_programs(
         &mut self,
         programs: &mut Programs,
@@ -82,7 +82,7 @@ pub(super) async fn check_position(member: &Member, ifindex: u32, parts: Parts<'
     positions::check(&member.name, ifindex, attachments, parts.netlink, warnings).await;
 }
 
-/// Detaches all of them; an interface that is gone has lost them already.
+/// Detaches all programs; an interface that is gone has lost them already.
 pub(super) async fn detach(attachments: Vec<(Direction, Attachment)>, netlink: &Handle) {
     for (_, attachment) in attachments {
         match attachment.detach(netlink).await {

@@ -22,7 +22,7 @@ use crate::{
 };
 use capture_types::{Directions, LinkType, PodAddresses, PodId, PodSelection};
 
-/// The pods of a capture, and how the kernel is asked for them.
+/// The pods of a capture, and the socket for queries to the kernel.
 pub(in crate::session) struct FollowedPods {
     pods: Pods,
     lookup: AddressLookup,
@@ -149,7 +149,7 @@ impl Followed {
         self.show_pods(parts)
     }
 
-    /// To be called before interfaces join or leave: packets of a pod are left out elsewhere only while
+    /// To be called before interfaces join or leave: packets of a pod are ignored elsewhere only while
     /// they are captured at its interface.
     pub(in crate::session) fn begin_with_pods(
         &mut self,
@@ -177,7 +177,7 @@ impl Followed {
         Ok(())
     }
 
-    /// An interface is gone, which may be a pod's.
+    /// Handles the removal of an interface, which may be a pod's.
     pub(super) fn pod_gone(&mut self, ifindex: u32, parts: Parts<'_>) {
         let Some(followed) = &mut self.wanted.pods else {
             return;
@@ -191,8 +191,8 @@ impl Followed {
         }
     }
 
-    /// Takes into account that a member may be in the capture for another reason now. `true` if it has left
-    /// for that; it may join again.
+    /// Handles a member whose role in the capture has changed. Returns `true` if it has left for that
+    /// reason; it may join again.
     pub(super) async fn change_role(
         &mut self,
         interface: &Interface,
@@ -228,7 +228,7 @@ impl Followed {
         }
     }
 
-    /// An interface that exists leaves the capture; its packets so far stay.
+    /// Removes an existing interface from the capture; its packets so far stay.
     async fn leave(&mut self, ifindex: u32, parts: Parts<'_>) {
         let Some(member) = self.members.remove(&ifindex) else {
             return;
