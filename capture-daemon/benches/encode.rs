@@ -1,5 +1,5 @@
-//! What it costs to encode a packet: own code against `pcap-file`, both into memory that is used
-//! again. `cargo bench -p capture-daemon --bench encode`
+//! The cost of encoding a packet: our own code against `pcap-file`, both into reused memory. `cargo
+//! bench -p capture-daemon --bench encode`
 
 use std::{borrow::Cow, hint::black_box, time::Duration, time::Instant};
 
@@ -21,7 +21,7 @@ use pcap_file::{
     },
 };
 
-/// As much as a block of the recorder holds: it stays out of the nearest caches.
+/// As much as a block of the recorder: it does not fit into the nearest caches.
 const MEMORY: usize = 4 << 20;
 const TIMESTAMP: u64 = 1_767_225_600_123_456_789;
 

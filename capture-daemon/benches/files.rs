@@ -1,9 +1,9 @@
-//! What the recorder costs from a packet to its file, without a kernel program: CPU of each thread,
-//! by codec, uncompressed also at given rates.
+//! The cost of the recorder from a packet to its file, without a kernel program: CPU time of each
+//! thread, by codec, uncompressed also at given rates.
 //! `cargo bench -p capture-daemon --bench files -- [DIRECTORY [BYTES [MEBIBYTES]]]`
 //!
-//! The packets' content repeats as little as encrypted traffic does for half of each packet, and as
-//! much as headers and text do for the other half.
+//! Half of each packet's content is incompressible, like encrypted traffic; the other half repeats
+//! like headers and text.
 
 use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicBool, time::Instant};
 
@@ -58,7 +58,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Records so many mebibytes, at no more than `rate` GB/s.
+/// Records this many mebibytes, at no more than `rate` GB/s.
 fn run(
     directory: &Path,
     compression: Compression,
@@ -100,7 +100,7 @@ fn run(
     for number in 0..packets {
         let at = number as usize % (content.len() / length) * length;
         let timestamp = TIMESTAMP + number * 1_000;
-        // As the drain thread does: packets come in batches, and wait while the writer is behind.
+        // Like the drain thread: packets come in batches, and wait while the writer is behind.
         while recorder.is_backlogged()
             || number % 256 == 0
                 && begun.elapsed().as_secs_f64() * rate * 1e9 < (number * length as u64) as f64
@@ -148,7 +148,7 @@ fn run(
     Ok(())
 }
 
-/// 16 MiB: more than the caches nearest to the CPU hold.
+/// 16 MiB: more than the nearest caches of the CPU.
 fn content(length: usize) -> Vec<u8> {
     let mut state = 7_u64;
     (0..(16 << 20) / length * length)
@@ -180,7 +180,7 @@ fn cpu() -> Result<BTreeMap<(String, String), u64>> {
         .collect())
 }
 
-/// Mebibytes of memory in use, the content of the packets not counted.
+/// Mebibytes of memory in use, without the content of the packets.
 fn resident() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status
@@ -191,6 +191,6 @@ fn resident() -> Result<u64> {
         .split_whitespace()
         .nth(1)
         .and_then(|text| text.parse().ok())
-        .context("VmRSS is no number")?;
+        .context("VmRSS is not a number")?;
     Ok((kibibytes >> 10).saturating_sub(16))
 }

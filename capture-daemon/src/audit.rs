@@ -1,8 +1,8 @@
 //! The audit log: who did what, and why. Its lines have the target `audit` and are written at every log
 //! level.
 //!
-//! A client cannot flood the log: each field is cut, and beyond a rate the lines of a client are counted
-//! and summed up.
+//! A client cannot flood the log: each field is truncated, and above a rate the lines of a client are
+//! only counted and summarized.
 
 use std::{
     collections::HashMap,
@@ -22,12 +22,12 @@ pub const SUMMARY_INTERVAL: Duration = Duration::from_secs(10);
 const MOST_NAME: usize = 200;
 const MOST_TEXT: usize = 400;
 
-/// Lines that a client may cause at once, and how many more after each second.
+/// Lines that a client may cause at once, and how many more per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Rate {
-    /// Actions that were performed: more than anyone does by hand or from a controller.
+    /// Performed actions: more than anyone does by hand or from a controller.
     Done,
-    /// Refusals and failures.
+    /// Rejections and failures.
     Refused,
 }
 
@@ -54,11 +54,11 @@ impl Rate {
     }
 }
 
-/// Clients that are told apart; all others share one limit.
+/// Clients with a separate limit; all others share one.
 const MOST_CLIENTS: usize = 256;
 const OTHERS: &str = "others";
 
-/// An action was performed, or failed.
+/// Logs an action that was performed, or failed.
 pub fn done(who: &str, action: &str, object: &str, reason: &str, outcome: Result<(), &str>) {
     let Err(error) = outcome else {
         if !may_write(who, Rate::Done) {
@@ -89,7 +89,7 @@ pub fn done(who: &str, action: &str, object: &str, reason: &str, outcome: Result
     }
 }
 
-/// A client was refused.
+/// Logs a rejected client.
 pub fn refused(who: &str, action: &str, why: &str) {
     if may_write(who, Rate::Refused) {
         tracing::warn!(
@@ -122,7 +122,7 @@ fn with_limits<T>(with: impl FnOnce(&mut Limits) -> T) -> T {
     with(limits.get_or_insert_default())
 }
 
-/// How many lines each client may still cause.
+/// How many more lines each client may cause.
 #[derive(Debug, Default)]
 struct Limits(HashMap<(String, Rate), Bucket>);
 
@@ -153,7 +153,7 @@ impl Limits {
         true
     }
 
-    /// What was only counted, by client. Clients that have been quiet are forgotten.
+    /// The numbers of lines that were only counted, by client. Quiet clients are removed.
     fn summary(&mut self, now: Instant) -> Vec<(String, Rate, u64)> {
         let mut counted = Vec::new();
         self.0.retain(|(who, rate), bucket| {

@@ -36,8 +36,8 @@ impl PacketClock {
         new
     }
 
-    /// Reads the clocks. Call this at least once in each round of the drain thread, before the records of
-    /// that round are taken.
+    /// Reads the clocks. To be called at least once in each round of the drain thread, before that
+    /// round's records are taken.
     pub fn update(&mut self) {
         // The clocks cannot be read at the same moment: the middle of two readings is closest.
         let before = realtime();

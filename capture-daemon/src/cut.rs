@@ -1,8 +1,8 @@
-//! Cutting texts that come from outside, so that a log line or a status has a bounded size.
+//! Truncates texts from outside, so that a log line or a status has a bounded size.
 
 use std::borrow::Cow;
 
-/// The text, or its first bytes and `...` if it is longer than this many bytes.
+/// The text; if it is longer than this many bytes, its beginning and `...`.
 #[must_use]
 pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {

@@ -7,14 +7,14 @@ use capture_types::FilterSpec;
 
 static COMPILER: OnceLock<Compiler> = OnceLock::new();
 
-/// Says whether host names in expressions are resolved. To be called before the first filter is compiled;
-/// without it they are not.
+/// Sets whether host names in expressions are resolved. To be called before the first filter is compiled;
+/// the default is not to resolve them.
 pub fn resolve_names(resolve: bool) {
-    // A second call has no effect: the program decides once.
+    // A second call has no effect: the setting is made once.
     let _ = COMPILER.set(Compiler::new(resolve));
 }
 
-/// Compiles in this process and without bounds, for programs that cannot be run again as a compiler.
+/// Compiles in this process and without limits, for programs that cannot be run again as a compiler.
 pub fn compile_in_this_process() {
     // A second call has no effect.
     let _ = COMPILER.set(Compiler::in_this_process());

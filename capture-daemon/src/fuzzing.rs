@@ -1,4 +1,4 @@
-//! What the fuzz targets call: readers of input from outside that are private otherwise.
+//! Entry points of the fuzz targets: parsers of outside input that are private otherwise.
 
 use std::{
     fs::File,
@@ -18,8 +18,8 @@ use crate::{
     serve::config::{self, Config},
 };
 
-/// Reads a ring buffer whose memory holds these bytes: the producer's position in its first eight bytes,
-/// and the records. Gives the packets found.
+/// Reads a ring buffer whose memory contains these bytes: the producer's position in the first eight
+/// bytes, and the records. Returns the number of packets found.
 ///
 /// # Errors
 ///
@@ -33,12 +33,12 @@ pub fn ring_records(bytes: &[u8]) -> io::Result<u64> {
     let (position, records) = bytes.split_at(bytes.len().min(8));
     let mut produced = [0; 8];
     produced[..position.len()].copy_from_slice(position);
-    // No more than there is room for: this much the kernel answers for.
+    // No more than the ring's size, which the kernel guarantees.
     let produced = u64::from_le_bytes(produced) % (size as u64 + 1);
     let mut contents = vec![0; page];
     contents.extend(produced.to_ne_bytes());
     contents.resize(2 * page, 0);
-    // The data stands twice, one after the other.
+    // The data is mapped twice, one copy after the other.
     for _ in 0..2 {
         contents.extend_from_slice(records);
         contents.resize(contents.len().next_multiple_of(size.max(page)), 0);
@@ -50,7 +50,7 @@ pub fn ring_records(bytes: &[u8]) -> io::Result<u64> {
 
 /// Reads a state file of a capture.
 pub fn state_file(bytes: &[u8]) {
-    // A refusal is as good as any other answer, here and below.
+    // A rejection is as good as any other result, here and below.
     let _ = serde_json::from_slice::<Record>(bytes);
 }
 
@@ -62,7 +62,7 @@ pub fn configuration(text: &str) {
     }
 }
 
-/// Converts a request to start a capture. Its filters are left out: they have targets of their own.
+/// Converts a request to start a capture. Its filters are removed: they have separate fuzz targets.
 pub fn start_request(bytes: &[u8], defaults: &Defaults) {
     if let Ok(mut request) = v1::StartCaptureRequest::decode(bytes) {
         if let Some(spec) = &mut request.spec {
@@ -73,7 +73,7 @@ pub fn start_request(bytes: &[u8], defaults: &Defaults) {
     }
 }
 
-/// Converts a request to change a capture, likewise.
+/// Converts a request to change a capture; also without filters.
 pub fn update_request(bytes: &[u8]) {
     if let Ok(mut request) = v1::UpdateCaptureRequest::decode(bytes) {
         if let Some(spec) = &mut request.spec {

@@ -1,4 +1,4 @@
-//! What the daemon logs, and changing that while it runs.
+//! The daemon's log, and changing its level while it runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use crate::{audit, cut::cut};
 
 mod authority;
 
-/// How lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// For people.
@@ -24,14 +24,14 @@ pub enum Format {
     Json,
 }
 
-/// The handle of the level.
+/// A handle for changing the log level.
 #[derive(Clone)]
 pub struct LogLevel {
     handle: reload::Handle<EnvFilter, Registry>,
     text: Arc<Mutex<String>>,
 }
 
-/// What to log cannot be understood.
+/// The log setting cannot be parsed.
 #[derive(Debug, thiserror::Error)]
 #[error("log {text:?}: {reason}; use error, warn, info, debug, trace, or a filter as for RUST_LOG")]
 pub struct LogError {
@@ -39,13 +39,13 @@ pub struct LogError {
     reason: String,
 }
 
-/// Fails for a text that [`start`] and [`LogLevel::set`] do not take.
+/// Fails for a text that [`start`] and [`LogLevel::set`] do not accept.
 pub fn check(text: &str) -> Result<(), LogError> {
     parse(text).map(drop)
 }
 
-/// A directive without `=` has to be a level: a filter would take any other word as the name of a target,
-/// and log nothing but that.
+/// A directive without `=` has to be a level: a filter would treat any other word as the name of a
+/// target, and log nothing else.
 fn is_level_or_target(directive: &str) -> bool {
     let directive = directive.trim();
     directive.is_empty()
@@ -70,11 +70,12 @@ fn parse(text: &str) -> Result<EnvFilter, LogError> {
     EnvFilter::try_new(text).map_err(|error| failed(error.to_string()))
 }
 
-/// Starts logging to stderr. Audit lines come whatever the level.
+/// Starts logging to stderr. Audit lines are written at any level.
 pub fn start(text: &str, format: Format) -> Result<LogLevel, LogError> {
     let (filter, handle) = reload::Layer::new(parse(text)?);
     let audit = Targets::new().with_target(audit::TARGET, tracing::Level::INFO);
-    // A stderr that cannot be written to must not end a capture, which telling so there would.
+    // A stderr that cannot be written to must not end a capture, which reporting the error there
+    // would.
     let lines = fmt::layer()
         .with_writer(std::io::stderr)
         .log_internal_errors(false);
@@ -96,7 +97,7 @@ pub fn start(text: &str, format: Format) -> Result<LogLevel, LogError> {
 }
 
 impl LogLevel {
-    /// What is logged now.
+    /// The current setting.
     #[must_use]
     pub fn get(&self) -> String {
         self.text
@@ -105,7 +106,7 @@ impl LogLevel {
             .clone()
     }
 
-    /// Changes what is logged; what it was before.
+    /// Changes the setting; returns the old one.
     pub fn set(&self, text: &str) -> Result<String, String> {
         let filter = parse(text).map_err(|error| error.to_string())?;
         self.handle

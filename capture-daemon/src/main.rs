@@ -1,4 +1,4 @@
-//! The recorder's program; what it does is in the library.
+//! The recorder's program; its code is in the library.
 
 use std::process::ExitCode;
 
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// An error and its causes, each said once: many messages end with their cause already.
+/// An error and its causes, each printed once: many messages end with their cause already.
 fn told(error: &anyhow::Error) -> String {
     error
         .chain()

@@ -17,7 +17,7 @@ impl EndSignals {
     ///
     /// # Errors
     ///
-    /// What sigaction(2) returns.
+    /// The error of sigaction(2).
     pub fn new() -> io::Result<Self> {
         let hang_up = SignalKind::hangup();
         let mut signals = Self::without_hang_up()?;
@@ -27,11 +27,11 @@ impl EndSignals {
         Ok(signals)
     }
 
-    /// Catches SIGINT and SIGTERM only, for a program to which SIGHUP means something else.
+    /// Catches SIGINT and SIGTERM only, for a program in which SIGHUP has another meaning.
     ///
     /// # Errors
     ///
-    /// What sigaction(2) returns.
+    /// The error of sigaction(2).
     pub fn without_hang_up() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,

@@ -1,4 +1,4 @@
-//! What `-w` names: a directory, a file, or stdout.
+//! The destination that `-w` names: a directory, a file, or stdout.
 
 use std::path::{Path, PathBuf};
 
@@ -6,10 +6,10 @@ use anyhow::{Result, bail};
 use capture_file::{Codec, Kind};
 use capture_types::{Compression, Format};
 
-/// Where packets go.
+/// The destination of packets.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Destination {
-    /// Files with names of their own in a directory.
+    /// Files with generated names in a directory.
     Directory(PathBuf),
     /// A file, and its sequence when it rotates.
     File {
@@ -24,7 +24,7 @@ pub(super) enum Destination {
 
 impl Destination {
     /// `-` is stdout. An existing directory, a path with `/` at its end and a name without an extension are
-    /// directories; what ends in .pcapng, .pcap or .txt, and .gz or .zst behind it, is a file.
+    /// directories; what ends in .pcapng, .pcap or .txt, and optionally .gz or .zst, is a file.
     pub(super) fn of(path: &Path) -> Result<Self> {
         let text = path.to_string_lossy();
         if text == "-" {
@@ -44,7 +44,7 @@ impl Destination {
         match stem {
             Some(stem) if !stem.is_empty() => {
                 if path.exists() && !path.is_file() {
-                    bail!("--write {text} is no file: name another one, or - for stdout");
+                    bail!("--write {text} is not a file: name another one, or - for stdout");
                 }
                 let parent = path.parent().filter(|parent| *parent != Path::new(""));
                 Ok(Self::File {
@@ -58,7 +58,8 @@ impl Destination {
                  stdout"
             ),
             _ if name.contains('.') => bail!(
-                "--write {text}: a file ends in .pcapng or .pcap, and .gz or .zst behind it; {text}/ is a \
+                "--write {text}: a file ends in .pcapng or .pcap, optionally followed by .gz or .zst; \
+                     {text}/ is a \
                  directory"
             ),
             _ => Ok(Self::Directory(path.to_owned())),
@@ -66,7 +67,7 @@ impl Destination {
     }
 }
 
-/// The format, which a file's name says too.
+/// The format; it must agree with the file's name.
 pub(super) fn format(asked: Option<Format>, kind: Kind) -> Result<Format> {
     match asked {
         Some(asked) if asked != kind.format => bail!(
@@ -80,7 +81,7 @@ pub(super) fn format(asked: Option<Format>, kind: Kind) -> Result<Format> {
     }
 }
 
-/// The compression, which a file's name says too.
+/// The compression; it must agree with the file's name.
 pub(super) fn compression(asked: Option<Compression>, kind: Kind) -> Result<Compression> {
     let by_name = match kind.codec {
         Codec::Plain => Compression::None,

@@ -1,4 +1,4 @@
-//! `captured filter`: what a filter is, and what it would do.
+//! `captured filter`: checks, explains, tests and measures filters.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -11,7 +11,7 @@ use crate::filters;
 use capture_filter::{Epilogue, bench, explain, try_on_file};
 use capture_types::Direction;
 
-/// Looks at a filter without recording.
+/// Check and try a filter without recording.
 #[derive(Debug, Args)]
 pub(super) struct FilterCommand {
     #[command(subcommand)]
@@ -20,20 +20,21 @@ pub(super) struct FilterCommand {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Says whether a filter is valid, or where it is wrong, and how long its programs are.
+    /// Check whether a filter is valid, and show how long its programs are or where it is wrong.
     Check(Look),
-    /// Shows the classic BPF and the eBPF that a filter becomes, side by side.
+    /// Show the classic BPF and the eBPF of a filter, side by side.
     Explain(Look),
-    /// Counts the packets of a capture file that match: decided by the program that would be attached,
+    /// Count the packets of a capture file that match: decided by the program that would be attached,
     /// run by the kernel.
     Test(Test),
-    /// Measures what filters cost a packet on this machine, beside the kernel's classic socket filter.
+    /// Measure what filters cost per packet on this machine, beside the kernel's classic socket
+    /// filter.
     Bench(Bench),
 }
 
 #[derive(Debug, Args)]
 struct Bench {
-    /// Form of the result.
+    /// Format of the result.
     #[arg(long, value_enum, default_value_t = Style::Text)]
     summary: Style,
 }
@@ -58,13 +59,13 @@ struct Test {
     #[arg(long, value_name = "FILE")]
     read: PathBuf,
 
-    /// Form of the result.
+    /// Format of the result.
     #[arg(long, value_enum, default_value_t = Style::Text)]
     summary: Style,
 }
 
 pub(super) fn run(command: &FilterCommand) -> anyhow::Result<ExitCode> {
-    // As tcpdump does.
+    // Like tcpdump.
     filters::resolve_names(true);
     match &command.action {
         Action::Check(look) => check(look),
@@ -134,7 +135,7 @@ fn print_costs(costs: &[bench::Cost]) {
     }
 }
 
-/// For counting instructions, any will do.
+/// Any epilogue does for counting instructions.
 const EPILOGUE: Epilogue = Epilogue {
     index: 0,
     direction: Direction::In,

@@ -7,7 +7,7 @@ use capture_args::console::plain;
 
 use crate::interfaces::{Interface, Watch};
 
-/// Lists them as tcpdump does: number, name and, in brackets, what is to be known of each.
+/// Lists them as tcpdump does: number, name and, in brackets, properties of each.
 pub(super) async fn list() -> anyhow::Result<ExitCode> {
     let watch = Watch::new().context("listing the interfaces")?;
     let mut interfaces = watch.list().await.context("listing the interfaces")?;

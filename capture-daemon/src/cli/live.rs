@@ -1,4 +1,4 @@
-//! The line that shows how a capture is doing while it runs.
+//! The status line of a running capture.
 
 use std::{
     io::{IsTerminal as _, Write as _, stderr},
@@ -17,7 +17,7 @@ pub(super) struct Live {
     task: Option<JoinHandle<()>>,
 }
 
-/// Says that the capture runs; on a terminal, goes on saying how.
+/// Reports that the capture runs; on a terminal, keeps a status line up to date.
 pub(super) fn start(monitor: Arc<Monitor>, place: &str, quiet: bool) -> Live {
     if quiet {
         return Live {
@@ -49,7 +49,7 @@ pub(super) fn start(monitor: Arc<Monitor>, place: &str, quiet: bool) -> Live {
 impl Live {
     pub(super) async fn finish(self) {
         if let (Some(stop), Some(task)) = (self.stop, self.task) {
-            // The task has ended already if nobody listens.
+            // If the receiver is gone, the task has ended already.
             let _ = stop.send(());
             let _ = task.await;
         }
@@ -85,7 +85,7 @@ fn line(monitor: &Monitor, rate: f64) -> String {
 }
 
 fn print(text: &str) {
-    // A terminal that went away is no reason to stop recording.
+    // A closed terminal is no reason to stop recording.
     let _ = stderr().write_all(text.as_bytes());
     let _ = stderr().flush();
 }

@@ -44,13 +44,13 @@ enum Command {
 }
 
 impl Cli {
-    /// The command line of this process. One that is wrong ends it.
+    /// The command line of this process. An invalid one ends the process.
     #[must_use]
     pub fn of_process() -> Self {
         Self::parse_from(tcpdump::with_command(std::env::args_os().collect()))
     }
 
-    /// Does what the command line says.
+    /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let log = self.log.as_deref();
         match self.command {

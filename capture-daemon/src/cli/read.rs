@@ -18,11 +18,11 @@ use pcap::{BpfProgram, Linktype};
 struct Known {
     name: String,
     link_type: u32,
-    /// Which of its packets are shown; all without one.
+    /// The filter for its packets; `None` shows all.
     filter: Option<BpfProgram>,
 }
 
-/// Prints the packets that match, at most so many.
+/// Prints the matching packets, up to `count` if given.
 pub(super) fn print(
     path: &Path,
     filter: &FilterArgs,
@@ -42,7 +42,7 @@ pub(super) fn print(
     let reader = CaptureReader::new(input).with_context(|| name.clone())?;
     let mut out = BufWriter::new(io::stdout().lock());
     let shown = show(reader, spec.expression.as_deref(), most, numbered, &mut out);
-    // What was read is shown also when the rest is damaged.
+    // Packets read so far are shown even if the rest is damaged.
     let flushed = out.flush().map_err(anyhow::Error::from);
     match shown.and(flushed) {
         Err(error) if is_closed(&error) => Ok(ExitCode::SUCCESS),
@@ -50,7 +50,7 @@ pub(super) fn print(
     }
 }
 
-/// Whether nobody reads the output any more, who has seen enough.
+/// Whether the output is closed because its reader has seen enough.
 fn is_closed(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()

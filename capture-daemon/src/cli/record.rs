@@ -28,8 +28,8 @@ use crate::{
 
 /// Record packets into capture files until Ctrl-C or a limit.
 ///
-/// Packets are copied in the kernel and never held up. At the end the ledger says what became of
-/// each of them, and which files there are.
+/// Packets are copied in the kernel and never delayed. At the end the ledger reports the outcome of
+/// each of them, and the files are listed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 #[command(mut_arg("interfaces", |arg| arg.default_value("any")))]
@@ -41,10 +41,10 @@ pub(super) struct RecordArgs {
     #[command(flatten)]
     source: SourceArgs,
 
-    /// Where packets go. FILE ends in .pcapng or .pcap, with .gz or .zst behind it compressed; when it
-    /// rotates, the next files are FILE-000002 and so on. An older FILE is replaced when the new one is
-    /// complete. DIR gets files with names of their own, and is made if it is missing. - is stdout, as
-    /// pcapng or with --format text.
+    /// Where to write packets. FILE ends in .pcapng or .pcap, followed by .gz or .zst to compress it;
+    /// when it rotates, the next files are FILE-000002 and so on. An older FILE is replaced when the
+    /// new one is complete. DIR gets files with generated names, and is created if it is missing. - is
+    /// stdout, as pcapng or with --format text.
     #[arg(
         short,
         long = "write",
@@ -53,34 +53,34 @@ pub(super) struct RecordArgs {
     )]
     write: PathBuf,
 
-    /// Name of the capture, with which files in DIR begin [default: capture, or FILE without extensions].
+    /// Name of the capture and prefix of files in DIR [default: capture, or FILE without extensions].
     #[arg(long, value_parser = |text: &str| CaptureName::new(text))]
     name: Option<CaptureName>,
 
     #[command(flatten)]
     files: FileArgs,
 
-    /// Leave this much of the file system free: the oldest files of this capture go first, then the
-    /// capture ends. 0 turns it off.
+    /// Keep this much of the file system free: the oldest files of this capture are removed first,
+    /// then the capture ends. 0 disables this.
     #[arg(long, value_name = "PERCENT|SIZE", default_value = "5%", value_parser = str::parse::<MinFree>)]
     min_free: MinFree,
 
     #[command(flatten)]
     limits: LimitArgs,
 
-    /// Put the SHA-256 of each finished file into the manifest.
+    /// Add the SHA-256 of each finished file to the manifest.
     #[arg(long, value_enum, default_value_t = DigestArg::Sha256)]
     digest: DigestArg,
 
-    /// How to attach: TCX links (Linux 6.6), clsact filters, or what the kernel has.
+    /// How to attach: TCX links (Linux 6.6), clsact filters, or the best method of the kernel.
     #[arg(long, value_enum, default_value_t = AttachArg::Auto)]
     attach: AttachArg,
 
-    /// How to report at the end, on stdout.
+    /// Format of the report at the end, on stdout.
     #[arg(long, value_enum, default_value_t = summary::Style::Text)]
     summary: summary::Style,
 
-    /// Log what the eBPF programs find odd.
+    /// Log rare events in the eBPF programs.
     #[arg(long)]
     log_programs: bool,
 
@@ -117,7 +117,7 @@ enum AttachArg {
 }
 
 impl RecordArgs {
-    /// Whether more is to be logged.
+    /// Whether more detail is to be logged.
     pub(super) const fn is_verbose(&self) -> bool {
         self.tcpdump.verbose > 0
     }
@@ -133,7 +133,7 @@ impl RecordArgs {
             targets,
             direction: given(self.source.direction, "--direction")?.into(),
             promiscuous: !self.source.no_promiscuous_mode,
-            // This process listens nowhere.
+            // This process has no listeners.
             include_own_traffic: false,
             snaplen: given(self.source.snaplen, "--snaplen")?,
             ring_size: given(self.source.ring_size, "--ring-size")?,
@@ -150,7 +150,8 @@ impl RecordArgs {
     fn name(&self, destination: &Destination) -> anyhow::Result<CaptureName> {
         match (&self.name, destination) {
             (Some(name), _) => Ok(name.clone()),
-            // A name that is none for a capture, as with a blank in it, is one for a file all the same.
+            // A name that is not valid for a capture, for example with a space in it, is still valid
+            // for a file.
             (None, Destination::File { stem, .. }) if CaptureName::new(stem.as_str()).is_ok() => {
                 Ok(CaptureName::new(stem.as_str())?)
             }
@@ -169,7 +170,7 @@ impl RecordArgs {
                     );
                 }
                 if files.compress.is_some() || files.is_rotating() {
-                    bail!("--write - is one plain stream: compress and split it behind the pipe");
+                    bail!("--write - is one plain stream: compress and split it after the pipe");
                 }
                 if stdout().is_terminal() && asked != Some(Format::Text) {
                     bail!(
@@ -221,7 +222,7 @@ fn given<T>(value: Option<T>, option: &str) -> anyhow::Result<T> {
     value.with_context(|| format!("{option} has no default"))
 }
 
-/// As clap's.
+/// The exit code that clap uses.
 const WRONG_COMMAND_LINE: u8 = 2;
 
 pub(super) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
@@ -250,7 +251,7 @@ pub(super) fn run(arguments: RecordArgs) -> anyhow::Result<ExitCode> {
         ..SessionOptions::default()
     };
     let spec = arguments.spec()?;
-    // As tcpdump does, but not for longer than it may take.
+    // Like tcpdump, but with a time limit.
     filters::resolve_names(true);
     runtime.block_on(record(spec, options, &arguments))
 }
@@ -288,7 +289,7 @@ async fn record(
     // Packets went to stdout.
     summary::print(&report, arguments.summary, is_stream).context("printing the summary")?;
     if is_stream && is_stdout_closed() {
-        // Whoever reads the stream has seen enough.
+        // The reader of the stream has seen enough.
         return Ok(ExitCode::SUCCESS);
     }
     Ok(match report.reason {
@@ -297,7 +298,7 @@ async fn record(
     })
 }
 
-/// Ends when nobody reads stdout any more.
+/// Returns when stdout has no reader any more.
 async fn stdout_closed() {
     let mut looks = tokio::time::interval(Duration::from_secs(1));
     while !is_stdout_closed() {

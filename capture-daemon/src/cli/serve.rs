@@ -43,31 +43,32 @@ pub(super) struct Settings {
     #[arg(long, value_name = "PATH")]
     socket: Option<String>,
 
-    /// Where the daemon remembers its captures.
+    /// Directory of the daemon's state.
     #[arg(long, value_name = "DIR")]
     state_dir: Option<String>,
 
-    /// Where captures go.
+    /// Directory for captures.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
 
-    /// TCP address for clients with certificates; needs the three options that follow.
+    /// TCP address for clients with certificates; requires the next three options.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
 
-    /// The daemon's certificate, PEM, and those between it and its authority.
+    /// The daemon's certificate and any intermediate certificates, PEM.
     #[arg(long, value_name = "FILE")]
     tls_certificate: Option<String>,
 
-    /// Its key, PEM, which nobody else may read.
+    /// Its private key, PEM, readable by nobody else.
     #[arg(long, value_name = "FILE")]
     tls_key: Option<String>,
 
-    /// Certificates of the authorities whose clients are taken, PEM.
+    /// Certificates of the authorities for clients, PEM.
     #[arg(long, value_name = "FILE")]
     tls_client_ca: Option<String>,
 
-    /// TCP address for anyone, without encryption: who reaches it can read this node's traffic.
+    /// TCP address for anyone, without encryption: whoever can connect can read this node's
+    /// traffic.
     #[arg(long, value_name = "ADDRESS:PORT")]
     insecure_listen: Option<String>,
 
@@ -88,7 +89,7 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl Settings {
-    /// Settings that have a flag of their own: key, flag and value.
+    /// Settings with a dedicated flag: key, flag and value.
     fn named(&self) -> [(&'static str, &'static str, &Option<String>); 9] {
         [
             ("socket", "--socket", &self.socket),
@@ -123,7 +124,7 @@ impl Settings {
         let mut flags = Vec::new();
         for (key, flag, value) in self.named() {
             if let Some(value) = value {
-                // Paths may be given as they are seen from here.
+                // Paths may be relative to the current directory.
                 let is_path = !["listen", "insecure_listen", "metrics.listen"].contains(&key);
                 let value = match std::path::absolute(value) {
                     Ok(path) if is_path && !value.is_empty() => path.display().to_string(),
@@ -175,7 +176,7 @@ pub(super) fn run(arguments: ServeArgs, log: Option<&str>) -> anyhow::Result<Exi
         let captures = captures.handle().clone();
         anyhow::Ok(serve::run(config, Box::new(reread), level, captures).await?)
     });
-    // What still blocks holds nothing that a dead process would not give back.
+    // Threads that still block have nothing that the end of the process would not release.
     captures.shutdown_timeout(std::time::Duration::from_millis(500));
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     served?;

@@ -1,5 +1,5 @@
-//! Signals to a recording process: the first that ends it does so in order, the second at once; others ask
-//! for something or are ignored.
+//! Signals to a recording process: the first ends it in order, the second at once; others request
+//! something or are ignored.
 
 use std::{io, process, sync::Arc, time::Duration};
 
@@ -16,10 +16,10 @@ use crate::{
     signals::EndSignals,
 };
 
-/// What the shell reports of a process that SIGINT ended.
+/// The shell's exit code for a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;
 
-/// After the second signal, what can be cut short has so long to end by itself.
+/// How long skippable work may take to end by itself after the second signal.
 const LAST_MOMENT: Duration = Duration::from_millis(300);
 
 pub(super) struct Signals {
@@ -48,7 +48,7 @@ impl Signals {
         Ok(Self { first })
     }
 
-    /// Ends with the first signal.
+    /// Returns on the first signal.
     pub(super) async fn first(self) -> EndReason {
         match self.first.await {
             Ok(()) => EndReason::Stopped,
@@ -57,7 +57,7 @@ impl Signals {
     }
 }
 
-/// Answers SIGUSR1 with the ledger on stderr, and SIGUSR2 with a finished file.
+/// Handles SIGUSR1 by printing the ledger to stderr, and SIGUSR2 by finishing the file.
 pub(super) fn answer(monitor: Arc<Monitor>, control: Control) -> io::Result<()> {
     let mut ledger = signal(SignalKind::user_defined1())?;
     let mut finish_file = signal(SignalKind::user_defined2())?;
@@ -78,8 +78,8 @@ pub(super) fn answer(monitor: Arc<Monitor>, control: Control) -> io::Result<()> 
     Ok(())
 }
 
-/// Ignores the signals that would end the process without order, as far as nobody answers them. After
-/// SIGXFSZ, the write fails with EFBIG and is counted.
+/// Ignores the other signals that would end the process abruptly. After SIGXFSZ, the write fails with
+/// EFBIG and is counted.
 pub(super) fn ignore_others() -> io::Result<()> {
     let kinds = [
         SignalKind::alarm(),
@@ -92,7 +92,7 @@ pub(super) fn ignore_others() -> io::Result<()> {
         SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()),
     ];
     for kind in kinds {
-        // What tokio has once caught stays caught.
+        // A signal that tokio has caught once stays caught.
         drop(signal(kind)?);
     }
     Ok(())

@@ -15,7 +15,7 @@ pub(super) enum Style {
     Json,
 }
 
-/// Prints the report to stdout, or where that has the packets, to stderr.
+/// Prints the report to stdout, or to stderr if packets go to stdout.
 pub(super) fn print(report: &Report, style: Style, to_stderr: bool) -> anyhow::Result<()> {
     let mut out: Box<dyn Write> = if to_stderr {
         Box::new(io::stderr())
@@ -109,7 +109,7 @@ fn files(report: &Report) -> Table {
     table
 }
 
-/// A table without lines, numbers to the right.
+/// A table without borders, with numbers aligned to the right.
 fn plain(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(NOTHING).set_header(header.to_vec());

@@ -1,5 +1,5 @@
-//! What a tcpdump user types: options that mean here what they mean there, and what to type instead of the
-//! others. `-C`, `-G`, `-W` and `-F` are in `capture-args`.
+//! Options of tcpdump: those with the same meaning here, and alternatives for the others. `-C`, `-G`, `-W`
+//! and `-F` are in `capture-args`.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -9,11 +9,11 @@ use clap::{ArgAction, Args};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "As tcpdump")]
 pub(super) struct TcpdumpArgs {
-    /// List the interfaces that can be recorded, and end.
+    /// List the interfaces that can be recorded, and exit.
     #[arg(short = 'D', long)]
     pub(super) list_interfaces: bool,
 
-    /// Print the packets of a capture file as lines that match EXPRESSION, and end; - is stdin.
+    /// Print the packets of a capture file that match EXPRESSION as lines, and exit; - is stdin.
     #[arg(short = 'r', long, value_name = "FILE")]
     pub(super) read: Option<PathBuf>,
 
@@ -21,7 +21,7 @@ pub(super) struct TcpdumpArgs {
     #[arg(short = '#', long, requires = "read")]
     pub(super) number: bool,
 
-    /// Show nothing while recording but warnings.
+    /// Show only warnings while recording.
     #[arg(short, long)]
     pub(super) quiet: bool,
 
@@ -68,12 +68,12 @@ pub(super) struct Unsupported {
     instead: &'static str,
 }
 
-/// Lines have no room for what these options show; tcpdump shows it of any file and stream of captured.
+/// Lines do not contain what these options show; tcpdump shows it for any file and stream of captured.
 const BY_TCPDUMP: &str = "tcpdump itself shows it, with `tcpdump -r FILE` of a file, or at once with \
      `captured record -w - EXPRESSION | tcpdump -r -`";
 
 impl TcpdumpArgs {
-    /// Refuses what has no meaning here.
+    /// Rejects options that are not supported here.
     pub(super) fn check(&self) -> Result<(), Unsupported> {
         let refused = [
             ("-e", self.link_level, BY_TCPDUMP),
@@ -102,12 +102,12 @@ impl TcpdumpArgs {
     }
 }
 
-/// `captured -i eth0 port 53` means `captured record -i eth0 port 53`: a command line that begins with an
-/// option of `record`, and with no command, is one of `record`.
+/// `captured -i eth0 port 53` means `captured record -i eth0 port 53`: a command line without a command
+/// that begins with an option of `record` is a `record` command.
 pub(super) fn with_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let mut rest = arguments.iter().skip(1).map(|word| word.to_string_lossy());
     let mut first = rest.next();
-    // The only option that stands before commands and has a value.
+    // The only option before commands that has a value.
     while let Some(word) = &first {
         first = match word.as_ref() {
             "--log" => rest.nth(1),

@@ -14,7 +14,7 @@ use super::peer::Peer;
 use crate::audit;
 use capture_types::Role;
 
-/// Methods for viewers; every other one, also one that is new, is for operators.
+/// Methods for viewers; all others, including new ones, are for operators.
 const FOR_VIEWERS: [&str; 8] = [
     "/capture.v1.CaptureService/GetCapture",
     "/capture.v1.CaptureService/ListCaptures",
@@ -38,7 +38,7 @@ fn needed(path: &str) -> Role {
     }
 }
 
-/// Refuses what the peer of a connection may not call.
+/// Rejects calls that the peer of a connection may not make.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AccessLayer;
 
@@ -82,7 +82,7 @@ where
                     needed.name(),
                 ))
             }
-            None => Status::unauthenticated("nobody knows who is calling"),
+            None => Status::unauthenticated("the client is not authenticated"),
         };
         Either::Right(ready(Ok(refusal.into_http())))
     }

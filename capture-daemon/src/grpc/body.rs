@@ -1,4 +1,4 @@
-//! Bodies of requests: their size, their memory, and the time that a client may take to send them.
+//! Request bodies: limits on their size, their memory, and the time to send them.
 
 use std::{
     pin::Pin,
@@ -26,11 +26,11 @@ use super::{
 /// How long a client may take to send the body of a call.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Memory that a byte of a message may become when it is decoded: an empty text takes 2 bytes in a
-/// message and 24 in memory.
+/// Upper bound of the memory for a byte of a message after decoding: an empty text takes 2 bytes in
+/// a message and 24 in memory.
 const DECODED: u64 = 12;
 
-/// The flag and the length before each message of gRPC.
+/// The flag and the length before each gRPC message.
 const HEADER: usize = 5;
 
 /// Bounds the body of each request.
@@ -72,7 +72,7 @@ where
             .extensions()
             .get::<Peer>()
             .map_or_else(|| "unknown".into(), |peer| Arc::clone(&peer.identity));
-        // Of the whole request, until it is answered.
+        // Reserved for the whole request, until it is answered.
         let reserved = match self.memory.reserve(&who, 0) {
             Ok(reserved) => Arc::new(Mutex::new(reserved)),
             Err(error) => {
@@ -80,7 +80,7 @@ where
             }
         };
         let path = request.uri().path();
-        // A client may keep a stream of reflection open while it thinks.
+        // A reflection stream may stay open without requests.
         let is_stream = path.starts_with("/grpc.reflection.");
         let most = bounds::message(path);
         let held = Arc::clone(&reserved);
@@ -107,9 +107,9 @@ where
 struct Bounded {
     inner: Body,
     reserved: Arc<Mutex<Reserved>>,
-    /// Bytes of a message.
+    /// Maximum bytes of a message.
     most: usize,
-    /// Bytes that may still come.
+    /// Bytes left of the limit.
     left: usize,
     /// The first bytes.
     header: Vec<u8>,
@@ -137,7 +137,7 @@ impl Bounded {
                     return Err(too_large());
                 }
                 if *flag != 0 {
-                    // Nobody knows yet how large it becomes.
+                    // The final size is not known yet.
                     reserve += most as u64 * DECODED;
                 }
             }

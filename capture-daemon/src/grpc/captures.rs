@@ -27,7 +27,7 @@ const LEAST_LEDGER_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) struct Captures(pub(super) Context);
 
-/// A page's size as it is asked for.
+/// The page size for a request.
 pub(super) fn page_size(asked: u32) -> usize {
     if asked == 0 {
         PER_PAGE as usize
@@ -43,14 +43,14 @@ impl Captures {
 
     async fn start(&self, wanted: CaptureRequest) -> Result<v1::Capture, ManagerError> {
         let manager = self.0.manager.clone();
-        // A client that goes away meanwhile does not leave half a capture behind.
+        // A client that disconnects meanwhile must not leave half a capture behind.
         let started = tokio::spawn(async move { manager.start(wanted).await });
         let capture = started.await.map_err(|_| ManagerError::Internal)??;
         Ok(convert::capture(capture.snapshot()))
     }
 }
 
-/// Notes in the audit log what has become of an action.
+/// Records the outcome of an action in the audit log.
 fn note<T>(who: &str, action: &str, object: &str, reason: &str, result: &Result<T, Status>) {
     let outcome = result.as_ref().map(|_| ()).map_err(Status::message);
     audit::done(who, action, object, reason, outcome);
@@ -163,7 +163,7 @@ impl CaptureService for Captures {
         let mut total = 0;
         let mut page: Vec<v1::Capture> = Vec::new();
         let (mut more, mut bytes) = (false, 0);
-        // By name; a token is the last name of the page before.
+        // Sorted by name; a token is the last name of the previous page.
         for (name, capture) in self.0.manager.by_name() {
             let wanted = glob
                 .as_ref()
@@ -209,7 +209,7 @@ impl CaptureService for Captures {
             let converted = move || convert::update(&request);
             let update = self.0.compilers.run(&who, converted).await??;
             let manager = self.0.manager.clone();
-            // A client that goes away meanwhile does not leave half an update behind.
+            // A client that disconnects meanwhile must not leave half an update behind.
             let updated =
                 tokio::spawn(async move { manager.update(&capture, expected, update).await });
             Ok(updated.await.map_err(|_| ManagerError::Internal)??)
@@ -320,7 +320,7 @@ async fn watch(
         }
     }
     send(&sink, v1::EventType::Synced, None).await?;
-    // The last counts that were sent, by uid.
+    // The counts sent last, by uid.
     let mut sent: HashMap<String, v1::Capture> = HashMap::new();
     loop {
         tokio::select! {
@@ -351,7 +351,7 @@ async fn watch(
                 }
                 sent = now;
                 if let (Some(ticks), Some(ledgers)) = (&mut ticks, ledgers) {
-                    // A twentieth of a core at most, however many interfaces there are.
+                    // At most a twentieth of a core, however many interfaces there are.
                     ticks.reset_after(ledgers.max(began.elapsed() * 20));
                 }
             }

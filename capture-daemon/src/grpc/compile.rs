@@ -1,5 +1,5 @@
-//! Work that a request can make long, as compiling a filter: away from the control threads, one piece at
-//! a time for each client.
+//! Long work for requests, such as compiling a filter: off the control threads, one job at a time for
+//! each client.
 
 use std::{
     collections::HashMap,
@@ -10,17 +10,17 @@ use std::{
 use tokio::{sync::Semaphore, time::timeout};
 use tonic::Status;
 
-/// Pieces of work at a time, all clients together.
+/// Concurrent jobs of all clients together.
 const AT_ONCE: usize = 4;
 
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Whose turn it is.
+/// The queue of jobs.
 #[derive(Debug)]
 pub struct Compilers {
     all: Arc<Semaphore>,
-    /// Of clients that wait or work.
+    /// Clients with waiting or running jobs.
     clients: Mutex<HashMap<Arc<str>, Arc<Semaphore>>>,
 }
 
@@ -34,7 +34,7 @@ impl Default for Compilers {
 }
 
 impl Compilers {
-    /// Does the work for a client. What has begun goes on to its end also when the client goes away.
+    /// Runs a job for a client. A job that has started is finished even if the client disconnects.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         who: &Arc<str>,
@@ -61,7 +61,7 @@ impl Compilers {
 
     fn of(&self, who: &Arc<str>) -> Arc<Semaphore> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        // Clients that neither wait nor work are forgotten.
+        // Clients without jobs are removed.
         clients.retain(|_, own| Arc::strong_count(own) > 1 || own.available_permits() == 0);
         let own = clients
             .entry(Arc::clone(who))

@@ -54,7 +54,7 @@ impl FileService for Files {
     ) -> Result<Response<v1::ListFilesResponse>, Status> {
         let request = request.into_inner();
         let capture = self.capture(&request.capture)?;
-        // A token is the number of the last file of the page before.
+        // A token is the number of the last file on the previous page.
         let digits = |token: &str| token.bytes().all(|byte| byte.is_ascii_digit());
         let after = match request.page_token.as_str() {
             "" => 0,

@@ -1,4 +1,4 @@
-//! Memory that clients may make the daemon use: bodies of requests, and streams that they have not read.
+//! The memory that clients may use in the daemon: request bodies, and streams that they have not read.
 
 use std::{
     collections::HashMap,
@@ -20,7 +20,7 @@ struct Used {
     by_client: HashMap<Arc<str>, u64>,
 }
 
-/// What a request or a stream uses, until it is dropped.
+/// Memory of a request or a stream; released when it is dropped.
 #[derive(Debug)]
 pub(super) struct Reserved {
     memory: Arc<ClientMemory>,
@@ -28,10 +28,10 @@ pub(super) struct Reserved {
     bytes: u64,
 }
 
-/// There is not enough left.
+/// Not enough memory is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum MemoryError {
-    /// Of the client's share.
+    /// The client's share is used up.
     #[error(
         "this client uses its share of the memory for clients, {share} bytes; end a request or a \
          stream, or raise limits.client_memory"
@@ -40,9 +40,9 @@ pub(super) enum MemoryError {
         /// Bytes of a share.
         share: u64,
     },
-    /// Of the whole.
+    /// The total is used up.
     #[error(
-        "clients use all of the memory that there is for them, {limit} bytes; try again later, or \
+        "clients use all of their memory, {limit} bytes; try again later, or \
          raise limits.client_memory"
     )]
     All {
@@ -58,7 +58,7 @@ impl From<MemoryError> for Status {
 }
 
 impl ClientMemory {
-    /// Nothing is used yet.
+    /// A budget of `limit` bytes with nothing in use.
     #[must_use]
     pub fn new(limit: u64) -> Arc<Self> {
         Arc::new(Self {
@@ -67,13 +67,13 @@ impl ClientMemory {
         })
     }
 
-    /// Bytes that there are.
+    /// The limit in bytes.
     #[must_use]
     pub const fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// Bytes that are used.
+    /// Bytes in use.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.lock().total
@@ -95,7 +95,7 @@ impl ClientMemory {
     }
 
     fn lock(&self) -> MutexGuard<'_, Used> {
-        // Total and share change together: a panic elsewhere leaves them right.
+        // Total and share change together: a panic elsewhere leaves them consistent.
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! The gRPC API: between its types and the manager.
+//! The gRPC API: connects its types and the manager.
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,20 +37,20 @@ use crate::{
     manager::{Capture, Manager},
 };
 
-/// What the services work with.
+/// State shared by the services.
 #[derive(Clone)]
 pub struct Context {
     /// The captures.
     pub manager: Manager,
-    /// What requests may leave out.
+    /// Defaults for requests.
     pub defaults: Arc<Defaults>,
-    /// What the node is.
+    /// Properties of the node.
     pub node: Arc<NodeInfo>,
-    /// What is logged.
+    /// The log level.
     pub log: LogLevel,
     /// Memory for requests and streams.
     pub memory: Arc<ClientMemory>,
-    /// Where filters are compiled.
+    /// The queue for compiling filters.
     pub compilers: Arc<Compilers>,
 }
 
@@ -68,17 +68,18 @@ fn capture(manager: &Manager, field: &str, name: &str) -> Result<Arc<Capture>, S
     Ok(manager.get(name)?)
 }
 
-/// Requests of one connection that are worked on at a time, streams included.
+/// Concurrent requests on one connection, streams included.
 const REQUESTS_PER_CONNECTION: u32 = 64;
 
-/// What a client may send on one stream, and on one connection, before the daemon has read it.
+/// Bytes that a client may send on one stream, and on one connection, before the daemon has read
+/// them.
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 256 << 10;
 
-/// What stands in requests beside their message.
+/// Maximum size of a request's headers.
 const LARGEST_HEADERS: u32 = 16 << 10;
 
-/// A client that has gone away without a word is noticed after this.
+/// A client that disappeared without closing the connection is noticed after this.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
 /// Serves clients of one listener until the manager closes.
@@ -138,7 +139,7 @@ fn reflection() -> Option<
     descriptors().build_v1().ok()
 }
 
-/// For clients that know nothing newer.
+/// For clients that do not know the newer version.
 fn reflection_alpha() -> Option<
     tonic_reflection::server::v1alpha::ServerReflectionServer<
         impl tonic_reflection::server::v1alpha::ServerReflection,
@@ -147,7 +148,7 @@ fn reflection_alpha() -> Option<
     descriptors().build_v1alpha().ok()
 }
 
-/// Converts a request to start a capture, and drops what comes of it.
+/// Converts a request to start a capture, and drops the result.
 pub(crate) fn convert_start(request: v1::StartCaptureRequest, defaults: &Defaults) {
     drop(convert::capture_request(request, defaults, "client"));
 }

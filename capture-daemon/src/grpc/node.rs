@@ -18,16 +18,16 @@ use crate::{
 };
 use capture_types::time;
 
-/// What a node is; found out once.
+/// Properties of a node; determined once.
 #[derive(Debug)]
 pub struct NodeInfo {
     /// Its name.
     pub name: String,
     /// When the daemon started; UTC nanoseconds.
     pub started: u64,
-    /// What its kernel offers, or why it offers nothing.
+    /// The features of its kernel, or why it has none.
     pub features: Result<Features, String>,
-    /// How programs are attached; empty if they cannot be.
+    /// The attach method; empty if programs cannot be attached.
     pub attach_method: &'static str,
 }
 
@@ -172,7 +172,7 @@ fn unavailable(error: impl std::fmt::Display) -> Status {
 
 type ByInterface = BTreeMap<u32, Vec<String>>;
 
-/// Names of running captures by the interfaces that they are on.
+/// Names of running captures by interface.
 fn captures_by_interface(manager: &Manager) -> ByInterface {
     let mut captures = ByInterface::new();
     for capture in manager.list() {
@@ -215,7 +215,7 @@ async fn follow(
     mut present: Vec<Interface>,
     sink: Sink<v1::WatchInterfacesResponse>,
 ) -> Result<(), Gone> {
-    /// A watch that fell behind is told of all interfaces at once.
+    /// Pause of a watch that fell behind, so that it gets all interfaces at once.
     const BREATH: Duration = Duration::from_millis(50);
     use v1::InterfaceEventType as Kind;
     let send = async |kind: Kind, interface: Option<&Interface>| {

@@ -22,7 +22,7 @@ const BUFFER: u32 = 4 << 20;
 const LEAST_BUFFER: u32 = 64 << 10;
 const MOST_BUFFER: u32 = 64 << 20;
 
-/// Packets of a message; their bytes are bounded by the batch.
+/// Maximum packets of a message; their bytes are bounded by the batch.
 const MOST_IN_MESSAGE: usize = 1000;
 
 /// Checks a request and starts its stream.
@@ -58,7 +58,7 @@ pub(super) async fn stream(
             .run(who, move || Filters::compile(&filter));
         Some(compiled.await?.map_err(|error| invalid("filter", error))?)
     };
-    // A filter has to see all of a packet that there is.
+    // A filter needs all captured bytes of a packet.
     let copied = if filters.is_none() {
         snaplen
     } else {
@@ -88,7 +88,7 @@ struct Filters {
 }
 
 impl Filters {
-    /// Compiles the expression; blocks for as long as that takes.
+    /// Compiles the expression; blocks meanwhile.
     fn compile(filter: &str) -> Result<Self, FilterError> {
         let compiled = filters::compiler().compile(&FilterSpec::expression(filter))?;
         Ok(Self {
@@ -111,10 +111,10 @@ struct Stream {
     filters: Option<Filters>,
     snaplen: u32,
     reader: PacketReader,
-    /// Interfaces that the reader knows, with their link types.
+    /// Interfaces that were sent to the reader, with their link types.
     told: BTreeMap<InterfaceId, LinkType>,
     missed: u64,
-    /// The last change of names of addresses that the reader knows.
+    /// The last change of address names that was sent to the reader.
     named: u64,
 }
 
@@ -155,7 +155,7 @@ impl Stream {
         Ok(sink.send(event(Event::Ended(capture))).await?)
     }
 
-    /// Names of addresses that the reader does not know yet, in messages of a bounded size.
+    /// Names of addresses that were not sent yet, in messages of a bounded size.
     fn new_names(&mut self) -> Vec<v1::AddressNames> {
         let (new, changes) = self.reader.names_since(self.named);
         self.named = changes;
@@ -180,7 +180,7 @@ impl Stream {
         })
     }
 
-    /// What to say of an interface whose packet is the first.
+    /// The description to send before the first packet of an interface.
     fn introduce(&mut self, id: InterfaceId) -> Option<v1::PacketInterface> {
         if self.told.contains_key(&id) {
             return None;

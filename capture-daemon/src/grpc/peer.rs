@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection.
+//! The identity of a connection's client.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use tonic::Request;
 
 use capture_types::Role;
 
-/// A client, as it has proved to be.
+/// An authenticated client.
 #[derive(Debug, Clone)]
 pub struct Peer {
     /// As in the audit log: `uid:0`, `cert:URI:spiffe://lab/alice`, `insecure:ADDRESS`.
     pub identity: Arc<str>,
-    /// What it may do.
+    /// Its role.
     pub role: Role,
 }
 

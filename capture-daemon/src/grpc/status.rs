@@ -1,4 +1,4 @@
-//! Errors as gRPC has them: here, and nowhere else.
+//! The mapping from errors to gRPC statuses, in one place.
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
@@ -10,7 +10,7 @@ use crate::{
 };
 use capture_file::DirectoryError;
 
-/// Every invalid field of a request, not only the first; of many, the first few and their number.
+/// All invalid fields of a request; if there are many, the first few and their number.
 #[derive(Debug, Default)]
 pub(super) struct Violations {
     kept: Vec<FieldViolation>,
@@ -18,7 +18,7 @@ pub(super) struct Violations {
 }
 
 impl Violations {
-    /// Notes what is wrong with a field, by its path in the request.
+    /// Adds a violation for a field, by its path in the request.
     pub(super) fn add(&mut self, field: impl Into<String>, description: impl ToString) {
         if self.kept.len() >= bounds::VIOLATIONS {
             self.more += 1;
@@ -31,7 +31,7 @@ impl Violations {
         self.kept.push(FieldViolation::new(field, description));
     }
 
-    /// The value, or a note of what is wrong with it.
+    /// The value, or `None` and a violation.
     pub(super) fn take<T, E: ToString>(
         &mut self,
         field: impl Into<String>,
@@ -42,7 +42,7 @@ impl Violations {
             .ok()
     }
 
-    /// Whether a text has at most this many bytes; notes it otherwise.
+    /// Whether a text has at most this many bytes; adds a violation otherwise.
     pub(super) fn at_most(&mut self, field: &str, text: &str, bytes: usize) -> bool {
         let fits = text.len() <= bytes;
         if !fits {
@@ -55,7 +55,7 @@ impl Violations {
         fits
     }
 
-    /// Whether a field has at most this many elements; notes it otherwise.
+    /// Whether a field has at most this many elements; adds a violation otherwise.
     pub(super) fn at_most_elements(&mut self, field: &str, count: usize, most: usize) -> bool {
         let fits = count <= most;
         if !fits {
@@ -67,14 +67,14 @@ impl Violations {
         fits
     }
 
-    /// Whether nothing is wrong so far.
+    /// Whether there are no violations so far.
     pub(super) const fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
 
-    /// Fails if anything is wrong.
+    /// Fails if there are violations.
     pub(super) fn check(mut self) -> Result<(), Status> {
-        /// The message names these; the details have the others.
+        /// Violations in the message; the details have the others.
         const IN_MESSAGE: usize = 3;
         if self.kept.is_empty() {
             return Ok(());
@@ -104,7 +104,7 @@ impl Violations {
     }
 }
 
-/// One wrong field.
+/// A status for one invalid field.
 pub(super) fn invalid(field: &str, description: impl ToString) -> Status {
     let mut violations = Violations::default();
     violations.add(field, description);

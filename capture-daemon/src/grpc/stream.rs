@@ -1,4 +1,4 @@
-//! Answers that are streams: a task fills a short queue, and ends when nobody reads any more.
+//! Responses that are streams: a task fills a short queue, and ends when the reader is gone.
 
 use std::{future::Future, pin::Pin};
 
@@ -9,20 +9,20 @@ use tonic::{Response, Status};
 use super::memory::Reserved;
 use crate::manager::Manager;
 
-/// Messages that wait for a reader, beside the one that is being encoded and the one that waits for room.
+/// Messages that wait for a reader, besides the one being encoded and the one waiting for room.
 const QUEUE: usize = 1;
 
-/// Memory of a stream whose messages are small, in bytes: also what HTTP/2 holds back for a client that
-/// does not read.
+/// Memory of a stream whose messages are small, in bytes, including what HTTP/2 buffers for a client
+/// that does not read.
 pub(super) const STREAM_MEMORY: u64 = 1 << 20;
 
 /// A stream of answers.
 pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// Where a task puts its answers.
+/// The task's end of a stream.
 pub(super) type Sink<T> = mpsc::Sender<Result<T, Status>>;
 
-/// The client does not read any more.
+/// The client no longer reads.
 pub(super) struct Gone;
 
 impl<T> From<mpsc::error::SendError<T>> for Gone {
@@ -31,8 +31,8 @@ impl<T> From<mpsc::error::SendError<T>> for Gone {
     }
 }
 
-/// Starts a task that answers, and ends it when the daemon ends or the reader is gone. Its memory is
-/// reserved for as long.
+/// Starts a task that sends responses, and ends it when the daemon ends or the reader is gone. Its
+/// memory is reserved meanwhile.
 pub(super) fn answer<T, F>(
     manager: &Manager,
     memory: Reserved,

@@ -1,4 +1,4 @@
-//! Requests that are too large, as gRPC names them: RESOURCE_EXHAUSTED.
+//! Maps requests that are too large to the status that gRPC defines: RESOURCE_EXHAUSTED.
 
 use std::task::{Context, Poll};
 
@@ -10,7 +10,7 @@ use tonic::{
 };
 use tower::Layer;
 
-/// Gives a request that is larger than any may be the status that says so.
+/// Replaces the status of requests that exceed the size limit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TooLargeLayer;
 
@@ -44,7 +44,7 @@ where
     }
 }
 
-/// tonic says OUT_OF_RANGE, which our own methods use for offsets.
+/// tonic returns OUT_OF_RANGE, which our own methods use for offsets.
 fn rename(response: http::Response<Body>) -> http::Response<Body> {
     match Status::from_header_map(response.headers()) {
         Some(status)

@@ -1,6 +1,6 @@
-//! Finds where addresses are: at interfaces of other network namespaces, and which interface of this
-//! namespace is the other end. No namespace is entered; the kernel shows the addresses of a namespace that
-//! this one knows to whoever has CAP_NET_ADMIN (`IFA_TARGET_NETNSID`, Linux 4.20).
+//! Locates addresses: on interfaces of other network namespaces, with the interface of this namespace at
+//! the other end. No namespace is entered; with CAP_NET_ADMIN the kernel lists the addresses of other
+//! namespaces that this one has an id for (`IFA_TARGET_NETNSID`, Linux 4.20).
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -27,14 +27,14 @@ use super::{Interface, Peer};
 pub enum Located {
     /// In another namespace, at the other end of the interface with this index.
     Behind(u32),
-    /// In another namespace, at an interface without another end here: its kind (`macvlan`, ...), if the
-    /// kernel says.
+    /// In another namespace, on an interface without another end here: its kind (`macvlan`, ...), if the
+    /// kernel reports it.
     Apart(Option<String>),
-    /// At an interface of this namespace.
+    /// On an interface of this namespace.
     Here,
 }
 
-/// Asks the kernel where addresses are.
+/// Queries the kernel for the location of addresses.
 #[derive(Debug)]
 pub struct AddressLookup(Handle);
 
@@ -45,18 +45,18 @@ impl AddressLookup {
     ///
     /// The netlink socket could not be opened.
     pub fn new() -> io::Result<Self> {
-        // Without the strict check the kernel would not look at the namespace that is asked for.
+        // Without the strict check the kernel ignores the requested namespace.
         let (connection, handle, _) = new_connection_with_strict_check()?;
         tokio::spawn(connection);
         Ok(Self(handle))
     }
 
-    /// Where each of the addresses is that can be found. `interfaces` are those of this namespace. If
+    /// The locations of the addresses that can be found. `interfaces` are those of this namespace. If
     /// several interfaces have an address, one with another end here is preferred, then this namespace.
     ///
     /// # Errors
     ///
-    /// rtnetlink(7) failed, for want of CAP_NET_ADMIN for instance.
+    /// rtnetlink(7) failed, for example without CAP_NET_ADMIN.
     pub async fn find(
         &self,
         wanted: &BTreeSet<IpAddr>,
@@ -90,7 +90,7 @@ impl AddressLookup {
         Ok(found)
     }
 
-    /// The namespaces that this one has a number for.
+    /// The namespaces that this one has an id for.
     async fn namespaces(&self) -> Result<Vec<i32>, rtnetlink::Error> {
         let message = RouteNetlinkMessage::GetNsId(NsidMessage::default());
         let mut numbers = Vec::new();
@@ -107,7 +107,7 @@ impl AddressLookup {
         Ok(numbers)
     }
 
-    /// Those of the wanted addresses that a namespace has, each with the index of its interface there.
+    /// The wanted addresses that a namespace has, each with the index of its interface there.
     async fn addresses(
         &self,
         namespace: Option<i32>,
@@ -118,7 +118,7 @@ impl AddressLookup {
         request.attributes.extend(target);
         let answers = match self.dump(RouteNetlinkMessage::GetAddress(request)).await {
             Ok(answers) => answers,
-            // The namespace is gone by now.
+            // The namespace is gone.
             Err(rtnetlink::Error::NetlinkError(error))
                 if namespace.is_some() && error.raw_code() == -libc::EINVAL =>
             {
@@ -132,7 +132,8 @@ impl AddressLookup {
                 continue;
             };
             for attribute in &message.attributes {
-                // `Local` differs from `Address` on point-to-point links, where it is the own one.
+                // `Local` differs from `Address` on point-to-point links, where `Local` is the
+                // interface's own address.
                 if let AddressAttribute::Address(address) | AddressAttribute::Local(address) =
                     attribute
                     && wanted.contains(address)
@@ -145,7 +146,7 @@ impl AddressLookup {
         Ok(there)
     }
 
-    /// The kind of an interface in another namespace; `None` if the kernel does not say.
+    /// The kind of an interface in another namespace; `None` if the kernel does not report it.
     async fn kind(&self, namespace: i32, ifindex: u32) -> Option<String> {
         /// `IFLA_TARGET_NETNSID` (Linux 5.0).
         const TARGET: u16 = 46;

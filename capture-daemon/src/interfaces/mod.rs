@@ -31,7 +31,7 @@ pub struct Interface {
     pub address: Vec<u8>,
     /// Whether the interface is administratively up.
     pub up: bool,
-    /// Where its other end is, if that is in another network namespace.
+    /// The other end, if it is in another network namespace.
     pub peer: Option<Peer>,
     /// The index of the bridge or bond that it is a port of.
     pub master: Option<u32>,
@@ -82,8 +82,8 @@ impl Interface {
         self.hardware_type == ARPHRD_LOOPBACK
     }
 
-    /// Whether another interface of this namespace shows the same packets: a bridge or bond of which this
-    /// is a port, or the device below a VLAN or macvlan.
+    /// Whether another interface of this namespace carries the same packets: a bridge or bond of which
+    /// this is a port, or the device below a VLAN or macvlan.
     #[must_use]
     pub fn is_part_of_another(&self) -> bool {
         const ABOVE_ANOTHER: [&str; 5] = ["vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"];

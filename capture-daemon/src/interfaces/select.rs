@@ -113,7 +113,7 @@ impl Selection {
                         ifindex,
                     });
                 }
-                // An interface can be called `veth*`: a name goes before what the pattern would match.
+                // An interface can be called `veth*`: a name takes precedence over a pattern.
                 InterfacePattern::Glob(text)
                     if interfaces.iter().any(|one| one.is_called(text)) =>
                 {
@@ -139,12 +139,12 @@ impl Selection {
         Ok(selection)
     }
 
-    /// Whether the capture selects this interface, which exists.
+    /// Whether the capture selects this existing interface.
     pub fn takes(&mut self, interface: &Interface) -> bool {
         self.matches(interface) && interface.link_type().is_some()
     }
 
-    /// Whether the patterns match this interface, which exists, whatever its packets are.
+    /// Whether the patterns match this existing interface, whatever its link type.
     pub fn matches(&mut self, interface: &Interface) -> bool {
         for named in &mut self.named {
             if named.ifindex.is_none() && interface.is_called(&named.name) {
@@ -168,7 +168,7 @@ impl Selection {
         self.globs.is_match(&interface.name) || self.names(interface.ifindex)
     }
 
-    /// Forgets an interface that is gone.
+    /// Removes an interface that is gone.
     pub fn forget(&mut self, ifindex: u32) {
         for named in &mut self.named {
             if named.ifindex == Some(ifindex) {

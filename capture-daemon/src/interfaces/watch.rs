@@ -1,4 +1,4 @@
-//! Follows interfaces as they appear, go away and are renamed.
+//! Watches interfaces as they appear, disappear and are renamed.
 
 use std::{collections::VecDeque, io};
 
@@ -22,7 +22,7 @@ type Messages = futures_channel::mpsc::UnboundedReceiver<(
 /// A change of an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InterfaceChange {
-    /// The interface is new, or something about it changed.
+    /// The interface is new, or one of its properties changed.
     Present(Interface),
     /// The interface is gone.
     Gone {
@@ -125,8 +125,8 @@ pub(crate) async fn list(netlink: &Handle) -> Result<Vec<Interface>, rtnetlink::
         .await
 }
 
-/// Bridges announce their ports in messages of their own: such a `DelLink` means that the interface has
-/// left the bridge, not that it is gone.
+/// Bridges send separate messages about their ports: such a `DelLink` means that the interface has left
+/// the bridge, not that it is gone.
 fn is_bridge_port_message(link: &LinkMessage) -> bool {
     u8::from(link.header.interface_family) == u8::try_from(libc::AF_BRIDGE).unwrap_or(u8::MAX)
 }
@@ -173,7 +173,7 @@ pub(crate) fn interface(message: &LinkMessage) -> Option<Interface> {
             _ => {}
         }
     }
-    // A negative number stands for a namespace that has none.
+    // A negative number means that there is no namespace id.
     interface.peer = namespace
         .filter(|namespace| *namespace >= 0)
         .zip(other_end)

@@ -1,11 +1,11 @@
-//! Why the kernel refuses something that this process seems to be allowed: the causes that a bare
-//! `Operation not permitted` or `Cannot allocate memory` does not tell apart.
+//! Why the kernel refuses an operation that this process seems to be allowed: causes that a bare
+//! `Operation not permitted` or `Cannot allocate memory` does not distinguish.
 
 use std::{fs, io, path::PathBuf};
 
 use bytesize::ByteSize;
 
-/// The cause of an error of bpf(2), with the way out; `None` if the error says all that is known.
+/// The cause of an error of bpf(2), with the fix; `None` if the error is all that is known.
 #[must_use]
 pub fn cause(error: &io::Error) -> Option<String> {
     match error.raw_os_error()? {
@@ -14,12 +14,12 @@ pub fn cause(error: &io::Error) -> Option<String> {
             Some("this kernel was built without bpf(2) (CONFIG_BPF_SYSCALL)".to_owned())
         }
         libc::EMFILE => Some(format!(
-            "this process has {} files open, which is all that it may: raise the limit (ulimit -n, or \
+            "this process has {} files open, which is its limit: raise the limit (ulimit -n, or \
              LimitNOFILE= of a service)",
             open_files_limit()
         )),
         libc::ENFILE => {
-            Some("the machine has as many files open as it may: raise fs.file-max".to_owned())
+            Some("the machine has reached its limit of open files: raise fs.file-max".to_owned())
         }
         libc::ENOMEM => memory_limit().map(|limit| limit.to_string()),
         _ => None,
@@ -67,7 +67,7 @@ fn not_permitted() -> Option<String> {
     None
 }
 
-/// Whether user numbers are mapped: the first namespace maps every number to itself.
+/// Whether user ids are mapped: the initial namespace maps every id to itself.
 fn is_in_user_namespace(uid_map: &str) -> bool {
     let fields: Vec<&str> = uid_map.split_whitespace().collect();
     !fields.is_empty() && fields != ["0", "0", "4294967295"]
@@ -80,12 +80,12 @@ fn has_seccomp_filter(status: &str) -> bool {
     mode.is_some_and(|mode| mode.trim() == "2")
 }
 
-/// The memory that this process's control group leaves.
+/// The memory limit of this process's control group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimit {
-    /// What the group may use (`memory.max`).
+    /// Bytes that the group may use (`memory.max`).
     pub most: u64,
-    /// What it uses (`memory.current`).
+    /// Bytes that it uses (`memory.current`).
     pub used: u64,
 }
 
@@ -120,9 +120,10 @@ pub fn memory_limit() -> Option<MemoryLimit> {
     })
 }
 
-/// What a group, or one above it up to `root`, leaves. The files have the limit and what is used.
+/// The least memory left in a group or one above it, up to `root`. The files contain the limit and
+/// the usage.
 fn tightest(root: &str, group: &str, files: [&str; 2]) -> Option<MemoryLimit> {
-    /// What version 1 says where there is no limit: more than any machine has.
+    /// Version 1 reports a number above this where there is no limit.
     const NO_LIMIT: u64 = 1 << 62;
     let own = PathBuf::from(root).join(group);
     own.ancestors()

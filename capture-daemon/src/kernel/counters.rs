@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use aya::maps::{MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use capture_common::{Counters, Slot, UNKNOWN_INTERFACE, slot_index};
 
-/// The counters of every interface that a capture is attached to: in the slot for its index, or in the
-/// hash table if another interface has that slot.
+/// The counters of every interface that a capture is attached to: in the slot for the interface's
+/// index, or in the hash table if another interface uses that slot.
 pub struct KernelCounters {
     slots: PerCpuArray<MapData, Slot>,
-    /// The interface that has a slot.
+    /// The interfaces that have a slot.
     owners: HashMap<u32, u32>,
     map: PerCpuHashMap<MapData, u32, Counters>,
     cpus: usize,
@@ -38,7 +38,7 @@ pub enum CountersError {
     Map {
         /// The interface.
         ifindex: u32,
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
         /// Why it failed.
         source: MapError,
@@ -158,7 +158,7 @@ fn failed(ifindex: u32, doing: &'static str) -> impl Fn(MapError) -> CountersErr
     }
 }
 
-/// The kernel's half of a ledger; what was written and discarded is 0 in it.
+/// The kernel's half of a ledger; its counts of written and discarded packets are 0.
 #[must_use]
 pub fn ledger(counters: Counters) -> Ledger {
     let matched = counters.submitted + counters.ring_full + counters.unreadable;

@@ -1,4 +1,4 @@
-//! What this kernel supports and this process may do, found out by asking the kernel, not from its version.
+//! Features of this kernel and permissions of this process, found by probing, not from the version.
 
 use std::{fmt, fs, io};
 
@@ -31,7 +31,7 @@ pub enum FeaturesError {
          CAP_PERFMON (before kernel 5.8: CAP_SYS_ADMIN)"
     )]
     Capability {
-        /// Those that are not in the effective set.
+        /// The capabilities missing from the effective set.
         missing: MissingCapabilities,
     },
     /// The kernel has no ring buffer.
@@ -45,7 +45,7 @@ pub enum FeaturesError {
     Unknown {
         /// The kernel's release.
         kernel: String,
-        /// What it answered.
+        /// The kernel's error.
         reason: String,
     },
 }
@@ -61,11 +61,11 @@ impl fmt::Display for MissingCapabilities {
 }
 
 impl Features {
-    /// Asks the kernel.
+    /// Probes the kernel.
     ///
     /// # Errors
     ///
-    /// Nothing can be captured, and why.
+    /// Why nothing can be captured.
     pub fn probe() -> Result<Self, FeaturesError> {
         let missing = missing_capabilities(effective_capabilities());
         if !missing.0.is_empty() {
@@ -97,7 +97,7 @@ impl Features {
     }
 }
 
-/// Makes a ring buffer. A kernel that does not know the type answers with EINVAL.
+/// Creates a ring buffer. A kernel without this map type returns EINVAL.
 fn has_ring_buffer() -> io::Result<bool> {
     let made = RawMap::create(MapSpec {
         name: "probe",

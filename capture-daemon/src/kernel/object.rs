@@ -1,4 +1,4 @@
-//! The eBPF object: loaded once per capture, with maps of its own.
+//! The eBPF object: loaded once per capture, each time with separate maps.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -26,7 +26,7 @@ use capture_types::{Direction, LinkType};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/capture"));
 
-/// The names of all our programs begin with this, which tells them from those of others.
+/// The name prefix of all our programs, which distinguishes them from those of others.
 pub const PROGRAM_PREFIX: &str = "captured_";
 
 /// Loading the eBPF object failed.
@@ -37,7 +37,7 @@ pub enum ObjectError {
     Load {
         /// Why.
         source: Box<EbpfError>,
-        /// The cause behind it, if there is more to say.
+        /// The underlying cause, if known.
         cause: Option<String>,
     },
     /// The rings do not fit into memory.
@@ -45,7 +45,7 @@ pub enum ObjectError {
     Memory {
         /// Bytes of the rings.
         asked: u64,
-        /// What there is.
+        /// The memory limit.
         limit: MemoryLimit,
     },
     /// The kernel rejected a program.
@@ -73,14 +73,14 @@ fn because(cause: Option<&str>) -> String {
     cause.map_or_else(String::new, |cause| format!(": {cause}"))
 }
 
-/// What the programs are loaded for.
+/// Parameters of the programs.
 #[derive(Debug, Clone, Copy)]
 pub struct ObjectConfig {
-    /// Most bytes kept of a packet.
+    /// Maximum bytes kept of a packet.
     pub snaplen: u32,
     /// The ring buffers.
     pub rings: RingSizes,
-    /// Where this process listens: packets of connections to there are its own.
+    /// The endpoints on which this process listens: packets of connections to them are its own.
     pub own: OwnEndpoints,
     /// Whether the daemon's own packets are recorded.
     pub include_own: bool,
@@ -101,7 +101,7 @@ pub struct CaptureObject {
 pub struct CaptureMaps {
     /// For the drain thread.
     pub rings: RingMaps,
-    /// For the drain thread: tells the programs that it sleeps.
+    /// For the drain thread: the flag that it sleeps.
     pub reader: ReaderFlag,
     /// For the ledger.
     pub counters: KernelCounters,
@@ -154,7 +154,7 @@ impl CaptureObject {
             loader.map_max_entries("AYA_LOGS", page_size());
         }
         if let Some(limit) = memory_limit().filter(|limit| rings.total() > limit.most) {
-            // Else the kernel might end another process of the control group to make room.
+            // Otherwise the kernel might kill another process of the control group to make room.
             let asked = rings.total();
             return Err(ObjectError::Memory { asked, limit });
         }
@@ -291,7 +291,7 @@ fn classifier<'a>(
         .map_err(refused)
 }
 
-/// A second descriptor of a map, beside the one that its owner will hold.
+/// A second descriptor of a map, besides the one of its owner.
 fn descriptor(ebpf: &Ebpf, map: &'static str) -> Result<OwnedFd, ObjectError> {
     let copied = data(ebpf, map)?.fd().as_fd().try_clone_to_owned();
     copied.map_err(|error| ObjectError::Map {

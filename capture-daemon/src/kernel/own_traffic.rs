@@ -1,14 +1,14 @@
-//! Which packets are the daemon's own: those of TCP connections to where it listens.
+//! The daemon's own packets: those of TCP connections to its listeners.
 
 use std::net::{IpAddr, SocketAddr};
 
 use capture_common::OWN_ENDPOINTS;
 
-/// The TCP endpoints where this process listens, as the eBPF programs know them. At most
+/// The TCP endpoints on which this process listens, in the form that the eBPF programs use. At most
 /// [`OWN_ENDPOINTS`] are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OwnEndpoints {
-    /// In network byte order; 0 where there is none.
+    /// In network byte order; 0 for unused entries.
     ports: [u16; OWN_ENDPOINTS],
     /// In network byte order, IPv4 addresses mapped to IPv6; 0 for every address.
     addresses: [[u32; 4]; OWN_ENDPOINTS],
@@ -73,7 +73,7 @@ mod tests {
             [0x24, 0xe3, 0x23, 0x8c, 1, 2],
             "as in a packet"
         );
-        assert_eq!(ports[6..], [0, 0], "a port that is not known is left out");
+        assert_eq!(ports[6..], [0, 0], "an unknown port is skipped");
         let bytes = |at: usize| own.addresses()[at].map(u32::to_ne_bytes).concat();
         assert_eq!(
             bytes(0),

@@ -2,7 +2,7 @@
 
 use aya::maps::{Array, MapData, MapError};
 
-/// The flag that the programs look at. It is clear at first: the programs wake the reader once per
+/// The flag that the programs read. It is clear at first: the programs wake the reader once per
 /// wake-up distance, and the reader's waits are bounded.
 pub struct ReaderFlag {
     map: Array<MapData, u32>,

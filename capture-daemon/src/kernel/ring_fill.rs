@@ -1,4 +1,4 @@
-//! How full the BPF ring buffers of a capture are, read beside the drain thread.
+//! The fill level of a capture's BPF ring buffers, read outside the drain thread.
 
 use std::{
     io,
@@ -28,7 +28,7 @@ impl RingFill {
     ///
     /// # Errors
     ///
-    /// What mmap(2) returns.
+    /// The error of mmap(2).
     pub fn new(rings: &RingMaps) -> io::Result<Self> {
         let positions: io::Result<_> = rings.iter().map(Positions::new).collect();
         Ok(Self(positions?))
@@ -67,8 +67,8 @@ impl Positions {
     }
 
     fn position(&self, offset: usize) -> u64 {
-        // SAFETY: both pages are mapped as long as this lives, each begins with an aligned word that
-        // the kernel changes as a whole, and nobody here writes.
+        // SAFETY: both pages are mapped as long as `self` lives, each begins with an aligned word
+        // that the kernel changes as a whole, and nobody here writes.
         #[expect(unsafe_code, reason = "memory that is shared with the kernel")]
         let word = unsafe { AtomicU64::from_ptr(self.pages.as_mut_ptr().add(offset).cast()) };
         word.load(Relaxed)

@@ -3,7 +3,7 @@
 //! A ring buffer is written and read from end to end, so a large one is never in the CPU's caches, and
 //! with pages of 4 KiB its addresses are not in the TLB either. Cache and TLB misses cost more per packet
 //! than the copy. Packets therefore go through the small ring as long as the reader keeps up, and into
-//! the large one when it does not. The records say in which order they belong ([`SPILL_HEAD`]).
+//! the large one when it does not. The records contain their order ([`SPILL_HEAD`]).
 //!
 //! [`SPILL_HEAD`]: capture_common::SPILL_HEAD
 
@@ -25,8 +25,7 @@ pub struct RingSizes {
 }
 
 impl RingSizes {
-    /// Rings that hold at least `ring_size` bytes, which is a power of two and a multiple of the page
-    /// size.
+    /// Rings of at least `ring_size` bytes, which is a power of two and a multiple of the page size.
     #[must_use]
     pub const fn new(ring_size: u32) -> Self {
         if ring_size <= FRONT {
@@ -42,7 +41,7 @@ impl RingSizes {
         }
     }
 
-    /// Bytes of both.
+    /// Bytes of both rings.
     #[must_use]
     pub const fn total(self) -> u64 {
         let spill = match self.spill {
@@ -79,7 +78,7 @@ pub struct RingMaps {
 }
 
 impl RingMaps {
-    /// All of them.
+    /// All maps.
     pub fn iter(&self) -> impl Iterator<Item = &RingMap> {
         [&self.front].into_iter().chain(&self.spill)
     }

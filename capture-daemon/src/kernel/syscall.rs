@@ -25,7 +25,7 @@ pub fn tcx_link_create(
     #[expect(unsafe_code, reason = "bpf(2)")]
     let link = unsafe { bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr) }?;
     let link = RawFd::try_from(link).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just made this descriptor for us and nothing else owns it.
+    // SAFETY: the kernel has just created this descriptor for us and nothing else owns it.
     #[expect(unsafe_code, reason = "bpf(2) gives descriptors as numbers")]
     Ok(unsafe { OwnedFd::from_raw_fd(link) })
 }
@@ -69,7 +69,7 @@ pub fn wait_for_grace_period() -> io::Result<()> {
     }
 }
 
-/// What to do with a membership.
+/// A change of a membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Membership {
     /// Begin it.
@@ -78,7 +78,7 @@ pub enum Membership {
     Drop,
 }
 
-/// Begins or ends a packet socket's hold on an interface's promiscuous mode (packet(7)).
+/// Begins or ends a packet socket's request for an interface's promiscuous mode (packet(7)).
 pub fn promiscuous_membership(
     socket: BorrowedFd<'_>,
     ifindex: u32,

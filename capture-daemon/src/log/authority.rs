@@ -1,8 +1,8 @@
-//! Names the reason when HTTP/2 refuses a request for its `:authority`.
+//! Logs the reason when HTTP/2 rejects a request for its `:authority`.
 //!
 //! gRPC's C library, which Python, C++, Ruby and PHP use, sends the path of a unix socket as `:authority`.
-//! h2 resets the stream with PROTOCOL_ERROR before any service sees it, and says why only in its own debug
-//! events.
+//! h2 resets the stream with PROTOCOL_ERROR before any service sees it, and logs the reason only in its
+//! own debug events.
 
 use std::{
     fmt,
@@ -16,13 +16,13 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, filter::Targets, layer::Context, registry::LookupSpan};
 
-/// Where h2 reports headers that it refuses.
+/// The log target of h2 for rejected headers.
 const TARGET: &str = "h2::server";
 
-/// A client that tries again and again is reported so often.
+/// Minimum time between two reports, for clients that retry.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Looks for refused authorities, whatever else is logged.
+/// Watches for rejected authorities, at any log level.
 pub(super) fn layer<S>() -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -48,7 +48,7 @@ impl<S: Subscriber> Layer<S> for Refusals {
         }
         *last = Some(Instant::now());
         drop(last);
-        // Not from within another event.
+        // Logging is not possible within another event.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async { report() });
         }

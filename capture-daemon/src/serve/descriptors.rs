@@ -1,17 +1,17 @@
-//! File descriptors: how many the process may have, and who gets them.
+//! File descriptors: the limit of the process, and how it is divided.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::config::Config;
 use crate::grpc::ConnectionLimits;
 
-/// For logs, state, netlink, certificates and what the runtime needs.
+/// For logs, state, netlink, certificates and the runtime.
 const OWN: u64 = 64;
 
-/// Connections to the port of the metrics.
+/// Connections to the metrics port.
 pub(super) const METRICS: u32 = 32;
 
-/// Raises the soft limit to the hard one; how many there are.
+/// Raises the soft limit to the hard limit; returns the limit.
 pub(super) fn raise() -> u64 {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -25,8 +25,8 @@ pub(super) fn raise() -> u64 {
     limit.current.unwrap_or(u64::MAX)
 }
 
-/// Connections that there may be, which are fewer where descriptors are few: all listeners together leave
-/// half of them to captures.
+/// Limits on connections, lowered where descriptors are scarce: all listeners together leave half of them
+/// to captures.
 pub(super) fn clients(config: &Config, descriptors: u64) -> ConnectionLimits {
     let share = descriptors.saturating_sub(OWN) / 2 / listeners(config).max(1);
     let share = usize::try_from(share).unwrap_or(usize::MAX);
@@ -46,7 +46,7 @@ pub(super) fn clients(config: &Config, descriptors: u64) -> ConnectionLimits {
     limits
 }
 
-/// Descriptors that are left to captures.
+/// Descriptors left for captures.
 pub(super) fn captures(config: &Config, clients: ConnectionLimits, descriptors: u64) -> u64 {
     let each = (clients.connections + clients.handshakes) as u64;
     let metrics = u64::from(METRICS);

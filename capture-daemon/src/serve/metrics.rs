@@ -1,4 +1,4 @@
-//! Metrics and health over HTTP, for Prometheus and for whoever restarts daemons.
+//! Metrics and health over HTTP, for Prometheus and for liveness probes.
 
 use std::{
     net::SocketAddr,
@@ -33,10 +33,10 @@ use crate::manager::{BudgetUsage, Manager, State};
 mod connections;
 mod numbers;
 
-/// How often is looked whether drain threads stand still.
+/// How often drain threads are checked.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What the pages are made from.
+/// The state behind the pages.
 #[derive(Clone)]
 struct Pages {
     manager: Manager,
@@ -45,7 +45,7 @@ struct Pages {
 
 impl Pages {
     fn watchdog(&self) -> MutexGuard<'_, Watchdog> {
-        // Entries are put in and taken out whole.
+        // Entries are added and removed whole.
         self.watchdog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -81,7 +81,7 @@ pub(super) async fn serve(address: SocketAddr, manager: Manager) -> std::io::Res
     served
 }
 
-/// Healthy: no drain thread is stuck. Whoever sees this fail should restart the daemon.
+/// Healthy: no drain thread is stuck. If this fails, the daemon should be restarted.
 async fn healthz(Shared(pages): Shared<Pages>) -> (StatusCode, String) {
     let stuck = pages.watchdog().stuck(Instant::now());
     if stuck.is_empty() {
@@ -117,7 +117,7 @@ async fn metrics(Shared(pages): Shared<Pages>) -> impl IntoResponse {
 }
 
 impl Pages {
-    /// All numbers as they are now.
+    /// All metrics with their current values.
     fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("captured");
         let build = vec![("version", env!("CARGO_PKG_VERSION"))];
@@ -155,19 +155,19 @@ impl Pages {
             ),
             (
                 "active_captures_limit",
-                "Most captures that may be active",
+                "Limit of active captures",
                 limits.active_captures.into(),
             ),
             ("ring_bytes", "Memory of all ring buffers", ring_bytes),
             (
                 "ring_bytes_limit",
-                "Most memory that ring buffers may have",
+                "Limit of the memory of all ring buffers",
                 limits.ring_bytes,
             ),
             ("disk_bytes", "Bytes of all capture files", disk_bytes),
             (
                 "disk_bytes_limit",
-                "Most bytes that capture files may have; 0: no limit",
+                "Limit of the bytes of all capture files; 0: no limit",
                 limits.disk_bytes,
             ),
             (
@@ -177,7 +177,7 @@ impl Pages {
             ),
             (
                 "descriptors_limit",
-                "Most file descriptors that captures may reserve",
+                "Limit of file descriptors reserved for captures",
                 limits.descriptors,
             ),
             (

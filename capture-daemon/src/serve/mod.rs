@@ -32,33 +32,33 @@ use capture_types::time;
 /// Why the daemon cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// What it remembers.
+    /// The state directory cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Where clients come in.
+    /// The daemon cannot listen for clients.
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// A listener ended.
     #[error("serving clients failed: {0}")]
     Transport(#[from] tonic::transport::Error),
-    /// The data directory.
+    /// The data directory cannot be used.
     #[error("data_dir {path:?}: {source}; name a directory that this user may write to")]
     Data {
         /// The directory.
         path: std::path::PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// Signals.
+    /// Signals cannot be handled.
     #[error("handling signals: {0}")]
     Signals(io::Error),
 }
 
-/// How the configuration is read again.
+/// Reads the configuration again.
 pub type Reread = Box<dyn Fn() -> Result<Config, String> + Send>;
 
-/// Serves until a signal says that it is enough, then ends every capture. `captures` is where captures
-/// run: what takes long there holds up no client.
+/// Serves until a signal to end, then ends every capture. `captures` is the runtime of the captures:
+/// long work there delays no client.
 pub async fn run(
     config: Config,
     reread: Reread,
@@ -117,7 +117,7 @@ pub async fn run(
     if let Some(address) = config.metrics {
         let manager = manager.clone();
         tokio::spawn(async move {
-            // Captures matter more: the daemon goes on without its metrics.
+            // Captures matter more: the daemon continues without its metrics.
             if let Err(error) = metrics::serve(address, manager).await {
                 tracing::error!("metrics.listen {address}: {error}");
             }
@@ -136,12 +136,12 @@ pub async fn run(
         }
     };
     tracing::info!(
-        "captured shuts down: captures have {:?} to end",
+        "captured is shutting down: captures have {:?} to end",
         config.shutdown_timeout
     );
     tokio::select! {
         () = manager.shut_down(config.shutdown_timeout) => {}
-        () = ends.next() => tracing::error!("told to end a second time: ending at once"),
+        () = ends.next() => tracing::error!("second signal: ending at once"),
     }
     if let Some(socket) = &listeners.socket {
         socket.remove();
@@ -149,13 +149,13 @@ pub async fn run(
     failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Reads the configuration again and applies what can change while the daemon runs: the log level, and
-/// the roles of clients. Certificates are followed without a signal.
+/// Reads the configuration again and applies the settings that can change while the daemon runs: the
+/// log level, and the roles of clients. Certificates are reloaded without a signal.
 fn reload(old: &Config, reread: &Reread, log: &LogLevel, tls: Option<&Reloader>) {
     let new = match reread() {
         Ok(new) => new,
         Err(error) => {
-            tracing::error!("the configuration is not reloaded, and stays as it was: {error}");
+            tracing::error!("the configuration was not reloaded and is unchanged: {error}");
             return;
         }
     };
@@ -177,8 +177,8 @@ fn reload(old: &Config, reread: &Reread, log: &LogLevel, tls: Option<&Reloader>)
     }
 }
 
-/// What a killed daemon has left attached goes before anything else, also when nothing is to be
-/// captured any more.
+/// Removes programs that a killed daemon has left attached before anything else, even if nothing is
+/// to be captured any more.
 async fn remove_leftovers() {
     match rtnetlink::new_connection() {
         Ok((connection, netlink, _)) => {
@@ -211,7 +211,7 @@ fn make_data_dir(config: &Config) -> Result<(), ServeError> {
         })
 }
 
-/// Where this daemon listens over TCP: its captures leave out the connections to there.
+/// The TCP endpoints of this daemon: its captures exclude the connections to them.
 fn own_endpoints(config: &Config) -> OwnEndpoints {
     [
         config.tls.as_ref().map(|tls| tls.listen),
@@ -244,10 +244,10 @@ fn node(config: &Config) -> NodeInfo {
     }
 }
 
-/// Where clients are accepted.
+/// The daemon's listeners.
 struct Listeners {
     all: Vec<Listener>,
-    /// The file that is to be removed at the end.
+    /// The file to be removed at the end.
     socket: Option<SocketFile>,
     /// Roles and certificates of the listener with TLS.
     tls: Option<Arc<Reloader>>,
@@ -271,7 +271,8 @@ async fn listeners(config: &Config, limits: ConnectionLimits) -> Result<Listener
                 listeners.all.push(listener);
                 tracing::info!("listening on the abstract socket @{name}");
             }
-            // Several daemons in a network namespace have other ways in.
+            // Of several daemons in a network namespace only one has it; clients can use the other
+            // listeners.
             Err(error) => tracing::warn!("abstract_socket {name:?} is not served: {error}"),
         }
     }
@@ -296,8 +297,8 @@ async fn listeners(config: &Config, limits: ConnectionLimits) -> Result<Listener
     Ok(listeners)
 }
 
-/// Captures of the configuration file. One that an earlier daemon has started goes on, or has ended
-/// by a limit of its own; it is not started anew.
+/// Starts the captures of the configuration file. A capture that an earlier daemon has started
+/// continues, or has ended by a limit; it is not started again.
 async fn start_configured(manager: &Manager, requests: Vec<crate::manager::CaptureRequest>) {
     for request in requests {
         let name = request.spec.name.to_string();

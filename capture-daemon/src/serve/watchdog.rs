@@ -1,4 +1,4 @@
-//! Which drain threads stand still.
+//! Detects stuck drain threads.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
 /// A drain thread makes a tick at least every 200 ms; one that has made none for this long is stuck.
 const STUCK: Duration = Duration::from_secs(5);
 
-/// Looks at the ticks of drain threads now and then.
+/// Checks the ticks of drain threads.
 #[derive(Debug, Default)]
 pub(super) struct Watchdog {
     /// By capture: its ticks when they last changed, and when that was.
@@ -16,7 +16,7 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Takes note of the ticks of all running captures.
+    /// Records the ticks of all running captures.
     pub(super) fn look(&mut self, running: Vec<(String, u64)>, now: Instant) {
         self.ticks
             .retain(|name, _| running.iter().any(|(running, _)| running == name));
@@ -28,7 +28,7 @@ impl Watchdog {
         }
     }
 
-    /// Captures whose drain thread has stood still for too long.
+    /// Captures whose drain thread is stuck.
     pub(super) fn stuck(&self, now: Instant) -> Vec<String> {
         self.ticks
             .iter()

@@ -363,7 +363,7 @@ fn a_hang_up_reloads_roles_and_log_level_and_leaves_captures_alone() -> Result<(
     assert_eq!(bob()?, "viewer");
     replace(&lab.path("captured.toml"), "nonsense = 1\n")?;
     daemon.process().signal(Signal::HUP)?;
-    daemon.process().wait_for_stderr("is not reloaded")?;
+    daemon.process().wait_for_stderr("was not reloaded")?;
     assert_eq!(bob()?, "viewer");
     replace(
         &lab.path("captured.toml"),

@@ -1,4 +1,4 @@
-//! From what the manager knows to the API's resource.
+//! From the manager's records to the API's resource.
 
 use std::collections::HashMap;
 
@@ -55,7 +55,7 @@ pub(in super::super) fn capture(
     }
 }
 
-/// The counts of a capture as they are now; everything else is left out.
+/// The current counts of a capture, without all other fields.
 pub(in super::super) fn counts(counts: &Counts) -> v1::Capture {
     v1::Capture {
         name: counts.name.to_string(),
@@ -115,7 +115,7 @@ const fn state(state: State) -> v1::CaptureState {
     }
 }
 
-/// The state that a number stands for.
+/// The state for a number of the API.
 pub(in super::super) fn state_from(number: i32) -> Option<State> {
     let wanted = v1::CaptureState::try_from(number).ok()?;
     State::ALL.into_iter().find(|one| state(*one) == wanted)

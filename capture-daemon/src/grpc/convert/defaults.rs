@@ -1,10 +1,10 @@
-//! The daemon's settings for what a request leaves open.
+//! The daemon's defaults for fields that a request leaves unset.
 
 use std::path::PathBuf;
 
 use capture_types::{Compression, MinFree};
 
-/// What a capture gets for fields that its request leaves unset.
+/// Values for fields that a request leaves unset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Defaults {
     /// Bytes of a ring buffer.

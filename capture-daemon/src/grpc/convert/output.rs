@@ -1,4 +1,4 @@
-//! Where a capture's packets go: format, compression, rotation and retention.
+//! The output of a capture: format, compression, rotation and retention.
 
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ fn format(field: &str, given: i32, wrong: &mut Violations) -> Format {
         Ok(v1::FileFormat::Text) | Err(_) => {
             wrong.add(
                 format!("{field}.format"),
-                "give pcapng or pcap; spec.output.text makes files of lines",
+                "give pcapng or pcap; use spec.output.text for text files",
             );
             Format::Pcapng
         }

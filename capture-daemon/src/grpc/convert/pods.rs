@@ -1,4 +1,4 @@
-//! Pods: from a request to the domain, and what became of each back to the API.
+//! Pods: from a request to the domain, and the state of each back to the API.
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,7 +27,7 @@ pub(super) fn pods(given: &v1::PodSelection, wrong: &mut Violations) -> PodSelec
             continue;
         };
         if !known.insert(pod.id.clone()) {
-            wrong.add(field, format!("pod {} is there twice", pod.id));
+            wrong.add(field, format!("pod {} is listed twice", pod.id));
             continue;
         }
         selection.pods.push(pod);
@@ -100,7 +100,7 @@ fn to_proto(pod: &Pod) -> v1::Pod {
     }
 }
 
-/// What became of each pod of the selection, in its order. One of which nothing is known waits.
+/// The state of each pod of the selection, in its order. A pod without a known state is waiting.
 pub(super) fn pod_states(
     selection: Option<&PodSelection>,
     states: &[PodState],

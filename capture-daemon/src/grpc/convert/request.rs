@@ -1,4 +1,4 @@
-//! From StartCapture to what the manager starts: every field is checked, and every error is reported at once.
+//! From StartCapture to the manager's request: every field is checked, and all errors are reported at once.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ fn convert(
     })
 }
 
-/// `capture-` and the time; a second one within the same second gets a longer name.
+/// `capture-` and the time; a second name within the same second gets a longer form.
 fn made_up_name() -> String {
     let now = time::now();
     format!("capture-{}-{:09}", time::stamp(now), now % 1_000_000_000)
@@ -125,7 +125,7 @@ pub(in super::super) fn check_labels<'a>(
     }
 }
 
-/// Without patterns every interface, but none beside those of pods.
+/// Without patterns every interface is captured; with pods, only the pods' interfaces.
 fn interfaces(given: &[String], of_pods: bool, wrong: &mut Violations) -> Vec<InterfacePattern> {
     if !wrong.at_most_elements("spec.interfaces", given.len(), bounds::INTERFACES) {
         return Vec::new();
@@ -159,7 +159,7 @@ fn direction(given: i32, wrong: &mut Violations) -> Directions {
         Err(_) => {
             wrong.add(
                 "spec.direction",
-                format!("{given} is no direction that this version knows"),
+                format!("{given} is not a direction that this version supports"),
             );
             Directions::InOut
         }
@@ -187,7 +187,7 @@ fn ring_size(given: Option<u32>, defaults: &Defaults, wrong: &mut Violations) ->
         .unwrap_or(defaults.ring_size)
 }
 
-/// When a capture stops by itself. Only fields that are asked for are checked.
+/// When a capture stops by itself. Only requested fields are checked.
 pub(super) fn limits(
     given: Option<&v1::Limits>,
     asked: impl Fn(&str) -> bool,

@@ -1,4 +1,4 @@
-//! Which packets a capture selects: filter, targets and ports.
+//! The packets that a capture selects: filter, targets and ports.
 
 use capture_proto::v1;
 use ipnet::IpNet;
@@ -93,7 +93,7 @@ pub(super) fn targets(spec: &v1::CaptureSpec, wrong: &mut Violations) -> TargetS
     }
 }
 
-/// Addresses and networks; none for any.
+/// Addresses and networks; `None` for any.
 pub(super) fn hosts(spec: &v1::CaptureSpec, wrong: &mut Violations) -> Option<Vec<IpNet>> {
     networks("spec.targets", &spec.targets, wrong)
 }
@@ -103,7 +103,7 @@ pub(super) fn not_hosts(spec: &v1::CaptureSpec, wrong: &mut Violations) -> Optio
     networks("spec.excluded_targets", &spec.excluded_targets, wrong)
 }
 
-/// Ports; none for any.
+/// Ports; `None` for any.
 pub(super) fn ports(spec: &v1::CaptureSpec, wrong: &mut Violations) -> Option<Vec<u16>> {
     numbers("spec.ports", &spec.ports, wrong)
 }

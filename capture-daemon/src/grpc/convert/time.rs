@@ -6,7 +6,7 @@ use prost_types::Timestamp;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// UTC nanoseconds as the API has them.
+/// UTC nanoseconds as an API timestamp.
 pub(in super::super) fn timestamp(nanoseconds: u64) -> Timestamp {
     Timestamp {
         seconds: i64::try_from(nanoseconds / SECOND).unwrap_or(i64::MAX),
@@ -16,7 +16,7 @@ pub(in super::super) fn timestamp(nanoseconds: u64) -> Timestamp {
 
 /// A time as UTC nanoseconds.
 pub(super) fn nanoseconds(timestamp: &Timestamp) -> Result<u64, &'static str> {
-    let seconds = u64::try_from(timestamp.seconds).map_err(|_| "it lies before 1970")?;
+    let seconds = u64::try_from(timestamp.seconds).map_err(|_| "it is before 1970")?;
     let nanos = u64::try_from(timestamp.nanos)
         .ok()
         .filter(|nanos| *nanos < SECOND)
@@ -24,10 +24,10 @@ pub(super) fn nanoseconds(timestamp: &Timestamp) -> Result<u64, &'static str> {
     seconds
         .checked_mul(SECOND)
         .and_then(|seconds| seconds.checked_add(nanos))
-        .ok_or("it lies behind the year 2500")
+        .ok_or("it is after the year 2500")
 }
 
-/// A duration of at least this long.
+/// Converts a duration, which must be at least `least`.
 pub(in super::super) fn duration(
     duration: &prost_types::Duration,
     least: Duration,
@@ -46,7 +46,7 @@ pub(in super::super) fn duration(
     Ok(given)
 }
 
-/// A duration as the API has it.
+/// A duration as an API duration.
 pub(super) fn to_duration(duration: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),

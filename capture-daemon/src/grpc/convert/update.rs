@@ -1,4 +1,4 @@
-//! From a field mask and its values to what is to change.
+//! From a field mask and its values to the changes.
 
 use capture_proto::v1;
 use tonic::Status;
@@ -14,11 +14,10 @@ use crate::{
     manager::Update,
 };
 
-/// Fields of `limits`, which also a mask with `limits` names.
+/// The fields of `limits`; `limits` in a mask includes all of them.
 const LIMITS: [&str; 4] = ["duration", "packets", "bytes", "deadline"];
 
-/// The changes that a request asks for. Fields that the mask does not name are neither changed nor
-/// checked.
+/// The changes in a request. Fields that the mask does not name are neither changed nor checked.
 pub(in super::super) fn update(request: &v1::UpdateCaptureRequest) -> Result<Update, Status> {
     let mut wrong = Violations::default();
     wrong.at_most("reason", &request.reason, bounds::REASON);
@@ -30,7 +29,7 @@ pub(in super::super) fn update(request: &v1::UpdateCaptureRequest) -> Result<Upd
         .map(|mask| mask.paths.as_slice())
         .unwrap_or_default();
     if paths.is_empty() {
-        wrong.add("update_mask", "it is empty: name what is to change");
+        wrong.add("update_mask", "it is empty: name the fields to change");
     }
     if !wrong.at_most_elements("update_mask.paths", paths.len(), bounds::MASK_PATHS) {
         wrong.check()?;
@@ -94,7 +93,7 @@ pub(in super::super) fn update(request: &v1::UpdateCaptureRequest) -> Result<Upd
             ),
         }
     }
-    // What costs most comes last, and not at all if the request is refused anyway.
+    // The most expensive check comes last, and is skipped if the request is rejected anyway.
     if wrong.is_empty() && named("filter") {
         update.expression = Some(expression(&spec.filter, &mut wrong));
     }

@@ -12,9 +12,9 @@ use tonic::transport::server::Connected;
 use super::places::Place;
 use crate::grpc::peer::Peer;
 
-/// A connection, whatever it is made of. It holds its place until it is dropped.
+/// A connection over any transport. Its place is reserved until it is dropped.
 pub(in crate::grpc) struct Connection<S> {
-    /// What was read before, and is to be read again.
+    /// Bytes that were read already, and are to be read again.
     first: &'static [u8],
     stream: S,
     peer: Peer,

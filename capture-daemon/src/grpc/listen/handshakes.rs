@@ -9,10 +9,10 @@ use tokio::{
 
 use crate::audit;
 
-/// A connection is not closed for others before it has had this long.
+/// Minimum age at which a connection is closed for others.
 const LEAST_AGE: Duration = Duration::from_millis(300);
 
-/// Those that are on their way in, the oldest first.
+/// Connections that are not authenticated yet, the oldest first.
 pub(super) struct Handshakes {
     most: usize,
     tasks: JoinSet<()>,
@@ -34,9 +34,9 @@ impl Handshakes {
         }
     }
 
-    /// Waits until another one may begin. If none ends, one that has had its time is closed: the oldest
-    /// from the address that has most of them, so that an address that floods harms only itself. Cancel
-    /// safe.
+    /// Waits until another handshake may begin. If none ends, one that is old enough is closed: the
+    /// oldest from the address that has most of them, so that an address that floods harms only itself.
+    /// Cancel safe.
     pub(super) async fn room(&mut self) {
         loop {
             while self.tasks.try_join_next().is_some() {}
@@ -67,7 +67,7 @@ impl Handshakes {
         }
     }
 
-    /// Begins with one.
+    /// Starts a handshake.
     pub(super) fn start(
         &mut self,
         from: Option<IpAddr>,
@@ -81,7 +81,7 @@ impl Handshakes {
     }
 }
 
-/// Which one goes if one has to: the first of the address that occurs most.
+/// The handshake to close: the oldest of the address that occurs most.
 fn victim(by_age: &[Option<IpAddr>]) -> Option<usize> {
     let mut counts = HashMap::new();
     for from in by_age {

@@ -1,4 +1,5 @@
-//! Where clients come in: a unix socket, TCP with certificates or, when somebody insists, plain TCP.
+//! Listeners for clients: a unix socket, TCP with certificates or, if explicitly configured, plain
+//! TCP.
 
 use std::{
     io,
@@ -29,7 +30,7 @@ mod unix;
 
 pub use self::unix::SocketFile;
 
-/// Where the daemon cannot listen.
+/// Why the daemon cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// A unix socket.
@@ -37,7 +38,7 @@ pub enum ListenError {
     Socket {
         /// Its path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Another daemon listens there.
@@ -47,11 +48,11 @@ pub enum ListenError {
         path: PathBuf,
     },
     /// TCP.
-    #[error("address {address}: {source}; name one of this node that is free")]
+    #[error("address {address}: {source}; name a free address of this node")]
     Tcp {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Certificates and key.
@@ -59,16 +60,16 @@ pub enum ListenError {
     Tls(#[from] FilesError),
 }
 
-/// How many clients there may be, of each listener: they do not compete across listeners.
+/// Limits on clients, for each listener: they do not compete across listeners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Connections of clients that have been authenticated.
+    /// Connections of authenticated clients.
     pub connections: usize,
-    /// Connections of clients that have not.
+    /// Connections of clients that are not authenticated yet.
     pub handshakes: usize,
 }
 
-/// A connection, whatever it is made of.
+/// A connection over any transport.
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Io for S {}
 
@@ -81,26 +82,26 @@ trait Acceptor: Send + Sync + 'static {
     /// The next connection.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Incoming>> + Send;
 
-    /// Where it comes from, as far as that is known before anything is said.
+    /// The client's address, as far as it is known before authentication.
     fn from(incoming: &Self::Incoming) -> Option<IpAddr>;
 
-    /// Finds out who it is. `Err` says why the client is refused.
+    /// Authenticates the client. `Err` says why the client is rejected.
     fn authenticate(
         &self,
         incoming: Self::Incoming,
     ) -> impl Future<Output = Result<(Box<dyn Io>, Peer), Refused>> + Send;
 }
 
-/// Why a client is refused.
+/// Why a client is rejected.
 enum Refused {
-    /// It has proved who it is, or claims to be somebody.
+    /// The client has authenticated or claimed an identity.
     Because {
-        /// Who, where it is known.
+        /// The identity, if known.
         who: Option<String>,
         /// Why.
         why: String,
     },
-    /// It has closed the connection without a word, as probes of a port do.
+    /// The client closed the connection without sending anything, like port probes.
     Silent,
 }
 
@@ -109,13 +110,14 @@ pub struct Listener {
     accepted: mpsc::Receiver<io::Result<Accepted>>,
 }
 
-/// When accepting fails, as without free descriptors, the next try comes after this.
+/// When accepting fails, for example without free descriptors, the next attempt comes after this
+/// pause.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a client may take to authenticate and to begin with HTTP/2, and then to wait for a place.
+/// How long a client may take to authenticate and to start HTTP/2, and then to wait for a place.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What each client of HTTP/2 sends first (RFC 9113, 3.4).
+/// The connection preface of HTTP/2 clients (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 impl Listener {
@@ -130,8 +132,8 @@ impl Listener {
     }
 }
 
-/// Accepts clients until nobody takes them any more. While all handshakes are taken, new connections
-/// wait in the kernel's queue.
+/// Accepts clients until the receiver is gone. While all handshakes are in use, new connections wait
+/// in the kernel's queue.
 async fn serve<A: Acceptor>(
     acceptor: Arc<A>,
     limits: ConnectionLimits,
@@ -164,7 +166,7 @@ async fn serve<A: Acceptor>(
             let entered = enter(&*acceptor, incoming, &places).await;
             match entered {
                 Ok(connection) => {
-                    // Otherwise the daemon ends.
+                    // If this fails, the daemon is shutting down.
                     let _ = sender.send(Ok(connection)).await;
                 }
                 Err(Refused::Because { who, why }) => {
@@ -176,13 +178,13 @@ async fn serve<A: Acceptor>(
                     };
                     audit::refused(&who, "connect", &why);
                 }
-                Err(Refused::Silent) => tracing::debug!("{from:?} connected and left"),
+                Err(Refused::Silent) => tracing::debug!("{from:?} connected and disconnected"),
             }
         });
     }
 }
 
-/// Lets one client in: it says who it is, begins with HTTP/2 and gets a place.
+/// Admits one client: it authenticates, starts HTTP/2 and gets a place.
 async fn enter<A: Acceptor>(
     acceptor: &A,
     incoming: A::Incoming,
@@ -208,15 +210,14 @@ async fn enter<A: Acceptor>(
     };
     let late = || Refused::Because {
         who: None,
-        why: format!("it did not authenticate and begin with HTTP/2 within {PATIENCE:?}"),
+        why: format!("it did not authenticate and start HTTP/2 within {PATIENCE:?}"),
     };
     let (stream, peer) = timeout(PATIENCE, begun).await.map_err(|_| late())??;
     match timeout(PATIENCE, places.take(&peer)).await {
         Ok(place) => Ok(Connection::new(&PREFACE[..], stream, peer, place)),
         Err(_) => Err(Refused::Because {
             who: Some(peer.identity.to_string()),
-            why: "every place for connections of this client is taken (limits.connections)"
-                .to_owned(),
+            why: "the client has reached its limit of connections (limits.connections)".to_owned(),
         }),
     }
 }

@@ -1,4 +1,4 @@
-//! Places of authenticated clients: how many connections each may have, and all together.
+//! Places of authenticated clients: the limits on connections, per client and in total.
 
 use std::{
     collections::HashMap,
@@ -25,7 +25,7 @@ struct Taken {
     by_client: HashMap<Arc<str>, usize>,
 }
 
-/// The place of a connection, until it is dropped.
+/// The place of a connection; freed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,
@@ -41,10 +41,10 @@ impl Places {
         })
     }
 
-    /// Takes a place as soon as there is one for this client. Cancel safe.
+    /// Waits for a place for this client and takes it. Cancel safe.
     pub(super) async fn take(self: &Arc<Self>, peer: &Peer) -> Place {
         loop {
-            // From before the look, so that no place that is left in between is missed.
+            // Subscribed before the check, so that no freed place is missed.
             let left = self.left.notified();
             if let Some(place) = self.try_take(peer) {
                 return place;
@@ -56,8 +56,8 @@ impl Places {
     fn try_take(self: &Arc<Self>, peer: &Peer) -> Option<Place> {
         let mut taken = self.lock();
         let own = taken.by_client.get(&peer.identity).copied().unwrap_or(0);
-        // A quarter of all places is kept for operators, and an eighth for other operators than the
-        // one that has most; a viewer gets a quarter.
+        // A quarter of all places is reserved for operators, and an eighth for operators other than
+        // the one with most connections; a viewer gets at most a quarter.
         let share = match peer.role {
             Role::Viewer => self.all / 4,
             Role::Operator => self.all - self.all / 8,
@@ -80,7 +80,7 @@ impl Places {
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
-        // All counts change together: a panic elsewhere leaves them right.
+        // All counts change together: a panic elsewhere leaves them consistent.
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

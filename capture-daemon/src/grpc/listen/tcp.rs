@@ -1,4 +1,4 @@
-//! TCP without encryption, for anyone who reaches it.
+//! Plain TCP, without encryption or authentication.
 
 use std::{
     io,
@@ -28,10 +28,11 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError
         .map_err(|source| ListenError::Tcp { address, source })
 }
 
-/// Takes the next connection. Requests are small and answers are waited for: nothing is held back.
+/// Accepts the next connection. Requests are small and clients wait for responses, so nothing is
+/// delayed.
 pub(super) async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (stream, from) = listener.accept().await?;
-    // It works without as well.
+    // Works without it too.
     let _ = stream.set_nodelay(true);
     Ok((stream, from))
 }

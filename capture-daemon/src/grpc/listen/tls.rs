@@ -1,4 +1,4 @@
-//! TCP for clients that prove with a certificate who they are.
+//! TCP for clients that authenticate with a certificate.
 
 use std::{
     io,
@@ -24,8 +24,8 @@ use crate::{
 };
 
 impl Listener {
-    /// Listens at a TCP address for clients with certificates.
-    /// Also what the certificates and roles can be reloaded with.
+    /// Listens at a TCP address for clients with certificates. Also returns the handle for
+    /// reloading certificates and roles.
     pub async fn tls(
         settings: TlsSettings,
         limits: ConnectionLimits,
@@ -46,7 +46,7 @@ struct Tls {
     reloader: Arc<Reloader>,
 }
 
-/// What a refused client may still send while the reason is on its way to it.
+/// Bytes that a rejected client may still send while the reason is on its way to it.
 const FAREWELL: u64 = 64 << 10;
 const FAREWELL_TIME: Duration = Duration::from_secs(1);
 
@@ -79,8 +79,8 @@ impl Acceptor for Tls {
                     };
                     Ok((Box::new(stream), peer))
                 }
-                // Not without a certificate: the verifier demands one.
-                None => Err(because(None, "it has shown no certificate")),
+                // Cannot happen: the verifier requires a certificate.
+                None => Err(because(None, "it has no certificate")),
             },
             Err((error, stream)) => {
                 let claimed = verifier
@@ -103,18 +103,18 @@ fn because(who: Option<String>, why: impl ToString) -> Refused {
     }
 }
 
-/// Closes so that the reason arrives: what is still unread when a socket is closed makes the kernel
-/// send a reset (RFC 1122, 4.2.2.13), which overtakes it.
+/// Closes the connection so that the reason arrives: unread bytes at the close of a socket make the
+/// kernel send a reset (RFC 1122, 4.2.2.13), which overtakes the reason.
 async fn dismiss(mut stream: TcpStream) {
     let farewell = async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(FAREWELL), &mut tokio::io::sink()).await
     };
-    // A client that has gone needs no reason, and one that stays has it.
+    // A client that is gone needs no reason, and one that stays has received it.
     let _ = timeout(FAREWELL_TIME, farewell).await;
 }
 
-/// In the words of the one who has to mend it; nothing for a client that has said nothing.
+/// The reason, in terms of the daemon's settings; `None` for a client that has sent nothing.
 fn why(error: &io::Error) -> Option<String> {
     let inner = error
         .get_ref()
@@ -126,7 +126,7 @@ fn why(error: &io::Error) -> Option<String> {
         };
     };
     Some(match error {
-        Error::NoCertificatesPresented => "it has shown no certificate".to_owned(),
+        Error::NoCertificatesPresented => "it has no certificate".to_owned(),
         Error::InvalidCertificate(reason) => match reason {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 "its certificate has expired".to_owned()
@@ -135,16 +135,15 @@ fn why(error: &io::Error) -> Option<String> {
                 "its certificate is not valid yet".to_owned()
             }
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                "its certificate is of no authority in tls.client_ca".to_owned()
+                "its certificate is not from an authority in tls.client_ca".to_owned()
             }
             CertificateError::ApplicationVerificationFailure => {
-                "no [[client]] has a name of its certificate, and there is no tls.default_role"
-                    .to_owned()
+                "no [[client]] matches its certificate, and there is no tls.default_role".to_owned()
             }
             reason => format!("its certificate cannot be used: {reason}"),
         },
         Error::AlertReceived(alert) => {
-            format!("it does not take the daemon's certificate: {alert:?}")
+            format!("it rejected the daemon's certificate: {alert:?}")
         }
         Error::InvalidMessage(_) => "it does not speak TLS".to_owned(),
         Error::PeerIncompatible(reason) => format!("it does not speak TLS 1.3: {reason:?}"),

@@ -1,4 +1,4 @@
-//! A unix socket, whose other end the kernel knows.
+//! A unix socket, whose peers are authenticated by the kernel.
 
 use std::{
     fs, io,
@@ -14,8 +14,9 @@ use crate::grpc::peer::Peer;
 use capture_types::Role;
 
 impl Listener {
-    /// Listens at a unix socket (0600). Root, the daemon's own user and these others may connect;
-    /// all are operators. Also the file of the socket, which is to be removed at the end.
+    /// Listens at a unix socket (0600). Root, the daemon's own user and the given users may
+    /// connect; all are operators. Also returns the socket's file, which is to be removed at the
+    /// end.
     pub fn unix(
         path: &Path,
         users: &[u32],
@@ -30,8 +31,8 @@ impl Listener {
             fs::create_dir_all(directory).map_err(failed)?;
         }
         let listener = UnixListener::bind(path).map_err(failed)?;
-        // Others that are configured get in through the group or an ACL of the directory; who they
-        // are is checked below in any case.
+        // Configured users get access through the group or an ACL of the directory; their identity
+        // is checked below in any case.
         let mode = if users.is_empty() { 0o600 } else { 0o666 };
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
         let file = SocketFile::new(path).map_err(failed)?;
@@ -40,7 +41,7 @@ impl Listener {
     }
 
     /// Listens at an abstract unix socket (unix(7)), which has no file and exists in the network namespace
-    /// of the daemon. Clients that make an `:authority` of a socket's path work there.
+    /// of the daemon. Works for clients that send the path of a socket as `:authority`.
     pub fn abstract_unix(
         name: &str,
         users: &[u32],
@@ -59,7 +60,7 @@ impl Listener {
     }
 }
 
-/// The file of a unix socket, as it was made.
+/// The file of a unix socket, as it was created.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
@@ -77,14 +78,14 @@ impl SocketFile {
         })
     }
 
-    /// Removes it, unless something else stands there by now.
+    /// Removes it, unless the path is another file by now.
     pub fn remove(&self) {
         let same = fs::symlink_metadata(&self.path).is_ok_and(|metadata| {
             metadata.file_type().is_socket()
                 && (metadata.dev(), metadata.ino()) == (self.device, self.inode)
         });
         if same {
-            // The next daemon would remove it as well.
+            // If this fails, the next daemon removes it.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -93,7 +94,7 @@ impl SocketFile {
 struct Unix {
     listener: UnixListener,
     users: Vec<u32>,
-    /// An abstract socket has no file whose permissions and mount keep out processes of containers that
+    /// An abstract socket has no file whose permissions and mount exclude processes of containers that
     /// share the network namespace.
     is_abstract: bool,
 }
@@ -162,7 +163,7 @@ impl Acceptor for Unix {
     }
 }
 
-/// A daemon that was killed leaves its socket behind; nobody listens at it any more.
+/// Removes the socket of a daemon that was killed; nobody listens at it any more.
 fn remove_stale(path: &Path) -> Result<(), ListenError> {
     let Ok(metadata) = fs::symlink_metadata(path) else {
         return Ok(());

@@ -14,7 +14,7 @@ use capture_types::{
     Limits, Output, OutputSpec, Retention, Rotation, TargetSet, values,
 };
 
-/// A `[[capture]]` as it stands in the file.
+/// A `[[capture]]` as written in the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
@@ -84,8 +84,8 @@ enum RawWhen {
     Rotated,
 }
 
-/// Takes a capture that is to start with the daemon. It is the daemon's own, so that a second start
-/// with the same file finds it.
+/// Parses a capture that is to start with the daemon. The daemon is its owner, so that a second
+/// start with the same file finds it.
 pub(super) fn request(value: &toml::Value, defaults: &Defaults) -> Result<CaptureRequest, String> {
     let raw: Raw = value
         .clone()

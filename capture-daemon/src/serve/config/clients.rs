@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::tls::Name;
 use capture_types::Role;
 
-/// A `[[client]]` as it stands in the file.
+/// A `[[client]]` as written in the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
@@ -21,7 +21,7 @@ enum RawRole {
     Operator,
 }
 
-/// Takes a client: the name in its certificate, and its role.
+/// Parses a client: the name in its certificate, and its role.
 pub(super) fn entry(value: &toml::Value) -> Result<(Name, Role), String> {
     let raw: Raw = value
         .clone()

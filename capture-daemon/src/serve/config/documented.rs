@@ -1,9 +1,9 @@
-//! Every setting with what there is to know about it, as a configuration file to start from.
+//! All settings with their documentation, as a configuration file to start from.
 
 use super::{DEFAULTS, layers};
 
-/// The defaults as TOML. The comment above each key has its meaning, its variable and, from `flags` as keys and
-/// flags, its flag.
+/// The defaults as TOML. The comment above each key has its meaning, its variable and its flag, which is
+/// looked up in `flags` (pairs of key and flag).
 pub fn documented(flags: &[(&str, &str)]) -> String {
     let mut text = String::new();
     let mut table = String::new();

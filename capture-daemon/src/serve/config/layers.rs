@@ -1,11 +1,11 @@
-//! Configuration in layers: defaults, a TOML file, the environment, flags; each value remembers which
-//! one it came from.
+//! Configuration in layers: defaults, a TOML file, the environment, flags; each value keeps its
+//! origin.
 
 use std::{collections::BTreeMap, fmt};
 
 use toml::{Table, Value};
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// Built in.
@@ -29,7 +29,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What a file may have many of.
+/// The tables that a file may contain several times.
 #[derive(Debug, Clone, Default)]
 pub struct Tables {
     /// `[[capture]]`.
@@ -44,7 +44,7 @@ pub struct Layers {
     values: BTreeMap<String, (Value, Origin)>,
 }
 
-/// What is wrong with a layer.
+/// Errors of a layer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayerError {
     /// There is no such key.
@@ -52,29 +52,29 @@ pub enum LayerError {
     Unknown {
         /// The key.
         key: String,
-        /// One that is spelled much like it.
+        /// A key with a similar spelling.
         near: Option<String>,
-        /// Where it stands.
+        /// The origin of the key.
         origin: Origin,
     },
-    /// The value is of another kind.
+    /// The value has the wrong type.
     #[error("{origin}: {key} = {value}: give {wanted}")]
     Kind {
         /// The key.
         key: String,
         /// Its value.
         value: String,
-        /// What it should be.
+        /// The expected type.
         wanted: &'static str,
-        /// Where it stands.
+        /// The origin of the value.
         origin: Origin,
     },
-    /// It cannot be read at all.
+    /// The layer cannot be parsed.
     #[error("{origin}: {reason}")]
     Syntax {
-        /// Where it stands.
+        /// The origin.
         origin: Origin,
-        /// What is wrong.
+        /// The parser's error.
         reason: String,
     },
 }
@@ -88,11 +88,11 @@ fn hint(near: Option<&str>) -> String {
 
 const PREFIX: &str = "CAPTURED_";
 
-/// Variables that are no settings of the daemon: what `captured` itself takes as arguments.
+/// Variables that are not settings of the daemon: arguments of `captured` itself.
 const OTHERS: [&str; 2] = ["CAPTURED_LOG", "CAPTURED_CONFIG"];
 
 impl Layers {
-    /// The lowest layer, which says which keys there are and of which kind.
+    /// The lowest layer, which defines the keys and their types.
     pub fn defaults(text: &str) -> Result<Self, LayerError> {
         let mut layers = Self::default();
         let table = parse(text, &Origin::Default)?;
@@ -102,7 +102,7 @@ impl Layers {
         Ok(layers)
     }
 
-    /// A TOML file; the lists of tables in it are given back.
+    /// Adds a TOML file; returns the lists of tables in it.
     pub fn file(&mut self, path: &str, text: &str) -> Result<Tables, LayerError> {
         let origin = Origin::File(path.to_owned());
         let mut table = parse(text, &origin)?;
@@ -123,7 +123,8 @@ impl Layers {
         Ok(tables)
     }
 
-    /// Variables: `CAPTURED_METRICS_LISTEN` for `metrics.listen`. Lists are separated by commas.
+    /// Adds variables: `CAPTURED_METRICS_LISTEN` for `metrics.listen`. Lists are separated by
+    /// commas.
     pub fn environment(
         &mut self,
         variables: impl Iterator<Item = (String, String)>,
@@ -151,7 +152,7 @@ impl Layers {
         Ok(())
     }
 
-    /// A value as text, which is read as what the key is of.
+    /// Sets a value from text, which is parsed as the type of the key.
     pub fn set_text(&mut self, key: &str, text: &str, origin: Origin) -> Result<(), LayerError> {
         let value = match self.values.get(key).map(|(value, _)| value) {
             Some(Value::Integer(_)) => match text.trim().parse() {
@@ -201,7 +202,7 @@ impl Layers {
         Ok(())
     }
 
-    /// A text.
+    /// A value as text.
     #[must_use]
     pub fn text(&self, key: &str) -> &str {
         self.values
@@ -210,7 +211,7 @@ impl Layers {
             .unwrap_or_default()
     }
 
-    /// A number.
+    /// A value as a number.
     #[must_use]
     pub fn number(&self, key: &str) -> u64 {
         let value = self
@@ -222,7 +223,7 @@ impl Layers {
             .unwrap_or_default()
     }
 
-    /// True or false.
+    /// A value as a boolean.
     #[must_use]
     pub fn flag(&self, key: &str) -> bool {
         let value = self.values.get(key);
@@ -244,7 +245,7 @@ impl Layers {
             .unwrap_or_default()
     }
 
-    /// Where a value came from.
+    /// The origin of a value.
     #[must_use]
     pub fn origin(&self, key: &str) -> Origin {
         self.values
@@ -252,7 +253,7 @@ impl Layers {
             .map_or(Origin::Default, |(_, origin)| origin.clone())
     }
 
-    /// Every key, its value as TOML and where it came from.
+    /// Every key, its value as TOML and its origin.
     pub fn all(&self) -> impl Iterator<Item = (&str, String, &Origin)> {
         self.values
             .iter()

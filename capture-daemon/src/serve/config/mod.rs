@@ -1,4 +1,4 @@
-//! The daemon's configuration: read, layered, and checked as a whole before anything is done.
+//! The daemon's configuration: read, layered, and checked as a whole before it is used.
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -23,24 +23,24 @@ pub use layers::{LayerError, Layers, Origin, Tables};
 
 const DEFAULTS: &str = include_str!("defaults.toml");
 
-/// What the daemon keeps to.
+/// The checked configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The unix socket; none if empty.
     pub socket: Option<PathBuf>,
-    /// Users that may connect to it, beside root and the daemon's own.
+    /// Users that may connect to it, besides root and the daemon's own.
     pub socket_users: Vec<u32>,
     /// The name of an abstract unix socket.
     pub abstract_socket: Option<String>,
-    /// What the daemon remembers.
+    /// Directory of the daemon's state.
     pub state_dir: PathBuf,
-    /// Where captures go.
+    /// Directory for captures.
     pub data_dir: PathBuf,
     /// The node's name.
     pub node_name: String,
-    /// What is logged.
+    /// The log level or filter.
     pub log: String,
-    /// How it looks.
+    /// The format of log lines.
     pub log_format: log::Format,
     /// TCP for clients with certificates.
     pub tls: Option<tls::TlsSettings>,
@@ -48,21 +48,21 @@ pub struct Config {
     pub insecure_listen: Option<SocketAddr>,
     /// Metrics over HTTP.
     pub metrics: Option<SocketAddr>,
-    /// How long captures may take to end when the daemon is told to end.
+    /// How long captures may take to end at shutdown.
     pub shutdown_timeout: Duration,
-    /// What captures share.
+    /// Limits shared by all captures.
     pub limits: BudgetLimits,
-    /// How many clients there may be.
+    /// Limits on clients' connections.
     pub clients: ConnectionLimits,
     /// Bytes of memory for requests and streams of clients.
     pub client_memory: u64,
-    /// What captures have where nothing is said.
+    /// Defaults for captures.
     pub defaults: Defaults,
     /// Captures that start with the daemon.
     pub captures: Vec<CaptureRequest>,
 }
 
-/// Everything that is wrong with a configuration.
+/// All errors of a configuration.
 #[derive(Debug, Default)]
 pub struct ConfigError(Vec<String>);
 
@@ -80,7 +80,8 @@ impl From<LayerError> for ConfigError {
     }
 }
 
-/// Reads the layers: the file, if there is one, then the environment, then flags as keys and texts.
+/// Reads the layers: the file, if there is one, then the environment, then flags as pairs of key
+/// and text.
 pub fn read(
     file: Option<(&str, &str)>,
     environment: impl Iterator<Item = (String, String)>,
@@ -99,7 +100,7 @@ pub fn read(
 }
 
 impl Config {
-    /// Checks every value; all that is wrong is told at once.
+    /// Checks every value; all errors are reported at once.
     pub fn check(layers: &Layers, tables: &Tables) -> Result<Self, ConfigError> {
         let mut validator = Validator::new(layers);
         let config = Self::from_validator(&mut validator, tables);
@@ -109,7 +110,7 @@ impl Config {
         }
     }
 
-    /// Keys of settings that differ and are read only at the start.
+    /// Keys of changed settings that are read only at startup.
     #[must_use]
     pub fn needs_restart(&self, old: &Self) -> Vec<&'static str> {
         let tls = |config: &Self| {
@@ -201,7 +202,7 @@ impl Config {
             min_free: min_free?,
             data_dir: data_dir.clone(),
         };
-        // Captures of the file may have names in their filters.
+        // Captures of the file may have host names in their filters.
         filters::resolve_names(from.layers.flag("filter.resolve_names"));
         let mut requests = Vec::new();
         for (at, capture) in tables.captures.iter().enumerate() {
@@ -235,7 +236,7 @@ impl Config {
                 ring_bytes: ring_bytes?,
                 disk_bytes: disk?.unwrap_or(0),
                 packet_readers: readers?,
-                // What the process has is known when it starts.
+                // The limit of the process is known only at startup.
                 descriptors: u64::MAX,
             },
             clients: ConnectionLimits {
@@ -255,7 +256,7 @@ fn has_name(requests: &[CaptureRequest], new: &CaptureRequest) -> bool {
         .any(|request| request.spec.name == new.spec.name)
 }
 
-/// Memory for at least one large request and one stream of packets of a client.
+/// At least enough memory for one large request and one stream of packets of a client.
 fn client_memory(text: &str) -> Result<u64, String> {
     const LEAST: u64 = 128 << 20;
     let bytes = values::size(text).map_err(|error| error.to_string())?;

@@ -6,7 +6,7 @@ use super::{clients, layers::Layers};
 use crate::{log, tls};
 use capture_types::{Role, values};
 
-/// Takes values from the layers and collects every error.
+/// Reads values from the layers and collects all errors.
 pub(super) struct Validator<'a> {
     pub(super) layers: &'a Layers,
     pub(super) wrong: Vec<String>,
@@ -40,7 +40,7 @@ impl<'a> Validator<'a> {
         }
     }
 
-    /// Nothing, if the text is empty.
+    /// `None` if the text is empty.
     pub(super) fn maybe<T, E: fmt::Display>(
         &mut self,
         key: &str,
@@ -61,7 +61,7 @@ impl<'a> Validator<'a> {
         path
     }
 
-    /// TCP for clients with certificates, if it is wanted. Roles are checked in any case.
+    /// TCP for clients with certificates, if configured. Roles are checked in any case.
     pub(super) fn tls(&mut self, clients: &[toml::Value]) -> Option<tls::TlsSettings> {
         let listen = self.maybe("listen", address);
         let default = self.maybe("tls.default_role", role);

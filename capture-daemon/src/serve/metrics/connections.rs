@@ -1,4 +1,4 @@
-//! Connections to the port of the metrics: few, and none that stays without asking for something.
+//! Connections to the metrics port: few, and idle ones are closed.
 
 use std::{
     collections::VecDeque,
@@ -16,16 +16,18 @@ use tokio::{
     time::{Instant, Sleep, sleep, sleep_until},
 };
 
-/// A connection on which nothing moves for so long is closed; Prometheus then makes a new one.
+/// A connection that is idle for this long is closed; Prometheus then opens a new one.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// While all places are taken, the oldest connection is closed for a new one, once it has had this long.
+/// While all places are taken, the oldest connection is closed for a new one, once it has reached this
+/// age.
 const LEAST_AGE: Duration = Duration::from_secs(1);
 
-/// When accepting fails, as without free descriptors, the next try comes after this.
+/// When accepting fails, for example without free descriptors, the next attempt comes after this
+/// pause.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts so many connections at once.
+/// Accepts a limited number of connections at once.
 pub(super) struct Limited {
     listener: TcpListener,
     most: usize,
@@ -103,7 +105,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// An error if the connection is to end.
+    /// An error if the connection must end.
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         self.ended = self.ended
             || Pin::new(&mut self.closed).poll(context).is_ready()

@@ -1,4 +1,4 @@
-//! The numbers of captures as metrics.
+//! Metrics of captures.
 
 use std::{
     fmt,
@@ -34,7 +34,7 @@ pub(super) struct ByState {
     pub(super) state: String,
 }
 
-/// What is known of all captures.
+/// Metrics of all captures.
 #[derive(Default)]
 pub(super) struct Numbers {
     pub(super) states: Family<ByState, Gauge>,
@@ -49,7 +49,7 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    /// Adds those of a capture.
+    /// Adds the metrics of a capture.
     pub(super) fn add(&self, capture: &Capture) {
         let record = capture.counts();
         let state = record.state.to_string();
@@ -88,7 +88,7 @@ impl Numbers {
         self.writes.get_or_create(&labels).set(progress.writes());
     }
 
-    /// Gives them their names.
+    /// Registers the metrics under their names.
     pub(super) fn register(self, registry: &mut Registry) {
         registry.register(
             "packets",
@@ -103,7 +103,7 @@ impl Numbers {
         );
         registry.register(
             "warnings",
-            "Warnings of a capture, which GetCapture has in full",
+            "Number of warnings of a capture; GetCapture returns their texts",
             self.warnings,
         );
         registry.register("files", "Files that captures have finished", self.files);
@@ -156,7 +156,7 @@ pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// A histogram that the pipeline has filled: seconds in all, and by upper bound how many writes.
+/// A histogram filled by the pipeline: total seconds, and the number of writes by upper bound.
 #[derive(Debug, Default)]
 struct WriteTimes(Mutex<(f64, Vec<(f64, u64)>)>);
 
