@@ -14,7 +14,7 @@ const REACH: usize = i16::MAX as usize;
 
 /// The program so far.
 ///
-/// Instructions that nothing reaches are dropped: the verifier refuses a program that has them.
+/// Unreachable instructions are dropped: the verifier rejects a program that has them.
 #[derive(Debug)]
 pub(super) struct Assembler {
     insns: Vec<BpfInsn>,
@@ -23,9 +23,9 @@ pub(super) struct Assembler {
     /// Jumps whose label is not bound yet, in the order of the program.
     pending: Vec<(usize, Label)>,
     labels: usize,
-    /// Whether the next instruction is reached.
+    /// Whether the next instruction is reachable.
     reachable: bool,
-    /// Given to instructions as they come.
+    /// Assigned to emitted instructions.
     pub(super) origin: Origin,
     reach: usize,
 }
@@ -35,7 +35,7 @@ impl Assembler {
         Self::with_reach(REACH)
     }
 
-    /// With jumps of at most `reach`, so that tests see islands without long programs.
+    /// With a smaller reach, so that tests see branch islands without long programs.
     pub(super) const fn with_reach(reach: usize) -> Self {
         Self {
             insns: Vec::new(),
@@ -92,7 +92,7 @@ impl Assembler {
         self.branch(BpfInsn::jump(), label);
     }
 
-    /// The label is here.
+    /// Binds the label to this position.
     pub(super) fn bind(&mut self, label: Label) {
         let here = self.insns.len();
         let mut bound = false;
@@ -125,7 +125,8 @@ impl Assembler {
         }
     }
 
-    /// Before the oldest open jump gets too long: a branch island, where the old jumps land and continue.
+    /// Emits a branch island before the oldest open jump gets too long: open jumps land there and
+    /// continue.
     fn bridge(&mut self) {
         let Some((oldest, _)) = self.pending.first() else {
             return;

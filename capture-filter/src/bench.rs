@@ -1,4 +1,4 @@
-//! What a filter costs a packet, measured by the kernel.
+//! The cost of a filter per packet, measured by the kernel.
 
 use std::{
     io,
@@ -26,23 +26,23 @@ use capture_types::{FilterSpec, TargetSet};
 
 /// Runs of each program on each packet.
 const REPEAT: u32 = 1_000_000;
-/// The fastest of so many rounds counts: what is slower was disturbed.
+/// Rounds of a measurement; the fastest counts, as slower ones were disturbed.
 const ROUNDS: usize = 5;
 const DATAGRAMS: u32 = 1_000;
 const DATAGRAM_ROUNDS: usize = 500;
-/// Instructions of a classic program that is repeated: what the processor's first cache holds with
-/// ease, and what a socket has memory for (net.core.optmem_max).
+/// Instructions of a repeated classic program: few enough for the processor's first-level cache and
+/// for a socket's memory (net.core.optmem_max).
 const REPEATED: usize = 240;
 
 /// One filter's cost.
 #[derive(Debug, Clone, Serialize)]
 pub struct Cost {
-    /// What was measured.
+    /// Name of the filter.
     pub filter: String,
-    /// A TCP packet that does not match, the counting included. It is taken by the filter to its last
+    /// A TCP packet that does not match, including the counting. The filter evaluates it to its last
     /// term.
     pub no_match: Nanoseconds,
-    /// A TCP packet that matches, the tail call included.
+    /// A TCP packet that matches, including the tail call.
     pub matching: Option<Nanoseconds>,
 }
 
@@ -51,14 +51,14 @@ pub struct Cost {
 pub struct Nanoseconds {
     /// As the kernel's test run measures it.
     pub all: f64,
-    /// Less what an empty program takes.
+    /// Minus the time of an empty program.
     pub over_empty: f64,
-    /// The same packet through the same expression as a classic socket filter, without the call of it;
-    /// `None` where the expression is too long for one.
+    /// The same packet and expression as a classic socket filter, without the cost of the call; `None`
+    /// where the expression is too long for one.
     pub classic: Option<f64>,
 }
 
-/// A measurement failed.
+/// Errors of a measurement.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
     /// The filter is wrong.
@@ -80,7 +80,7 @@ pub enum BenchError {
 ///
 /// # Errors
 ///
-/// What the kernel says.
+/// The kernel's error.
 pub fn measure() -> Result<Vec<Cost>, BenchError> {
     let empty = empty()?;
     let mut costs = vec![Cost {
@@ -111,7 +111,7 @@ pub fn measure() -> Result<Vec<Cost>, BenchError> {
         ("10,000 prefixes", 10_000, 30),
     ] {
         let hosts = addresses(count, prefix);
-        // What would have to be said without a set; 4,096 instructions are the most.
+        // The equivalent expression without a set; at most 4,096 instructions.
         let classic = match count {
             10 => Some(expression_of(&hosts)?),
             _ => None,
@@ -186,8 +186,8 @@ fn empty() -> Result<f64, BenchError> {
     })
 }
 
-/// Datagrams that a socket filter drops. To send one takes far longer than a filter, so the filter
-/// decides about each many times: what that takes longer than dropping at once is its own.
+/// Measures datagrams that a socket filter drops. Sending one takes far longer than a filter, so
+/// the filter decides about each many times: the extra time over dropping at once is the filter's.
 fn classic(program: &ClassicProgram, packet: &[u8]) -> Result<f64, BenchError> {
     let with_filter = |program: &ClassicProgram| -> io::Result<_> {
         let (sender, receiver) = UnixDatagram::pair()?;
@@ -201,7 +201,7 @@ fn classic(program: &ClassicProgram, packet: &[u8]) -> Result<f64, BenchError> {
     let time = |sender: &UnixDatagram| {
         let start = Instant::now();
         for _ in 0..DATAGRAMS {
-            // A datagram that the filter drops is an error to some kernels and none to others.
+            // Some kernels report an error for a datagram that the filter drops, others do not.
             let _ = sender.send(packet);
         }
         start.elapsed().as_nanos() as f64 / f64::from(DATAGRAMS)
@@ -214,7 +214,7 @@ fn classic(program: &ClassicProgram, packet: &[u8]) -> Result<f64, BenchError> {
     Ok((own - base).max(0.0) / times as f64)
 }
 
-/// The program so many times one after the other; whatever each decides, the last drops the packet.
+/// The program repeated `times` times; whatever each copy decides, the last one drops the packet.
 fn repeated(program: &ClassicProgram, times: usize) -> ClassicProgram {
     const JUMP: u16 = 0x05;
     const CLASS: u16 = 0x07;

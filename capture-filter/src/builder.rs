@@ -7,21 +7,21 @@ use super::{
 };
 use capture_types::LinkType;
 
-/// Most IPv6 extension headers of a packet that are walked.
+/// Maximum IPv6 extension headers that are skipped.
 const MAX_EXTENSION_HEADERS: usize = 6;
 
-/// A place to jump to, bound once and after every jump to it.
+/// A jump target, bound once and after every jump to it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Label(usize);
 
-/// A fragment under construction. Its jumps hold labels until [`Builder::finish`].
+/// A fragment under construction. Its jumps refer to labels until [`Builder::finish`].
 #[derive(Debug, Default)]
 pub(super) struct Builder {
     ops: Vec<Op>,
     positions: Vec<usize>,
 }
 
-/// Where a packet continues, by its network layer. X is the offset of that header.
+/// Continuations by network layer. X is the offset of that header.
 pub(super) struct NetworkLayer {
     pub(super) ipv4: Label,
     pub(super) ipv6: Label,
@@ -53,7 +53,7 @@ impl Builder {
         self.push(Op::Arithmetic(operation, Operand::K(k)));
     }
 
-    /// Jumps to `then` if A compares so, else goes on.
+    /// Jumps to `then` if the comparison of A holds, else continues.
     pub(super) fn branch(&mut self, cond: Cond, k: u32, then: Label) {
         let next = self.label();
         self.push(Op::Branch {
@@ -65,7 +65,7 @@ impl Builder {
         self.bind(next);
     }
 
-    /// Goes on if A compares so, else jumps to `otherwise`.
+    /// Continues if the comparison of A holds, else jumps to `otherwise`.
     pub(super) fn require(&mut self, cond: Cond, k: u32, otherwise: Label) {
         let next = self.label();
         self.push(Op::Branch {
@@ -77,7 +77,7 @@ impl Builder {
         self.bind(next);
     }
 
-    /// Jumps to `then` if the key is in the map, else goes on.
+    /// Jumps to `then` if the key is in the map, else continues.
     pub(super) fn lookup(&mut self, map: MapRef, words: u8, then: Label) {
         let next = self.label();
         self.push(Op::Lookup {
@@ -89,7 +89,7 @@ impl Builder {
         self.bind(next);
     }
 
-    /// Jumps to `then` if bit A of the map is set, else goes on.
+    /// Jumps to `then` if bit A of the map is set, else continues.
     pub(super) fn bit(&mut self, map: MapRef, then: Label) {
         let next = self.label();
         self.push(Op::Bit {
@@ -184,7 +184,7 @@ impl Builder {
         self.jump(none);
     }
 
-    /// Finds the network layer and its offset, behind up to two VLAN tags in the bytes.
+    /// Finds the network layer and its offset, after up to two VLAN tags in the bytes.
     pub(super) fn link_layer(&mut self, link_type: LinkType) -> NetworkLayer {
         let network = NetworkLayer {
             ipv4: self.label(),

@@ -1,4 +1,4 @@
-//! Classic BPF: what libpcap compiles expressions to.
+//! Classic BPF: libpcap's output.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::insn::Size;
 
-/// Most instructions a classic program may have (`BPF_MAXINSNS` of the kernel).
+/// Maximum instructions of a classic program (`BPF_MAXINSNS` of the kernel).
 pub const MAX_CLASSIC_INSTRUCTIONS: usize = 4096;
 
 /// Where the kernel's ancillary data begins (`SKF_AD_OFF`, `linux/filter.h`).
@@ -54,7 +54,7 @@ pub enum ClassicError {
     /// An instruction that classic BPF does not have.
     #[error("classic instruction {index} has the unknown code {code:#06x}")]
     Unknown {
-        /// Where.
+        /// Its index.
         index: usize,
         /// Its code.
         code: u16,
@@ -62,7 +62,7 @@ pub enum ClassicError {
     /// A scratch memory cell past the sixteenth.
     #[error("classic instruction {index} uses scratch memory cell {cell}; the last one is 15")]
     ScratchOutside {
-        /// Where.
+        /// Its index.
         index: usize,
         /// The cell.
         cell: u32,
@@ -70,7 +70,7 @@ pub enum ClassicError {
     /// An ancillary load that a filter cannot have.
     #[error("classic instruction {index} loads ancillary data {number}, which filters do not have")]
     Ancillary {
-        /// Where.
+        /// Its index.
         index: usize,
         /// Its number past `SKF_AD_OFF`.
         number: u32,
@@ -78,7 +78,7 @@ pub enum ClassicError {
 }
 
 impl ClassicProgram {
-    /// Takes the instructions unchecked; the translator checks them.
+    /// Wraps instructions without checking them; the translator checks them.
     #[must_use]
     pub const fn new(instructions: Vec<ClassicInsn>) -> Self {
         Self(instructions)
@@ -137,7 +137,7 @@ pub(super) const MEM: u16 = 0x60;
 pub(super) const LEN: u16 = 0x80;
 pub(super) const MSH: u16 = 0xa0;
 
-/// The width that a classic load's code asks for; `None` for a code that no load has.
+/// The width of a classic load; `None` if the code is not a load.
 pub(super) const fn load_size(code: u16) -> Option<Size> {
     match code & 0x18 {
         0x00 => Some(Size::Word),
@@ -147,7 +147,7 @@ pub(super) const fn load_size(code: u16) -> Option<Size> {
     }
 }
 
-/// An instruction with its place, in the notation of `tcpdump -d`.
+/// An instruction with its index, in the notation of `tcpdump -d`.
 pub(super) struct Listed(pub(super) usize, pub(super) ClassicInsn);
 
 impl fmt::Display for Listed {

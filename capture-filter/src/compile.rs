@@ -14,7 +14,7 @@ use super::{
 };
 use capture_types::LinkType;
 
-/// The link type as libpcap's compiler knows it (a DLT value, which for some is not the LINKTYPE).
+/// libpcap's number for a link type (a DLT value, which for some differs from the LINKTYPE).
 pub(super) fn dlt(link_type: LinkType) -> Result<Linktype, FilterError> {
     match link_type {
         LinkType::Ethernet => Ok(Linktype::ETHERNET),
@@ -22,7 +22,7 @@ pub(super) fn dlt(link_type: LinkType) -> Result<Linktype, FilterError> {
     }
 }
 
-/// The link type that captures have, if it is one of those.
+/// The corresponding link type of captures, if there is one.
 pub(super) fn link_type(wanted: Linktype) -> Result<Option<LinkType>, FilterError> {
     for link_type in LinkType::ALL {
         if dlt(link_type)? == wanted {
@@ -39,12 +39,12 @@ pub(super) fn named(name: &str) -> Result<Linktype, FilterError> {
 
 /// Compiles an expression for one link type.
 ///
-/// The netmask that `ip broadcast` needs is not known to a filter that serves many interfaces; it is
-/// taken as 0, as tcpdump does on an interface without an address.
+/// The netmask that `ip broadcast` needs is unknown for a filter on many interfaces; it is taken as
+/// 0, as tcpdump does on an interface without an address.
 ///
 /// # Errors
 ///
-/// What libpcap says, or the bound that the expression exceeds.
+/// libpcap's error, or the limit that the expression exceeds.
 pub fn compile(expression: &str, link_type: LinkType) -> Result<ClassicProgram, FilterError> {
     let link_type = dlt(link_type)?;
     on_large_stack(|| compile_for(expression, link_type))
@@ -56,7 +56,8 @@ pub(super) fn compile_for(
     link_type: Linktype,
 ) -> Result<ClassicProgram, FilterError> {
     check_bounds(expression)?;
-    // Without its optimizer libpcap is fast, and the length shows how long the optimizer would take.
+    // Without its optimizer libpcap is fast, and the program's length shows how long the optimizer
+    // would take.
     let rough = libpcap::compile(expression, link_type, false)?;
     if rough.instructions().len() > MAX_UNOPTIMIZED_INSTRUCTIONS {
         return Err(FilterError::TooManyUnoptimized(rough.instructions().len()));
@@ -71,7 +72,7 @@ pub(super) fn compile_for(
     Ok(program)
 }
 
-/// [`compile`]; an expression that only other link types have matches nothing.
+/// Like [`compile`]; an expression that is valid only for other link types matches nothing.
 pub(super) fn compile_or_nothing(
     expression: &str,
     link_type: Linktype,
@@ -89,7 +90,7 @@ pub(super) fn compile_or_nothing(
     Err(located(error, expression, dlt(LinkType::Ethernet)?))
 }
 
-/// The error with the place in the expression, where it can be found.
+/// The error with its position in the expression, if it can be found.
 pub(super) fn located(error: FilterError, expression: &str, link_type: Linktype) -> FilterError {
     match error {
         FilterError::Invalid { message, at: None } => {

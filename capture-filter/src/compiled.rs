@@ -1,4 +1,4 @@
-//! What libpcap makes of a filter's expressions, for every link type that is needed: compiled once, then
+//! The compiled expressions of a filter, for every link type that is needed: compiled once, then
 //! combined with targets and translated as often as programs are needed.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct CompiledFilter {
     programs: Arc<ClassicPrograms>,
 }
 
-/// Decides about recorded packets in user space, by the programs that the kernel would run.
+/// Decides about recorded packets in user space, with the programs that the kernel would run.
 #[derive(Debug, Clone)]
 pub struct PacketMatcher {
     inbound: Program,
@@ -31,8 +31,8 @@ pub struct PacketMatcher {
 }
 
 impl PacketMatcher {
-    /// Whether a packet matches; its VLAN tags are in its bytes. A fault of the program, which the
-    /// kernel's verifier excludes, hides no packet.
+    /// Whether a packet matches; its VLAN tags are in its bytes. If the program has a fault, which
+    /// the kernel's verifier excludes, the packet counts as a match.
     #[must_use]
     pub fn matches(&self, direction: Direction, bytes: &[u8], original_length: u32) -> bool {
         let program = match direction {
@@ -51,9 +51,9 @@ impl PacketMatcher {
 /// The classic programs of one filter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ClassicPrograms {
-    /// Of the expression, by libpcap's number of the link type.
+    /// Programs of the expression, by libpcap's number of the link type.
     outer: Vec<(i32, OuterPrograms)>,
-    /// Of the expression about the packet inside a tunnel.
+    /// Program of the expression about the packet inside a tunnel.
     inner: Option<ClassicProgram>,
 }
 
@@ -61,11 +61,11 @@ pub(super) struct ClassicPrograms {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct OuterPrograms {
     pub(super) plain: ClassicProgram,
-    /// For packets whose outer VLAN tag is not among their bytes, where it differs.
+    /// For packets whose outer VLAN tag is not in their bytes, if different.
     pub(super) tagged: Option<ClassicProgram>,
 }
 
-/// The expressions of a filter, and the link types to compile for: what libpcap has to know of it.
+/// The expressions of a filter, and the link types to compile for: the input of libpcap.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Expressions {
     pub(super) outer: Option<String>,
@@ -102,7 +102,7 @@ impl Expressions {
         LinkType::ALL.into_iter().map(compile::dlt).collect()
     }
 
-    /// Lets libpcap compile them on this thread.
+    /// Compiles them with libpcap on this thread.
     pub(super) fn compile(&self) -> Result<ClassicPrograms, FilterError> {
         let mut outer = Vec::new();
         if let Some(expression) = &self.outer {
@@ -161,8 +161,8 @@ impl CompiledFilter {
         }
     }
 
-    /// Compiles a filter in this process, without bounds of time and memory, for the link types that
-    /// captures have. For expressions from outside there is [`Compiler`](crate::Compiler).
+    /// Compiles a filter in this process, without limits of time and memory, for the link types of
+    /// captures. For expressions from outside use [`Compiler`](crate::Compiler).
     ///
     /// # Errors
     ///
@@ -180,7 +180,7 @@ impl CompiledFilter {
         Ok(Self::new(spec, Arc::new(programs)))
     }
 
-    /// What was compiled; its kinds of targets are of no consequence here.
+    /// The compiled specification; its kinds of targets have no effect here.
     #[must_use]
     pub fn spec(&self) -> &FilterSpec {
         &self.spec
@@ -195,7 +195,7 @@ impl CompiledFilter {
         self.filter_for(compile::dlt(link_type)?, targets)
     }
 
-    /// Whether every packet passes, as far as there are no targets.
+    /// Whether every packet passes, apart from targets.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.spec.expression.is_none() && self.spec.inner.is_none()

@@ -1,8 +1,9 @@
-//! Compiles expressions from outside in a process of its own, which is confined and can be killed: libpcap's
-//! time grows with at least the square of an expression's length, and nothing else can end it.
+//! Compiles expressions from outside in a separate process, which is confined and can be killed: libpcap's
+//! time grows with at least the square of an expression's length, and there is no other way to stop it.
 //!
 //! The process is this program again, with an argument that [`run_if_asked`] recognizes. It has no
-//! capabilities, no network, no descriptor but its pipes, and limits of CPU time, memory and wall time.
+//! capabilities, no network, no descriptors except its pipes, and limits of CPU time, memory and wall
+//! time.
 
 use std::{
     collections::VecDeque,
@@ -35,16 +36,16 @@ mod names;
 
 pub use child::run_if_asked;
 
-/// Longest that resolving one host name may take.
+/// Time limit for resolving one host name.
 const MAX_RESOLVE_TIME: Duration = Duration::from_secs(5);
-/// Processes at a time.
+/// Concurrent processes.
 const MAX_PROCESSES: usize = 2;
-/// Longest answer: a few programs of 4,096 instructions as JSON.
+/// Maximum length of an answer: a few programs of 4,096 instructions as JSON.
 const MAX_ANSWER: u64 = 4 << 20;
-/// Filters that are remembered: a request is checked, then its capture is started.
+/// Filters in the cache: a request is checked, then its capture is started.
 const REMEMBERED: usize = 32;
 
-/// Compiles filters in confined processes, at most two at a time, and remembers the last ones.
+/// Compiles filters in confined processes, at most two at a time, and caches the last results.
 #[derive(Debug)]
 pub struct Compiler {
     /// The program to run; `None` to compile in this process.
@@ -61,7 +62,7 @@ impl Compiler {
     /// `resolve_names`, host names in expressions are resolved, for 5 s each at most.
     #[must_use]
     pub fn new(resolve_names: bool) -> Self {
-        // The link leads to the file that is running, also after an upgrade has replaced it.
+        // The link leads to the running executable, also after an upgrade has replaced the file.
         Self::with_program("/proc/self/exe", resolve_names)
     }
 
@@ -75,8 +76,8 @@ impl Compiler {
         }
     }
 
-    /// A compiler without a process of its own and without bounds of time: for tests and for
-    /// expressions that are trusted.
+    /// A compiler without a separate process and time limits: for tests and for trusted
+    /// expressions.
     #[must_use]
     pub fn in_this_process() -> Self {
         Self {
@@ -89,16 +90,17 @@ impl Compiler {
         }
     }
 
-    /// Compiles a filter for the link types that captures have. Blocks for as long as that takes.
+    /// Compiles a filter for the link types of captures. Blocks meanwhile.
     ///
     /// # Errors
     ///
-    /// What is wrong with the expression, and where; or the bound that it exceeds.
+    /// What is wrong with the expression, and where; or the limit that it exceeds.
     pub fn compile(&self, spec: &FilterSpec) -> Result<CompiledFilter, FilterError> {
         self.compile_for(spec, &Expressions::captured()?)
     }
 
-    /// [`Compiler::compile`] for a link type by libpcap's name: `EN10MB`, `RAW`, `LINUX_SLL2`, ...
+    /// Like [`Compiler::compile`], for a link type by libpcap's name: `EN10MB`, `RAW`,
+    /// `LINUX_SLL2`, ...
     ///
     /// # Errors
     ///
@@ -135,7 +137,7 @@ impl Compiler {
         Ok(CompiledFilter::new(spec, programs))
     }
 
-    /// Whether [`Compiler::compile`] would answer at once.
+    /// Whether [`Compiler::compile`] would return at once.
     #[must_use]
     pub fn remembers(&self, spec: &FilterSpec) -> bool {
         let plain = spec.expression.is_none() && spec.inner.is_none();
@@ -153,7 +155,8 @@ impl Compiler {
             .map(|(_, programs)| Arc::clone(programs))
     }
 
-    /// Compiles; host names that libpcap does not find are replaced by their addresses, one by one.
+    /// Compiles; host names that libpcap cannot resolve are replaced by their addresses, one by
+    /// one.
     fn compile_with_names(
         &self,
         mut expressions: Expressions,
@@ -275,7 +278,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The right to run one process.
+/// The permit to run one process.
 struct Turn<'a>(&'a Compiler);
 
 impl Drop for Turn<'_> {
@@ -285,7 +288,7 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// A process that compiles; it is killed when this goes.
+/// A compiling process; it is killed when this is dropped.
 struct Process(Child);
 
 impl Process {
@@ -293,7 +296,7 @@ impl Process {
         Command::new(program)
             .arg(child::ARGUMENT)
             .env_clear()
-            // Where libpcap is found may be told by this alone.
+            // libpcap may be found only through this variable.
             .envs(std::env::var_os("LD_LIBRARY_PATH").map(|path| ("LD_LIBRARY_PATH", path)))
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -303,7 +306,7 @@ impl Process {
             .map(Self)
     }
 
-    /// The answer; `None` if it takes longer than it may.
+    /// The answer; `None` after the time limit.
     fn talk(&mut self, request: Vec<u8>, longest: Duration) -> io::Result<Option<Vec<u8>>> {
         let missing = || io::Error::other("a pipe is missing");
         let stdin = self.0.stdin.take().ok_or_else(missing)?;
@@ -312,7 +315,7 @@ impl Process {
         thread::Builder::new()
             .name("filter-compiler".to_owned())
             .spawn(move || {
-                // Nobody listens any more if it took too long.
+                // The receiver is gone if it took too long.
                 let _ = sender.send(exchange(stdin, stdout, &request));
             })?;
         match receiver.recv_timeout(longest) {
@@ -328,7 +331,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to kill.
+        // If it has ended by itself, there is nothing to kill.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -336,7 +339,7 @@ impl Drop for Process {
 
 fn exchange(mut stdin: ChildStdin, stdout: ChildStdout, request: &[u8]) -> io::Result<Vec<u8>> {
     match stdin.write_all(request) {
-        // It has ended early; how, its status tells.
+        // It has ended early; its status shows why.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written?,
     }

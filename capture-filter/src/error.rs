@@ -1,4 +1,4 @@
-//! Why an expression is refused, and where it is wrong.
+//! Why an expression is rejected, and where it is wrong.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 
 use super::classic::ClassicError;
 
-/// Longest that an expression may take to compile.
+/// Time limit for compiling an expression.
 pub const MAX_COMPILE_TIME: Duration = Duration::from_secs(10);
-/// Most address space of the process that compiles an expression.
+/// Limit of the address space of the compiling process.
 pub const MAX_COMPILE_MEMORY: u64 = 512 << 20;
-/// Most host names of an expression.
+/// Maximum host names of an expression.
 pub const MAX_NAMES: usize = 16;
-/// Most tunnels that are searched for an inner packet.
+/// Maximum tunnels that are searched for an inner packet.
 pub const MAX_TUNNELS: usize = 64;
-/// Longest expression in bytes.
+/// Maximum length of an expression in bytes.
 pub const MAX_EXPRESSION_BYTES: usize = 64 * 1024;
-/// Most words and operators of an expression. libpcap's compile time grows at least with the square of
-/// the expression's length; sets of addresses belong in targets, whose size costs nothing.
+/// Maximum words and operators of an expression. libpcap's compile time grows at least with the square
+/// of the expression's length; sets of addresses belong in targets, whose size costs nothing.
 pub const MAX_EXPRESSION_TOKENS: usize = 1500;
-/// Deepest nesting of parentheses and brackets.
+/// Maximum nesting of parentheses and brackets.
 pub const MAX_EXPRESSION_DEPTH: usize = 100;
-/// Most instructions of an expression before libpcap's optimizer has run; the optimizer's time grows at
-/// least with the square of this number.
+/// Maximum instructions of an expression before libpcap's optimizer has run; the optimizer's time grows
+/// at least with the square of this number.
 pub const MAX_UNOPTIMIZED_INSTRUCTIONS: usize = 8_000;
 
 /// Why an expression cannot be used as a filter.
@@ -71,17 +71,17 @@ pub enum FilterError {
         max = crate::classic::MAX_CLASSIC_INSTRUCTIONS
     )]
     TooManyInstructions(usize),
-    /// The compiler exceeded its limit of time.
+    /// The compiler exceeded its time limit.
     #[error(
         "filter expression: compiling it took longer than {} s, the most it may; give sets of \
          addresses and ports with --host, --port, --not-host and --not-port",
         MAX_COMPILE_TIME.as_secs()
     )]
     TooSlow,
-    /// The compiler exceeded its limit of memory.
+    /// The compiler exceeded its memory limit.
     #[error("filter expression: compiling it took more than {} MiB of memory, the most it may", MAX_COMPILE_MEMORY >> 20)]
     TooMuchMemory,
-    /// The process that compiles could not be started or did not answer.
+    /// The compiling process could not be started or did not answer.
     #[error("the filter compiler failed: {0}")]
     Compiler(String),
     /// A host name, where names are not resolved.
@@ -123,17 +123,17 @@ pub enum FilterError {
 /// A place in an expression.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// Offset of the first word that is out of place; the length of the expression if it ends too early.
+    /// Offset of the first misplaced word; the length of the expression if it ends too early.
     pub byte: usize,
     /// That word or operator; empty if the expression ends too early.
     pub token: String,
 }
 
-/// Longest text of a client's that an error repeats.
+/// Maximum length of a client's text in an error.
 const MAX_QUOTED: usize = 120;
 
 impl FilterError {
-    /// libpcap's message, which may repeat a word of any length.
+    /// An error with libpcap's message, which may quote a word of any length.
     pub(super) fn invalid(message: &impl ToString) -> Self {
         Self::Invalid {
             message: cut(&message.to_string()),
@@ -151,7 +151,7 @@ impl Place {
     }
 }
 
-/// The beginning of a text, and a mark if that is not all of it.
+/// The text, truncated with a mark if it is too long.
 pub(super) fn cut(text: &str) -> String {
     match text.char_indices().nth(MAX_QUOTED) {
         Some((end, _)) => format!("{}...", &text[..end]),

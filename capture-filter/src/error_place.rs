@@ -1,4 +1,4 @@
-//! Finds where an expression is wrong. libpcap says what is wrong, but not where.
+//! Finds the position of an error in an expression. libpcap reports what is wrong, but not where.
 
 use pcap::Linktype;
 
@@ -8,8 +8,8 @@ use super::{
     tokens::{self, Token},
 };
 
-/// What may follow a beginning of an expression; one of them makes any beginning that has a
-/// continuation into a whole.
+/// Possible continuations of an expression's beginning; if a beginning can be continued at all, one
+/// of these completes it.
 const CONTINUATIONS: [&str; 12] = [
     "",
     "1",
@@ -25,14 +25,14 @@ const CONTINUATIONS: [&str; 12] = [
     "tcp-syn",
 ];
 
-/// The first token that cannot stand where it does, found by asking libpcap which beginnings of the
-/// expression can be continued.
+/// The first misplaced token, found by asking libpcap which beginnings of the expression can be
+/// continued.
 pub(super) fn find(expression: &str, link_type: Linktype, message: &str) -> Option<Place> {
     let tokens = tokens::tokenize(expression);
     if !message.contains("syntax error") {
         return quoted(message, &tokens);
     }
-    // If a beginning can be continued, so can each shorter one.
+    // If a beginning can be continued, so can every shorter one.
     let bad = partition_point(tokens.len(), |count| {
         continues(expression, &tokens[..=count], link_type)
     });
@@ -85,7 +85,7 @@ fn continues(expression: &str, tokens: &[Token<'_>], link_type: Linktype) -> boo
     })
 }
 
-/// The first number below `length` for which `holds` is false, by halving.
+/// The first number below `length` for which `holds` is false, by binary search.
 fn partition_point(length: usize, holds: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, length);
     while low < high {

@@ -63,7 +63,7 @@ fn side_by_side(text: &mut String, filter: &Filter, program: &Program, tag: TagP
             let left = left(filter, origin);
             for (line, index) in (at..end).enumerate() {
                 let left = if line == 0 { &left[..] } else { "" };
-                // The second slot of a 64-bit constant has nothing of its own to show.
+                // The second slot of a 64-bit constant shows nothing.
                 if program.insns[index].code == 0 {
                     continue;
                 }

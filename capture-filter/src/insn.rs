@@ -10,7 +10,7 @@ pub struct BpfInsn {
     pub code: u8,
     /// Destination and source register, four bits each.
     pub registers: u8,
-    /// Of a jump: slots from the next one; of a memory access: bytes from the register.
+    /// For a jump: slots from the next instruction; for a memory access: bytes from the register.
     pub offset: i16,
     /// The constant.
     pub immediate: i32,
@@ -152,7 +152,7 @@ pub(super) enum Helper {
 }
 
 impl BpfInsn {
-    /// Puts an instruction together.
+    /// Builds an instruction.
     pub(super) const fn new(code: u8, dst: Reg, src: Reg, offset: i16, immediate: i32) -> Self {
         let registers = if cfg!(target_endian = "little") {
             src.0 << 4 | dst.0
@@ -241,27 +241,27 @@ impl BpfInsn {
         Self::new(class::JMP | 0x90, R0, R0, 0, 0)
     }
 
-    /// An unconditional jump, its offset still 0.
+    /// An unconditional jump, with offset 0 for now.
     pub(super) const fn jump() -> Self {
         Self::new(class::JMP, R0, R0, 0, 0)
     }
 
-    /// A comparison of all 64 bits with a constant, its offset still 0.
+    /// A comparison of all 64 bits with a constant, with offset 0 for now.
     pub(super) const fn branch64(cond: Cond, dst: Reg, constant: i32) -> Self {
         Self::new(class::JMP | cond as u8, dst, R0, 0, constant)
     }
 
-    /// A comparison of all 64 bits, its offset still 0.
+    /// A comparison of all 64 bits, with offset 0 for now.
     pub(super) const fn branch64_reg(cond: Cond, dst: Reg, src: Reg) -> Self {
         Self::new(class::JMP | cond as u8 | SOURCE_REGISTER, dst, src, 0, 0)
     }
 
-    /// A comparison of the lower 32 bits with a constant, its offset still 0.
+    /// A comparison of the lower 32 bits with a constant, with offset 0 for now.
     pub(super) const fn branch32(cond: Cond, dst: Reg, constant: u32) -> Self {
         Self::new(class::JMP32 | cond as u8, dst, R0, 0, constant as i32)
     }
 
-    /// A comparison of the lower 32 bits, its offset still 0.
+    /// A comparison of the lower 32 bits, with offset 0 for now.
     pub(super) const fn branch32_reg(cond: Cond, dst: Reg, src: Reg) -> Self {
         Self::new(class::JMP32 | cond as u8 | SOURCE_REGISTER, dst, src, 0, 0)
     }

@@ -1,6 +1,6 @@
 //! Runs a generated program in user space: for packets that `BPF_PROG_TEST_RUN` cannot take, and for
-//! tests. It knows only what the translator generates, and it is strict: what the verifier would
-//! refuse, such as a load outside the packet, is an error here.
+//! tests. It supports only what the translator generates, and it is strict: what the verifier would
+//! reject, such as a load outside the packet, is an error here.
 
 use capture_common::slot_index;
 
@@ -17,7 +17,7 @@ pub struct Skb<'a> {
     pub bytes: &'a [u8],
     /// How many of them are in the linear part; `None` for all.
     pub linear: Option<usize>,
-    /// The length of the packet, where that is more than its bytes (a snapped one).
+    /// The length of the packet, if it is more than its bytes (a truncated packet).
     pub length: Option<u32>,
     /// `PACKET_HOST` and so on, of `linux/if_packet.h`.
     pub packet_type: u32,
@@ -29,7 +29,7 @@ pub struct Skb<'a> {
     pub vlan: Option<(u16, u16)>,
 }
 
-/// What a program decided.
+/// The decision of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It called the capture program at this index.
@@ -38,7 +38,7 @@ pub enum Outcome {
     Filtered,
 }
 
-/// A fault of the program: never the packet's.
+/// A fault of the program, never of the packet.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// An instruction that the interpreter does not know.
@@ -47,28 +47,28 @@ pub enum Fault {
     /// A memory access outside what the program may touch.
     #[error("instruction {0} accesses memory at {1:#x}")]
     Access(usize, u64),
-    /// The program ran out of its end.
+    /// The program ran past its end.
     #[error("the program has no instruction {0}")]
     End(usize),
     /// It returned without counting the packet.
     #[error("the program returned {0:#x} without a count")]
     Uncounted(u64),
-    /// It used a map that it was not given.
+    /// It used a map that was not given to it.
     #[error("the program looks into {}, which it was not given", .0.name())]
     Map(MapRef),
 }
 
-/// The maps beside the counters: key in, value out.
+/// The maps besides the counters: key in, value out.
 pub trait Maps {
-    /// The value under `key`; at most 8 bytes of it are seen by programs.
+    /// The value of `key`; programs see at most 8 bytes of it.
     ///
     /// # Errors
     ///
-    /// [`Fault::Map`] for a map that there is not.
+    /// [`Fault::Map`] for a map that does not exist.
     fn lookup(&self, map: MapRef, key: &[u8; 20]) -> Result<Option<u64>, Fault>;
 }
 
-/// No maps beside the counters.
+/// No maps besides the counters.
 #[derive(Debug, Clone, Copy)]
 pub struct NoMaps;
 
@@ -109,7 +109,7 @@ pub fn interpret(program: &Program, skb: &Skb<'_>, maps: &impl Maps) -> Result<O
         program,
         skb,
         maps,
-        // What a program must not read before writing it is no number that it could use.
+        // Registers that must not be read before they are written have an unusable value.
         registers: [0x0bad_0bad_0bad_0bad; 11],
         stack: [0xa5; STACK_SIZE],
         value: 0,
@@ -120,7 +120,7 @@ pub fn interpret(program: &Program, skb: &Skb<'_>, maps: &impl Maps) -> Result<O
     machine.run()
 }
 
-/// The number that stands for a map in a register.
+/// The address of a map in a register.
 fn map_address(map: MapRef) -> u64 {
     let position = MapRef::all().position(|other| other == map);
     MAP + position.map_or(0, |position| 1 + position as u64)

@@ -1,5 +1,5 @@
-//! What the translator works on: classic instructions with their jumps resolved, and the few
-//! operations beyond classic BPF that targets and tunnels need.
+//! The translator's input: classic instructions with their jumps resolved, and the few operations
+//! beyond classic BPF that targets and tunnels need.
 
 use super::{
     classic::{self, ANCILLARY_OFFSET, ClassicError, ClassicInsn, ClassicProgram},
@@ -30,7 +30,7 @@ pub(super) enum Ancillary {
     Random,
 }
 
-/// What a verdict says.
+/// The result of a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Match,
@@ -39,7 +39,7 @@ pub(super) enum Verdict {
     A,
 }
 
-/// One operation. Jump targets are indices into the same fragment, always ahead.
+/// One operation. Jump targets are indices into the same fragment, always forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Op {
     /// A = packet\[offset\]
@@ -85,7 +85,7 @@ pub(super) enum Op {
 
     // Beyond classic BPF.
     /// The packet now begins A bytes (at most [`MAX_SHIFT`], else no match) further on; the bytes
-    /// before are out of reach for what follows.
+    /// before are no longer accessible.
     Advance,
     /// word of the key = A, in network order
     Key(u8),
@@ -106,12 +106,12 @@ pub(super) enum Op {
     LoadValue(MapRef),
 }
 
-/// Most that one [`Op::Advance`] moves: an Ethernet header with tags, the longest IPv4 header, UDP, and
-/// the longest Geneve header are 386 bytes.
+/// Maximum of one [`Op::Advance`]: an Ethernet header with tags, the longest IPv4 header, UDP, and the
+/// longest Geneve header are 386 bytes.
 pub(super) const MAX_SHIFT: u32 = 1023;
 
-/// Ethernet types of VLAN tags: 802.1Q, 802.1ad, and what came before that; those that libpcap's `vlan`
-/// knows.
+/// Ethernet types of VLAN tags that libpcap's `vlan` knows: 802.1Q, 802.1ad, and the one before the
+/// standard.
 pub(super) const VLAN_TYPES: [u32; 3] = [0x8100, 0x88a8, 0x9100];
 
 /// The scratch cell that [`vlan_in_bytes`](crate::vlan_in_bytes) uses; classic BPF has those from 0 to 15.
@@ -145,7 +145,7 @@ impl Fragment {
         Ok(Self { ops })
     }
 
-    /// The scratch cells that are read anywhere in it, as bits.
+    /// The scratch cells that are read anywhere in the fragment, as bits.
     pub(super) fn scratch_read(&self) -> u32 {
         self.ops.iter().fold(0, |cells, op| match op {
             Op::LoadScratch(cell) | Op::LoadXScratch(cell) => cells | 1 << cell,
@@ -214,7 +214,7 @@ fn decode(index: usize, insn: ClassicInsn, length: usize) -> Result<Op, ClassicE
             operand,
         ),
         (classic::JMP, 0) => {
-            // libpcap writes a jump back as a negative number into the unsigned constant.
+            // libpcap writes a backward jump as a negative number into the unsigned constant.
             if (k as i32) < 0 {
                 return Err(ClassicError::Loop(index));
             }

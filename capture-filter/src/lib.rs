@@ -4,11 +4,11 @@
 //! libpcap compiles the expression to classic BPF for one link type (`compile`), `translate` turns
 //! that into eBPF, and `load` loads it into the kernel.
 //!
-//! An expression means what it means to tcpdump for packets that a Linux interface receives. That includes
-//! VLANs: the kernel moves the outer tag of a received packet from its bytes to its metadata. Up to the
-//! first `vlan` of an expression the tag is not looked at, so that `tcp port 80` matches a packet with or
-//! without one; `vlan` tests the tag, and what follows looks behind it. A packet whose outer tag is still in
-//! its bytes, as in a capture file, is looked at in the same way.
+//! An expression means the same as in tcpdump for packets that a Linux interface receives. That includes
+//! VLANs: the kernel moves the outer tag of a received packet from its bytes to its metadata. Before the
+//! first `vlan` in an expression the tag is ignored, so that `tcp port 80` matches a packet with or without
+//! one; `vlan` tests the tag, and what follows applies to the data after it. A packet whose outer tag is
+//! still in its bytes, as in a capture file, is treated the same way.
 
 mod assemble;
 pub mod bench;
@@ -82,7 +82,7 @@ impl Filter {
         CompiledFilter::compile_here_for(spec, &[link_type])?.filter_for(link_type, spec.targets)
     }
 
-    /// Puts the stages together. Targets and tunnels are found on Ethernet and raw IP only.
+    /// Combines the stages. Targets and tunnels are found on Ethernet and raw IP only.
     fn assemble(
         spec: &FilterSpec,
         programs: &ClassicPrograms,
@@ -158,7 +158,7 @@ impl Filter {
         &self.classic
     }
 
-    /// The first stage's classic program for packets whose VLAN tag is in the metadata, where it differs
+    /// The first stage's classic program for packets whose VLAN tag is in the metadata, if it differs
     /// from the one for packets without such a tag.
     #[must_use]
     pub const fn tagged(&self) -> Option<&ClassicProgram> {

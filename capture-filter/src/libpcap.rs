@@ -1,4 +1,4 @@
-//! Calls libpcap's compiler on the calling thread, however long it takes. `compiler` bounds it.
+//! Calls libpcap's compiler on the calling thread, without a time limit. `compiler` adds one.
 
 use std::{panic, thread};
 
@@ -13,7 +13,7 @@ use super::{
 /// expression, and only the part in use is backed by memory.
 const STACK_BYTES: usize = 64 << 20;
 
-/// libpcap's message for an expression that the optimizer has found to match nothing.
+/// libpcap's error when the optimizer finds that an expression matches nothing.
 const REJECTS_ALL: &str = "expression rejects all packets";
 
 /// Runs `work` on a thread whose stack is large enough for libpcap.
@@ -53,7 +53,7 @@ pub(super) fn compile(
     }
 }
 
-/// The crate shows an instruction only as text: code, jt, jf and k in decimal.
+/// The crate gives access to an instruction only as text: code, jt, jf and k in decimal.
 fn parse(insn: &pcap::BpfInstruction) -> Option<ClassicInsn> {
     let text = insn.to_string();
     let mut numbers = text.split(' ');

@@ -14,13 +14,13 @@ const PROGRAM_NAME: &str = "captured_filter";
 /// The maps of the capture that a filter belongs to.
 #[derive(Debug, Clone, Copy)]
 pub struct FilterMaps<'a> {
-    /// `SLOTS`: the counters of an interface that has a slot.
+    /// `SLOTS`: the counters of interfaces with a slot.
     pub slots: BorrowedFd<'a>,
-    /// `COUNTERS`: those of the others.
+    /// `COUNTERS`: the counters of other interfaces.
     pub counters: BorrowedFd<'a>,
-    /// `PROGRAMS`: where a match continues.
+    /// `PROGRAMS`: the capture programs that a match continues with.
     pub programs: BorrowedFd<'a>,
-    /// Those of the filter's targets, if it has any.
+    /// The maps of the filter's targets, if it has any.
     pub targets: Option<&'a TargetMaps>,
 }
 
@@ -39,7 +39,7 @@ impl<'a> FilterMaps<'a> {
 ///
 /// # Errors
 ///
-/// What the kernel says, with the verifier's last lines.
+/// The kernel's error, with the verifier's last lines.
 pub fn load(program: &Program, maps: &FilterMaps<'_>) -> Result<OwnedFd, LoadError> {
     let insns = program
         .link(|map| maps.descriptor(map))

@@ -1,4 +1,4 @@
-//! A generated program: instructions, the maps they name, and where each came from.
+//! A generated program: instructions, the maps they name, and the origin of each.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
@@ -10,7 +10,8 @@ use capture_types::Direction;
 pub enum MapRef {
     /// `capture_common::Slot`, per CPU: the counters of the interface that has the slot.
     Slots,
-    /// `capture_common::Counters`, per CPU, by interface: those of the others.
+    /// `capture_common::Counters`, per CPU, by interface: the counters of interfaces without a
+    /// slot.
     Counters,
     /// The capture programs, by direction and link type.
     Programs,
@@ -18,15 +19,15 @@ pub enum MapRef {
     Target(Side, TargetMap),
 }
 
-/// What an address is looked up for: whether targets select packets or leave them out, and the pods of a
-/// capture.
+/// The purpose of an address lookup: targets that select packets, targets that exclude packets, and the
+/// pods of a capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     /// Only packets of these targets match.
     Included,
     /// Packets of these targets do not match.
     Excluded,
-    /// Pods at interfaces of their own.
+    /// Pods captured at their interfaces.
     PodsAtInterfaces,
     /// Pods that are captured by address.
     PodsByAddress,
@@ -49,12 +50,12 @@ pub enum TargetMap {
     Networks6,
     /// The port bitmap.
     Ports,
-    /// Flags: which prefix tries hold anything; see `targets`.
+    /// Flags: which prefix tries are not empty; see `targets`.
     Flags,
 }
 
 impl TargetMap {
-    /// All of them.
+    /// All maps.
     pub const ALL: [Self; 7] = [
         Self::Prefilter,
         Self::Hosts4,
@@ -65,17 +66,17 @@ impl TargetMap {
         Self::Flags,
     ];
 
-    /// Those of single addresses.
+    /// The maps of single addresses.
     pub const OF_PODS: [Self; 3] = [Self::Prefilter, Self::Hosts4, Self::Hosts6];
 }
 
 impl Side {
-    /// Those of pods.
+    /// The sides of pods.
     pub const PODS: [Self; 3] = [Self::PodsAtInterfaces, Self::PodsByAddress, Self::Pods];
 }
 
 impl MapRef {
-    /// Every map that there can be.
+    /// All possible maps.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let target = |side| TargetMap::ALL.map(|map| Self::Target(side, map));
         [Self::Slots, Self::Counters, Self::Programs]
@@ -89,7 +90,7 @@ impl MapRef {
             )
     }
 
-    /// Its name, as `explain` prints it; 15 bytes at most.
+    /// The name, as `explain` prints it; at most 15 bytes.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -133,12 +134,12 @@ impl MapRef {
     }
 }
 
-/// What a program does when the filter has decided.
+/// What a program does after the filter's decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epilogue {
-    /// The entry of the program array to continue at on a match.
+    /// The entry of the program array to call on a match.
     pub index: u32,
-    /// The direction it is attached to: on the way out, `outbound` holds for every packet.
+    /// The direction it is attached to: at egress, `outbound` holds for every packet.
     pub direction: Direction,
 }
 
@@ -153,7 +154,7 @@ pub enum Part {
     Short,
     /// Counting a packet that does not match.
     NoMatch,
-    /// Handing over a packet that matches.
+    /// Passing on a packet that matches.
     Match,
     /// Counting a packet of an interface that has no slot.
     NoSlot,
@@ -161,7 +162,7 @@ pub enum Part {
     Island,
 }
 
-/// Where the outer VLAN tag of a packet is.
+/// The location of a packet's outer VLAN tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TagPlace {
     /// It has none.
@@ -172,10 +173,10 @@ pub enum TagPlace {
     Bytes,
 }
 
-/// Where an instruction came from.
+/// The origin of an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
-    /// Of the variants, the one for packets whose outer VLAN tag is there.
+    /// The variant, by the location of the outer VLAN tag.
     pub tag: TagPlace,
     /// The slow path, with a helper call for each load.
     pub slow: bool,
@@ -183,7 +184,7 @@ pub struct Origin {
     pub part: Part,
 }
 
-/// A program, its maps still named and not yet file descriptors.
+/// A program whose maps are names, not yet file descriptors.
 #[derive(Debug, Clone)]
 pub struct Program {
     pub(super) insns: Vec<BpfInsn>,
@@ -201,7 +202,7 @@ impl Program {
         &self.insns
     }
 
-    /// Where each instruction came from.
+    /// The origin of each instruction.
     #[must_use]
     pub fn origins(&self) -> &[Origin] {
         &self.origins
@@ -226,11 +227,11 @@ impl Program {
         maps
     }
 
-    /// The instructions with the maps' file descriptors in them, ready for the kernel.
+    /// The instructions with the maps' file descriptors, ready for the kernel.
     ///
     /// # Errors
     ///
-    /// The first map that `descriptors` does not have.
+    /// The first map that is missing from `descriptors`.
     pub fn link<'fd>(
         &self,
         descriptors: impl Fn(MapRef) -> Option<BorrowedFd<'fd>>,

@@ -1,6 +1,7 @@
-//! Packets for tests: every shape that pcap-filter knows by name, varied, mutated, from a fixed seed.
+//! Packets for tests: every kind that pcap-filter has a name for, varied and mutated, from a fixed
+//! seed.
 
-/// SplitMix64: small, seedable, the same everywhere.
+/// SplitMix64: small, seedable, the same on all platforms.
 pub(super) struct Random(u64);
 
 impl Random {
@@ -149,7 +150,7 @@ fn ipv6(random: &mut Random, protocol: u8, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// An IPv4 or IPv6 packet, extension headers and fragments among them.
+/// An IPv4 or IPv6 packet, including extension headers and fragments.
 pub(super) fn ip_packet(random: &mut Random) -> (u16, Vec<u8>) {
     let length = random.pick(&[0, 4, 18, 40, 100, 300, 1400]);
     let mut payload = random.bytes(length);
@@ -184,7 +185,7 @@ fn arp(random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// What follows the Ethernet addresses: type or length, and the rest.
+/// The data after the Ethernet addresses: type or length, and the rest.
 fn ethernet_body(random: &mut Random, depth: usize) -> Vec<u8> {
     let typed = |kind: u16, body: &[u8]| {
         let mut bytes = kind.to_be_bytes().to_vec();
@@ -313,7 +314,7 @@ pub(super) fn raw(random: &mut Random) -> Vec<u8> {
     }
 }
 
-/// An IP packet or what else there is behind a "cooked" header, version 2 (LINKTYPE_LINUX_SLL2).
+/// An IP packet or other data after a "cooked" header, version 2 (LINKTYPE_LINUX_SLL2).
 pub(super) fn sll2(random: &mut Random) -> Vec<u8> {
     let body = ethernet_body(random, 0);
     let mut bytes = body[..2].to_vec();

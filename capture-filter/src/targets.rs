@@ -1,9 +1,9 @@
-//! Targets: sets of addresses and ports beside the expression, in maps that change while the capture
-//! runs.
+//! Targets: sets of addresses and ports besides the expression, in maps that change while the
+//! capture runs.
 //!
-//! A host target means what `host` and `net` mean in an expression, a port target what `port` means
-//! (TCP, UDP and SCTP; not fragments past the first), also behind up to two VLAN tags in the bytes or one
-//! in the metadata. Unlike `port`, port targets are also found behind IPv6 extension headers. A packet
+//! A host target means the same as `host` and `net` in an expression, a port target the same as `port`
+//! (TCP, UDP and SCTP; not fragments past the first), also after up to two VLAN tags in the bytes or one
+//! in the metadata. Unlike `port`, port targets are also found after IPv6 extension headers. A packet
 //! matches if it has one of the hosts and one of the ports, and none of the excluded hosts and ports.
 
 use capture_types::{MAX_TARGETS, PodAddresses, TargetKinds, TargetSet};
@@ -38,7 +38,7 @@ pub struct TargetMaps {
     kinds: TargetKinds,
     included: SideMaps,
     excluded: SideMaps,
-    /// `None` for a capture that has nothing to do with pods.
+    /// `None` for a capture without pods.
     pods: Option<PodMaps>,
 }
 
@@ -60,18 +60,18 @@ struct SideMaps {
 /// Targets could not be put into their maps.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    /// The kernel refused an operation.
+    /// The kernel rejected an operation.
     #[error("the targets' map {} could not be {doing}: {source}", .map.name())]
     Map {
-        /// Which map.
+        /// The map.
         map: MapRef,
         /// The operation.
         doing: &'static str,
-        /// Why not.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// Too many.
-    #[error("host {0}: there are {MAX_TARGETS} targets of its kind already, the most there can be")]
+    /// There are too many targets.
+    #[error("host {0}: there are {MAX_TARGETS} targets of its kind already, which is the limit")]
     Full(IpNet),
     /// Hosts or ports where the filter has none, or the reverse.
     #[error(
@@ -91,11 +91,11 @@ const fn has(has: bool) -> &'static str {
 }
 
 impl TargetMaps {
-    /// Makes the maps. Which kinds of targets there are cannot change afterwards. Needs CAP_BPF.
+    /// Creates the maps. The kinds of targets cannot change afterwards. Needs CAP_BPF.
     ///
     /// # Errors
     ///
-    /// What the kernel says, or a set too large.
+    /// The kernel's error, or a set that is too large.
     pub fn create(set: &TargetSet) -> Result<Self, TargetError> {
         let kinds = set.kinds();
         let mut maps = Self {
@@ -108,17 +108,17 @@ impl TargetMaps {
         Ok(maps)
     }
 
-    /// Makes the maps of pods' addresses as well, which are empty.
+    /// Creates empty maps of pods' addresses as well.
     ///
     /// # Errors
     ///
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn with_pods(mut self) -> Result<Self, TargetError> {
         self.pods = Some(PodMaps::create()?);
         Ok(self)
     }
 
-    /// Takes over the maps of pods' addresses from maps that are replaced.
+    /// Takes over the maps of pods' addresses from maps that are being replaced.
     #[must_use]
     pub fn with_pods_of(mut self, other: &mut Self) -> Self {
         self.pods = other.pods.take();
@@ -129,7 +129,7 @@ impl TargetMaps {
     ///
     /// # Errors
     ///
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn set_pods(&mut self, addresses: &PodAddresses) -> Result<(), TargetError> {
         match &mut self.pods {
             Some(pods) => pods.update(addresses),
@@ -137,7 +137,7 @@ impl TargetMaps {
         }
     }
 
-    /// Which kinds of targets the filter looks up.
+    /// The kinds of targets that the filter looks up.
     #[must_use]
     pub const fn kinds(&self) -> TargetKinds {
         self.kinds
@@ -148,8 +148,8 @@ impl TargetMaps {
     ///
     /// # Errors
     ///
-    /// What the kernel says, or a set too large or of other kinds. After an error some of the new
-    /// targets may be there beside all of the old ones.
+    /// The kernel's error, or a set that is too large or of other kinds. After an error some of the
+    /// new targets may be present besides all of the old ones.
     pub fn update(&mut self, set: &TargetSet) -> Result<(), TargetError> {
         let new = set.kinds();
         for (what, running, new) in [
@@ -178,7 +178,7 @@ impl TargetMaps {
         }
     }
 
-    /// The map's descriptor; `None` for one that is not the targets'.
+    /// The map's descriptor; `None` if the map does not belong to the targets.
     pub(super) fn descriptor(&self, map: MapRef) -> Option<BorrowedFd<'_>> {
         match map {
             MapRef::Slots | MapRef::Counters | MapRef::Programs => None,
@@ -190,7 +190,7 @@ impl TargetMaps {
 impl SideMaps {
     /// Empty maps; `hosts` if there are hosts to look up.
     fn create(side: Side, hosts: bool) -> Result<Self, TargetError> {
-        // A map that no program reads need not hold anything.
+        // A map that no program reads can be minimal.
         let most = if hosts { MAX_TARGETS } else { 1 };
         let create = |map, kind, key_size, value_size, max_entries| {
             let map = MapRef::Target(side, map);
@@ -332,7 +332,7 @@ const fn failed(map: MapRef, doing: &'static str, source: io::Error) -> TargetEr
     TargetError::Map { map, doing, source }
 }
 
-/// Single addresses go into hash maps, whose lookup takes as long in a large one as in a small one.
+/// Single addresses go into hash maps, whose lookup time does not depend on their size.
 fn key(host: &IpNet) -> (TargetMap, Vec<u8>) {
     let prefix = u32::from(host.prefix_len()).to_ne_bytes();
     let with_prefix = |address: &[u8]| [&prefix[..], address].concat();

@@ -19,7 +19,8 @@ const OPERATORS: [&str; 24] = [
     "&", "|", "^", "<", ">", "=", "!",
 ];
 
-/// Cuts an expression into tokens. What is no operator and no white space is part of a token.
+/// Splits an expression into tokens. Characters other than operators and white space are part of a
+/// token.
 pub(super) fn tokenize(expression: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut at = 0;
@@ -42,13 +43,13 @@ pub(super) fn tokenize(expression: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// A minus inside a token belongs to it (`icmp-echo`, `00-11-22-33-44-55`), as does what a backslash
-/// escapes and a colon with a bracket's size after it.
+/// A minus inside a token belongs to it (`icmp-echo`, `00-11-22-33-44-55`), as does a character
+/// escaped by a backslash and a colon with a bracket's size after it.
 fn token_length(rest: &str) -> usize {
     let ends =
         |character: char| character.is_ascii_whitespace() || "()[]+*/%&|^<>=!".contains(character);
     let length = rest.find(ends).unwrap_or(rest.len());
-    // At least one character, so that cutting comes to an end whatever stands there.
+    // At least one character, so that the loop ends for any input.
     length.max(rest.chars().next().map_or(1, char::len_utf8))
 }
 

@@ -1,13 +1,13 @@
-//! From stages of a filter to one eBPF program. Pure: no kernel, no libpcap.
+//! From the stages of a filter to one eBPF program. Pure: no kernel, no libpcap.
 //!
 //! Each filter is translated twice into the same program. The fast path reads the linear part of the
-//! packet by direct packet access, each load behind a bounds check that later loads need not repeat.
-//! When a check fails on a packet that has bytes outside its linear part, the program starts over on the
-//! slow path, where every load is a call of `bpf_skb_load_bytes`. A filter has no side effects, so
-//! starting over is safe.
+//! packet by direct packet access, each load after a bounds check that later loads need not repeat. When
+//! a check fails on a packet that has bytes outside its linear part, the program starts over on the slow
+//! path, where every load is a call of `bpf_skb_load_bytes`. A filter has no side effects, so starting
+//! over is safe.
 //!
 //! Registers: r6 context, r7 X, r8 A. Fast path: r9 start of the packet, r3 end of its linear part, r4
-//! start of the packet plus X. Slow path: r9 by how much the start of the packet has been moved.
+//! start of the packet plus X. Slow path: r9 offset by which the start of the packet has moved.
 
 use super::{
     assemble::{Assembler, Label},
@@ -42,11 +42,11 @@ mod frame {
 
     /// The key of a counter lookup.
     pub(super) const COUNTER_KEY: i16 = -4;
-    /// Where the slow path's loads put what they read.
+    /// The destination of the slow path's loads.
     pub(super) const LOADED: i16 = -8;
-    /// By how much the start of the packet has been moved.
+    /// The offset by which the start of the packet has moved.
     pub(super) const SHIFT: i16 = -16;
-    /// The scratch cells, padded so that what follows stays aligned.
+    /// The scratch cells, padded so that the next field stays aligned.
     pub(super) const SCRATCH: i16 = SHIFT - 4 * SCRATCH_CELLS as i16 - 12;
     /// Four words of an address, a prefix length of 4 bytes before them.
     pub(super) const KEY: i16 = SCRATCH - 16;
@@ -57,7 +57,7 @@ mod frame {
     }
 }
 
-/// `TCX_NEXT`, which is also `TC_ACT_UNSPEC`: the packet goes on to the next program.
+/// `TCX_NEXT`, which is also `TC_ACT_UNSPEC`: the packet continues to the next program.
 pub const NEXT: u32 = -1_i32 as u32;
 
 /// The stages that a packet has to pass, in order.
@@ -65,9 +65,9 @@ pub const NEXT: u32 = -1_i32 as u32;
 pub(super) struct Stages {
     /// For packets without a VLAN tag.
     pub(super) plain: Vec<Fragment>,
-    /// For packets whose outer VLAN tag is in the metadata, where the stages differ.
+    /// For packets whose outer VLAN tag is in the metadata, if the stages differ.
     pub(super) tagged: Option<Vec<Fragment>>,
-    /// For packets whose outer VLAN tag is in the bytes only, where the stages differ.
+    /// For packets whose outer VLAN tag is in the bytes only, if the stages differ.
     pub(super) in_bytes: Option<Vec<Fragment>>,
 }
 
@@ -118,7 +118,7 @@ struct Generator {
     no_slot: epilogue::NoSlot,
 }
 
-/// Where a path through the stages ends.
+/// The ends of a path through the stages.
 #[derive(Clone, Copy)]
 struct Exits {
     matched: Label,

@@ -30,12 +30,13 @@ mod file;
 
 pub use file::{FileError, TrialTotals, try_on_file};
 
-/// The interface index of every namespace's loopback device, which test runs are made on.
+/// The interface index of every namespace's loopback device, on which test runs are made.
 const LOOPBACK: u32 = 1;
-/// What the stand-in for the capture programs returns. It is attached to nothing.
+/// The return value of the placeholder for the capture programs. It is attached to nothing.
 const MATCHED: u32 = 1;
 
-/// A loaded filter with maps of its own; its program array holds a stand-in for the capture programs.
+/// A loaded filter with separate maps; its program array contains a placeholder for the capture
+/// programs.
 #[derive(Debug)]
 pub struct Trial {
     program: Program,
@@ -46,7 +47,7 @@ pub struct Trial {
     targets: Option<TargetMaps>,
 }
 
-/// Runs a filter from another thread than the one that changes its targets.
+/// Runs a filter on another thread than the one that changes its targets.
 #[derive(Debug)]
 pub struct Runner(OwnedFd);
 
@@ -55,24 +56,23 @@ pub struct Runner(OwnedFd);
 pub struct Decision {
     /// Whether the packet matches.
     pub matched: bool,
-    /// False if the program had to be interpreted here, because the kernel's test run cannot take the
-    /// packet: shorter than its headers, longer than a page, or snapped, with a length that is not
-    /// that of its bytes.
+    /// False if the program had to be interpreted in user space, because the kernel's test run cannot
+    /// take the packet: shorter than its headers, longer than a page, or truncated.
     pub by_kernel: bool,
 }
 
 /// A filter could not be tried.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
-    /// The kernel refused a program.
+    /// The kernel rejected a program.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The kernel refused a map.
+    /// The kernel rejected a map.
     #[error("the filter's map {name} could not be used: {source}")]
     Map {
-        /// Which.
+        /// The map.
         name: &'static str,
-        /// Why.
+        /// The kernel's error.
         source: io::Error,
     },
     /// The kernel refused to run the program.
@@ -80,10 +80,10 @@ pub enum TrialError {
     Run {
         /// Bytes of the packet.
         length: usize,
-        /// Why.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// The program returned what no filter returns.
+    /// The program returned an unexpected value.
     #[error("the filter returned {0:#x}, which no filter returns")]
     Result(u32),
     /// The program is faulty.
@@ -92,16 +92,18 @@ pub enum TrialError {
 }
 
 impl Trial {
-    /// Loads a program with maps made for it, and with `targets` if it looks for any. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON.
+    /// Loads a program with newly created maps, and with `targets` if it looks up any. Needs CAP_BPF,
+    /// CAP_NET_ADMIN and CAP_PERFMON.
     ///
     /// # Errors
     ///
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn load(program: Program, targets: Option<TargetMaps>) -> Result<Self, TrialError> {
         Self::load_for(program, targets, LOOPBACK)
     }
 
-    /// [`Trial::load`] with the slot that test runs count in given to the interface `owner`.
+    /// Like [`Trial::load`], with the slot that test runs count in assigned to the interface
+    /// `owner`.
     fn load_for(
         program: Program,
         targets: Option<TargetMaps>,
@@ -177,7 +179,7 @@ impl Trial {
     ///
     /// # Errors
     ///
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn decide(&self, bytes: &[u8], length: usize) -> Result<Decision, TrialError> {
         if (SHORTEST..=LONGEST).contains(&bytes.len()) && length <= bytes.len() {
             let packet = TestPacket {
@@ -185,7 +187,7 @@ impl Trial {
                 ..TestPacket::default()
             };
             match self.run(packet) {
-                // Newer kernels want whole IP headers behind an Ethernet type that announces them.
+                // Newer kernels require whole IP headers after an Ethernet type for IP.
                 Err(TrialError::Run { source, .. })
                     if source.raw_os_error() == Some(libc::EINVAL) => {}
                 decided => {
@@ -211,16 +213,16 @@ impl Trial {
         })
     }
 
-    /// Lets the kernel run the program on a packet.
+    /// Runs the program on a packet in the kernel.
     ///
     /// # Errors
     ///
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn run(&self, packet: TestPacket<'_>) -> Result<bool, TrialError> {
         run(self.descriptor.as_fd(), packet)
     }
 
-    /// Something to run the filter with while its targets change.
+    /// A runner for the filter while its targets change.
     ///
     /// # Errors
     ///
@@ -234,11 +236,11 @@ impl Trial {
         self.targets.as_mut()
     }
 
-    /// Mean nanoseconds that the kernel takes for the packet.
+    /// Mean time in nanoseconds that the kernel needs for the packet.
     ///
     /// # Errors
     ///
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn time(&self, bytes: &[u8], repeat: u32) -> Result<u32, TrialError> {
         let packet = TestPacket {
             bytes,
@@ -256,7 +258,7 @@ impl Trial {
     ///
     /// # Errors
     ///
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn filtered(&self) -> Result<u64, TrialError> {
         Ok(self.filtered_in_slot()? + self.filtered_without_slot()?)
     }
@@ -289,7 +291,7 @@ impl Trial {
     }
 }
 
-/// Sums a counter that stands at `offset` in each CPU's value of `size` bytes.
+/// Sums the counter at `offset` in each CPU's value of `size` bytes.
 fn sum_of_cpus(value: &[u8], size: usize, offset: usize) -> u64 {
     value
         .chunks_exact(size)
@@ -299,11 +301,11 @@ fn sum_of_cpus(value: &[u8], size: usize, offset: usize) -> u64 {
 }
 
 impl Runner {
-    /// Whether the packet matches; it must be one that the kernel's test run takes.
+    /// Whether the packet matches; the kernel's test run must accept the packet.
     ///
     /// # Errors
     ///
-    /// What the kernel says.
+    /// The kernel's error.
     pub fn matches(&self, bytes: &[u8]) -> Result<bool, TrialError> {
         let packet = TestPacket {
             bytes,

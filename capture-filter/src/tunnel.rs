@@ -1,8 +1,8 @@
 //! The packet inside a tunnel.
 //!
-//! The outer packet is searched for an Ethernet frame in VXLAN (RFC 7348) or Geneve (RFC 8926)
-//! over UDP, over IPv4 or IPv6, behind up to two VLAN tags. What
-//! follows sees that frame as its packet.
+//! The outer packet is searched for an Ethernet frame in VXLAN (RFC 7348) or Geneve (RFC 8926) over
+//! UDP, over IPv4 or IPv6, after up to two VLAN tags. The stages after this one see that frame as
+//! their packet.
 
 use super::{
     builder::{Builder, Label},
@@ -18,8 +18,8 @@ const TUNNEL_HEADER: u32 = 8;
 /// The Ethernet type of an Ethernet frame, "Transparent Ethernet Bridging".
 const ETHERNET: u32 = 0x6558;
 
-/// The fragment that moves the beginning of the packet to the frame inside the first of the tunnels
-/// that fits.
+/// The fragment that moves the beginning of the packet to the frame inside the first tunnel that
+/// matches.
 pub(super) fn enter(tunnels: &[Tunnel], link_type: LinkType) -> Fragment {
     let mut builder = Builder::default();
     let (udp, none) = (builder.label(), builder.label());
@@ -62,7 +62,7 @@ pub(super) fn enter(tunnels: &[Tunnel], link_type: LinkType) -> Fragment {
 /// A = length of the UDP and the VXLAN header
 fn vxlan(builder: &mut Builder, strict: bool, otherwise: Label) {
     if strict {
-        // The flag that says that there is a network identifier, and nothing but that.
+        // The flag for a valid network identifier, and no other flag.
         builder.load(Size::Word, UDP_HEADER);
         builder.require(Cond::Eq, 0x0800_0000, otherwise);
         builder.load(Size::Byte, UDP_HEADER + 7);
@@ -74,7 +74,7 @@ fn vxlan(builder: &mut Builder, strict: bool, otherwise: Label) {
     builder.push(Op::Constant(UDP_HEADER + TUNNEL_HEADER));
 }
 
-/// A = length of the UDP and the Geneve header, options and all
+/// A = length of the UDP and the Geneve header, including options
 fn geneve(builder: &mut Builder, strict: bool, otherwise: Label) {
     builder.load(Size::Half, UDP_HEADER + 2);
     builder.require(Cond::Eq, ETHERNET, otherwise);
@@ -85,7 +85,7 @@ fn geneve(builder: &mut Builder, strict: bool, otherwise: Label) {
         builder.require(Cond::Eq, 0, otherwise);
     }
     builder.load(Size::Byte, UDP_HEADER);
-    // The version; there is only 0.
+    // The version must be 0.
     builder.branch(Cond::Set, 0xc0, otherwise);
     builder.alu(Alu::And, 0x3f);
     builder.alu(Alu::Lsh, 2);

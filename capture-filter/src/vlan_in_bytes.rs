@@ -2,21 +2,21 @@
 //! a packet of a capture file.
 //!
 //! Whether a tag is in the bytes or in the metadata depends on the driver, the direction and the sender.
-//! So that an expression means the same everywhere, it sees such a packet as if the kernel had moved the
-//! outer tag to the metadata: the four bytes at 12 are skipped, and tests of the metadata read them.
+//! To give an expression the same meaning everywhere, it sees such a packet as if the kernel had moved
+//! the outer tag to the metadata: the four bytes at 12 are skipped, and tests of the metadata read them.
 
 use super::{
     insn::{Alu, Cond, Size},
     ir::{Ancillary, Fragment, Op, Operand, VLAN_SCRATCH},
 };
 
-/// Offset of the tag: behind the two addresses.
+/// Offset of the tag: after the two addresses.
 const TAG: u32 = 12;
 /// Bytes of a tag.
 const LENGTH: u32 = 4;
 
-/// The fragment for packets whose outer tag is in their bytes, made from that for packets whose outer tag
-/// is in the metadata.
+/// The fragment for packets whose outer tag is in their bytes, derived from the one for packets whose
+/// outer tag is in the metadata.
 pub(super) fn for_tag_in_bytes(fragment: &Fragment) -> Fragment {
     let expanded: Vec<Vec<Op>> = fragment.ops.iter().map(|op| expand(*op)).collect();
     let mut positions = Vec::new();
@@ -28,7 +28,7 @@ pub(super) fn for_tag_in_bytes(fragment: &Fragment) -> Fragment {
     let mut ops = Vec::with_capacity(length);
     for (original, expanded) in fragment.ops.iter().zip(expanded) {
         let base = ops.len();
-        // An operation that jumps stays one operation; in what others become, jumps are relative.
+        // A jump stays one operation; in the expansion of others, jumps are relative.
         let jumps = targets(&mut original.clone()).is_some();
         for mut op in expanded {
             for target in targets(&mut op).into_iter().flatten() {
@@ -61,7 +61,7 @@ fn targets(op: &mut Op) -> Option<Vec<&mut usize>> {
     }
 }
 
-/// What does the same on the packet with the tag in it; jumps count from its first operation.
+/// The equivalent for the packet with the tag in it; jumps count from its first operation.
 fn expand(op: Op) -> Vec<Op> {
     let k = |operation, k| Op::Arithmetic(operation, Operand::K(k));
     match op {
@@ -97,7 +97,7 @@ const fn half(offset: u32) -> Op {
     }
 }
 
-/// A load at a fixed place.
+/// A load at a fixed offset.
 fn load(size: Size, offset: u32) -> Vec<Op> {
     let before = TAG.saturating_sub(offset);
     if before == 0 {
@@ -107,7 +107,7 @@ fn load(size: Size, offset: u32) -> Vec<Op> {
     if before >= size.bytes() {
         return vec![Op::Load { size, offset }];
     }
-    // Part of it is before the tag and part behind: `before` bytes, and `after` bytes.
+    // Part of it is before the tag and part after it: `before` bytes, and `after` bytes.
     let after = size.bytes() - before;
     let mask = |bytes: u32| u32::MAX >> (32 - 8 * bytes);
     let word = |offset| Op::Load {
@@ -129,11 +129,12 @@ fn load(size: Size, offset: u32) -> Vec<Op> {
     ]
 }
 
-/// A load at X + `offset`, which may be before the tag, behind it, or both.
+/// A load at X + `offset`, which may be before the tag, after it, or across it.
 fn load_indirect(size: Size, offset: u32) -> Vec<Op> {
     let mut ops = vec![Op::ToA, Op::Arithmetic(Alu::Add, Operand::K(offset))];
     let across: Vec<u32> = (TAG + 1 - size.bytes()..TAG).collect();
-    // One comparison each, then the load before the tag, then those across it, then that behind it.
+    // One comparison each, then the load before the tag, then those across it, then the one after
+    // it.
     let first_load = ops.len() + across.len() + 1;
     let mut loads = vec![vec![Op::LoadIndirect { size, offset }]];
     loads.extend(across.iter().map(|at| load(size, *at)));

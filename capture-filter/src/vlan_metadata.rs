@@ -2,9 +2,9 @@
 //!
 //! On a live Linux interface libpcap compiles the first `vlan` to a test of the packet's metadata, and
 //! what follows to loads that a tag in the metadata does not move. It does so only for a handle opened
-//! on an interface, which takes CAP_NET_RAW and a network namespace that has one. So the program for
-//! packets with a tag in the metadata is compiled from an expression in which that `vlan` is written
-//! as a comparison with the metadata.
+//! on an interface, which requires CAP_NET_RAW and a network namespace with an interface. So the
+//! program for packets with a tag in the metadata is compiled from an expression in which that `vlan`
+//! is replaced by a comparison with the metadata.
 
 use super::{classic::ANCILLARY_OFFSET, tokens};
 
@@ -14,7 +14,7 @@ const VLAN_TAG: u32 = ANCILLARY_OFFSET + 44;
 /// After one of these, `vlan` means a tag further inside.
 const INSIDE: [&str; 4] = ["geneve", "vxlan", "pppoes", "mpls"];
 
-/// The expression for packets whose outer tag is in the metadata; `None` where it is the same.
+/// The expression for packets whose outer tag is in the metadata; `None` if it is the same.
 pub(super) fn for_metadata_tag(expression: &str) -> Option<String> {
     let tokens = tokens::tokenize(expression);
     let at = tokens.iter().position(|token| token.text == "vlan")?;

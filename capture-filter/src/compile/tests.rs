@@ -1,4 +1,4 @@
-//! Expressions at and beyond the bounds.
+//! Expressions at and beyond the limits.
 
 use crate::{Filter, FilterError};
 use capture_types::FilterSpec;
@@ -26,7 +26,7 @@ fn an_expression_out_of_bounds_is_refused_and_the_bound_is_named() {
         (terms("port 80", 260), "8000"),
     ] {
         let message = match compile(&expression) {
-            Ok(_) => panic!("{} bytes are taken", expression.len()),
+            Ok(_) => panic!("{} bytes are accepted", expression.len()),
             Err(error) => error.to_string(),
         };
         let start: String = expression.chars().take(20).collect();
@@ -49,7 +49,8 @@ fn an_expression_at_its_bounds_is_taken_or_refused_and_nothing_else() {
         "-".repeat(1_400),
         "[".repeat(90),
     ] {
-        // Whatever libpcap says of it, it says so, and a program that comes of it can be translated.
+        // Whatever libpcap's result is, it returns, and a program that it produces can be
+        // translated.
         if let Ok(filter) = compile(&expression) {
             assert!(filter.classic()[0].1.instructions().len() <= 4096);
         }

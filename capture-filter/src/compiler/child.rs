@@ -1,4 +1,4 @@
-//! The process that compiles: one request on stdin, one answer on stdout, and nothing else.
+//! The compiling process: one request on stdin, one answer on stdout, and nothing else.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -15,12 +15,12 @@ use crate::{
     libpcap,
 };
 
-/// The first argument of a program that is to compile for another one.
+/// The first argument of a program that is to compile for another process.
 pub(super) const ARGUMENT: &str = "compile-filter";
-/// Longest request: two expressions, with every character escaped.
+/// Maximum length of a request: two expressions, with every character escaped.
 const MAX_REQUEST: u64 = 1 << 20;
 
-/// What the process is asked.
+/// Requests to the process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
     Compile(Expressions),
@@ -31,8 +31,8 @@ pub(super) enum Request {
 pub(super) type Compiled = Result<ClassicPrograms, FilterError>;
 pub(super) type Resolved = Result<Vec<IpAddr>, String>;
 
-/// Compiles for another process, if the first argument of this one says so. To be called at the
-/// beginning of `main`, before any thread is started.
+/// Compiles for another process, if the first argument of this one is [`ARGUMENT`]. To be called at
+/// the beginning of `main`, before any thread is started.
 #[must_use]
 pub fn run_if_asked() -> Option<ExitCode> {
     if std::env::args_os().nth(1)? != ARGUMENT {

@@ -1,4 +1,4 @@
-//! What the process that compiles may do: little, and not for long.
+//! Confines the compiling process.
 
 use std::{io, mem::offset_of};
 
@@ -9,12 +9,12 @@ use rustix::{
 
 use crate::error::{MAX_COMPILE_MEMORY, MAX_COMPILE_TIME};
 
-/// Descriptors for the files of names of ports and protocols.
+/// Descriptors for libpcap's files with names of ports and protocols.
 const MAX_DESCRIPTORS: u64 = 32;
 
-/// Gives everything up that compiling does not need. To be called before any thread is started.
+/// Drops all privileges that compiling does not need. To be called before any thread is started.
 pub(super) fn confine() -> io::Result<()> {
-    // Whoever asked is gone: so is the use of an answer.
+    // If the parent is gone, nobody needs the answer.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     close_inherited()?;
     set_no_new_privs(true)?;
@@ -40,12 +40,12 @@ pub(super) fn confine() -> io::Result<()> {
         };
         setrlimit(resource, limit)?;
     }
-    // Packets go first.
+    // Packet processing has priority.
     nice(10)?;
     Ok(())
 }
 
-/// Descriptors that a library has opened in the process before without `O_CLOEXEC`.
+/// Closes descriptors that a library has opened before without `O_CLOEXEC`.
 fn close_inherited() -> io::Result<()> {
     // SAFETY: nothing in this process has opened a descriptor above the standard ones yet.
     #[expect(unsafe_code, reason = "rustix has no close_range(2)")]
@@ -58,8 +58,8 @@ fn close_inherited() -> io::Result<()> {
     }
 }
 
-/// Makes socket(2) fail, so that libpcap's name lookups end at the files of this machine and never wait
-/// for a server.
+/// Makes socket(2) fail, so that libpcap looks up names only in the files of this machine and never
+/// waits for a server.
 pub(super) fn without_network() -> io::Result<()> {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;

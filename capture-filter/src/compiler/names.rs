@@ -1,4 +1,4 @@
-//! Host names in an expression: found by libpcap's complaint, and replaced by their addresses.
+//! Host names in an expression: found through libpcap's error, and replaced by their addresses.
 
 use std::net::IpAddr;
 
@@ -7,10 +7,10 @@ use crate::{
     tokens,
 };
 
-/// Most addresses of one name.
+/// Maximum addresses of one name.
 const MAX_ADDRESSES: usize = 32;
 
-/// The host name that a compilation without a resolver could not be finished for.
+/// The unknown host name that made a compilation without a resolver fail.
 pub(super) fn unknown(error: &FilterError) -> Option<&Place> {
     match error {
         FilterError::Invalid {
@@ -21,7 +21,7 @@ pub(super) fn unknown(error: &FilterError) -> Option<&Place> {
     }
 }
 
-/// Whether an expression is refused because it has an address of the other IP version.
+/// Whether an expression is rejected because it has an address of the other IP version.
 pub(super) fn is_other_version<T>(compiled: &Result<T, FilterError>) -> bool {
     let error = match compiled {
         Err(FilterError::Inner(error)) => error,
@@ -31,8 +31,9 @@ pub(super) fn is_other_version<T>(compiled: &Result<T, FilterError>) -> bool {
     matches!(error, FilterError::Invalid { message, .. } if message.contains("modifier applied to"))
 }
 
-/// The expression with addresses in the place of a name, everywhere. The first that libpcap takes is
-/// right: `ip host NAME` means the IPv4 addresses only, `ip6 host NAME` the others.
+/// The expression with all occurrences of a name replaced by addresses, in several variants. The
+/// first that libpcap accepts is right: `ip host NAME` means the IPv4 addresses only, `ip6 host
+/// NAME` the others.
 pub(super) fn substitutes(expression: &str, name: &str, addresses: &[IpAddr]) -> Vec<String> {
     let any = addresses.to_vec();
     let v4: Vec<IpAddr> = any.iter().copied().filter(IpAddr::is_ipv4).collect();

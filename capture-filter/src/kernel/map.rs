@@ -1,4 +1,4 @@
-//! Maps made without an object file: create, update, look up, delete.
+//! Maps without an object file: create, update, look up, delete.
 
 use std::{
     ffi::c_char,
@@ -10,7 +10,7 @@ use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_map_type};
 
 use super::syscall::{bpf, zeroed};
 
-/// A map, for as long as this or a program that uses it lives.
+/// A map; it exists as long as this or a program that uses it.
 #[derive(Debug)]
 pub struct RawMap {
     descriptor: OwnedFd,
@@ -18,29 +18,29 @@ pub struct RawMap {
     value_size: usize,
 }
 
-/// What a map is to be.
+/// Properties of a map.
 #[derive(Debug, Clone, Copy)]
 pub struct MapSpec<'a> {
-    /// At most 15 bytes of it are used.
+    /// At most 15 bytes are used.
     pub name: &'a str,
     /// Its type.
     pub kind: bpf_map_type,
     /// Bytes of a key.
     pub key_size: usize,
-    /// Bytes of a value, of one CPU where there is one per CPU.
+    /// Bytes of a value; of one CPU's value for per-CPU maps.
     pub value_size: usize,
-    /// Most entries.
+    /// Maximum entries.
     pub max_entries: u32,
     /// `BPF_F_*` of `linux/bpf.h`.
     pub flags: u32,
 }
 
 impl RawMap {
-    /// Makes a map.
+    /// Creates a map.
     ///
     /// # Errors
     ///
-    /// What the kernel answers.
+    /// The kernel's error.
     pub fn create(spec: MapSpec<'_>) -> io::Result<Self> {
         let mut attr: bpf_attr = zeroed();
         let mut map_name = [0; 16];
@@ -58,7 +58,7 @@ impl RawMap {
         #[expect(unsafe_code, reason = "bpf(2)")]
         let descriptor = unsafe { bpf(bpf_cmd::BPF_MAP_CREATE, &mut attr) }?;
         let descriptor = RawFd::try_from(descriptor).map_err(io::Error::other)?;
-        // SAFETY: the kernel has just made this descriptor for us and nothing else owns it.
+        // SAFETY: the kernel has just created this descriptor for us and nothing else owns it.
         #[expect(unsafe_code, reason = "bpf(2) gives descriptors as numbers")]
         let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
         let per_cpu = matches!(
@@ -84,14 +84,14 @@ impl RawMap {
         self.key_size
     }
 
-    /// Bytes of a value as they pass to and from the kernel: those of every CPU one after the other,
-    /// each a multiple of 8, where the map has one per CPU.
+    /// Bytes of a value as passed to and from the kernel: for a per-CPU map the values of all CPUs
+    /// one after the other, each a multiple of 8.
     #[must_use]
     pub const fn value_size(&self) -> usize {
         self.value_size
     }
 
-    /// Sets the value under a key.
+    /// Sets the value of a key.
     ///
     /// # Errors
     ///
@@ -101,11 +101,11 @@ impl RawMap {
         self.element(bpf_cmd::BPF_MAP_UPDATE_ELEM, key, value.as_ptr() as u64)
     }
 
-    /// Reads the value under a key.
+    /// Reads the value of a key.
     ///
     /// # Errors
     ///
-    /// `ENOENT` without one.
+    /// `ENOENT` if the key does not exist.
     pub fn get(&self, key: &[u8]) -> io::Result<Vec<u8>> {
         self.sizes(key, self.value_size)?;
         let mut value = vec![0; self.value_size];
@@ -117,7 +117,7 @@ impl RawMap {
     ///
     /// # Errors
     ///
-    /// `ENOENT` if it is not there.
+    /// `ENOENT` if the key does not exist.
     pub fn remove(&self, key: &[u8]) -> io::Result<()> {
         self.sizes(key, self.value_size)?;
         self.element(bpf_cmd::BPF_MAP_DELETE_ELEM, key, 0)
@@ -131,7 +131,7 @@ impl RawMap {
         }
     }
 
-    /// The sizes have been checked: the kernel reads and writes no more than them.
+    /// The sizes have been checked: the kernel reads and writes no more than that.
     fn element(&self, command: bpf_cmd, key: &[u8], value: u64) -> io::Result<()> {
         let mut attr: bpf_attr = zeroed();
         attr.__bindgen_anon_2.map_fd = self.descriptor.as_raw_fd().cast_unsigned();

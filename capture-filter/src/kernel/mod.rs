@@ -1,5 +1,5 @@
-//! Generated programs and their maps in the kernel: bpf(2) for what has no object file, and the classic
-//! socket filter as the peer to measure against.
+//! Generated programs and their maps in the kernel: bpf(2) without an object file, and the classic
+//! socket filter for comparison.
 
 pub mod map;
 pub mod prog_load;

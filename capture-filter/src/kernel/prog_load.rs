@@ -11,17 +11,17 @@ use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_type};
 use super::syscall::{bpf, zeroed};
 use crate::BpfInsn;
 
-/// The kernel refused a program.
+/// The kernel rejected a program.
 #[derive(Debug, thiserror::Error)]
-#[error("the kernel refused the program {name} of {length} instructions: {source}{}", said(.log))]
+#[error("the kernel rejected the program {name} of {length} instructions: {source}{}", said(.log))]
 pub struct LoadError {
     /// The program's name.
     pub name: String,
-    /// How long it is.
+    /// Its number of instructions.
     pub length: usize,
-    /// What the kernel answered.
+    /// The kernel's error.
     pub source: io::Error,
-    /// The verifier's last lines; empty where it said nothing.
+    /// The verifier's last lines; may be empty.
     pub log: String,
 }
 
@@ -33,20 +33,20 @@ fn said(log: &str) -> String {
     }
 }
 
-/// Helpers that only programs under a GPL-compatible licence may call are not used by filters, but the
-/// capture programs they call are under it, and the kernel wants the same of both.
+/// Filters use no helper functions that require a GPL-compatible licence, but the capture programs
+/// that they call have one, and the kernel requires the same of both.
 const LICENSE: &[u8] = b"Dual MIT/GPL\0";
-/// Lines of the verifier's that an error keeps.
+/// Lines of the verifier's log that an error keeps.
 const KEPT_LINES: usize = 12;
-/// The verifier's log of a long program is long, and its end is what matters.
+/// The verifier's log of a long program is long, and only its end matters.
 const LOG_BYTES: usize = 16 << 20;
 
-/// Loads `BPF_PROG_TYPE_SCHED_CLS` instructions. The program lasts as long as the descriptor and what
-/// it is attached to. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON.
+/// Loads `BPF_PROG_TYPE_SCHED_CLS` instructions. The program exists as long as the descriptor and its
+/// attachments. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON.
 ///
 /// # Errors
 ///
-/// What the kernel says, and the end of what its verifier says.
+/// The kernel's error, and the end of the verifier's log.
 pub fn load_classifier(insns: &[BpfInsn], name: &str) -> Result<OwnedFd, LoadError> {
     let refused = |source, log| LoadError {
         name: name.to_owned(),
@@ -54,7 +54,7 @@ pub fn load_classifier(insns: &[BpfInsn], name: &str) -> Result<OwnedFd, LoadErr
         source,
         log,
     };
-    // Asking for the log costs the verifier time, so it is asked for only on a refusal.
+    // The log costs the verifier time, so it is requested only after a rejection.
     match load(insns, name, &mut []) {
         Ok(descriptor) => Ok(descriptor),
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
@@ -85,11 +85,11 @@ fn load(insns: &[BpfInsn], name: &str, log: &mut [u8]) -> io::Result<OwnedFd> {
         program.log_size = u32::try_from(log.len()).map_err(io::Error::other)?;
     }
     // SAFETY: the instructions, the licence and the log live as long as the call, and their lengths
-    // stand beside them; the licence ends with a zero byte.
+    // are passed with them; the licence ends with a zero byte.
     #[expect(unsafe_code, reason = "bpf(2)")]
     let descriptor = unsafe { bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr) }?;
     let descriptor = RawFd::try_from(descriptor);
-    // SAFETY: the kernel has just made this descriptor for us and nothing else owns it.
+    // SAFETY: the kernel has just created this descriptor for us and nothing else owns it.
     #[expect(unsafe_code, reason = "bpf(2) gives descriptors as numbers")]
     descriptor
         .map(|descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) })

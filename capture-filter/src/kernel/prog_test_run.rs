@@ -9,32 +9,33 @@ use aya_obj::generated::{bpf_attr, bpf_cmd};
 
 use super::syscall::{bpf, zeroed};
 
-/// Fewest bytes the kernel takes: an Ethernet header (`bpf_test_init` in net/bpf/test_run.c).
+/// Minimum length that the kernel accepts: an Ethernet header (`bpf_test_init` in
+/// net/bpf/test_run.c).
 pub const SHORTEST: usize = 14;
-/// Most bytes: a page less headroom and `struct skb_shared_info`, rounded down so that it holds for
-/// every kernel.
+/// Maximum length: a page without headroom and `struct skb_shared_info`, rounded down so that every
+/// kernel accepts it.
 pub const LONGEST: usize = 3520;
 
-/// Bytes of `struct __sk_buff` that are given to the kernel: up to and with `hwtstamp`.
+/// Bytes of `struct __sk_buff` passed to the kernel: up to and including `hwtstamp`.
 const CONTEXT_BYTES: usize = 192;
 const MARK: usize = 8;
 const DATA_END: usize = 80;
 
-/// What came of it.
+/// The result of a test run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TestRun {
-    /// What the program returned.
+    /// The program's return value.
     pub result: u32,
     /// Mean time of one run in nanoseconds.
     pub nanoseconds: u32,
 }
 
-/// What the packet is given beside its bytes.
+/// A packet with its metadata.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TestPacket<'a> {
     /// The bytes.
     pub bytes: &'a [u8],
-    /// How many of them stand in the linear part (6.19); all of them if `None`.
+    /// How many of them are in the linear part (6.19); all of them if `None`.
     pub linear: Option<u32>,
     /// `skb->mark`.
     pub mark: u32,
@@ -44,8 +45,8 @@ pub struct TestPacket<'a> {
 ///
 /// # Errors
 ///
-/// What the kernel answers: `EINVAL` for a packet shorter than [`SHORTEST`] or longer than it takes
-/// ([`LONGEST`] is always taken), `EPERM` without CAP_NET_ADMIN and CAP_BPF.
+/// The kernel's error: `EINVAL` for a packet shorter than [`SHORTEST`] or too long ([`LONGEST`] is
+/// always accepted), `EPERM` without CAP_NET_ADMIN and CAP_BPF.
 pub fn test_run(
     program: BorrowedFd<'_>,
     packet: TestPacket<'_>,
@@ -65,7 +66,8 @@ pub fn test_run(
         attr.test.ctx_in = context.as_ptr() as u64;
         attr.test.ctx_size_in = CONTEXT_BYTES as u32;
     }
-    // SAFETY: the packet and the context live as long as the call, and their sizes stand beside them.
+    // SAFETY: the packet and the context live as long as the call, and their sizes are passed with
+    // them.
     #[expect(unsafe_code, reason = "bpf(2)")]
     unsafe { bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attr) }?;
     // SAFETY: every field of the union is a struct of integers, valid whatever its bytes are.

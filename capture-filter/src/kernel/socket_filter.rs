@@ -1,4 +1,4 @@
-//! The kernel's own classic BPF on a socket: the peer that filters are measured against.
+//! The kernel's own classic BPF on a socket, to compare filters with.
 
 use std::{
     io,
@@ -11,7 +11,7 @@ use crate::ClassicProgram;
 ///
 /// # Errors
 ///
-/// `EINVAL` for a program that the kernel does not take.
+/// `EINVAL` for a program that the kernel rejects.
 pub fn attach(socket: BorrowedFd<'_>, program: &ClassicProgram) -> io::Result<()> {
     let mut insns: Vec<libc::sock_filter> = program
         .instructions()

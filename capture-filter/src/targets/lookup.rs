@@ -1,4 +1,4 @@
-//! The fragment that looks a packet's addresses and ports up in the targets' maps.
+//! The fragment that looks up a packet's addresses and ports in the targets' maps.
 
 use super::{HAS_NETWORKS4, HAS_NETWORKS6, prefilter};
 use crate::{
@@ -12,7 +12,7 @@ use capture_types::{PodStage, TargetKinds};
 
 const TRANSPORTS: [u32; 3] = [6, 17, 132];
 
-/// The fragment that a packet passes if it has one of the hosts and one of the ports.
+/// A fragment that passes packets with one of the hosts and one of the ports.
 pub(crate) fn inclusion(kinds: TargetKinds, link_type: LinkType) -> Fragment {
     let mut builder = Builder::default();
     let (none, matched) = (builder.label(), builder.label());
@@ -53,7 +53,7 @@ pub(crate) fn inclusion(kinds: TargetKinds, link_type: LinkType) -> Fragment {
     builder.finish()
 }
 
-/// The fragment that a packet passes unless it has one of the hosts or one of the ports.
+/// A fragment that passes packets with none of the hosts and none of the ports.
 pub(crate) fn exclusion(kinds: TargetKinds, link_type: LinkType) -> Fragment {
     let mut builder = Builder::default();
     let (excluded, kept) = (builder.label(), builder.label());
@@ -88,7 +88,7 @@ pub(crate) fn exclusion(kinds: TargetKinds, link_type: LinkType) -> Fragment {
     builder.finish()
 }
 
-/// The fragment that a packet passes by what the addresses of pods decide about it.
+/// A fragment that passes packets by the addresses of pods.
 pub(crate) fn pods(stage: PodStage, link_type: LinkType) -> Fragment {
     const SOURCE: usize = 0;
     const DESTINATION: usize = 1;
@@ -139,9 +139,9 @@ pub(crate) fn pods(stage: PodStage, link_type: LinkType) -> Fragment {
     builder.finish()
 }
 
-/// Where a protocol has its addresses, and the maps for them.
+/// The offsets of a protocol's addresses, and the maps for them.
 struct Layout {
-    /// The source's and the destination's; of ARP the sender's and the target's.
+    /// Source and destination; for ARP sender and target.
     addresses: [u32; 2],
     words: u8,
     hosts: TargetMap,
@@ -187,7 +187,7 @@ fn addresses(builder: &mut Builder, layout: &Layout, side: Side, found: Label) {
     builder.bind(done);
 }
 
-/// Jumps to `found` if the address there is a single one of this side, else continues.
+/// Jumps to `found` if the address at this offset is a single address of this side, else continues.
 fn host(builder: &mut Builder, layout: &Layout, address: u32, side: Side, found: Label) {
     let not_this_one = builder.label();
     let last_word = address + 4 * u32::from(layout.words - 1);
@@ -203,7 +203,7 @@ fn host(builder: &mut Builder, layout: &Layout, address: u32, side: Side, found:
     builder.bind(not_this_one);
 }
 
-/// Jumps to `found` if the address there is in the map, else continues.
+/// Jumps to `found` if the address at this offset is in the map, else continues.
 fn address_in(builder: &mut Builder, layout: &Layout, address: u32, map: MapRef, found: Label) {
     for word in 0..layout.words {
         builder.load(Size::Word, address + 4 * u32::from(word));

@@ -15,7 +15,7 @@ use crate::{
     program::{MapRef, Side, TargetMap},
 };
 
-/// Most addresses of each version.
+/// Maximum addresses of each IP version.
 const MOST: u32 = (MAX_PODS * MAX_POD_ADDRESSES) as u32;
 
 /// The maps of every kind of pods.
@@ -55,7 +55,7 @@ impl PodMaps {
         Ok(())
     }
 
-    /// One of the maps, if pods have it.
+    /// One of the maps, if pods have a map of this kind.
     pub(super) fn map(&self, side: Side, map: TargetMap) -> Option<&RawMap> {
         let one = self.0.iter().find(|one| one.side == side)?;
         match map {
@@ -85,7 +85,7 @@ impl PodMap {
     }
 
     /// The bit of the prefilter is set before an address is inserted, and cleared after it is removed, so
-    /// that an address that stays is found all the time.
+    /// that an address that stays is always found.
     fn update(&mut self, new: &BTreeSet<IpAddr>) -> Result<(), TargetError> {
         let new: BTreeSet<IpNet> = new.iter().copied().map(IpNet::from).collect();
         if new == self.addresses {

@@ -1,4 +1,4 @@
-//! Rejects most packets before the hash lookup, which is what they would cost most: a bitmap indexed by a
+//! Rejects most packets before the hash lookup, which is the most expensive part: a bitmap indexed by a
 //! multiplicative hash of the address (a Bloom filter with one hash function).
 
 use std::collections::BTreeMap;
@@ -14,9 +14,10 @@ use crate::{
     program::{MapRef, Side, TargetMap},
 };
 
-/// Bits of an index: 32 KiB in all, so that of 10,000 addresses' neighbours one in 26 gets through.
+/// Bits of an index: 32 KiB in all, so that with 10,000 addresses one in 26 of their neighbours
+/// passes.
 const INDEX_BITS: u32 = 18;
-/// 2^32 divided by the golden ratio: neighbouring numbers end up far apart (Knuth, TAOCP 6.4).
+/// 2^32 divided by the golden ratio: neighbouring numbers are hashed far apart (Knuth, TAOCP 6.4).
 const FACTOR: u32 = 0x9e37_79b9;
 
 /// The bits of the single addresses among the targets, by the last four bytes of each.
@@ -28,7 +29,7 @@ pub(super) struct Prefilter {
 }
 
 impl Prefilter {
-    /// An empty one, which rejects every address; `used` if a program reads it.
+    /// An empty prefilter, which rejects every address; `used` if a program reads it.
     pub(super) fn create(side: Side, used: bool) -> Result<Self, TargetError> {
         let name = MapRef::Target(side, TargetMap::Prefilter);
         let words = if used { 1 << (INDEX_BITS - 6) } else { 1 };
@@ -44,7 +45,7 @@ impl Prefilter {
     }
 
     /// Replaces the addresses that pass; others pass only if they share a bit with one of them. The bit of
-    /// an address that stays is never 0 in between.
+    /// an address that stays is never cleared in between.
     pub(super) fn set<'a>(
         &mut self,
         hosts: impl Iterator<Item = &'a IpNet>,

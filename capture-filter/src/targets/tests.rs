@@ -33,7 +33,7 @@ fn trial(set: &TargetSet, link_type: LinkType) -> Trial {
     Trial::load(program, Some(TargetMaps::create(set).unwrap())).unwrap()
 }
 
-/// The expression that means the same.
+/// The equivalent expression.
 fn expression(set: &TargetSet) -> String {
     let any = |terms: Vec<String>| {
         if terms.is_empty() {
@@ -118,13 +118,13 @@ fn targets_match_what_host_and_port_match() {
                 })
                 .collect();
                 for packet in &packets {
-                    // There targets find more than `port` does.
+                    // In this case targets find more than `port` does.
                     let untagged = without_tags(packet, link_type);
                     let plain = untagged.as_deref().unwrap_or(packet);
                     if ports.is_some() && is_extended(plain, link_type) {
                         continue;
                     }
-                    // Cut anywhere behind the longest headers that are looked at.
+                    // Cut anywhere after the longest headers that are read.
                     let cut = packet.len().min(90 + packet.len() % 30);
                     for length in [packet.len(), cut] {
                         let bytes = &packet[..length];
@@ -171,7 +171,7 @@ fn excluded_targets_leave_out_what_not_host_and_not_port_leave_out() {
                     continue;
                 }
                 let trial = trial(&set, link_type);
-                // Either of them leaves a packet out.
+                // Either of them excludes a packet.
                 let peers: Vec<_> = [(hosts.clone(), None), (None, ports.clone())]
                     .into_iter()
                     .filter(|sides| *sides != (None, None))
@@ -188,7 +188,7 @@ fn excluded_targets_leave_out_what_not_host_and_not_port_leave_out() {
                 for packet in &packets {
                     let untagged = without_tags(packet, link_type);
                     let plain = untagged.as_deref().unwrap_or(packet);
-                    // Behind extension headers only port targets look.
+                    // Only port targets look after extension headers.
                     let extended = ports.is_some() && is_extended(plain, link_type);
                     if plain.len() < 90 || extended {
                         continue;
@@ -220,7 +220,7 @@ fn without_tags(packet: &[u8], link_type: LinkType) -> Option<Vec<u8>> {
     }
 }
 
-/// Whether it is IPv6 with something other than a transport header behind the fixed one.
+/// Whether it is IPv6 with something other than a transport header after the fixed header.
 fn is_extended(packet: &[u8], link_type: LinkType) -> bool {
     let (is_ip6, at) = match link_type {
         LinkType::Ethernet => (packet.get(12..14) == Some(&[0x86, 0xdd]), 14),
@@ -286,7 +286,7 @@ fn a_port_is_found_behind_ipv6_extension_headers() {
         (&[(44, later)], false),
         (&[(51, authentication), (60, options)], true),
         (&[(0, options); 6], true),
-        // One more than is walked.
+        // One more than are skipped.
         (&[(60, options); 7], false),
         // No next header, and a protocol without ports.
         (&[(59, options)], false),
@@ -295,7 +295,7 @@ fn a_port_is_found_behind_ipv6_extension_headers() {
         let packet = with_extensions(headers);
         let decision = trial.decide(&packet, packet.len()).unwrap();
         assert_eq!(decision.matched, expected, "{headers:?}");
-        // Cut anywhere it is no match and no fault.
+        // Cut anywhere, it does not match and causes no fault.
         for length in 0..packet.len() - 60 {
             let matched = trial.decide(&packet[..length], length).unwrap().matched;
             assert!(

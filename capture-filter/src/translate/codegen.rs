@@ -1,4 +1,4 @@
-//! Generates code for the stages of a filter, operation by operation; how the packet is read is left to a
+//! Generates code for the stages of a filter, operation by operation; reading the packet is left to a
 //! [`PacketReader`].
 
 use super::{Exits, Generator, context, frame, mov};
@@ -10,12 +10,13 @@ use crate::{
 };
 use capture_types::Direction;
 
-/// `PACKET_OUTGOING` of `linux/if_packet.h`: what a packet socket sees on its own way out.
+/// `PACKET_OUTGOING` of `linux/if_packet.h`: the type of a packet that a packet socket sees on its
+/// way out.
 const PACKET_OUTGOING: u32 = 4;
 
 /// One of the two ways to read a packet. It is also notified of everything that invalidates its facts.
 pub(super) trait PacketReader {
-    /// Before the first stage.
+    /// Called before the first stage.
     fn begin(&mut self, codegen: &mut Codegen<'_>);
 
     /// `dst` = packet\[offset\]
@@ -27,13 +28,13 @@ pub(super) trait PacketReader {
     /// The packet begins A bytes further on; A is within bounds.
     fn advance(&mut self, codegen: &mut Codegen<'_>);
 
-    /// Code behind the last stage, reached by jumps only.
+    /// Code after the last stage, reached by jumps only.
     fn end(&mut self, _: &mut Codegen<'_>) {}
 
     /// A helper has been called, which leaves r1 to r5 undefined.
     fn after_call(&mut self, _: &mut Codegen<'_>) {}
 
-    /// A stage of so many operations begins.
+    /// A stage with this many operations begins.
     fn begin_stage(&mut self, _operations: usize) {}
 
     /// The operation at `index` begins; `falls_through` if the one before may continue with it.
@@ -58,12 +59,12 @@ pub(super) struct Codegen<'a> {
     pub(super) exits: Exits,
     /// Whether the beginning of the packet moves.
     pub(super) shifts: bool,
-    /// Of the operations of the stage.
+    /// Labels of the operations of the stage.
     labels: Vec<Label>,
     next_stage: Label,
 }
 
-/// Translates the stages for one way to read packets.
+/// Translates the stages with one way of reading packets.
 pub(super) fn generate(
     generator: &mut Generator,
     exits: Exits,
@@ -281,7 +282,8 @@ impl Codegen<'_> {
         );
     }
 
-    /// Each fragment begins as classic BPF does, with A and X 0; scratch cells too, where read.
+    /// Each fragment begins like a classic program, with A and X 0; also scratch cells that are
+    /// read.
     fn begin_fragment(&mut self, fragment: &Fragment) {
         self.generator.asm.emit(BpfInsn::alu32(Alu::Mov, R8, 0));
         self.generator.asm.emit(BpfInsn::alu32(Alu::Mov, R7, 0));

@@ -1,4 +1,4 @@
-//! What a program does with the verdict: count the packet, or call the capture program.
+//! The end of a program: count the packet, or call the capture program.
 
 use capture_common::{Counters, SLOTS_LENGTH, Slot, UNKNOWN_INTERFACE};
 
@@ -17,7 +17,7 @@ const UNREADABLE: i16 = core::mem::offset_of!(Counters, unreadable) as i16;
 const SLOT_IFINDEX: i16 = core::mem::offset_of!(Slot, ifindex) as i16;
 const SLOT_COUNTERS: i16 = core::mem::offset_of!(Slot, counters) as i16;
 
-/// Where packets of interfaces without a slot are counted.
+/// Labels for counting packets of interfaces without a slot.
 pub(super) struct NoSlot {
     filtered: Label,
     unreadable: Label,
@@ -33,7 +33,7 @@ impl NoSlot {
 }
 
 impl Generator {
-    /// The code behind the stages of one path; reached only through the exits.
+    /// The code after the stages of one path; reached only through the exits.
     pub(super) fn epilogue(&mut self, exits: Exits) {
         self.asm.bind(exits.no_match);
         self.asm.origin.part = Part::NoMatch;
@@ -65,8 +65,8 @@ impl Generator {
         self.increment(SLOT_COUNTERS + counter);
     }
 
-    /// Counts packets whose slot belongs to another interface. An interface without counters of its own
-    /// uses those of the unknown interface. r8 is the interface.
+    /// Counts packets whose slot belongs to another interface. An interface without counters uses those
+    /// of the unknown interface. r8 is the interface.
     pub(super) fn count_without_slot(&mut self) {
         let NoSlot {
             filtered,
@@ -101,7 +101,7 @@ impl Generator {
         }
     }
 
-    /// Adds 1 to what stands at r0 + `offset`, and lets the packet pass.
+    /// Adds 1 to the counter at r0 + `offset`, and lets the packet pass.
     fn increment(&mut self, offset: i16) {
         let asm = &mut self.asm;
         // Per CPU, and nothing else counts on this CPU while the program runs: no atomic needed.
@@ -116,7 +116,7 @@ impl Generator {
         self.asm.emit(BpfInsn::exit());
     }
 
-    /// r0 = the counters under the key on the stack.
+    /// r0 = the counters for the key on the stack.
     fn counters(&mut self, map: MapRef) {
         let asm = &mut self.asm;
         asm.load_map(R1, map);

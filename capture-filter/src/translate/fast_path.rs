@@ -10,26 +10,26 @@ use crate::{
     program::Part,
 };
 
-/// Farthest end of a load at a fixed place. The verifier follows packet pointers up to 65,535; the
+/// Farthest end of a load at a fixed offset. The verifier follows packet pointers up to 65,535; the
 /// beginning of the packet may have been moved as well.
 const FARTHEST: u64 = 0xf000;
 /// Farthest end of a load past X, and the largest X: together, with any shift, below 65,535.
 const FARTHEST_INDIRECT: u64 = 0x6000;
 const LARGEST_X: u32 = 0x7fff;
 
-/// What holds on every path to an operation.
+/// Facts that hold on every path to an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Facts {
     /// Bytes from the start of the packet that have been checked to be there.
     known: u32,
     /// r4 is the packet plus X, and this many bytes from there have been checked.
     known_past_x: Option<u32>,
-    /// X is at most this.
+    /// Upper bound of X.
     x_limit: u32,
 }
 
 impl Facts {
-    /// What holds on both paths.
+    /// The facts that hold on both paths.
     fn meet(self, other: Self) -> Self {
         Self {
             known: self.known.min(other.known),
@@ -48,15 +48,15 @@ impl Facts {
 }
 
 pub(super) struct FastPath {
-    /// Where the slow path begins.
+    /// The start of the slow path.
     slow: Label,
-    /// Where a failed bounds check goes.
+    /// The target of a failed bounds check.
     short: Label,
-    /// Of the operation being translated.
+    /// The facts for the current operation.
     facts: Facts,
-    /// Of the operations ahead that were jumped to.
+    /// The facts for operations ahead that were jumped to.
     ahead: Vec<Option<Facts>>,
-    /// Of the next stage.
+    /// The facts for the next stage.
     next_stage: Option<Facts>,
 }
 

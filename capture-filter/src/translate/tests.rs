@@ -20,7 +20,7 @@ const EPILOGUE: Epilogue = Epilogue {
     direction: Direction::In,
 };
 
-/// Every expression, without the mark of those that not every libpcap has.
+/// Every expression, without the mark of those that some versions of libpcap lack.
 fn expressions() -> impl Iterator<Item = (&'static str, bool)> {
     EXPRESSIONS
         .lines()
@@ -75,7 +75,7 @@ fn same_verdicts(name: &str, packets: &[Vec<u8>], at_least: usize) {
         let Some(program) = program(expression, link_type) else {
             assert!(
                 optional || name != "EN10MB" || never(expression),
-                "{expression}: libpcap refuses it"
+                "{expression}: libpcap rejects it"
             );
             continue;
         };
@@ -102,7 +102,7 @@ fn same_verdicts(name: &str, packets: &[Vec<u8>], at_least: usize) {
             compare(packet, packet.len().min(number % 70));
         }
         with_matches += usize::from(matches > 0);
-        // Every length of some packets, other ones for each expression.
+        // Every length of some packets, different ones for each expression.
         for packet in packets.iter().skip(number % 37).step_by(packets.len() / 8) {
             for length in 0..packet.len().min(160) {
                 compare(&packet[..length], length);

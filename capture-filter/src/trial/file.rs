@@ -9,15 +9,15 @@ use super::{Trial, TrialError};
 use crate::{Compiler, Epilogue, FilterError, TargetError, TargetMaps, compile::named};
 use capture_types::{Direction, FilterSpec, TargetKinds, TargetSet};
 
-/// How many packets match.
+/// Counts of a trial.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct TrialTotals {
     /// Packets in the file.
     pub packets: u64,
-    /// Of these: packets that match.
+    /// Packets that match.
     pub matched: u64,
-    /// Of these: packets that the kernel's test run could not take (see [`super::Decision`]), decided
-    /// by running the same program here.
+    /// Packets that the kernel's test run could not take (see [`super::Decision`]), decided by
+    /// running the same program in user space.
     #[serde(skip)]
     pub interpreted: u64,
 }
@@ -33,7 +33,7 @@ pub enum FileError {
     Read {
         /// Packets read before.
         packets: u64,
-        /// What is wrong.
+        /// The reader's error.
         source: ReadError,
     },
     /// The filter is wrong.
@@ -47,12 +47,12 @@ pub enum FileError {
     Trial(#[from] TrialError),
 }
 
-/// Lets the kernel decide about every packet of a pcap or pcapng file, plain or compressed with gzip or
-/// zstd. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON.
+/// Tries the filter in the kernel on every packet of a pcap or pcapng file, plain or compressed with
+/// gzip or zstd. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON.
 ///
 /// # Errors
 ///
-/// A file that is not what it should be, a filter that is wrong, or what the kernel says.
+/// An invalid or damaged file, an invalid filter, or the kernel's error.
 pub fn try_on_file(
     compiler: &Compiler,
     spec: &FilterSpec,
@@ -71,7 +71,7 @@ pub fn try_on_file(
     let mut interfaces = Vec::new();
     while let Some(item) = reader.next_item().map_err(read(trials.totals.packets))? {
         match item {
-            // The upper bits say how long the frames' checksum is.
+            // The upper bits give the length of the frames' checksum.
             Item::Interface(interface) => interfaces.push(u32::from(interface.link_type) & 0xffff),
             Item::Packet(packet) => {
                 // The reader has checked the number.
@@ -128,8 +128,7 @@ impl Trials<'_> {
     }
 }
 
-/// What libpcap's compiler calls the link type that a file calls so. Most numbers are the same; raw IP
-/// is the one that is not.
+/// libpcap's compiler number for a file's link type. Most numbers are the same, except raw IP.
 fn dlt(link_type: u32) -> Result<Linktype, FilterError> {
     const LINKTYPE_RAW: u32 = 101;
     match link_type {

@@ -67,8 +67,8 @@ fn the_kernel_decides_as_libpcap_does_and_counts_what_it_filters() {
                         LinkType::Ethernet => samples::without_tag(bytes),
                         LinkType::Raw => None,
                     };
-                    // With `vlan`, or across the cut, libpcap's answer for files is another one;
-                    // `vlan_in_bytes` has tests of its own.
+                    // With `vlan`, or across the cut, libpcap's verdict for files differs;
+                    // `vlan_in_bytes` has separate tests.
                     if untagged.is_some() && (expression.contains("vlan") || length < 100) {
                         continue;
                     }
@@ -91,7 +91,7 @@ fn the_kernel_decides_as_libpcap_does_and_counts_what_it_filters() {
                                 filtered += u64::from(!expected);
                                 split_by_kernel += 1;
                             }
-                            // Not every kernel has packets that are not linear in test runs.
+                            // Not every kernel supports non-linear packets in test runs.
                             Err(TrialError::Run { .. }) => {}
                             Err(error) => panic!("{error}"),
                         }

@@ -8,7 +8,7 @@ use crate::{
 use capture_types::Tunnel;
 use capture_types::{Direction, FilterSpec, InnerSpec, LinkType};
 
-/// Where the frame inside a tunnel begins, read the plain way.
+/// The offset of the frame inside a tunnel, computed independently.
 fn inside(packet: &[u8], link_type: LinkType, tunnels: &[Tunnel]) -> Option<usize> {
     let half = |at: usize| Some(u16::from_be_bytes([*packet.get(at)?, *packet.get(at + 1)?]));
     let mut at = 0;

@@ -7,7 +7,7 @@ use crate::{
 };
 use capture_types::{Direction, FilterSpec, LinkType};
 
-/// Loads that end, begin or lie across the tag, at fixed and computed places.
+/// Loads that end at, begin at or span the tag, at fixed and computed offsets.
 const LOADS: [&str; 14] = [
     "ether[8:4] > 0x40000000",
     "ether[9:4] & 0xff != 8",
@@ -40,7 +40,7 @@ fn a_tag_in_the_bytes_is_as_one_in_the_metadata() {
         .chain(LOADS);
     let mut random = samples::Random::new(12);
     let packets = samples::many(12, 1500, |random| samples::ethernet(random, 0));
-    // Half of them begin with a number that the computed places above depend on.
+    // Half of them begin with a number that the computed offsets above depend on.
     let packets: Vec<Vec<u8>> = packets
         .into_iter()
         .filter(|packet| packet.len() >= 12)
@@ -63,7 +63,7 @@ fn a_tag_in_the_bytes_is_as_one_in_the_metadata() {
             index: 0,
             direction: Direction::In,
         });
-        // libpcap has the last word where the expression does not look at the tag.
+        // libpcap is the reference where the expression does not test the tag.
         let peer = (!expression.contains("vlan")).then(|| {
             let dead = Capture::dead(Linktype::ETHERNET).unwrap();
             dead.compile(expression, true).unwrap()
