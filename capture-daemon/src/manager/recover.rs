@@ -38,7 +38,7 @@ fn not_known_of_lines(saved: Option<u64>) -> String {
     )
 }
 
-/// From when on no daemon captured.
+/// Since when no daemon was capturing.
 fn away_since(before: &Record) -> Option<Away> {
     Some(match before.state_reason {
         Some(Reason::Crash) => Away::AtLatestSince(before.saved?),
