@@ -2,9 +2,10 @@
 
 use std::{env, error::Error, path::PathBuf};
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "capture/v1/capture.proto",
     "capture/v1/capture_service.proto",
+    "capture/v1/cluster_service.proto",
     "capture/v1/file.proto",
     "capture/v1/file_service.proto",
     "capture/v1/ledger.proto",

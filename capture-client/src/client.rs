@@ -65,6 +65,12 @@ impl Client {
         })
     }
 
+    /// What calls go through, for those who pass messages on as they are.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
     /// A request with the deadline that requests have.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
@@ -95,15 +101,11 @@ fn endpoint(target: &Target) -> Result<Endpoint, ClientError> {
         Address::Tcp(host) if target.tls.is_some() => format!("https://{host}"),
         Address::Tcp(host) => format!("http://{host}"),
     };
-    let mut endpoint = Endpoint::from_shared(uri)
+    let endpoint = Endpoint::from_shared(uri)
         .map_err(|error| misnamed(&error))?
-        .user_agent(concat!("capturectl/", env!("CARGO_PKG_VERSION")))
-        .map_err(|error| misnamed(&error))?
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(2 * STREAM_WINDOW)
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .tcp_nodelay(true);
+        .user_agent(USER_AGENT)
+        .map_err(|error| misnamed(&error))?;
+    let mut endpoint = tuned(endpoint);
     if let (Address::Tcp(_), Some(tls)) = (&target.address, &target.tls) {
         let authority = read("cacert", &tls.cacert, "CERTIFICATE-----")?;
         let certificate = read("cert", &tls.cert, "CERTIFICATE-----")?;
@@ -133,6 +135,38 @@ fn endpoint(target: &Target) -> Result<Endpoint, ClientError> {
     Ok(endpoint)
 }
 
+/// Connects to a coordinator at `HOST:PORT`.
+pub(crate) async fn coordinator(
+    address: &str,
+    tls: ClientTlsConfig,
+) -> Result<Channel, ClientError> {
+    let target = Target {
+        address: Address::Tcp(address.to_owned()),
+        tls: None,
+    };
+    let endpoint = Endpoint::from_shared(format!("https://{address}"))
+        .and_then(|endpoint| endpoint.tls_config(tls))
+        .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
+        .map_err(|error| unreachable(&target, &error))?;
+    let endpoint = tuned(endpoint).connect_timeout(CONNECT_TIMEOUT);
+    endpoint
+        .connect()
+        .await
+        .map_err(|error| unreachable(&target, &error))
+}
+
+const USER_AGENT: &str = concat!("capturectl/", env!("CARGO_PKG_VERSION"));
+
+/// Windows for files, and a look now and then whether the other side is there.
+fn tuned(endpoint: Endpoint) -> Endpoint {
+    endpoint
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(2 * STREAM_WINDOW)
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .tcp_nodelay(true)
+}
+
 /// Connects to a unix socket. A name that begins with `@` is one in the abstract namespace, unix(7).
 async fn connect_socket(path: PathBuf) -> io::Result<TokioIo<UnixStream>> {
     let name = path.as_os_str().as_bytes();
@@ -144,7 +178,7 @@ async fn connect_socket(path: PathBuf) -> io::Result<TokioIo<UnixStream>> {
 }
 
 /// Reads a file in PEM, of which a line has to end so.
-fn read(setting: &str, path: &Path, end: &str) -> Result<Vec<u8>, ClientError> {
+pub(crate) fn read(setting: &str, path: &Path, end: &str) -> Result<Vec<u8>, ClientError> {
     let wrong =
         |problem: String| ClientError::Files(format!("{setting} {}: {problem}", path.display()));
     let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;

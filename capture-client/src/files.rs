@@ -100,7 +100,7 @@ impl Client {
     }
 }
 
-fn read_piece(piece: v1::read_file_response::Piece) -> Result<Piece, ClientError> {
+pub(crate) fn read_piece(piece: v1::read_file_response::Piece) -> Result<Piece, ClientError> {
     use v1::read_file_response::Piece as Proto;
     match piece {
         Proto::Header(file) => Ok(Piece::Header(Box::new(convert::file(file)))),

@@ -4,6 +4,7 @@
 
 mod captures;
 mod client;
+pub mod cluster;
 pub mod contexts;
 mod convert;
 mod error;

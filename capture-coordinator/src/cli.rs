@@ -36,7 +36,11 @@ Examples:
 
   Run outside the cluster, for a try:
     KUBECONFIG=~/.kube/config capture-coordinator --lease '' --daemon-namespace capture \\
-        --daemon-cacert ca.pem --daemon-cert me.pem --daemon-key me.key";
+        --daemon-cacert ca.pem --daemon-cert me.pem --daemon-key me.key
+
+  Without Kubernetes, over the nodes of a list:
+    capture-coordinator --nodes nodes.toml --listen 0.0.0.0:9444 --tls-certificate me.pem \\
+        --tls-key me.key --tls-client-ca ca.pem --daemon-cacert ca.pem --daemon-cert me.pem --daemon-key me.key";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -9,10 +9,12 @@
 //!
 //! [`decide`] is a pure function of a snapshot; what reads and acts stands around it.
 
+pub mod api;
 pub mod cli;
 pub mod cluster;
 pub mod controller;
 pub mod decide;
+pub mod fixed;
 pub mod lease;
 pub mod metrics;
 pub mod nodes;

@@ -1,6 +1,6 @@
 //! The coordinator from start to end.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use kube::runtime::reflector;
@@ -10,12 +10,14 @@ use tokio::{
 };
 
 use crate::{
+    api::{self, Access},
     cluster::DaemonPods,
     controller::{self, Cluster, Context, ControllerSettings},
+    fixed,
     lease::Election,
     metrics::{self, Current, Metrics},
     nodes::Nodes,
-    settings::Settings,
+    settings::{Listen, Settings},
 };
 
 /// Runs until a signal says that it is enough.
@@ -23,8 +25,52 @@ use crate::{
 /// # Errors
 /// The API server cannot be configured, or an address cannot be listened on.
 pub async fn run(settings: Settings) -> Result<()> {
+    match &settings.nodes {
+        Some(path) => run_fixed(&settings, path).await,
+        None => run_in_cluster(settings).await,
+    }
+}
+
+/// Returns when the process is told to end.
+async fn told_to_end() -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("handling signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("handling signals")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Serves the cluster API over the nodes of a list.
+async fn run_fixed(settings: &Settings, path: &Path) -> Result<()> {
+    let (nodes, mut changes) = Nodes::new(settings.reach.clone());
+    nodes.follow(&fixed::read(path)?, |_| true);
+    let (cluster, metrics) = (Cluster::default(), Metrics::default());
+    let served = {
+        let nodes = Arc::clone(&nodes);
+        let current = move || current(&cluster, &nodes);
+        serve_metrics(settings, metrics, current, || true)
+    };
+    // Nobody acts on changes here.
+    let drained = async { while changes.recv().await.is_some() {} };
+    tracing::info!("capture-coordinator {} runs", env!("CARGO_PKG_VERSION"));
+    tokio::select! {
+        result = told_to_end() => result,
+        result = serve_api(settings.listen.as_ref(), Arc::clone(&nodes), Access::Certificates) => result,
+        result = served => result,
+        () = drained => Ok(()),
+    }
+}
+
+async fn serve_api(listen: Option<&Listen>, nodes: Arc<Nodes>, access: Access) -> Result<()> {
+    match listen {
+        Some(listen) => api::serve(listen, nodes, access).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn run_in_cluster(settings: Settings) -> Result<()> {
     let client = kube::Client::try_default()
         .await
         .context("finding the API server: run it in a pod, or set KUBECONFIG")?;
@@ -66,11 +112,13 @@ pub async fn run(settings: Settings) -> Result<()> {
         .lease
         .as_ref()
         .map(|name| Election::new(client, &namespace, name, &settings.identity));
+    let access = Access::kubernetes(context.client.clone(), context.resources.clone());
+    let answering = serve_api(settings.listen.as_ref(), Arc::clone(&nodes), access);
     let leading = lead(&context, &metrics, election.as_ref());
     tracing::info!("capture-coordinator {} runs", env!("CARGO_PKG_VERSION"));
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        result = told_to_end() => result?,
+        result = answering => result?,
         () = watches.ended() => anyhow::bail!("a watch of the API server ended"),
         result = served => result?,
         () = leading => {}

@@ -88,6 +88,9 @@ pub struct Layer {
     /// The key of that certificate, PEM.
     #[arg(long, value_name = "FILE", env = "CAPTURE_COORDINATOR_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
+    /// Authority whose client certificates the cluster API accepts; needed with --nodes, where there are no tokens.
+    #[arg(long, value_name = "FILE", env = "CAPTURE_COORDINATOR_TLS_CLIENT_CA")]
+    pub tls_client_ca: Option<PathBuf>,
     /// Serve the cluster API over the nodes of this file, without Kubernetes.
     #[arg(long, value_name = "FILE", env = "CAPTURE_COORDINATOR_NODES")]
     pub nodes: Option<PathBuf>,
@@ -131,6 +134,8 @@ pub struct Listen {
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
+    /// Clients need a certificate of this authority.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Everything that is wrong with the settings.
@@ -180,6 +185,7 @@ impl Layer {
             listen: self.listen.or(below.listen),
             tls_certificate: self.tls_certificate.or(below.tls_certificate),
             tls_key: self.tls_key.or(below.tls_key),
+            tls_client_ca: self.tls_client_ca.or(below.tls_client_ca),
             nodes: self.nodes.or(below.nodes),
         }
     }
@@ -192,6 +198,15 @@ impl Layer {
         let mut wrong = Vec::new();
         let tls = self.daemon_tls(&mut wrong);
         let listen = self.listen(&mut wrong);
+        if self.nodes.is_some() {
+            match &listen {
+                Some(listen) if listen.client_ca.is_none() => wrong.push(
+                    "nodes: without Kubernetes there are no tokens; give tls_client_ca".to_owned(),
+                ),
+                Some(_) => {}
+                None => wrong.push("nodes: give listen, the address of the cluster API".to_owned()),
+            }
+        }
         let metrics = address(
             "metrics",
             self.metrics.as_deref().unwrap_or("127.0.0.1:9101"),
@@ -268,10 +283,12 @@ impl Layer {
                 cacert: cacert.clone(),
                 cert: cert.clone(),
                 key: key.clone(),
-                server_name: self
-                    .daemon_tls_server_name
-                    .clone()
-                    .unwrap_or_else(|| "captured".to_owned()),
+                // Daemons of a list are called by their own names.
+                server_name: match &self.daemon_tls_server_name {
+                    None if self.nodes.is_some() => None,
+                    None => Some("captured".to_owned()),
+                    Some(name) => Some(name.clone()),
+                },
             }),
             _ => {
                 wrong.push(
@@ -297,6 +314,7 @@ impl Layer {
                 address,
                 certificate: certificate.clone(),
                 key: key.clone(),
+                client_ca: self.tls_client_ca.clone(),
             }),
             _ => {
                 wrong.push(format!(

@@ -5,6 +5,7 @@ mod agent;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::IpAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -33,19 +34,16 @@ pub struct NodeTls {
     pub cert: PathBuf,
     /// Its key.
     pub key: PathBuf,
-    /// The name in the daemons' certificates.
-    pub server_name: String,
+    /// The name in the daemons' certificates, if it is not the host's.
+    pub server_name: Option<String>,
 }
 
 impl Reach {
     fn target(&self, address: &str) -> Target {
-        let has_port = address.parse::<std::net::SocketAddr>().is_ok();
-        let host = if has_port {
-            address.to_owned()
-        } else if address.contains(':') {
-            format!("[{address}]:{}", self.port)
-        } else {
-            format!("{address}:{}", self.port)
+        let host = match address.parse::<IpAddr>() {
+            Ok(IpAddr::V6(address)) => format!("[{address}]:{}", self.port),
+            Err(_) if has_port(address) => address.to_owned(),
+            _ => format!("{address}:{}", self.port),
         };
         Target {
             address: Address::Tcp(host),
@@ -53,10 +51,17 @@ impl Reach {
                 cacert: tls.cacert.clone(),
                 cert: tls.cert.clone(),
                 key: tls.key.clone(),
-                server_name: Some(tls.server_name.clone()),
+                server_name: tls.server_name.clone(),
             }),
         }
     }
+}
+
+/// Whether a port stands behind the last colon.
+fn has_port(address: &str) -> bool {
+    address
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }
 
 /// What is known of a node through its daemon.
@@ -242,6 +247,28 @@ impl Nodes {
     pub fn forget(&self, node: &str, capture: &str) {
         if let Some(known) = self.lock().get(node) {
             known.state.lock().captures.remove(capture);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reach;
+
+    #[test]
+    fn a_port_is_added_where_there_is_none() {
+        let reach = Reach {
+            tls: None,
+            port: 8080,
+        };
+        for (address, target) in [
+            ("192.0.2.1", "192.0.2.1:8080"),
+            ("2001:db8::1", "[2001:db8::1]:8080"),
+            ("[2001:db8::1]:1", "[2001:db8::1]:1"),
+            ("node.example", "node.example:8080"),
+            ("node.example:9", "node.example:9"),
+        ] {
+            assert_eq!(reach.target(address).label(), target);
         }
     }
 }

@@ -1,0 +1,181 @@
+//! The cluster API: captures on many nodes through one address, for users who have no right on a node.
+
+mod access;
+mod connection;
+mod files;
+mod nodes;
+mod packets;
+mod tls;
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use capture_proto::v1::{
+    self,
+    cluster_service_server::{ClusterService, ClusterServiceServer},
+};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::{Request, Response, Status, transport::Server};
+
+use crate::{nodes::Nodes, settings::Listen};
+
+pub use access::{Access, Captures};
+
+/// A stream of answers.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Streams of packets and files of all clients together.
+const STREAMS: usize = 128;
+/// Requests of one connection that are worked on at a time.
+const REQUESTS_PER_CONNECTION: u32 = 64;
+/// No request is larger.
+const LARGEST_MESSAGE: usize = 64 << 10;
+/// A client that has gone away without a word is noticed after this.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long a node may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The service.
+#[derive(Clone)]
+pub struct Cluster {
+    nodes: Arc<Nodes>,
+    access: Arc<Access>,
+    streams: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}
+
+/// Serves the cluster API.
+///
+/// # Errors
+/// The address cannot be listened on, or the certificate cannot be used.
+pub async fn serve(listen: &Listen, nodes: Arc<Nodes>, access: Access) -> anyhow::Result<()> {
+    let incoming = tls::listen(listen).await?;
+    let cluster = Cluster {
+        nodes,
+        access: Arc::new(access),
+        streams: Arc::new(Semaphore::new(STREAMS)),
+    };
+    let service = ClusterServiceServer::new(cluster).max_decoding_message_size(LARGEST_MESSAGE);
+    tracing::info!("the cluster API listens on {}", listen.address);
+    Server::builder()
+        .max_concurrent_streams(REQUESTS_PER_CONNECTION)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE))
+        .add_service(service)
+        .serve_with_incoming(incoming)
+        .await?;
+    Ok(())
+}
+
+impl Cluster {
+    /// A stream that ends when nobody reads it any more.
+    fn answer<T, F>(
+        &self,
+        task: impl FnOnce(mpsc::Sender<Result<T, Status>>) -> F,
+    ) -> Result<Response<Answers<T>>, Status>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<(), Status>> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("{STREAMS} streams are open already"))
+        })?;
+        let (sink, answers) = mpsc::channel(4);
+        let gone = sink.clone();
+        let task = task(sink.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            tokio::select! {
+                () = gone.closed() => {}
+                result = task => if let Err(status) = result {
+                    // The reader may be gone.
+                    let _ = sink.send(Err(status)).await;
+                },
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(answers))))
+    }
+}
+
+#[tonic::async_trait]
+impl ClusterService for Cluster {
+    type StreamClusterPacketsStream = Answers<v1::StreamClusterPacketsResponse>;
+    type ReadClusterFileStream = Answers<v1::ReadClusterFileResponse>;
+
+    async fn list_cluster_nodes(
+        &self,
+        request: Request<v1::ListClusterNodesRequest>,
+    ) -> Result<Response<v1::ListClusterNodesResponse>, Status> {
+        self.access.see(&request, "ListClusterNodes", "").await?;
+        Ok(Response::new(nodes::list(&self.nodes).await))
+    }
+
+    async fn list_cluster_captures(
+        &self,
+        request: Request<v1::ListClusterCapturesRequest>,
+    ) -> Result<Response<v1::ListClusterCapturesResponse>, Status> {
+        let name = request.get_ref().name.clone();
+        let captures = self
+            .access
+            .see(&request, "ListClusterCaptures", &name)
+            .await?;
+        let captures = nodes::captures(&self.nodes, &captures, &name).await;
+        if captures.captures.is_empty() && !name.is_empty() {
+            return Err(unknown(&name));
+        }
+        Ok(Response::new(captures))
+    }
+
+    async fn stream_cluster_packets(
+        &self,
+        request: Request<v1::StreamClusterPacketsRequest>,
+    ) -> Result<Response<Self::StreamClusterPacketsStream>, Status> {
+        let name = request.get_ref().name.clone();
+        let captures = self
+            .access
+            .read(&request, "StreamClusterPackets", "stream", &name)
+            .await?;
+        let nodes = Arc::clone(&self.nodes);
+        let request = request.into_inner();
+        self.answer(|sink| packets::stream(nodes, captures, request, sink))
+    }
+
+    async fn list_cluster_files(
+        &self,
+        request: Request<v1::ListClusterFilesRequest>,
+    ) -> Result<Response<v1::ListClusterFilesResponse>, Status> {
+        let name = request.get_ref().name.clone();
+        let captures = self
+            .access
+            .read(&request, "ListClusterFiles", "files", &name)
+            .await?;
+        let files = files::list(&self.nodes, &captures, &name).await;
+        if files.nodes.is_empty() {
+            return Err(unknown(&name));
+        }
+        Ok(Response::new(files))
+    }
+
+    async fn read_cluster_file(
+        &self,
+        request: Request<v1::ReadClusterFileRequest>,
+    ) -> Result<Response<Self::ReadClusterFileStream>, Status> {
+        let name = request.get_ref().name.clone();
+        let captures = self
+            .access
+            .read(&request, "ReadClusterFile", "files", &name)
+            .await?;
+        let request = request.into_inner();
+        let (client, capture) = files::place(&self.nodes, &captures, &request)?;
+        self.answer(|sink| files::read(client, capture, request, sink))
+    }
+}
+
+fn unknown(name: &str) -> Status {
+    Status::not_found(format!("no node has a capture {name:?}"))
+}
