@@ -1,26 +1,26 @@
-//! Text for people: without control characters from elsewhere, and never at the price of the work.
+//! Text for people: without control characters from outside, and never blocking the program's work.
 
 use std::{
     fmt::Display,
     io::{Write as _, stderr},
 };
 
-/// Writes a line to stderr. A stderr that cannot be written to, such as a terminal that went away, changes
-/// nothing: whatever the program is doing goes on.
+/// Writes a line to stderr. Errors, for example of a closed terminal, are ignored: the program continues
+/// its work.
 pub fn tell(text: impl Display) {
     let line = format!("{}\n", plain_lines(&text.to_string()));
     let _ = stderr().write_all(line.as_bytes());
 }
 
-/// Whether a character could do more to a terminal than show itself: control characters, of which ESC and
-/// U+009B begin commands, and those that reverse the direction of text.
+/// Whether a character has an effect on a terminal beyond being shown: control characters, of which ESC
+/// and U+009B begin commands, and those that change the direction of text.
 #[must_use]
 pub fn is_unprintable(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The text with its unprintable characters escaped, newlines too: `\u{1b}`.
+/// The text with its unprintable characters escaped, including newlines: `\u{1b}`.
 #[must_use]
 pub fn plain(text: &str) -> String {
     escaped(text, |_| false)

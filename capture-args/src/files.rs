@@ -1,11 +1,11 @@
-//! What files look like, when they rotate, and which are kept.
+//! Format, rotation and retention of files.
 
 use std::time::Duration;
 
 use capture_types::{CompressWhen, Compression, Format, Rotation, values};
 use clap::{Args, ValueEnum};
 
-/// Options about capture files.
+/// Options for capture files.
 #[derive(Debug, Clone, Args)]
 pub struct FileArgs {
     /// File format, with nanosecond timestamps; text is one readable line for each packet.
@@ -20,43 +20,43 @@ pub struct FileArgs {
     #[arg(long, value_enum)]
     pub compress_when: Option<CompressWhenArg>,
 
-    /// Begin a new file before one grows past this size.
+    /// Begin a new file before one exceeds this size.
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     rotate_size: Option<u64>,
 
-    /// Begin a new file on each multiple of this time (UTC), also when no packet comes.
+    /// Begin a new file at multiples of this time (UTC), also without packets.
     #[arg(long, value_name = "DURATION", value_parser = values::interval)]
     rotate_interval: Option<Duration>,
 
-    /// Begin a new file after so many packets.
+    /// Begin a new file after this many packets.
     #[arg(long, value_name = "N", value_parser = values::at_least_one)]
     rotate_packets: Option<u64>,
 
-    /// Keep at most so many finished files of this capture; the oldest go first.
+    /// Keep at most this many finished files of this capture; the oldest are removed first.
     #[arg(long, value_name = "N", value_parser = values::files)]
     max_files: Option<u32>,
 
-    /// Keep at most so many bytes of this capture; the oldest files go first.
+    /// Keep at most this many bytes of this capture; the oldest files are removed first.
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub max_bytes: Option<u64>,
 
-    /// As tcpdump: --rotate-size in millions of bytes; with K, M or G behind it in KiB, MiB or GiB.
+    /// As in tcpdump: --rotate-size in millions of bytes; with suffix K, M or G in KiB, MiB or GiB.
     #[arg(short = 'C', value_name = "N[K|M|G]", conflicts_with = "rotate_size",
         value_parser = tcpdump_size)]
     tcpdump_size: Option<u64>,
 
-    /// As tcpdump: --rotate-interval in seconds.
+    /// As in tcpdump: --rotate-interval in seconds.
     #[arg(short = 'G', value_name = "SECONDS", conflicts_with = "rotate_interval",
         value_parser = clap::value_parser!(u32).range(1..))]
     tcpdump_interval: Option<u32>,
 
-    /// As tcpdump with -C: --max-files.
+    /// As in tcpdump with -C: --max-files.
     #[arg(short = 'W', value_name = "N", conflicts_with = "max_files", requires = "tcpdump_size",
         value_parser = values::files)]
     tcpdump_files: Option<u32>,
 }
 
-/// The size that `tcpdump -C` takes.
+/// The size format of `tcpdump -C`.
 fn tcpdump_size(text: &str) -> Result<u64, String> {
     let (digits, unit) = match text.char_indices().next_back() {
         Some((at, 'k' | 'K')) => (&text[..at], 1 << 10),
@@ -71,7 +71,7 @@ fn tcpdump_size(text: &str) -> Result<u64, String> {
         .and_then(|number| number.checked_mul(unit))
         .filter(|bytes| i64::try_from(*bytes).is_ok())
         .ok_or_else(|| {
-            "give a number of at least 1, with K, M or G behind it or nothing".to_owned()
+            "give a number of at least 1, optionally with the suffix K, M or G".to_owned()
         })
 }
 
@@ -87,7 +87,7 @@ impl FileArgs {
         }
     }
 
-    /// Most finished files to keep.
+    /// Maximum finished files to keep.
     #[must_use]
     pub const fn max_files(&self) -> Option<u32> {
         match self.max_files {

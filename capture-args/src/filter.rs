@@ -1,4 +1,4 @@
-//! Which packets.
+//! The filter options.
 
 use std::{
     fs::File,
@@ -10,10 +10,10 @@ use capture_types::{FilterSpec, InnerSpec, TargetSet, Tunnel, values};
 use clap::Args;
 use ipnet::IpNet;
 
-/// A filter's parts. A packet has to pass all that are given.
+/// The parts of a filter. A packet has to pass all that are given.
 #[derive(Debug, Clone, Args)]
 pub struct FilterArgs {
-    /// Which packets: a pcap-filter(7) expression, as for tcpdump.
+    /// Filter: a pcap-filter(7) expression, as in tcpdump.
     #[arg(value_name = "EXPRESSION")]
     expression: Vec<String>,
 
@@ -25,13 +25,13 @@ pub struct FilterArgs {
     #[command(flatten)]
     pub targets: TargetArgs,
 
-    /// A pcap-filter(7) expression about the Ethernet frame inside a tunnel; and-ed with EXPRESSION, which
-    /// is about the outer packet.
+    /// A pcap-filter(7) expression on the Ethernet frame inside a tunnel; combined by AND with EXPRESSION,
+    /// which applies to the outer packet.
     #[arg(long, value_name = "EXPRESSION")]
     pub inner: Option<String>,
 
-    /// A tunnel that --inner looks into, on any port or on the one given. Repeatable; both protocols on any
-    /// port by default.
+    /// A tunnel for --inner, on any port or on the given one. Repeatable; default: both protocols on any
+    /// port.
     #[arg(
         long = "tunnel",
         value_name = "vxlan[:PORT]|geneve[:PORT]",
@@ -43,12 +43,13 @@ pub struct FilterArgs {
 /// Hosts and ports; they can change while a capture runs.
 #[derive(Debug, Clone, Args)]
 pub struct TargetArgs {
-    /// Only packets from or to this address or network; and-ed with EXPRESSION. Repeatable, up to 65,536
-    /// times.
+    /// Only packets from or to this address or network; combined by AND with EXPRESSION. Repeatable, up
+    /// to 65,536 times.
     #[arg(long = "host", value_name = "ADDRESS|CIDR", value_parser = values::network)]
     pub hosts: Vec<IpNet>,
 
-    /// Only packets from or to this TCP, UDP or SCTP port; and-ed with EXPRESSION. Repeatable.
+    /// Only packets from or to this TCP, UDP or SCTP port; combined by AND with EXPRESSION.
+    /// Repeatable.
     #[arg(long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub ports: Vec<u16>,
 
@@ -81,7 +82,7 @@ impl FilterArgs {
     /// The expression, if one is given.
     ///
     /// # Errors
-    /// The file with it cannot be read.
+    /// The expression file cannot be read.
     pub fn expression(&self) -> Result<Option<String>, FilterFileError> {
         match &self.filter_file {
             Some(file) => read(file).map(Some).map_err(|source| FilterFileError {
@@ -92,10 +93,10 @@ impl FilterArgs {
         }
     }
 
-    /// The filter, and the targets that it begins with.
+    /// The filter, and its initial targets.
     ///
     /// # Errors
-    /// The file with the expression cannot be read.
+    /// The expression file cannot be read.
     pub fn filter(&self) -> Result<(FilterSpec, TargetSet), FilterFileError> {
         let targets = self.targets.set();
         let spec = FilterSpec {
@@ -118,7 +119,7 @@ pub struct FilterFileError {
     source: io::Error,
 }
 
-/// No expression comes near; a device or a pipe may have no end.
+/// No expression is nearly as long; a device or a pipe may be endless.
 const LONGEST_FILE: u64 = 1 << 20;
 
 fn read(file: &Path) -> io::Result<String> {

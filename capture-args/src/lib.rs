@@ -1,6 +1,6 @@
-//! What the command lines of `captured` and `capturectl` share: [`console`], and the options that say what a capture is to do, once for `captured record`, `captured filter`, `capturectl
-//! start`, `run` and `update`. No option has a default here: `captured record` adds its own, and of a capture
-//! that `capturectl` starts, what is not given is the node's default.
+//! Shared by the command lines of `captured` and `capturectl`: [`console`], and the options that describe a
+//! capture, for `captured record`, `captured filter`, `capturectl start`, `run` and `update`. No option has a
+//! default here: `captured record` adds defaults, and the node has defaults for captures of `capturectl`.
 
 pub mod console;
 mod files;

@@ -12,7 +12,7 @@ pub struct LimitArgs {
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     pub duration: Option<Duration>,
 
-    /// Stop after so many packets; exactly so many are written.
+    /// Stop after this many packets; exactly this many are written.
     #[arg(short = 'c', long, value_name = "N", value_parser = values::at_least_one)]
     pub max_packets: Option<u64>,
 }

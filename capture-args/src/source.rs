@@ -1,4 +1,4 @@
-//! Where packets come from, and how much of each.
+//! Interfaces, directions, snaplen and ring size.
 
 use capture_types::{Directions, InterfacePattern, values};
 use clap::{Args, ValueEnum};
@@ -16,8 +16,9 @@ pub struct SourceArgs {
     #[arg(short = 'Q', long, value_enum)]
     pub direction: Option<DirectionArg>,
 
-    /// Leave interfaces out of promiscuous mode. Without this, interfaces that are named or match a glob
-    /// accept packets for other hosts as long as the capture runs, and a bridge shows what it forwards.
+    /// Do not use promiscuous mode. Without this option, interfaces that are named or match a glob
+    /// accept packets for other hosts while the capture runs, and a bridge shows the packets it
+    /// forwards.
     #[arg(short = 'p', long)]
     pub no_promiscuous_mode: bool,
 

@@ -1,4 +1,4 @@
-//! Packets of several nodes as they come, as one pcapng stream or as lines.
+//! Live packets of several nodes as one pcapng stream or as lines.
 
 use std::{collections::BTreeMap, io::Write, net::IpAddr, os::fd::BorrowedFd};
 
@@ -13,10 +13,10 @@ use rustix::{
 use capture_client::model::{Packet, StreamInterface};
 use capture_file::{AddressNames, Interface, Kind, PacketBuf, WriteError, Writer};
 
-/// Where packets go as they come.
+/// The output of live packets.
 pub struct Live<W: Write> {
     output: Output<W>,
-    /// By node and by the number in its stream.
+    /// By node and number in the node's stream.
     interfaces: BTreeMap<(usize, u32), Known>,
     nodes: Vec<String>,
     /// Packets shown so far.
@@ -29,14 +29,14 @@ enum Output<W: Write> {
 }
 
 struct Known {
-    /// Its number in our stream.
+    /// Its number in the output.
     number: u32,
     link_type: u32,
     name: String,
 }
 
 impl<W: Write> Live<W> {
-    /// As pcapng; the head is written at once, so that Wireshark begins.
+    /// Output as pcapng; the header is written at once, so that Wireshark starts.
     ///
     /// # Errors
     /// Writing failed.
@@ -46,7 +46,7 @@ impl<W: Write> Live<W> {
         Ok(Self::new(Output::Pcapng(Box::new(writer)), nodes))
     }
 
-    /// As lines.
+    /// Output as lines.
     pub fn text(output: W, nodes: Vec<String>) -> Self {
         Self::new(Output::Text(output), nodes)
     }
@@ -66,7 +66,7 @@ impl<W: Write> Live<W> {
         self.packets
     }
 
-    /// A node told of an interface. With several nodes it is called `node:interface`.
+    /// Adds an interface of a node. With several nodes it is named `node:interface`.
     ///
     /// # Errors
     /// Writing failed.
@@ -121,7 +121,7 @@ impl<W: Write> Live<W> {
         writer.names(&names)
     }
 
-    /// A node sent a packet. One of an interface that was not told before is left out.
+    /// Writes a packet of a node. Packets of unknown interfaces are skipped.
     ///
     /// # Errors
     /// Writing failed.
@@ -161,7 +161,7 @@ impl<W: Write> Live<W> {
         Ok(())
     }
 
-    /// Sends on what stands in buffers.
+    /// Flushes all buffers.
     ///
     /// # Errors
     /// Writing failed.
@@ -174,7 +174,7 @@ impl<W: Write> Live<W> {
     }
 }
 
-/// Whether nobody reads any more what is written to a pipe.
+/// Whether a pipe has no reader any more.
 #[must_use]
 pub fn is_closed(pipe: BorrowedFd<'_>) -> bool {
     let mut polled = [PollFd::from_borrowed_fd(pipe, PollFlags::empty())];

@@ -1,4 +1,4 @@
-//! The client's program; what it does is in the library.
+//! The client's program; its code is in the library.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! A node that means no good: its names and messages hold control characters, and its lists never end. It
+//! A malicious node: its names and messages contain control characters, and its lists never end. It
 //! listens on an abstract socket.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
@@ -24,7 +24,7 @@ use tonic::{Request, Response, Status, transport::Server};
 type Answer<T> = Result<Response<T>, Status>;
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// Clears a screen, in seven bits and in one character of eight, reverses the direction, and ends a line.
+/// Clears the screen, with a 7-bit and an 8-bit sequence, reverses the text direction, and ends a line.
 const HOSTILE: &str = "x\u{1b}[2J\u{9b}2J\u{202e}\u{7f}\ry";
 
 #[derive(Clone, Copy)]
@@ -336,7 +336,8 @@ fn no_control_character_of_a_node_reaches_a_terminal() {
                 let raw = text.chars().find(|character| {
                     (character.is_control() && *character != '\n') || *character == '\u{202e}'
                 });
-                // YAML escapes control characters and takes marks of direction for text.
+                // YAML escapes control characters, but not characters that change the text
+                // direction.
                 let raw = raw.filter(|raw| format != "yaml" || raw.is_control());
                 assert_eq!(raw, None, "{command:?} -o {format}, {stream}: {text:?}");
             }

@@ -25,7 +25,7 @@ use tonic::{Request, Response, Status, transport::Server};
 type Answer<T> = Result<Response<T>, Status>;
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// A node with one interface and one running capture of 20 packets; it remembers what was asked.
+/// A node with one interface and one running capture of 20 packets; it records the requests.
 #[derive(Clone, Default)]
 struct Node {
     asked: Arc<Mutex<Vec<String>>>,
@@ -221,7 +221,7 @@ impl NodeService for Node {
     }
 }
 
-/// The node, a socket to it, and a home for who talks to it.
+/// The node, a socket to it, and a home directory for its client.
 struct Scene {
     node: Node,
     home: TempDir,

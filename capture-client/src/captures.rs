@@ -9,20 +9,20 @@ use tonic::{Request, transport::Channel};
 use crate::model::{Capture, Event, Span, Spec, State, StreamEvent};
 use crate::{Client, ClientError, client::LARGEST_MESSAGE, convert};
 
-/// What is to change in a capture; `None` stays as it is.
+/// Changes of a capture.
 #[derive(Debug, Clone, Default)]
 pub struct Update {
-    /// Holds the new values.
+    /// The new values.
     pub spec: Spec,
     /// The new labels.
     pub labels: BTreeMap<String, String>,
-    /// Which of them count, by their names in the API.
+    /// The fields to change, by their names in the API.
     pub paths: Vec<String>,
-    /// Only if the capture is of this generation.
+    /// The expected generation of the capture, if set.
     pub generation: Option<u64>,
 }
 
-/// Most captures that one answer is asked to hold.
+/// Captures requested per page.
 const PAGE: u32 = 200;
 
 impl Client {
@@ -30,7 +30,7 @@ impl Client {
         CaptureServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
-    /// Starts a capture. The request may be repeated: it has an id of its own.
+    /// Starts a capture. The request is idempotent: it has a unique id.
     pub async fn start(
         &self,
         name: &str,
@@ -52,7 +52,7 @@ impl Client {
         Ok(convert::capture(answer.capture.unwrap_or_default()))
     }
 
-    /// Stops a capture and, unless `no_wait`, waits until all is on disk.
+    /// Stops a capture and, unless `no_wait`, waits until everything is on disk.
     pub async fn stop(&self, name: &str, no_wait: bool) -> Result<Capture, ClientError> {
         let request = v1::StopCaptureRequest {
             name: name.to_owned(),
@@ -64,7 +64,7 @@ impl Client {
         Ok(convert::capture(answer.capture.unwrap_or_default()))
     }
 
-    /// A capture as it is now.
+    /// A capture with its current counts.
     pub async fn get(&self, name: &str) -> Result<Capture, ClientError> {
         let request = v1::GetCaptureRequest {
             name: name.to_owned(),
@@ -123,7 +123,7 @@ impl Client {
         Ok(convert::capture(answer.capture.unwrap_or_default()))
     }
 
-    /// Forgets a capture; returns it, and how many files were removed.
+    /// Deletes a capture; returns it, and the number of removed files.
     pub async fn delete(
         &self,
         name: &str,
@@ -142,7 +142,7 @@ impl Client {
         Ok((capture, answer.files_removed))
     }
 
-    /// Captures as they are and as they change. Has no deadline.
+    /// Captures with their current state, then their changes. Has no deadline.
     pub async fn watch(
         &self,
         names: &[String],
@@ -162,7 +162,7 @@ impl Client {
         }))
     }
 
-    /// A copy of a capture's packets as they come. Has no deadline.
+    /// A copy of a capture's packets as they arrive. Has no deadline.
     pub async fn stream_packets(
         &self,
         name: &str,

@@ -16,23 +16,23 @@ use tonic::{
 
 use crate::{Address, ClientError, Target, error, tls};
 
-/// How long a connection may take to come about.
+/// Time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A chunk of a file has 256 KiB: so much may be on its way that the line is never idle.
+/// A chunk of a file has 256 KiB: enough may be in flight that the line is never idle.
 const STREAM_WINDOW: u32 = 2 << 20;
-/// Larger than any message of the API, and not large.
+/// Larger than any message of the API, but still small.
 pub(crate) const LARGEST_MESSAGE: usize = 16 << 20;
 
-/// How requests are made.
+/// Options of requests.
 #[derive(Debug, Clone, Default)]
 pub struct CallOptions {
-    /// How long an answer may take; `None`: as long as it takes.
+    /// Time limit for an answer; `None` for no limit.
     pub timeout: Option<Duration>,
-    /// Why, for the audit log.
+    /// The reason, for the audit log.
     pub reason: String,
 }
 
-/// A connection to a node. It comes about again by itself when it breaks between requests.
+/// A connection to a node. It is re-established automatically when it breaks between requests.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) channel: Channel,
@@ -43,7 +43,7 @@ impl Client {
     /// Connects.
     ///
     /// # Errors
-    /// The node cannot be reached, or its or the client's certificate is not accepted.
+    /// The node cannot be reached, or one of the two certificates is rejected.
     pub async fn connect(target: &Target, options: &CallOptions) -> Result<Self, ClientError> {
         let endpoint = endpoint(target)?;
         let limit = options
@@ -65,13 +65,13 @@ impl Client {
         })
     }
 
-    /// What calls go through, for those who pass messages on as they are.
+    /// The channel, for callers that pass on messages unchanged.
     #[must_use]
     pub fn channel(&self) -> Channel {
         self.channel.clone()
     }
 
-    /// A request with the deadline that requests have.
+    /// A request with the configured deadline.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(timeout) = self.options.timeout {
@@ -84,7 +84,7 @@ impl Client {
         self.options.reason.clone()
     }
 
-    /// What a status means for a request that has a deadline.
+    /// The error for a status of a request with a deadline.
     pub(crate) fn error(&self, status: &Status) -> ClientError {
         error::from_status(status, self.options.timeout)
     }
@@ -96,7 +96,7 @@ fn endpoint(target: &Target) -> Result<Endpoint, ClientError> {
         problem: error::innermost(error),
     };
     let uri = match &target.address {
-        // What stands there becomes the :authority of requests, of which a path is none.
+        // The host becomes the :authority of requests, and a path is not a valid one.
         Address::Unix(_) => "http://localhost".to_owned(),
         Address::Tcp(host) if target.tls.is_some() => format!("https://{host}"),
         Address::Tcp(host) => format!("http://{host}"),
@@ -157,7 +157,7 @@ pub(crate) async fn coordinator(
 
 const USER_AGENT: &str = concat!("capturectl/", env!("CARGO_PKG_VERSION"));
 
-/// Windows for files, and a look now and then whether the other side is there.
+/// Sets windows for file transfers, and keep-alive probes.
 fn tuned(endpoint: Endpoint) -> Endpoint {
     endpoint
         .initial_stream_window_size(STREAM_WINDOW)
@@ -167,7 +167,7 @@ fn tuned(endpoint: Endpoint) -> Endpoint {
         .tcp_nodelay(true)
 }
 
-/// Connects to a unix socket. A name that begins with `@` is one in the abstract namespace, unix(7).
+/// Connects to a unix socket. A name that begins with `@` is in the abstract namespace (unix(7)).
 async fn connect_socket(path: PathBuf) -> io::Result<TokioIo<UnixStream>> {
     let name = path.as_os_str().as_bytes();
     let path = match name.strip_prefix(b"@") {
@@ -177,7 +177,7 @@ async fn connect_socket(path: PathBuf) -> io::Result<TokioIo<UnixStream>> {
     UnixStream::connect(path).await.map(TokioIo::new)
 }
 
-/// Reads a file in PEM, of which a line has to end so.
+/// Reads a PEM file, which must contain a line that ends with `end`.
 pub(crate) fn read(setting: &str, path: &Path, end: &str) -> Result<Vec<u8>, ClientError> {
     let wrong =
         |problem: String| ClientError::Files(format!("{setting} {}: {problem}", path.display()));

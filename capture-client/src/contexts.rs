@@ -1,4 +1,4 @@
-//! The configuration file: contexts, each with the nodes it names and how they are reached.
+//! The configuration file: contexts, each with its nodes and how to reach them.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ pub enum ContextError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// The file is not valid.
@@ -46,7 +46,7 @@ pub enum ContextError {
 #[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ContextFile {
-    /// The context in force when none is named.
+    /// The context used when none is named.
     pub current_context: Option<String>,
     /// Contexts by name.
     #[serde(default)]
@@ -54,7 +54,7 @@ pub struct ContextFile {
 }
 
 impl ContextFile {
-    /// Reads the file. A missing file is an empty one, unless `required`.
+    /// Reads the file. A missing file counts as empty, unless `required`.
     ///
     /// # Errors
     /// It cannot be read, is not TOML, or has an unknown key.
@@ -77,8 +77,8 @@ impl ContextFile {
         })
     }
 
-    /// The settings of the context named, or else of the current one; empty settings if there is neither.
-    /// `path` is the file's, for the error.
+    /// The settings of the named context, or else of the current one; empty settings if there is neither.
+    /// `path` is the file, for the error.
     ///
     /// # Errors
     /// The file has no context of that name.

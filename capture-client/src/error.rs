@@ -1,4 +1,4 @@
-//! What can go wrong between client and node, in the words of a person who has to do something.
+//! Errors between client and node, with what to do about them.
 
 use std::{error::Error as _, path::PathBuf, time::Duration};
 
@@ -23,7 +23,7 @@ pub enum ClientError {
         /// The socket.
         socket: PathBuf,
     },
-    /// No connection.
+    /// Connecting failed.
     #[error("{node} cannot be reached: {problem}")]
     Unreachable {
         /// The node, as it was named.
@@ -31,7 +31,7 @@ pub enum ClientError {
         /// Why.
         problem: String,
     },
-    /// The node's certificate is not accepted.
+    /// The node's certificate is rejected.
     #[error("{0}")]
     Tls(String),
     /// Files with certificates or keys that cannot be used.
@@ -40,24 +40,24 @@ pub enum ClientError {
     /// The answer took too long.
     #[error("no answer within {}", humantime::format_duration(*timeout))]
     Timeout {
-        /// How long was waited.
+        /// The time limit.
         timeout: Duration,
     },
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(String),
-    /// There is none of that name.
+    /// Nothing has this name.
     #[error("{0}")]
     NotFound(String),
-    /// The client's certificate is not accepted, or its role does not allow it.
+    /// The client's certificate is rejected, or its role does not allow the request.
     #[error("{0}")]
     Denied(String),
-    /// The node refuses the request.
+    /// The node rejects the request.
     #[error("{message}")]
     Refused {
-        /// The kind of refusal.
+        /// The kind of rejection.
         refusal: Refusal,
-        /// Why, and what is wrong with each field.
+        /// The reason, and the error of each field.
         message: String,
     },
     /// The data is damaged.
@@ -65,22 +65,22 @@ pub enum ClientError {
     Damaged(String),
 }
 
-/// Why a node refuses a request.
+/// Why a node rejects a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// A field of the request is not valid.
     Invalid,
-    /// There is a capture of that name already.
+    /// A capture of this name exists already.
     AlreadyExists,
-    /// Not possible in the present state.
+    /// Not possible in the current state.
     Precondition,
     /// The capture has changed since the generation that the request expects.
     Conflict,
     /// A limit of the node or of the request is reached.
     Exhausted,
-    /// The node does not have this call, or what it asks for.
+    /// The node does not support this call, or what it requests.
     Unsupported,
-    /// A fault of the node.
+    /// An internal error of the node.
     Internal,
 }
 
@@ -99,7 +99,7 @@ impl From<Code> for Refusal {
 }
 
 impl ClientError {
-    /// Whether the same request may well succeed a little later.
+    /// Whether the same request may succeed a little later.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
@@ -118,9 +118,9 @@ impl ClientError {
     }
 }
 
-/// What a status means; the only place that looks into one.
+/// Maps a status to an error; the only place that inspects statuses.
 pub(super) fn from_status(status: &Status, timeout: Option<Duration>) -> ClientError {
-    // Of a client whose certificate is refused, it is its first request that fails.
+    // If the client's certificate is rejected, its first request fails.
     if let Some(refusal) = status.source().and_then(tls::refusal) {
         return refusal;
     }
@@ -138,12 +138,13 @@ pub(super) fn from_status(status: &Status, timeout: Option<Duration>) -> ClientE
             }
         }
         Code::DataLoss => ClientError::Damaged(message),
-        // What a node says that speaks TLS, read as HTTP/2.
+        // A node that uses TLS answers like this, read as HTTP/2.
         _ if message.contains("frame with invalid size") => {
             ClientError::Broken(format!("{message}: does the node want TLS?"))
         }
         Code::Unavailable | Code::Cancelled => ClientError::Broken(message),
-        // A transport that breaks in mid-stream is not always told apart from a node that errs.
+        // A transport that breaks in mid-stream cannot always be distinguished from an error of the
+        // node.
         Code::Unknown | Code::Internal if status.source().is_some() => ClientError::Broken(message),
         code => ClientError::Refused {
             refusal: code.into(),
@@ -152,7 +153,7 @@ pub(super) fn from_status(status: &Status, timeout: Option<Duration>) -> ClientE
     }
 }
 
-/// The message, and what is wrong with each field.
+/// The message, and the error of each field.
 fn message(status: &Status) -> String {
     let mut text = status.message().to_owned();
     if text.is_empty() {
@@ -179,7 +180,7 @@ fn message(status: &Status) -> String {
     text
 }
 
-/// The innermost cause, which says most: "connection refused" and not "transport error".
+/// The innermost cause, which is the most specific: "connection refused" and not "transport error".
 pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
@@ -188,7 +189,7 @@ pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     innermost.to_string()
 }
 
-/// The error of the operating system in it, if there is one.
+/// The kind of the system's error among the causes, if there is one.
 pub(super) fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -8,26 +8,26 @@ use tonic::{Request, transport::Channel};
 use crate::model::{File, Listing, Removed};
 use crate::{Client, ClientError, client::LARGEST_MESSAGE, convert, error};
 
-/// What the reading of a file yields.
+/// A message while a file is read.
 #[derive(Debug, Clone)]
 pub enum Piece {
-    /// The file as it is; comes first.
+    /// The file's properties; sent first.
     Header(Box<File>),
-    /// Bytes, already compared with their checksum.
+    /// Bytes whose checksum was verified.
     Chunk {
-        /// Where the first one stands in the file.
+        /// Offset of the first byte in the file.
         offset: u64,
         /// The bytes.
         data: Bytes,
     },
-    /// Comes last.
+    /// Sent last.
     End {
         /// The file's size.
         file_bytes: u64,
     },
 }
 
-/// Most files that one answer is asked to hold.
+/// Files requested per page.
 const PAGE: u32 = 500;
 
 impl Client {
@@ -65,7 +65,7 @@ impl Client {
         }
     }
 
-    /// A file's bytes from an offset on, each chunk compared with its checksum. Has no deadline.
+    /// A file's bytes from an offset on, with the checksum of each chunk verified. Has no deadline.
     pub async fn read_file(
         &self,
         capture: &str,
@@ -105,7 +105,7 @@ pub(crate) fn read_piece(piece: v1::read_file_response::Piece) -> Result<Piece, 
     match piece {
         Proto::Header(file) => Ok(Piece::Header(Box::new(convert::file(file)))),
         Proto::Chunk(chunk) => {
-            // As good as a broken connection: asked for again, it may arrive whole.
+            // Treated like a broken connection: a repeated request may deliver it intact.
             if crc32c::crc32c(&chunk.data) != chunk.crc32c {
                 return Err(ClientError::Broken(format!(
                     "bytes from {} on arrived damaged",

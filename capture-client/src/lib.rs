@@ -1,6 +1,6 @@
-//! A client of captured's nodes: connections with certificates, contexts, captures, live packets merged by
-//! timestamp, and resumable downloads. It prints nothing and knows neither command lines nor terminals, so
-//! that a coordinator of many nodes uses it as `capturectl` does.
+//! A client for the nodes of captured: connections with certificates, contexts, captures, live packets
+//! merged by timestamp, and resumable downloads. It prints nothing and is independent of command lines and
+//! terminals, so that a coordinator of many nodes can use it as well as `capturectl`.
 
 mod captures;
 mod client;

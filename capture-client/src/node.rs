@@ -11,7 +11,7 @@ impl Client {
         NodeServiceClient::new(self.channel.clone()).max_decoding_message_size(LARGEST_MESSAGE)
     }
 
-    /// What the node is and can do.
+    /// The properties of the node.
     pub async fn node(&self) -> Result<Node, ClientError> {
         let request = self.request(v1::GetNodeRequest {});
         let answer = self.node_service().get_node(request).await;
@@ -31,7 +31,7 @@ impl Client {
             .collect())
     }
 
-    /// Changes what the daemon logs until it ends; returns what it logged before.
+    /// Changes the daemon's log level until it ends; returns the previous level.
     pub async fn set_log_level(&self, level: &str) -> Result<String, ClientError> {
         let request = self.request(v1::SetLogLevelRequest {
             log_level: level.to_owned(),

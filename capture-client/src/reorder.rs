@@ -8,14 +8,15 @@ use std::{
 
 use crate::model::Packet;
 
-/// How long a packet waits for earlier packets of other nodes. Nodes send at least every 100 ms or so; the
+/// How long a packet waits for earlier packets of other nodes. Nodes send at least about every 100 ms; the
 /// rest is for the network.
 const WAIT: Duration = Duration::from_millis(500);
 
-/// The most packets that wait; beyond, the earliest goes at once.
+/// Maximum packets that wait; beyond this, the earliest is released at once.
 const MOST: usize = 65_536;
 
-/// Delays packets by half a second, so that those of several nodes come out by timestamp.
+/// Delays packets by half a second, so that those of several nodes are released in order of
+/// timestamps.
 #[derive(Debug, Default)]
 pub struct ReorderBuffer {
     waiting: BinaryHeap<Reverse<Waiting>>,
@@ -29,7 +30,7 @@ pub struct ReorderBuffer {
 #[derive(Debug)]
 struct Waiting {
     timestamp: u64,
-    /// The order of arrival, which packets with the same timestamp keep.
+    /// Sequence number of arrival, which orders packets with the same timestamp.
     number: u64,
     node: usize,
     packet: Packet,
@@ -89,13 +90,13 @@ impl ReorderBuffer {
         }
     }
 
-    /// The earliest packet, whether it has waited or not.
+    /// The earliest packet, whether it has waited long enough or not.
     pub fn rest(&mut self) -> Option<(usize, Packet)> {
         let Reverse(first) = self.waiting.pop()?;
         Some((first.node, first.packet))
     }
 
-    /// When the next packet may be due.
+    /// When the next packet may be released.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
         self.arrivals.front().map(|(came, _)| *came + WAIT)

@@ -1,5 +1,5 @@
-//! Which nodes are meant and how they are reached, from several sources: of each setting, the first layer
-//! that has it decides.
+//! The nodes and how to reach them, from several sources: for each setting, the first layer that sets it
+//! decides.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,9 +8,9 @@ use thiserror::Error;
 
 use crate::{Address, CallOptions, Target, Tls};
 
-/// Where the daemon listens by default.
+/// The daemon's default socket.
 pub const DEFAULT_SOCKET: &str = "/run/captured/captured.sock";
-/// How long an answer may take by default.
+/// Default time limit for an answer.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why settings cannot be used.
@@ -19,10 +19,10 @@ pub enum SettingsError {
     /// A node's address is not valid.
     #[error("node {0:?}: write HOST:PORT, as in node7:9443 or [2001:db8::7]:9443")]
     Node(String),
-    /// A node stands twice in the list.
+    /// A node is in the list twice.
     #[error("node {0} is named twice")]
     Duplicate(String),
-    /// There are no certificates for a node that is reached over TLS.
+    /// Certificates are missing for a node that is reached over TLS.
     #[error(
         "node {0} is reached over TLS, which needs cacert, cert and key, or a context with them; insecure \
          goes without, where the daemon allows it"
@@ -33,7 +33,7 @@ pub enum SettingsError {
     Timeout(String),
 }
 
-/// Settings from one source; what is not set there is left to the next.
+/// Settings from one source; unset ones are left to the next layer.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Layer {
@@ -50,23 +50,23 @@ pub struct Layer {
     pub key: Option<PathBuf>,
     /// The name in the nodes' certificates.
     pub tls_server_name: Option<String>,
-    /// Without TLS.
+    /// Whether to connect without TLS.
     pub insecure: Option<bool>,
-    /// How long an answer may take, as in "30s".
+    /// Time limit for an answer, as in "30s".
     pub timeout: Option<String>,
 }
 
-/// The settings in force.
+/// The effective settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The nodes; at least one.
     pub targets: Vec<Target>,
-    /// How long an answer may take; `None` if no layer says it.
+    /// Time limit for an answer; `None` if no layer sets it.
     pub timeout: Option<Duration>,
 }
 
 impl Settings {
-    /// For requests that are answered at once.
+    /// For requests with an immediate answer.
     #[must_use]
     pub fn call_options(&self, reason: &str) -> CallOptions {
         CallOptions {
@@ -75,7 +75,7 @@ impl Settings {
         }
     }
 
-    /// For requests that wait for a capture to end: a deadline only where one was given.
+    /// For requests that wait for a capture to end: a deadline only if one was set.
     #[must_use]
     pub fn patient_call_options(&self, reason: &str) -> CallOptions {
         CallOptions {
@@ -84,7 +84,8 @@ impl Settings {
         }
     }
 
-    /// Merges layers, the first before the second. Without any node, the daemon of this machine is meant.
+    /// Merges layers; earlier layers take precedence. Without any node, the daemon of this machine is
+    /// used.
     ///
     /// # Errors
     /// See [`SettingsError`].
@@ -124,7 +125,7 @@ impl Settings {
     }
 }
 
-/// How nodes are reached over TCP.
+/// Security of TCP connections.
 struct Security {
     cacert: Option<PathBuf>,
     cert: Option<PathBuf>,

@@ -1,17 +1,17 @@
-//! Which nodes a command goes to.
+//! The nodes that a command is sent to.
 
 use std::{fmt, path::PathBuf};
 
 /// A node, and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Where it listens.
+    /// Its address.
     pub address: Address,
-    /// Certificates; `None` on a socket, or where somebody asked for none.
+    /// Certificates; `None` on a socket, or if TLS was turned off.
     pub tls: Option<Tls>,
 }
 
-/// Where a daemon listens.
+/// The address of a daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// A unix socket on this machine.
@@ -23,13 +23,13 @@ pub enum Address {
 /// Files with certificates, in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// Of the authority that signed the nodes' certificates.
+    /// The certificate of the authority that signed the nodes' certificates.
     pub cacert: PathBuf,
-    /// The client's own.
+    /// The client's certificate.
     pub cert: PathBuf,
-    /// The key of it.
+    /// Its private key.
     pub key: PathBuf,
-    /// The name in the nodes' certificates, if it is not the host's.
+    /// The name in the nodes' certificates, if different from the host.
     pub server_name: Option<String>,
 }
 
@@ -43,7 +43,7 @@ impl Target {
         }
     }
 
-    /// What it is called in tables and messages: `HOST:PORT`, or "local" for a socket.
+    /// Its label in tables and messages: `HOST:PORT`, or "local" for a socket.
     #[must_use]
     pub fn label(&self) -> String {
         match &self.address {

@@ -1,4 +1,4 @@
-//! What goes wrong between certificates, said so that a person can mend it.
+//! Certificate errors, with what to do about them.
 
 use std::error::Error as StdError;
 
@@ -6,7 +6,7 @@ use tokio_rustls::rustls::{AlertDescription, CertificateError, Error};
 
 use crate::ClientError;
 
-/// Why node and client do not accept each other, if that is what an error is about.
+/// Why node and client reject each other, if that is the cause of an error.
 pub(super) fn refusal(error: &(dyn StdError + 'static)) -> Option<ClientError> {
     let Some(found) = find(error) else {
         return told(error).and_then(by_node).map(ClientError::Denied);
@@ -21,7 +21,7 @@ pub(super) fn refusal(error: &(dyn StdError + 'static)) -> Option<ClientError> {
     })
 }
 
-/// It may be wrapped, also in errors of the system, which do not name it as their source.
+/// Finds it in wrapped errors, including system errors, which do not report it as their source.
 fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -39,7 +39,7 @@ fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     None
 }
 
-/// An alert of which only its text is left: HTTP/2 keeps no more of an error below it.
+/// An alert of which only the text is left: HTTP/2 keeps no more of an underlying error.
 fn told(error: &(dyn StdError + 'static)) -> Option<AlertDescription> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -67,15 +67,15 @@ const ABOUT_CERTIFICATES: [AlertDescription; 9] = [
     AlertDescription::DecryptError,
 ];
 
-/// What the node says of the client's certificate (RFC 8446, 6.2).
+/// The node's verdict on the client's certificate (RFC 8446, 6.2).
 fn by_node(alert: AlertDescription) -> Option<String> {
     let why = match alert {
-        AlertDescription::CertificateRequired => "it wants one, and there was none".to_owned(),
+        AlertDescription::CertificateRequired => "it requires one, and there was none".to_owned(),
         AlertDescription::CertificateExpired => {
             "it has expired, or is not valid yet; give a valid cert and key".to_owned()
         }
         AlertDescription::UnknownCA => {
-            "it is of no authority that the node trusts (tls.client_ca in its configuration)"
+            "it is not from an authority that the node trusts (tls.client_ca in its configuration)"
                 .to_owned()
         }
         AlertDescription::AccessDenied => {
@@ -86,10 +86,10 @@ fn by_node(alert: AlertDescription) -> Option<String> {
         alert if ABOUT_CERTIFICATES.contains(&alert) => format!("{alert:?}"),
         _ => return None,
     };
-    Some(format!("the node refuses this client's certificate: {why}"))
+    Some(format!("the node rejects this client's certificate: {why}"))
 }
 
-/// Names that come as `DnsName("localhost")`.
+/// Formats names that are given as `DnsName("localhost")`.
 fn names(presented: &[String]) -> String {
     let bare = |name: &String| {
         let inner = name
@@ -129,7 +129,7 @@ fn by_client(reason: &CertificateError) -> String {
         }
         other => other.to_string(),
     };
-    format!("the node's certificate is refused: {why}")
+    format!("the node's certificate is rejected: {why}")
 }
 
 #[cfg(test)]

@@ -16,9 +16,9 @@ pub struct Counters {
     pub ring_full: u64,
     /// The packet's bytes could not be read, or the program could not be reached.
     pub unreadable: u64,
-    /// Of the submitted: captured shorter than it was.
+    /// Submitted packets that were captured shorter than they were.
     pub truncated: u64,
-    /// Of the filtered: packets of the daemon's own connections.
+    /// Filtered packets of the daemon's own connections.
     pub own: u64,
 }
 

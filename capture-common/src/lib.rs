@@ -1,5 +1,5 @@
-//! What the eBPF programs write and user space reads: the records of the ring buffer and the counters of
-//! the ledger.
+//! The data that the eBPF programs write and user space reads: the records of the ring buffer and the
+//! counters of the ledger.
 //!
 //! The structs contain only integers and explicit padding, in the byte order of the machine. Sizes and
 //! offsets are asserted at compile time, for the BPF target and for user space.
@@ -16,5 +16,5 @@ pub use record::{
     decode_record, program_index,
 };
 
-/// How many TCP endpoints of the daemon the programs know.
+/// Maximum TCP endpoints of the daemon in the programs.
 pub const OWN_ENDPOINTS: usize = 4;

@@ -68,7 +68,7 @@ impl RecordHeader {
 }
 
 /// Splits a record into its header and the packet's bytes; `None` if the record is malformed, which only
-/// a program of another build could cause.
+/// a program from another build could cause.
 #[must_use]
 #[inline(always)]
 pub fn decode_record(record: &[u8]) -> Option<(RecordHeader, &[u8])> {
@@ -107,7 +107,7 @@ pub const RECORD_DATA: usize = size_of::<RecordHeader>();
 /// front ring's records up to this position come first.
 pub const SPILL_HEAD: usize = size_of::<u64>();
 
-/// Bytes of packet that a record of each size class can hold, ascending.
+/// Capacity in packet bytes of a record of each size class, ascending.
 ///
 /// `bpf_ringbuf_reserve` accepts only sizes that the verifier knows. The classes follow common packet
 /// sizes: acknowledgements, small requests, an Ethernet frame of 1,514 bytes with one or two tags, jumbo
@@ -128,7 +128,7 @@ pub const SIZE_CLASSES: [u32; 12] = [
     MAX_CAPTURED_LENGTH,
 ];
 
-/// Bytes captured of one packet at most: an IP datagram of 65,535 bytes with its Ethernet header and two
+/// Maximum bytes captured of one packet: an IP datagram of 65,535 bytes with its Ethernet header and two
 /// VLAN tags, rounded up to a record's alignment. A longer packet (BIG TCP) is truncated and counted.
 pub const MAX_CAPTURED_LENGTH: u32 = 65_568;
 

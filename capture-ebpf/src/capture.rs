@@ -1,4 +1,4 @@
-//! Copies one packet into the ring buffer and counts what became of it.
+//! Copies one packet into the ring buffer and counts its outcome.
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_RB_NO_WAKEUP},
@@ -16,7 +16,7 @@ use capture_common::{
 
 use crate::{config, maps, own, wakeup};
 
-/// Bytes of a VLAN tag in a frame, right behind the two addresses.
+/// Bytes of a VLAN tag in a frame, right after the two addresses.
 const VLAN_TAG_LENGTH: u32 = 4;
 const ADDRESSES_LENGTH: u32 = 12;
 
@@ -29,12 +29,12 @@ enum Fate {
     Unreadable,
 }
 
-/// What is known about a packet before it is copied.
+/// Properties of a packet before it is copied.
 struct Packet {
     skb: *mut __sk_buff,
     header: RecordHeader,
-    /// The tag in network byte order, where the kernel holds one beside the bytes; else 0. A tag
-    /// always has its protocol in it, so it is never 0.
+    /// The tag in network byte order, if the kernel keeps it outside the bytes; else 0. A tag
+    /// always contains its protocol, so it is never 0.
     vlan_tag: u32,
 }
 
@@ -112,7 +112,7 @@ impl Packet {
     }
 }
 
-/// The VLAN tag that the kernel keeps beside the packet's bytes, in the byte order of a frame.
+/// The VLAN tag that the kernel keeps outside the packet's bytes, in the byte order of a frame.
 #[inline(always)]
 fn vlan_tag(skb: *mut __sk_buff) -> u32 {
     // SAFETY: as in `Packet::new`.
@@ -144,7 +144,7 @@ fn now() -> u64 {
     }
 }
 
-/// Copies the packet into a record of the smallest size class that holds it.
+/// Copies the packet into a record of the smallest sufficient size class.
 #[inline(always)]
 fn copy(packet: &Packet) -> Fate {
     macro_rules! smallest_class {
@@ -202,10 +202,10 @@ fn reserve(ring: &RingBuf, size: usize) -> Option<*mut u8> {
 ///
 /// # Safety
 ///
-/// `to` is aligned to 8 and has room for the header and `ROOM` bytes behind it.
+/// `to` is aligned to 8 and has room for the header and `ROOM` bytes after it.
 #[inline(always)]
 unsafe fn fill<const ROOM: u32>(packet: &Packet, to: *mut u8) -> bool {
-    // SAFETY: the caller's promise; the copies write at most `ROOM` bytes behind the header.
+    // SAFETY: the caller's promise; the copies write at most `ROOM` bytes after the header.
     unsafe {
         to.cast::<RecordHeader>().write(packet.header);
         let data = to.add(RECORD_DATA);

@@ -4,7 +4,7 @@
 use aya_ebpf::Global;
 use capture_common::OWN_ENDPOINTS;
 
-/// Bytes kept of a packet at most, at least 1.
+/// Maximum bytes kept of a packet, at least 1.
 #[unsafe(no_mangle)]
 static SNAPLEN: Global<u32> = Global::new(0);
 

@@ -1,5 +1,5 @@
-//! Recognises packets of the daemon's own connections: a capture that records the stream by which it is
-//! watched would feed itself.
+//! Recognises packets of the daemon's own connections: a capture that records the stream of its own
+//! packets would feed itself.
 //!
 //! A packet is the daemon's own if one of its TCP ports is a port where the daemon listens, and the
 //! kernel has a socket for the connection in the interface's network namespace. Comparing ports costs
@@ -28,14 +28,14 @@ const IPPROTO_TCP: u8 = 6;
 const FRAGMENT_OFFSET: u16 = 0x1fff_u16.to_be();
 const TCP_LISTEN: u32 = 10;
 
-/// Where the addresses are in an IP header.
+/// Offset of the addresses in an IP header.
 const IPV4_ADDRESSES: usize = 12;
 const IPV6_ADDRESSES: usize = 8;
 
 /// Whether the packet belongs to a connection of the daemon.
 #[inline(always)]
 pub fn is_own<const LINK: u8>(skb: *mut __sk_buff) -> bool {
-    // The verifier knows this number: without own endpoints nothing of the rest is left.
+    // The verifier knows this number: without own endpoints the rest is removed.
     if config::own_ports() == 0 {
         return false;
     }
@@ -127,7 +127,7 @@ fn is_own_port(port: u16) -> bool {
     false
 }
 
-/// How an end of a connection matches an endpoint of the daemon; `None` if it does not.
+/// How one end of a connection matches an endpoint of the daemon; `None` if it does not.
 #[derive(Clone, Copy)]
 enum Listening {
     /// On this address.
@@ -156,7 +156,7 @@ fn match_endpoint(port: u16, address: &[u32; 4]) -> Option<Listening> {
 }
 
 /// Whether the kernel has a socket for the connection. A socket that listens on every address matches
-/// whatever passes to its port, so it says nothing about a connection that is only being opened.
+/// any packet to its port, so it proves nothing about a connection that is only being opened.
 #[inline(always)]
 fn has_socket<T>(skb: *mut __sk_buff, tuple: *mut T, listening: Listening) -> bool {
     // SAFETY: the tuple is on the stack and as long as its size says; the socket is released once.
@@ -177,7 +177,8 @@ fn has_socket<T>(skb: *mut __sk_buff, tuple: *mut T, listening: Listening) -> bo
     }
 }
 
-/// What an IPv4 header says of what follows it: its own length, the fragment and the protocol.
+/// The fields of an IPv4 header that describe what follows it: its length, the fragment and the
+/// protocol.
 #[inline(always)]
 fn ipv4_header(skb: *mut __sk_buff, network: usize) -> Option<(u8, u16, u8)> {
     if let Some(header) = linear(skb, network, 20) {
@@ -192,7 +193,7 @@ fn ipv4_header(skb: *mut __sk_buff, network: usize) -> Option<(u8, u16, u8)> {
     ))
 }
 
-/// The protocol behind an IPv6 header.
+/// The protocol after an IPv6 header.
 #[inline(always)]
 fn ipv6_next(skb: *mut __sk_buff, network: usize) -> Option<u8> {
     match linear(skb, network, IPV6_HEADER) {
@@ -212,8 +213,8 @@ fn ports(skb: *mut __sk_buff, transport: usize) -> Option<[u16; 2]> {
     }
 }
 
-/// So many bytes of the packet from `offset`, if they are in its linear part: much cheaper to read than
-/// by the helper. At least 2, so that the comparison is one that the verifier understands.
+/// This many bytes of the packet from `offset`, if they are in its linear part: much cheaper to read
+/// than with the helper. At least 2, so that the verifier understands the comparison.
 #[inline(always)]
 fn linear(skb: *mut __sk_buff, offset: usize, length: usize) -> Option<*const u8> {
     // SAFETY: the kernel passes every program a valid context.

@@ -14,12 +14,12 @@ use crate::name::Codec;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// RFC 8878, 3.1.1: 0xFD2FB528, little-endian.
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// A window larger than this is refused: 2 to the power of 27 bytes is what `zstd` itself allows.
+/// Larger windows are rejected: 2^27 bytes is the limit of `zstd` itself.
 const LARGEST_WINDOW: u32 = 27;
 const BUFFER: usize = 256 << 10;
 
-/// The bytes behind the compression, if there is any, which the first bytes tell: a name can be wrong.
-/// Members and frames one after the other are read as one.
+/// The decompressed bytes. Compression is detected by the first bytes, as a name can be wrong.
+/// Consecutive members and frames are read as one stream.
 ///
 /// # Errors
 /// The first bytes cannot be read.
@@ -36,14 +36,14 @@ pub fn decoded<'a>(input: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Se
     Ok(Box::new(Decoded::new(codec, input)))
 }
 
-/// Decompresses, and knows where members end.
+/// Decompresses, and reports where members end.
 pub(crate) struct Decoded<R: BufRead> {
     codec: Codec,
     state: State<R>,
-    /// Bytes given so far.
+    /// Bytes returned so far.
     given: u64,
-    /// Where the members of a compressed file ended, each with a checksum that was right, since
-    /// [`Self::next_end`] was last asked.
+    /// Ends of members of a compressed file, each with a correct checksum, since the last call of
+    /// [`Self::next_end`].
     ends: VecDeque<MemberEnd>,
 }
 
@@ -78,7 +78,7 @@ impl<R: BufRead> Decoded<R> {
         }
     }
 
-    /// The end of the next member that was read to its end, if it ends within so many bytes.
+    /// The end of the next completely read member, if it is within this many bytes.
     pub(crate) fn next_end(&mut self, within: u64) -> Option<MemberEnd> {
         self.ends.pop_front_if(|end| end.raw <= within)
     }
@@ -129,7 +129,7 @@ impl<R: BufRead> Read for Decoded<R> {
     }
 }
 
-/// Counts what is taken from a reader.
+/// Counts the bytes taken from a reader.
 struct Counted<R> {
     inner: R,
     taken: u64,

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::hex;
 
-/// The SHA-256 of all that can be read, in hexadecimal.
+/// The SHA-256 of all bytes of the input, in hexadecimal.
 ///
 /// # Errors
 /// Reading failed.

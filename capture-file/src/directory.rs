@@ -1,4 +1,4 @@
-//! The directory of a capture: made, locked, and the only way to its files.
+//! The directory of a capture: created, locked, and the only access to its files.
 
 use std::{
     fs::{DirBuilder, File, Metadata, Permissions},
@@ -18,31 +18,31 @@ use rustix::{
 
 use capture_types::CaptureName;
 
-/// A capture's directory, held open: the capture goes on in it when somebody renames it.
+/// A capture's open directory: the capture continues in it when somebody renames it.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
     handle: OwnedFd,
-    /// Finished files may take the place of older ones.
+    /// Whether finished files may replace older ones.
     overwrites: bool,
-    /// Held as long as this lives, so that no two captures of one name write here.
+    /// Locked as long as `self` lives, so that no two captures of one name write here.
     _lock: OwnedFd,
-    /// Descriptors that are given up for a file when there are no others.
+    /// Descriptors that are closed to open a file when no others are available.
     reserve: Mutex<Vec<OwnedFd>>,
 }
 
-/// So many files can be made when the process has no descriptor left.
+/// This many files can be created when the process has no descriptor left.
 const RESERVED: usize = 2;
 
 /// Why a capture cannot write to its directory.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// It could not be made.
+    /// It could not be created.
     #[error("cannot make directory {path:?}: {source}; make it, or write elsewhere with --write")]
     Make {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// It could not be opened.
@@ -52,10 +52,10 @@ pub enum DirectoryError {
     Open {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// No file could be made in it.
+    /// No file could be created in it.
     #[error(
         "cannot make file {file:?} in {path:?}: {source}; write to a directory that this user may \
          write to, on a file system that is not read-only and has space left"
@@ -65,7 +65,7 @@ pub enum DirectoryError {
         path: PathBuf,
         /// The file.
         file: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Another capture of the same name writes to it.
@@ -82,7 +82,7 @@ pub enum DirectoryError {
 }
 
 impl Directory {
-    /// Makes the directory (0700, and what is missing above it) unless it exists, and locks it for
+    /// Creates the directory (0700, and missing parents) unless it exists, and locks it for
     /// captures of this name.
     pub fn open(path: &Path, name: &CaptureName) -> Result<Self, DirectoryError> {
         if !path.is_dir() {
@@ -120,12 +120,12 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Where it was when the capture began.
+    /// Its path when the capture began.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes a file that does not exist yet, 0600 whatever the umask.
+    /// Creates a file that does not exist yet, 0600 whatever the umask.
     pub fn create(&self, file: &str) -> io::Result<File> {
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -141,7 +141,7 @@ impl Directory {
         Ok(File::from(handle))
     }
 
-    /// Gives up a reserved descriptor; `false` if there is none.
+    /// Closes a reserved descriptor; `false` if there is none.
     fn give_reserved(&self) -> bool {
         self.reserve().pop().is_some()
     }
@@ -157,21 +157,21 @@ impl Directory {
     }
 
     fn reserve(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
-        // Descriptors are put in and taken out whole.
+        // Descriptors are added and removed whole.
         self.reserve.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a file of ours for reading.
+    /// Opens one of our files for reading.
     pub fn read(&self, file: &str) -> io::Result<File> {
         open_own(&self.handle, file, OFlags::RDONLY)
     }
 
-    /// Opens a file of ours for reading and writing.
+    /// Opens one of our files for reading and writing.
     pub fn edit(&self, file: &str) -> io::Result<File> {
         open_own(&self.handle, file, OFlags::RDWR)
     }
 
-    /// Whether the file of this name is still the one that `metadata` was asked of.
+    /// Whether the file of this name is still the one that `metadata` was read from.
     pub fn holds(&self, file: &str, metadata: &Metadata) -> io::Result<bool> {
         match rustix::fs::statat(&self.handle, plain(file)?, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok((stat.st_dev, stat.st_ino) == (metadata.dev(), metadata.ino())),
@@ -180,7 +180,7 @@ impl Directory {
         }
     }
 
-    /// Has finished files take the place of older ones of their names.
+    /// Lets finished files replace older ones of the same name.
     #[must_use]
     pub fn overwriting(self) -> Self {
         Self {
@@ -189,16 +189,16 @@ impl Directory {
         }
     }
 
-    /// Gives a complete file its final name, which must be free unless the directory is
-    /// [`Directory::overwriting`], and makes that last.
+    /// Renames a complete file to its final name, which must be free unless the directory is
+    /// [`Directory::overwriting`], and makes the rename durable.
     pub fn publish(&self, from: &str, to: &str) -> io::Result<()> {
         if self.overwrites {
             return self.replace(from, to);
         }
         let handle = &self.handle;
         match rustix::fs::renameat_with(handle, from, handle, to, RenameFlags::NOREPLACE) {
-            // Some network file systems know no flags. The lock keeps others of our kind away, so
-            // a look beforehand does as well.
+            // Some network file systems do not support flags. The lock excludes other captures, so
+            // a check beforehand is sufficient.
             Err(Errno::INVAL | Errno::NOSYS) => {
                 match rustix::fs::statat(handle, to, AtFlags::SYMLINK_NOFOLLOW) {
                     Ok(_) => return Err(Errno::EXIST.into()),
@@ -211,7 +211,7 @@ impl Directory {
         self.sync()
     }
 
-    /// Puts a complete file in the place of an older one and makes that last.
+    /// Replaces an older file by a complete one and makes the rename durable.
     pub fn replace(&self, from: &str, to: &str) -> io::Result<()> {
         rustix::fs::renameat(&self.handle, from, &self.handle, to)?;
         self.sync()
@@ -222,37 +222,37 @@ impl Directory {
         Ok(rustix::fs::unlinkat(&self.handle, file, AtFlags::empty())?)
     }
 
-    /// Makes what was done to names last.
+    /// Makes changes of names durable.
     pub fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.handle)?)
     }
 
-    /// The names of the files in it; those that are not UTF-8 are no capture's and left out.
+    /// The names of its files; names that are not UTF-8 belong to no capture and are skipped.
     pub fn list(&self) -> io::Result<Vec<String>> {
         list(&self.handle)
     }
 
-    /// Bytes of a file; 0 when there is none.
+    /// Bytes of a file; 0 if it does not exist.
     pub fn size(&self, file: &str) -> u64 {
         rustix::fs::statat(&self.handle, file, AtFlags::SYMLINK_NOFOLLOW)
             .map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0))
     }
 
-    /// Whether somebody has removed the directory itself: nothing in it has a name any more.
+    /// Whether somebody has removed the directory itself: its files no longer have names.
     ///
     /// # Errors
-    /// The file system does not answer.
+    /// The file system's error.
     pub fn is_removed(&self) -> io::Result<bool> {
         Ok(rustix::fs::fstat(&self.handle)?.st_nlink == 0)
     }
 
-    /// What the file system has left.
+    /// The free space of the file system.
     pub fn space(&self) -> io::Result<StatVfs> {
         Ok(rustix::fs::fstatvfs(&self.handle)?)
     }
 }
 
-/// A name that stays in its directory.
+/// Checks that a name stays in its directory.
 fn plain(file: &str) -> io::Result<&str> {
     if file.is_empty() || file.contains('/') || file == "." || file == ".." {
         return Err(io::Error::new(
@@ -263,8 +263,8 @@ fn plain(file: &str) -> io::Result<&str> {
     Ok(file)
 }
 
-/// Opens a file that exists, if it is a regular file of this process's user: others may have put a link, a
-/// pipe or a file of theirs in its place. Never blocks.
+/// Opens an existing file, if it is a regular file of this process's user: others may have put a link, a
+/// pipe or one of their files in its place. Never blocks.
 fn open_own(directory: impl AsFd, file: &str, mode: OFlags) -> io::Result<File> {
     let flags = mode | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let refused = |problem: &str| {
@@ -273,7 +273,7 @@ fn open_own(directory: impl AsFd, file: &str, mode: OFlags) -> io::Result<File> 
     };
     let handle = match rustix::fs::openat(directory, plain(file)?, flags, Mode::empty()) {
         Err(Errno::LOOP) => return Err(refused("is a symbolic link")),
-        // A pipe that nobody reads, or a socket.
+        // A pipe without a reader, or a socket.
         Err(Errno::NXIO) => return Err(refused("is not a regular file")),
         other => other?,
     };

@@ -2,22 +2,22 @@
 
 use std::io;
 
-/// Why a capture file cannot be read any further.
+/// Why a capture file cannot be read further.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// Reading failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is no capture file, or is damaged.
-    #[error("damaged {offset} bytes behind its beginning (uncompressed): {problem}")]
+    /// It is not a capture file, or it is damaged.
+    #[error("damaged {offset} bytes after its beginning (uncompressed): {problem}")]
     Damaged {
-        /// Where.
+        /// The offset.
         offset: u64,
         /// What is wrong.
         problem: String,
     },
     /// It ends in the middle of a packet, a block or a compressed member.
-    #[error("cut off {offset} bytes behind its beginning (uncompressed)")]
+    #[error("cut off {offset} bytes after its beginning (uncompressed)")]
     Cut {
         /// The end of the last whole record.
         offset: u64,

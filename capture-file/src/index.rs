@@ -1,4 +1,4 @@
-//! The index of a capture's files: those on disk, oldest first, and the manifest made of it.
+//! The index of a capture's files: those on disk, oldest first, and the manifest written from it.
 
 use std::{
     collections::BTreeSet,
@@ -15,10 +15,10 @@ use crate::{
     totals::{Baseline, FileTotals},
 };
 
-/// What a plain file has become.
+/// The result of compressing a plain file.
 #[derive(Debug)]
 pub struct Recompressed {
-    /// The plain file, which is still there.
+    /// The plain file, which still exists.
     pub plain: String,
     /// The compressed one, under its final name.
     pub file: String,
@@ -35,19 +35,19 @@ pub struct FileIndex {
     capture: CaptureEntry,
     files: Vec<Kept>,
     changed: bool,
-    /// Not before this is the manifest written again.
+    /// The earliest time of the next write of the manifest.
     due: Instant,
 }
 
 #[derive(Debug)]
 struct Kept {
     entry: FileEntry,
-    /// Finished by this capture, not by one before it.
+    /// Whether this capture finished it, not an earlier one.
     own: bool,
 }
 
 impl FileIndex {
-    /// An index of nothing, with a manifest `<prefix>.manifest.jsonl`.
+    /// An empty index, with a manifest `<prefix>.manifest.jsonl`.
     pub fn empty(name: &CaptureName, prefix: &str) -> Self {
         let now = time::now();
         Self {
@@ -69,7 +69,7 @@ impl FileIndex {
         }
     }
 
-    /// Takes over what captures of this name have left in the directory.
+    /// Loads what captures of this name have left in the directory.
     pub fn open(directory: &Directory, name: &CaptureName) -> io::Result<Self> {
         let Self {
             manifest,
@@ -93,8 +93,8 @@ impl FileIndex {
             let Some(parsed) = name::parse(name, &file) else {
                 continue;
             };
-            // One in `.part` was left by a capture that was killed: it is kept, and goes when it is
-            // the oldest, as every other.
+            // A `.part` file was left by a capture that was killed: it is kept, and removed when it
+            // is the oldest, like any other.
             let entry = found(directory, file, parsed.sequence);
             files.push(Kept { entry, own: false });
         }
@@ -115,7 +115,7 @@ impl FileIndex {
         self.capture.last_sequence
     }
 
-    /// What stands in the directory, and what retention has removed, before anything is added.
+    /// The content of the directory, and what retention has removed, before anything is added.
     pub fn begun(&self) -> Baseline {
         Baseline {
             sequence: self.last_sequence(),
@@ -124,7 +124,7 @@ impl FileIndex {
         }
     }
 
-    /// What a recorder has added that began like this.
+    /// What a recorder with this baseline has added.
     pub fn added(&self, begun: &Baseline) -> FileTotals {
         begun.added(
             self.held(|sequence| sequence > begun.sequence),
@@ -151,8 +151,8 @@ impl FileIndex {
         }
     }
 
-    /// Files of which no manifest says what they hold, by their numbers: those of a recorder that died,
-    /// and finished ones that it could not enter any more.
+    /// Files without a manifest entry for their content, by number: those of a recorder that died, and
+    /// finished ones that it could not enter.
     pub fn unknown(&self) -> Vec<(u64, String)> {
         let entries = self.files.iter().map(|kept| &kept.entry);
         entries
@@ -161,7 +161,7 @@ impl FileIndex {
             .collect()
     }
 
-    /// Takes out a file that has got another name.
+    /// Removes a file that was renamed.
     pub fn forget(&mut self, file: &str) {
         self.files.retain(|kept| kept.entry.file != file);
         self.changed = true;
@@ -177,12 +177,12 @@ impl FileIndex {
         self.changed = true;
     }
 
-    /// Whether a file of this name is in it.
+    /// Whether a file of this name is in the index.
     pub fn holds(&self, file: &str) -> bool {
         self.files.iter().any(|kept| kept.entry.file == file)
     }
 
-    /// Notes a file's digest, if it is still the file that was read.
+    /// Sets a file's digest, if it is still the file that was read.
     pub fn set_digest(&mut self, file: &str, sha256: String) {
         if let Some(entry) = self.find(file) {
             entry.sha256 = Some(sha256);
@@ -190,7 +190,7 @@ impl FileIndex {
         }
     }
 
-    /// Notes that a plain file has become a compressed one.
+    /// Replaces a plain file by a compressed one.
     pub fn replace(&mut self, recompressed: Recompressed) {
         if let Some(entry) = self.find(&recompressed.plain) {
             entry.file = recompressed.file;
@@ -201,7 +201,7 @@ impl FileIndex {
     }
 
     fn find(&mut self, file: &str) -> Option<&mut FileEntry> {
-        // What is asked for is mostly new.
+        // Lookups are mostly of new files.
         self.files
             .iter_mut()
             .rev()
@@ -214,7 +214,7 @@ impl FileIndex {
         self.files.iter().map(|kept| kept.entry.bytes).collect()
     }
 
-    /// Removes the oldest file; one that is gone already counts as removed.
+    /// Removes the oldest file; one that no longer exists counts as removed.
     pub fn remove_oldest(&mut self, directory: &Directory) {
         if self.files.is_empty() {
             return;
@@ -222,8 +222,8 @@ impl FileIndex {
         let Kept { entry, .. } = self.files.remove(0);
         match directory.remove(&entry.file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                // It would be in the way for ever.
-                tracing::warn!(file = entry.file, %error, "cannot remove; it is left alone now");
+                // It would block retention for ever.
+                tracing::warn!(file = entry.file, %error, "cannot remove the file; it is kept from now on");
             }
             _ => {
                 let removed = &mut self.capture.removed;
@@ -237,7 +237,7 @@ impl FileIndex {
     }
 
     /// Writes the manifest if something has changed, but never spends more than a twentieth of the
-    /// time on it: it is written as a whole.
+    /// time on it, as it is written as a whole.
     pub fn save_when_due(&mut self, directory: &Directory) {
         const SHARE: u32 = 20;
         const LEAST: Duration = Duration::from_millis(200);
@@ -260,7 +260,7 @@ impl FileIndex {
         }
     }
 
-    /// Puts a new manifest in the place of the old one.
+    /// Replaces the manifest by a new one.
     pub fn save(&mut self, directory: &Directory) -> io::Result<()> {
         self.capture.updated = time::now().into();
         let part = format!("{}{PART}", self.manifest);
@@ -295,7 +295,7 @@ impl FileIndex {
         &self.manifest
     }
 
-    /// The files of this capture that are still there.
+    /// The files of this capture that still exist.
     pub fn into_own_files(self) -> Vec<FileEntry> {
         self.files
             .into_iter()
@@ -305,8 +305,8 @@ impl FileIndex {
     }
 }
 
-/// Of a file that was being compressed when the capture was killed, one form is enough: the plain one
-/// until the compressed one is complete.
+/// Removes one form of files that were being compressed when the capture was killed: the compressed
+/// form while it is incomplete, else the plain one.
 fn tidy(directory: &Directory, name: &CaptureName, files: &mut BTreeSet<String>) -> io::Result<()> {
     let plain: Vec<String> = files
         .iter()
@@ -328,8 +328,8 @@ fn tidy(directory: &Directory, name: &CaptureName, files: &mut BTreeSet<String>)
     Ok(())
 }
 
-/// What the manifest of the captures before says; nothing when there is none. One that is no text is put
-/// aside: what files hold is then counted from the files.
+/// Reads the manifest of the earlier captures; empty if there is none. A manifest that is not text is
+/// moved aside: packets are then counted from the files.
 fn read(directory: &Directory, manifest: &str) -> io::Result<Manifest> {
     let mut text = String::new();
     match directory
@@ -341,14 +341,18 @@ fn read(directory: &Directory, manifest: &str) -> io::Result<Manifest> {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             let aside = format!("{manifest}.unreadable");
             directory.replace(manifest, &aside)?;
-            tracing::warn!(manifest, aside, "the manifest is no text and was put aside");
+            tracing::warn!(
+                manifest,
+                aside,
+                "the manifest is not text and was moved aside"
+            );
         }
         Err(error) => return Err(error),
     }
     Ok(Manifest::parse(&text))
 }
 
-/// A file that no manifest knows: a capture was killed before it could say.
+/// The entry of a file that is in no manifest: a capture was killed before it could enter it.
 fn found(directory: &Directory, file: String, sequence: u64) -> FileEntry {
     FileEntry {
         bytes: directory.size(&file),

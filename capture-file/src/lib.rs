@@ -1,5 +1,5 @@
-//! Capture files on disk: pcap, pcapng and lines; plain, gzip or zstd. They are read, merged in time order,
-//! written and repaired; a capture's directory, the names of its files, and the manifest that it keeps of them.
+//! Capture files on disk: pcap, pcapng and lines; plain, gzip or zstd. They are read, merged by timestamp,
+//! written and repaired; also a capture's directory, the names of its files, and its manifest.
 
 mod codec;
 mod digest;

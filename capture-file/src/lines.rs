@@ -1,21 +1,21 @@
-//! Files that have a line for each packet.
+//! Text files with one line for each packet.
 
 use std::io::Read;
 
 use crate::{codec::decoded, error::ReadError, window::Window};
 
-/// No line of a packet comes near this.
+/// No line of a packet is nearly as long.
 const LARGEST: usize = 1 << 20;
 
-/// Reads a file of lines.
+/// Reads a text file of lines.
 pub struct LineReader<R = Box<dyn Read + Send>> {
     window: Window<R>,
-    /// Bytes of the line that was given last.
+    /// Bytes of the line that was returned last.
     given: usize,
 }
 
 impl<'a> LineReader<Box<dyn Read + Send + 'a>> {
-    /// Begins to read, decompressing what is compressed.
+    /// Starts reading, decompressing if necessary.
     ///
     /// # Errors
     /// The first bytes cannot be read.
@@ -25,7 +25,7 @@ impl<'a> LineReader<Box<dyn Read + Send + 'a>> {
 }
 
 impl<R: Read> LineReader<R> {
-    /// Begins to read bytes that are not compressed.
+    /// Starts reading bytes that are not compressed.
     pub fn plain(input: R) -> Self {
         Self {
             window: Window::new(input, LARGEST),
@@ -36,7 +36,7 @@ impl<R: Read> LineReader<R> {
     /// The next line without its end; `None` at the end.
     ///
     /// # Errors
-    /// See [`ReadError`]; after one there is nothing more to read.
+    /// See [`ReadError`]; after an error reading ends.
     pub fn next_line(&mut self) -> Result<Option<&[u8]>, ReadError> {
         self.window.take(self.given);
         self.given = 0;
@@ -58,13 +58,13 @@ impl<R: Read> LineReader<R> {
         }
     }
 
-    /// How many bytes, uncompressed, end with the line that was given last.
+    /// The uncompressed offset of the end of the line that was returned last.
     #[must_use]
     pub const fn offset(&self) -> u64 {
         self.window.taken() + self.given as u64
     }
 
-    /// What is read from.
+    /// The input.
     pub(crate) const fn input_mut(&mut self) -> &mut R {
         self.window.input_mut()
     }

@@ -1,4 +1,4 @@
-//! What the manifest says: one JSON object per line, `<capture>.manifest.jsonl`. The first line is a
+//! The manifest: one JSON object per line, `<capture>.manifest.jsonl`. The first line is a
 //! [`CaptureEntry`], each other one a [`FileEntry`], the oldest file first. It is replaced as a
 //! whole, so that a reader always sees a complete one.
 
@@ -29,7 +29,7 @@ pub fn total(interfaces: &[InterfaceLedger]) -> PartialLedger {
     total
 }
 
-/// A time, once to read and once to compute with.
+/// A time, in one form to read and one to compute with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timestamp {
     /// RFC 3339 with nanoseconds.
@@ -48,7 +48,7 @@ impl From<u64> for Timestamp {
 }
 
 impl FileEntry {
-    /// A file of which no more is known.
+    /// The entry of a file about which nothing more is known.
     #[must_use]
     pub const fn unknown(file: String, sequence: u64, bytes: u64) -> Self {
         Self {
@@ -75,22 +75,22 @@ pub enum FileEndReason {
     Size,
     /// Its interval was over.
     Interval,
-    /// It had as many packets as it may have.
+    /// It reached its packet limit.
     Packets,
-    /// Somebody asked for it to be finished.
+    /// The recorder was asked to finish it.
     Requested,
     /// The capture ended.
     End,
-    /// The file system was full; the file was cut behind its last whole packet.
+    /// The file system was full; the file was truncated after its last whole packet.
     DiskFull,
-    /// Writing failed; the file was cut behind its last whole packet.
+    /// Writing failed; the file was truncated after its last whole packet.
     WriteError,
-    /// The recorder died; what was whole of the file was recovered.
+    /// The recorder died; the whole packets of the file were recovered.
     Interrupted,
 }
 
 impl FileEndReason {
-    /// The file is a part of what was to be.
+    /// Whether the file may be incomplete because it was recovered.
     #[must_use]
     pub const fn is_recovered(self) -> bool {
         matches!(self, Self::Interrupted)
@@ -103,15 +103,15 @@ pub struct FileEntry {
     /// Its name in the directory. It ends in `.part` when a capture was killed while it wrote the
     /// file, which then may be cut short.
     pub file: String,
-    /// Its number; goes on from capture to capture of one name in one directory.
+    /// Its sequence number; continues across captures of the same name in one directory.
     pub sequence: u64,
     /// Link types of the interfaces that it describes (<https://www.tcpdump.org/linktypes.html>).
     pub link_types: Vec<u16>,
-    /// Packets in it; `None` of a file that no manifest knew.
+    /// Packets in it; `None` if no manifest had the file.
     pub packets: Option<u64>,
     /// Bytes on disk.
     pub bytes: u64,
-    /// Bytes before compression; `None` of a file that no manifest knew.
+    /// Bytes before compression; `None` if no manifest had the file.
     pub bytes_uncompressed: Option<u64>,
     /// The earliest timestamp in it.
     pub first: Option<Timestamp>,
@@ -119,10 +119,10 @@ pub struct FileEntry {
     pub last: Option<Timestamp>,
     /// SHA-256 of the file as it is on disk, in hexadecimal; `None` until it is known.
     pub sha256: Option<String>,
-    /// Why it ended; `None` of a file that no manifest knew.
+    /// Why it ended; `None` if no manifest had the file.
     pub ended: Option<FileEndReason>,
-    /// The capture's ledger at its end, all interfaces together. A pcapng file has that of each
-    /// interface in its own statistics.
+    /// The capture's ledger at its end, all interfaces together. A pcapng file has the ledger of
+    /// each interface in its statistics.
     pub ledger: Option<PartialLedger>,
 }
 
@@ -131,7 +131,7 @@ pub struct FileEntry {
 pub struct CaptureEntry {
     /// Its name.
     pub capture: String,
-    /// Program and version that wrote this.
+    /// Name and version of the program that wrote this.
     pub program: String,
     /// When it started.
     pub started: Timestamp,
@@ -141,20 +141,20 @@ pub struct CaptureEntry {
     pub ended: Option<Timestamp>,
     /// Why it ended by itself.
     pub failure: Option<String>,
-    /// The highest sequence number that a file has had.
+    /// The highest sequence number so far.
     pub last_sequence: u64,
-    /// Files that retention has removed. They have no line of their own any more.
+    /// Files that retention has removed. They no longer have lines in the manifest.
     pub removed: Removed,
     /// The ledger of each interface when a file last ended.
     pub interfaces: Vec<InterfaceLedger>,
 }
 
-/// What retention has removed, by all captures of this name in this directory together.
+/// Files that retention has removed, for all captures of this name in this directory together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removed {
     /// Files.
     pub files: u64,
-    /// Packets in them, as far as that was known.
+    /// Packets in them, as far as known.
     pub packets: u64,
     /// Bytes on disk.
     pub bytes: u64,
@@ -172,8 +172,8 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Reads a manifest's text. Lines that are not understood are left out: a newer version of the
-    /// program may have written them.
+    /// Parses a manifest. Lines that cannot be parsed are skipped: a newer version of the program
+    /// may have written them.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut lines = text.lines();

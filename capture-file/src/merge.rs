@@ -1,5 +1,6 @@
-//! Many capture files into one, in the order of time. Files are opened when their first packet is due
-//! and hold one block each, so that memory is bounded by how many files overlap in time.
+//! Merges many capture files into one, by timestamp. Files are opened when their first packet is due
+//! and keep one block each in memory, so that memory is bounded by the number of files that overlap
+//! in time.
 
 use std::{
     cmp::Reverse,
@@ -22,22 +23,22 @@ use crate::{
 /// A file to merge.
 #[derive(Debug, Clone)]
 pub struct Input {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// Which of the nodes it comes from.
+    /// The index of its node.
     pub node: usize,
-    /// The earliest timestamp in it, in nanoseconds, if it is known: the file is opened when it is due.
+    /// The earliest timestamp in it, in nanoseconds, if known: the file is opened when it is due.
     pub first: Option<u64>,
-    /// It was still being written: its end may be cut off.
+    /// Whether it was still being written: its end may be cut off.
     pub growing: bool,
 }
 
-/// What came out.
+/// The result of merging.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Merged {
     /// Packets written.
     pub packets: u64,
-    /// Packets that stand behind a later one: more out of order than `REORDERED` packets can mend.
+    /// Packets written after a later one: more out of order than `REORDERED` packets can correct.
     pub out_of_order: u64,
 }
 
@@ -49,7 +50,7 @@ pub enum MergeError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reader's error.
         source: ReadError,
     },
     /// The result cannot be written.
@@ -57,18 +58,18 @@ pub enum MergeError {
     Write(#[from] WriteError),
 }
 
-/// One CPU's packet can overtake another's on its way into the ring buffer. So many packets are held
-/// back to put them in order,
+/// One CPU's packet can overtake another's on its way into the ring buffer. This many packets are
+/// held back to reorder them,
 const REORDERED: usize = 1024;
-/// but not more bytes than this.
+/// but no more bytes than this.
 const REORDERED_BYTES: usize = 8 << 20;
 
-/// Names of addresses that are remembered, so that each is written once. Those beyond that are written as
-/// often as they come.
+/// Names of addresses that are remembered, so that each is written once. Further names are written each
+/// time they occur.
 const MOST_NAMES: usize = 65_536;
 
-/// Merges. With more than one name in `nodes`, interfaces are called `node:interface`. `progress` is
-/// told of each packet.
+/// Merges. With more than one name in `nodes`, interfaces are named `node:interface`. `progress` is
+/// called for each packet.
 ///
 /// # Errors
 /// A file cannot be read, or the result cannot be written.
@@ -93,7 +94,7 @@ pub fn merge<W: Write>(
         progress,
     };
     let mut waiting = inputs;
-    // The one that is due first stands at the end.
+    // The one that is due first is last.
     waiting.sort_by_key(|input| Reverse(input.first));
     loop {
         while let Some(input) = waiting.pop_if(|input| merge.is_due(input)) {
@@ -112,15 +113,15 @@ pub fn merge<W: Write>(
 
 struct Merge<'a, W: Write, P> {
     files: Vec<Option<Open>>,
-    /// Open files by the timestamp of the packet that they hold.
+    /// Open files by the timestamp of their current packet.
     due: BinaryHeap<Reverse<(u64, usize)>>,
     interfaces: Vec<Known>,
-    /// Names of addresses that were written, `MOST_NAMES` at most.
+    /// Names of addresses that were written, up to `MOST_NAMES`.
     names: HashSet<(IpAddr, String)>,
     nodes: &'a [String],
     held: BinaryHeap<Reverse<Held>>,
     held_bytes: usize,
-    /// Packets taken from the files so far; keeps those of equal time in order.
+    /// Packets read from the files so far; keeps those of equal time in order.
     next: u64,
     last: u64,
     merged: Merged,
@@ -136,7 +137,7 @@ struct Open {
     packet: Option<PacketBuf>,
 }
 
-/// An interface of a node, the same in all of its files.
+/// An interface of a node, the same in all of the node's files.
 struct Known {
     node: usize,
     interface: Interface,
@@ -167,8 +168,8 @@ impl Ord for Held {
 }
 
 impl<W: Write, P: FnMut()> Merge<'_, W, P> {
-    /// A file is due when the next packet of the open ones is not earlier; one whose times are not
-    /// known is due at once.
+    /// A file is due when the next packet of the open ones is not earlier; one without known times
+    /// is due at once.
     fn is_due(&self, input: &Input) -> bool {
         match (input.first, self.due.peek()) {
             (Some(first), Some(Reverse((next, _)))) => first <= *next,
@@ -190,7 +191,7 @@ impl<W: Write, P: FnMut()> Merge<'_, W, P> {
         self.refill(self.files.len() - 1)
     }
 
-    /// Takes the packet that a file holds, and has it hold the next one.
+    /// Takes the current packet of a file, and reads the next one.
     fn advance(&mut self, number: usize) -> Result<(), MergeError> {
         let packet = self.files[number]
             .as_mut()
@@ -209,7 +210,7 @@ impl<W: Write, P: FnMut()> Merge<'_, W, P> {
             match file.reader.next_item() {
                 Ok(Some(Item::Packet(packet))) => {
                     let mut packet = packet.to_buf();
-                    // The reader lets no packet pass whose interface it has not told.
+                    // The reader rejects packets whose interface was not described.
                     packet.interface = file.interfaces[packet.interface as usize];
                     self.due.push(Reverse((packet.timestamp, number)));
                     file.packet = Some(packet);
@@ -224,7 +225,8 @@ impl<W: Write, P: FnMut()> Merge<'_, W, P> {
                     let interface = file.interfaces[statistics.interface as usize];
                     statistics.interface = interface;
                     let known = &mut self.interfaces[interface as usize].statistics;
-                    // They count from the start of the capture: the last ones say all.
+                    // They count from the start of the capture: the last ones include all earlier
+                    // ones.
                     if known
                         .as_ref()
                         .is_none_or(|known| known.timestamp <= statistics.timestamp)
@@ -259,7 +261,7 @@ impl<W: Write, P: FnMut()> Merge<'_, W, P> {
         Ok(self.writer.names(&new)?)
     }
 
-    /// The number in the merged file of a node's interface.
+    /// The number of a node's interface in the merged file.
     fn interface(&mut self, node: usize, interface: Interface) -> Result<u32, MergeError> {
         let mut known = self.interfaces.iter().enumerate();
         if let Some((number, _)) =

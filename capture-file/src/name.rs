@@ -1,19 +1,19 @@
 //! The names of capture files: `<capture>-<YYYYMMDD-HHMMSS>-<sequence>.<format>[.<codec>]`, in UTC,
-//! with `.part` behind while the file is being written.
+//! with the suffix `.part` while the file is being written.
 
 use std::path::Path;
 
 use capture_types::{CaptureName, Compression, Format, time};
 
-/// What is behind the name of a file that is still being written.
+/// The suffix of a file that is still being written.
 pub const PART: &str = ".part";
 
-/// What is in a file, as its name says.
+/// The kind of a file, from its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
     /// The format.
     pub format: Format,
-    /// What it is compressed with.
+    /// The compression.
     pub codec: Codec,
 }
 
@@ -35,8 +35,8 @@ impl Kind {
         codec: Codec::Plain,
     };
 
-    /// What a name says: `.pcap` for classic pcap, `.txt` for lines, everything else is pcapng; behind it
-    /// `.gz` and `.zst` for compression, and behind that `.part` of a file that is being written.
+    /// The kind by the name: `.pcap` is classic pcap, `.txt` lines, everything else pcapng; followed by
+    /// `.gz` or `.zst` for compression, and `.part` if the file is being written.
     #[must_use]
     pub fn of(path: &Path) -> Self {
         let name = path.to_string_lossy();
@@ -50,7 +50,7 @@ impl Kind {
     }
 }
 
-/// A name without what a codec adds to it, and the codec.
+/// A name without the suffix of a codec, and the codec.
 fn split_codec(name: &str) -> (&str, Codec) {
     [(".gz", Codec::Gzip), (".zst", Codec::Zstd)]
         .into_iter()
@@ -58,12 +58,12 @@ fn split_codec(name: &str) -> (&str, Codec) {
         .unwrap_or((name, Codec::Plain))
 }
 
-/// A name without the dot and the extension of a format, if it has that.
+/// A name without the extension of a format, if it has that.
 fn split_extension(name: &str, format: Format) -> Option<&str> {
     name.strip_suffix(extension(format))?.strip_suffix('.')
 }
 
-/// The name of a file made at `opened` (UTC nanoseconds) as number `sequence`.
+/// The name of a file created at `opened` (UTC nanoseconds) with number `sequence`.
 pub fn file_name(
     capture: &CaptureName,
     opened: u64,
@@ -79,17 +79,17 @@ pub fn file_name(
     )
 }
 
-/// How a capture names its files.
+/// The naming scheme of a capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Naming {
     /// `<capture>-<YYYYMMDD-HHMMSS>-<sequence>.<format>[.<codec>]`.
     Stamped(CaptureName),
-    /// `<stem>.<format>[.<codec>]`, and with `-<sequence>` behind the stem from the second file on.
+    /// `<stem>.<format>[.<codec>]`, and with `-<sequence>` after the stem from the second file on.
     Named(String),
 }
 
 impl Naming {
-    /// The name of a file made at `opened` (UTC nanoseconds) as number `sequence`.
+    /// The name of a file created at `opened` (UTC nanoseconds) with number `sequence`.
     #[must_use]
     pub fn file_name(
         &self,
@@ -124,7 +124,7 @@ const fn extension(format: Format) -> &'static str {
     }
 }
 
-/// What a codec adds to a file's name.
+/// The codec's suffix for file names.
 pub const fn suffix(compression: Compression) -> &'static str {
     match compression {
         Compression::None => "",
@@ -133,16 +133,16 @@ pub const fn suffix(compression: Compression) -> &'static str {
     }
 }
 
-/// A file's name taken apart.
+/// A parsed file name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parsed {
     /// The number of the file in its capture.
     pub sequence: u64,
-    /// It ends in `.part`.
+    /// Whether it ends in `.part`.
     pub part: bool,
 }
 
-/// Takes a file name apart if it is one that a capture of this name makes.
+/// Parses the name of a file of this capture; `None` for other names.
 pub fn parse(capture: &CaptureName, file: &str) -> Option<Parsed> {
     let rest = file.strip_prefix(capture.as_str())?.strip_prefix('-')?;
     let (rest, part) = match rest.strip_suffix(PART) {
@@ -168,19 +168,19 @@ pub fn parse(capture: &CaptureName, file: &str) -> Option<Parsed> {
     Some(Parsed { sequence, part })
 }
 
-/// The name of a capture file, for those that look at files of captures from outside.
+/// The name of a capture file, for programs that read files of captures from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileName {
     /// The number of the file in its capture.
     pub sequence: u64,
-    /// It is being written, or was when its recorder died.
+    /// Whether it is being written, or was when its recorder died.
     pub part: bool,
-    /// The name that it has when it is finished.
+    /// The name when it is finished.
     pub finished: String,
 }
 
 impl FileName {
-    /// Takes a name apart if it is one that a capture of this name gives.
+    /// Parses the name of a file of this capture; `None` for other names.
     #[must_use]
     pub fn parse(capture: &CaptureName, file: &str) -> Option<Self> {
         let Parsed { sequence, part } = parse(capture, file)?;

@@ -1,5 +1,5 @@
 //! The records of a Name Resolution Block (draft-ietf-opsawg-pcapng, 4.5): an address and its names, each
-//! with a zero byte behind it.
+//! followed by a zero byte.
 
 use std::net::IpAddr;
 
@@ -9,10 +9,11 @@ use crate::{options::OptionList, packet::AddressNames};
 const IPV4: u16 = 1;
 const IPV6: u16 = 2;
 
-/// Bytes after which the records go on in another block.
+/// Bytes after which records continue in another block.
 const FULL: usize = 16 << 10;
 
-/// Bytes of a record that is written. A name has 253 at most in the DNS; what is longer is left out.
+/// Maximum bytes of a record that is written. A DNS name has at most 253 bytes; longer records are
+/// skipped.
 const LONGEST: usize = 4096;
 
 /// The records of one block, in the byte order of this machine.

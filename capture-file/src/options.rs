@@ -1,5 +1,5 @@
-//! The options of pcapng blocks (draft-ietf-opsawg-pcapng, 3.5). A malformed option is skipped, as other
-//! readers do; the reader counts it.
+//! The options of pcapng blocks (draft-ietf-opsawg-pcapng, 3.5). A malformed option is skipped, as in
+//! other readers; the reader counts it.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ pub enum ByteOrder {
 }
 
 impl ByteOrder {
-    /// That of this machine.
+    /// The byte order of this machine.
     pub const NATIVE: Self = if cfg!(target_endian = "little") {
         Self::Little
     } else {
@@ -48,13 +48,13 @@ impl ByteOrder {
         }
     }
 
-    /// The 32 bits at this place; `None` behind the end.
+    /// The 32 bits at this offset; `None` beyond the end.
     pub(crate) fn u32_at(self, bytes: &[u8], at: usize) -> Option<u32> {
         let bytes = bytes.get(at..)?.first_chunk()?;
         Some(self.u32(*bytes))
     }
 
-    /// The 16 bits at this place; `None` behind the end.
+    /// The 16 bits at this offset; `None` beyond the end.
     pub(crate) fn u16_at(self, bytes: &[u8], at: usize) -> Option<u16> {
         let bytes = bytes.get(at..)?.first_chunk()?;
         Some(self.u16(*bytes))
@@ -71,7 +71,7 @@ pub(crate) enum BlockKind {
 }
 
 impl BlockKind {
-    /// The length that an option of this code has, if it has but one.
+    /// The length of an option with this code, if it is fixed.
     const fn length(self, code: u16) -> Option<usize> {
         Some(match (self, code) {
             (Self::Packet, 2 | 6) => 4,
@@ -86,7 +86,8 @@ impl BlockKind {
         })
     }
 
-    /// The bytes of the integers that an option of this code consists of; 1: it has no byte order.
+    /// The size in bytes of the integers in an option with this code; 1 if byte order does not
+    /// matter.
     const fn integers(self, code: u16) -> usize {
         match (self, code) {
             (Self::Packet, 2 | 6) | (Self::Interface, 10) | (Self::Statistics, 2 | 3) => 4,
@@ -104,7 +105,7 @@ impl BlockKind {
     }
 }
 
-/// The options of a block as they stand in the file.
+/// The options of a block in the file's byte order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options<'a> {
     bytes: &'a [u8],
@@ -128,19 +129,19 @@ pub struct Opt<'a> {
 }
 
 impl<'a> Opt<'a> {
-    /// As a text; what is no UTF-8 is replaced.
+    /// As text; invalid UTF-8 is replaced.
     #[must_use]
     pub fn text(&self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.value)
     }
 
-    /// As a number of 32 bits; `None` when the option has another length.
+    /// As a number of 32 bits; `None` for another length.
     #[must_use]
     pub fn u32(&self) -> Option<u32> {
         Some(self.order.u32(self.value.try_into().ok()?))
     }
 
-    /// As a number of 64 bits; `None` when the option has another length.
+    /// As a number of 64 bits; `None` for another length.
     #[must_use]
     pub fn u64(&self) -> Option<u64> {
         Some(self.order.u64(self.value.try_into().ok()?))
@@ -159,7 +160,7 @@ impl<'a> Options<'a> {
         Self { bytes, order }
     }
 
-    /// The options one after the other, up to the end or to one whose length cannot be true.
+    /// The options one after the other, up to the end or to one with an impossible length.
     #[must_use]
     pub const fn iter(&self) -> OptionIter<'a> {
         OptionIter {
@@ -181,7 +182,8 @@ impl<'a> Options<'a> {
         comments.map(|option| option.text())
     }
 
-    /// Options that do not have the length that their code asks for, and one that is longer than the block.
+    /// The number of options with the wrong length for their code, including one that is longer than the
+    /// block.
     pub(crate) fn malformed(&self, kind: BlockKind) -> u64 {
         let mut options = self.iter();
         let mut malformed = 0;
@@ -239,12 +241,12 @@ impl<'a> Iterator for OptionIter<'a> {
     }
 }
 
-/// Options of their own, in the byte order of this machine.
+/// Owned options, in the byte order of this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OptionList(Vec<u8>);
 
 impl OptionList {
-    /// Takes over the well-formed options of a block.
+    /// Copies the well-formed options of a block.
     pub(crate) fn of(options: Options<'_>, kind: BlockKind) -> Self {
         let mut list = Self::default();
         for option in options {
@@ -270,7 +272,7 @@ impl OptionList {
         self.push(option.code, &value);
     }
 
-    /// Appends an option. What is longer than an option can be is cut.
+    /// Appends an option. A value that is too long for an option is truncated.
     pub fn push(&mut self, code: u16, value: &[u8]) {
         let length = u16::try_from(value.len()).unwrap_or(u16::MAX);
         let value = &value[..usize::from(length)];
@@ -286,7 +288,7 @@ impl OptionList {
         self.push(code, words.map(u32::to_ne_bytes).as_flattened());
     }
 
-    /// Their bytes, padding included.
+    /// Their bytes, including padding.
     pub(crate) const fn len(&self) -> usize {
         self.0.len()
     }
@@ -300,13 +302,13 @@ impl OptionList {
         *self = list;
     }
 
-    /// To read them.
+    /// The options for reading.
     #[must_use]
     pub fn options(&self) -> Options<'_> {
         Options::new(&self.0, ByteOrder::NATIVE)
     }
 
-    /// The bytes of a block, with the end of options if there are any.
+    /// Writes the options to a block, with the end of options if there are any.
     pub(crate) fn write(&self, block: &mut Vec<u8>) {
         if !self.0.is_empty() {
             block.extend(&self.0);
@@ -341,7 +343,7 @@ mod tests {
                 &number(2),
                 &number(4),
                 &flags,
-                // Longer than what is left.
+                // Longer than the rest of the block.
                 &number(1),
                 &number(9),
                 b"torn",

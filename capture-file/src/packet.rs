@@ -1,4 +1,4 @@
-//! What capture files hold: packets, and what is said of interfaces, sections and addresses.
+//! The contents of capture files: packets, and descriptions of interfaces, sections and addresses.
 
 use std::net::IpAddr;
 
@@ -6,15 +6,15 @@ use capture_types::Direction;
 
 use crate::options::{OptionList, Options};
 
-/// What stands in a capture file.
+/// An item of a capture file.
 #[derive(Debug)]
 pub enum Item<'a> {
-    /// A section of a pcapng file begins. Its interfaces come behind it; their numbers go on from the
-    /// section before.
+    /// The start of a section of a pcapng file. Its interfaces follow; their numbers continue from
+    /// the previous section.
     Section(Section),
     /// The next interface. A pcap file has one.
     Interface(Interface),
-    /// A packet of an interface that came before.
+    /// A packet of an interface that was described before.
     Packet(Packet<'a>),
     /// An interface's counters.
     Statistics(Statistics),
@@ -22,14 +22,14 @@ pub enum Item<'a> {
     Names(Vec<AddressNames>),
 }
 
-/// A packet of a capture file, as it stands in the reader's memory.
+/// A packet of a capture file, borrowed from the reader's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet<'a> {
-    /// Its place among the packets of the file, counted from 1, as Wireshark's `frame.number`.
+    /// Its number among the packets of the file, from 1, like Wireshark's `frame.number`.
     pub number: u64,
     /// Nanoseconds since 1970-01-01 UTC; 0 in pcapng's Simple Packet Blocks, which have none.
     pub timestamp: u64,
-    /// The number of its interface, counted from 0 over all sections.
+    /// The number of its interface, from 0 over all sections.
     pub interface: u32,
     /// Its length on the wire.
     pub original_length: u32,
@@ -37,7 +37,7 @@ pub struct Packet<'a> {
     pub data: &'a [u8],
     /// pcapng's `epb_flags`.
     pub flags: Option<u32>,
-    /// pcapng's options, the flags among them.
+    /// pcapng's options, including the flags.
     pub options: Options<'a>,
 }
 
@@ -45,13 +45,13 @@ pub struct Packet<'a> {
 const FLAGS: u16 = 2;
 
 impl Packet<'_> {
-    /// Whether it came in or went out, if the file says so.
+    /// Whether it was received or sent, if the file says so.
     #[must_use]
     pub const fn direction(&self) -> Option<Direction> {
         direction(self.flags)
     }
 
-    /// A packet of its own.
+    /// An owned copy of the packet.
     #[must_use]
     pub fn to_buf(&self) -> PacketBuf {
         let mut options = OptionList::of(self.options, crate::options::BlockKind::Packet);
@@ -69,7 +69,7 @@ impl Packet<'_> {
     }
 }
 
-/// A packet that is kept, or is to be written.
+/// An owned packet, to be kept or written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PacketBuf {
     /// Nanoseconds since 1970-01-01 UTC.
@@ -87,13 +87,13 @@ pub struct PacketBuf {
 }
 
 impl PacketBuf {
-    /// Whether it came in or went out, if that is known.
+    /// Whether it was received or sent, if known.
     #[must_use]
     pub const fn direction(&self) -> Option<Direction> {
         direction(self.flags)
     }
 
-    /// What a pcapng file says of a direction: bits 0 and 1 of `epb_flags`, 01 inbound, 10 outbound.
+    /// The `epb_flags` of a direction: bits 0 and 1, 01 inbound, 10 outbound.
     #[must_use]
     pub const fn flags_of(direction: Direction) -> u32 {
         match direction {
@@ -102,7 +102,7 @@ impl PacketBuf {
         }
     }
 
-    /// All options as they stand in a file.
+    /// All options in the form of a file.
     pub(crate) fn all_options(&self) -> OptionList {
         let mut all = OptionList::default();
         if let Some(flags) = self.flags {
@@ -126,7 +126,7 @@ const fn direction(flags: Option<u32>) -> Option<Direction> {
 /// A section of a pcapng file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Section {
-    /// All that is said of it.
+    /// Its options.
     pub options: OptionList,
 }
 
@@ -144,14 +144,14 @@ impl Section {
     }
 }
 
-/// An interface. Timestamps of its packets are nanoseconds here, whatever the file counts in.
+/// An interface. Its packets have timestamps in nanoseconds here, whatever the unit in the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Interface {
     /// Its link type (<https://www.tcpdump.org/linktypes.html>).
     pub link_type: u16,
-    /// Most bytes kept of a packet; 0 for all.
+    /// Maximum bytes kept of a packet; 0 for all.
     pub snaplen: u32,
-    /// All that is said of it.
+    /// Its options.
     pub options: OptionList,
 }
 
@@ -164,7 +164,7 @@ impl Interface {
     const FILTER: u16 = 11;
     pub(crate) const OFFSET: u16 = 14;
 
-    /// One whose timestamps are nanoseconds, of which no more is known.
+    /// An interface with nanosecond timestamps and no options.
     #[must_use]
     pub fn new(link_type: u16, snaplen: u32) -> Self {
         let mut options = OptionList::default();
@@ -176,7 +176,7 @@ impl Interface {
         }
     }
 
-    /// The same with a name instead of the one that it has.
+    /// The same interface with another name.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         let mut options = OptionList::default();
@@ -189,21 +189,21 @@ impl Interface {
         Self { options, ..self }
     }
 
-    /// The same with a hardware address.
+    /// The same interface with a hardware address.
     #[must_use]
     pub fn with_mac(mut self, address: [u8; 6]) -> Self {
         self.options.push(Self::MAC, &address);
         self
     }
 
-    /// The same with a description.
+    /// The same interface with a description.
     #[must_use]
     pub fn with_description(mut self, description: &str) -> Self {
         self.options.push(Self::DESCRIPTION, description.as_bytes());
         self
     }
 
-    /// The same with a comment.
+    /// The same interface with a comment.
     #[must_use]
     pub fn with_comment(mut self, comment: &str) -> Self {
         self.options.push(Self::COMMENT, comment.as_bytes());
@@ -244,7 +244,7 @@ pub struct Statistics {
     pub interface: u32,
     /// When they were counted, nanoseconds since 1970-01-01 UTC.
     pub timestamp: u64,
-    /// All that is said; the times in it are nanoseconds.
+    /// The options; times in them are in nanoseconds.
     pub options: OptionList,
 }
 
@@ -282,7 +282,7 @@ impl Statistics {
         self.counter(8)
     }
 
-    /// The ledger of the interface as text, where this project has written the file.
+    /// The ledger of the interface as text, if this project has written the file.
     #[must_use]
     pub fn comment(&self) -> Option<String> {
         text(&self.options, 1)

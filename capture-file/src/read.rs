@@ -1,5 +1,5 @@
-//! The one reader of capture files: pcap or pcapng, plain, gzip or zstd, item by item. Memory is bounded
-//! by the largest block, and a packet costs no allocation.
+//! The reader of capture files: pcap or pcapng, plain, gzip or zstd, item by item. Memory is bounded by
+//! the largest block, and a packet costs no allocation.
 
 use std::{io::Read, ops::Range};
 
@@ -18,7 +18,7 @@ mod pcapng;
 #[cfg(test)]
 mod tests;
 
-/// No block of a capture file comes near this; a length beyond it is damage.
+/// No block of a capture file is nearly as long; a greater length means damage.
 const LARGEST: usize = 16 << 20;
 
 /// What is wrong with a file.
@@ -27,7 +27,7 @@ type Problem = &'static str;
 /// Reads a capture file.
 pub struct CaptureReader<R = Box<dyn Read + Send>> {
     window: Window<R>,
-    /// Bytes of the item that was given last: they stay until the next one is asked for.
+    /// Bytes of the item that was returned last; they stay in memory until the next call.
     given: usize,
     packets: u64,
     format: Format,
@@ -39,7 +39,7 @@ enum Format {
     Pcapng(Pcapng),
 }
 
-/// What stands next in a file. Ranges are within its bytes.
+/// The next item of a file. Ranges are within its bytes.
 enum Found {
     Item(Item<'static>),
     Packet(PacketHead),
@@ -51,13 +51,13 @@ struct PacketHead {
     interface: u32,
     original_length: u32,
     data: Range<usize>,
-    /// Where options begin, which go to the end of the block; behind its end if there are none.
+    /// The start of the options, which extend to the end of the block; the end if there are none.
     options: usize,
     flags: Option<u32>,
 }
 
 impl<'a> CaptureReader<Box<dyn Read + Send + 'a>> {
-    /// Begins to read, decompressing what is compressed.
+    /// Starts reading, decompressing if necessary.
     ///
     /// # Errors
     /// The first bytes cannot be read.
@@ -67,7 +67,7 @@ impl<'a> CaptureReader<Box<dyn Read + Send + 'a>> {
 }
 
 impl<R: Read> CaptureReader<R> {
-    /// Begins to read bytes that are not compressed.
+    /// Starts reading bytes that are not compressed.
     pub fn plain(input: R) -> Self {
         Self {
             window: Window::new(input, LARGEST),
@@ -80,7 +80,7 @@ impl<R: Read> CaptureReader<R> {
     /// The next item; `None` at the end. An empty file has none.
     ///
     /// # Errors
-    /// See [`ReadError`]; after one there is nothing more to read.
+    /// See [`ReadError`]; after an error reading ends.
     pub fn next_item(&mut self) -> Result<Option<Item<'_>>, ReadError> {
         loop {
             self.window.take(self.given);
@@ -101,7 +101,7 @@ impl<R: Read> CaptureReader<R> {
         }
     }
 
-    /// How many bytes, uncompressed, end with the item that was given last.
+    /// The uncompressed offset of the end of the item that was returned last.
     #[must_use]
     pub const fn offset(&self) -> u64 {
         self.window.taken() + self.given as u64
@@ -116,12 +116,12 @@ impl<R: Read> CaptureReader<R> {
         }
     }
 
-    /// What is read from.
+    /// The input.
     pub(crate) const fn input_mut(&mut self) -> &mut R {
         self.window.input_mut()
     }
 
-    /// Sees to it that a whole record stands in the window; its length, or `None` at the end.
+    /// Reads until a whole record is in the window; returns its length, or `None` at the end.
     fn whole(&mut self) -> Result<Option<usize>, ReadError> {
         loop {
             let bytes = self.window.bytes();

@@ -1,6 +1,8 @@
-//! Files that a recorder left when it died: cut behind their last whole packet and given their names.
+//! Repairs files that a recorder left when it died: they are truncated after their last whole packet
+//! and renamed.
 //!
-//! A compressed file is cut behind its last whole gzip member or zstd frame that ends with a packet.
+//! A compressed file is truncated after its last whole gzip member or zstd frame that ends with a
+//! packet.
 
 use std::{fmt, io, path::Path};
 
@@ -23,25 +25,25 @@ mod tests;
 /// Why files could not be recovered.
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
-    /// The directory.
+    /// The directory cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// Reading or writing.
+    /// A file cannot be read or written.
     #[error("file {file:?}: {source}")]
     File {
         /// The file.
         file: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// What became of a file.
+/// The result of repairing a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {
     /// Its final name.
     pub file: String,
-    /// Packets that it holds; none: it was removed.
+    /// Packets in it; if 0, the file was removed.
     pub packets: u64,
     /// Bytes that were cut off.
     pub cut: u64,
@@ -51,7 +53,7 @@ impl fmt::Display for Repaired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, packets, cut } = self;
         match packets {
-            0 => write!(f, "file {file} held no whole packet and was removed"),
+            0 => write!(f, "file {file} contained no whole packet and was removed"),
             _ => write!(
                 f,
                 "file {file} was recovered: {packets} packets, {cut} bytes cut off"
@@ -60,17 +62,17 @@ impl fmt::Display for Repaired {
     }
 }
 
-/// What was recovered.
+/// The result of a recovery.
 #[derive(Debug, Default)]
 pub struct Recovered {
-    /// What became of unfinished files.
+    /// The unfinished files.
     pub files: Vec<Repaired>,
-    /// What the recorder has added, if it is known how it began.
+    /// What the recorder has added, if its baseline is known.
     pub added: Option<FileTotals>,
 }
 
-/// Recovers what a dead recorder of this name left in a directory, and counts what it holds. Fails if
-/// one is at work there.
+/// Recovers the files that a dead recorder of this name left in a directory, and counts their
+/// packets. Fails if a recorder is active there.
 pub fn directory(
     path: &Path,
     name: &CaptureName,
@@ -84,7 +86,8 @@ pub fn directory(
         let file = file.to_owned();
         move |source| RepairError::File { file, source }
     };
-    // What was being compressed after rotation is still there as it was: the index tidies that up.
+    // Plain files that were being compressed after rotation are unchanged; the index removes the
+    // incomplete copies.
     let mut index = FileIndex::open(directory, name).map_err(failed("manifest"))?;
     let mut repaired = Vec::new();
     let unknown = index.unknown();
@@ -110,7 +113,8 @@ pub fn directory(
     })
 }
 
-/// A file that has its name, and that the recorder could not enter into the manifest before it died.
+/// The entry of a file with its final name, which the recorder could not enter into the manifest
+/// before it died.
 fn finished(directory: &Directory, name: &str, sequence: u64) -> io::Result<FileEntry> {
     let file = directory.read(name)?;
     let whole = scan::whole(&file, Kind::of(name.as_ref()))?;

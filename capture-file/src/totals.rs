@@ -1,12 +1,12 @@
-//! What files hold, and what a recorder found when it began: from both follows what it has added, also
-//! when it died.
+//! Totals of files, and the baseline of a recorder: their difference is what the recorder has added,
+//! even if it died.
 
 use serde::{Deserialize, Serialize};
 
-/// Files, and what is in them.
+/// A number of files, and their content.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileTotals {
-    /// How many.
+    /// Their number.
     pub files: u64,
     /// Packets in them.
     pub packets: u64,
@@ -14,10 +14,10 @@ pub struct FileTotals {
     pub bytes: u64,
 }
 
-/// What stood in a capture's directory when a recorder began.
+/// The content of a capture's directory when a recorder began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
-    /// The highest sequence number that a file had.
+    /// The highest sequence number so far.
     pub sequence: u64,
     /// The files.
     pub there: FileTotals,
@@ -33,7 +33,7 @@ impl FileTotals {
         self.bytes += bytes;
     }
 
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl FileTotals {
         }
     }
 
-    /// What is left without the other.
+    /// The difference.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self {
@@ -55,9 +55,8 @@ impl FileTotals {
 }
 
 impl Baseline {
-    /// What was added, of which `added` is still there; `left` is what is still there of what stood
-    /// there before, and `removed` what retention has removed by now. Files that were removed by hand
-    /// are not known.
+    /// What was added: `added` of it still exists; `left` is what still exists of the baseline, and
+    /// `removed` what retention has removed by now. Files that were removed by hand are unknown.
     #[must_use]
     pub const fn added(
         &self,
@@ -89,7 +88,7 @@ mod tests {
             there: held(3),
             removed: held(4),
         };
-        // It wrote 6 files: 4 are there, and with the 3 of before, 2 of its own were removed.
+        // It wrote 6 files: 4 exist, and besides the 3 old ones 2 of its own were removed.
         assert_eq!(begun.added(held(4), held(0), held(9)), held(6));
         // Only old ones were removed.
         assert_eq!(begun.added(held(2), held(1), held(6)), held(2));

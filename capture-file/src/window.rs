@@ -1,10 +1,10 @@
-//! The part of a stream that is looked at: as long as the record in it and not much longer.
+//! The part of a stream in memory: as long as the current record and not much longer.
 
 use std::io::{self, ErrorKind, Read};
 
 use crate::error::ReadError;
 
-/// What is read at once.
+/// Bytes of one read.
 const STEP: usize = 256 << 10;
 
 pub(crate) struct Window<R> {
@@ -12,9 +12,9 @@ pub(crate) struct Window<R> {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
-    /// How many bytes were taken from the front so far.
+    /// Bytes taken from the front so far.
     taken: u64,
-    /// No record is longer.
+    /// Maximum length of a record.
     largest: usize,
 }
 
@@ -48,7 +48,7 @@ impl<R: Read> Window<R> {
             self.start = 0;
         }
         if self.end == self.bytes.len() {
-            // A record may begin anywhere in what was read at once.
+            // A record may begin anywhere in the bytes of one read.
             if self.bytes.len() >= self.largest + STEP {
                 return Err(ReadError::Damaged {
                     offset: self.taken,
@@ -73,7 +73,7 @@ impl<R: Read> Window<R> {
 
     fn unreadable(&self, error: io::Error) -> ReadError {
         match error.kind() {
-            // What the system cannot read is no damage of the file.
+            // A read error of the system is not damage of the file.
             _ if error.raw_os_error().is_some() => ReadError::Io(error),
             ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::Other => {
                 ReadError::Damaged {

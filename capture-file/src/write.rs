@@ -1,5 +1,5 @@
-//! Writes packets of many interfaces as one pcapng or pcap file, compressed as its kind says, in the byte
-//! order of this machine and with nanoseconds.
+//! Writes packets of many interfaces as one pcapng or pcap file, compressed according to its kind, in the
+//! byte order of this machine and with nanosecond timestamps.
 
 use std::io::{self, BufWriter, Write};
 
@@ -19,7 +19,7 @@ pub enum WriteError {
     /// Writing failed.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// What is to be written does not fit the format.
+    /// The data does not fit the format.
     #[error("{0}")]
     Format(&'static str),
     /// A pcap file has one link type.
@@ -28,9 +28,9 @@ pub enum WriteError {
          give the output a name that ends in .pcapng"
     )]
     LinkTypes {
-        /// The first interface's.
+        /// The link type of the first interface.
         first: u16,
-        /// Another one's.
+        /// A different link type.
         other: u16,
     },
 }
@@ -39,18 +39,18 @@ pub enum WriteError {
 pub struct Writer<W: Write> {
     sink: Sink<W>,
     state: State,
-    /// A block or record in the making.
+    /// The block or record under construction.
     scratch: Vec<u8>,
 }
 
-/// How far the file has come.
+/// The progress of the file.
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// pcapng, with so many interfaces.
+    /// pcapng, with this many interfaces.
     Pcapng {
         interfaces: u32,
     },
-    /// A pcap file's header has the link type, which the first interface tells.
+    /// A pcap file's header contains the link type, which is that of the first interface.
     PcapBegun,
     Pcap {
         link_type: u16,
@@ -71,7 +71,7 @@ const COMMENT: u16 = 1;
 const APPLICATION: u16 = 4;
 
 impl<W: Write> Writer<W> {
-    /// Begins a file. `comment` says in a pcapng file where it comes from.
+    /// Begins a file. In a pcapng file `comment` describes its origin.
     ///
     /// # Errors
     /// Writing failed.
@@ -89,7 +89,7 @@ impl<W: Write> Writer<W> {
             options.push(APPLICATION, program.as_bytes());
             writer.block(SECTION, |body| {
                 body.extend(0x1a2b_3c4d_u32.to_ne_bytes());
-                // Version 1.0, of a length that is not told.
+                // Version 1.0, length unknown.
                 body.extend([1_u16, 0].map(u16::to_ne_bytes).as_flattened());
                 body.extend([0xff; 8]);
                 options.write(body);
@@ -98,7 +98,7 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
-    /// Writes the next interface; interfaces are counted from 0.
+    /// Writes the next interface; interfaces are numbered from 0.
     ///
     /// # Errors
     /// Writing failed, or a pcap file would have two link types.
@@ -178,7 +178,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Writes names of addresses, where the format has room for them.
+    /// Writes names of addresses, if the format supports them.
     ///
     /// # Errors
     /// Writing failed.
@@ -191,7 +191,7 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    /// Writes an interface's counters, where the format has room for them.
+    /// Writes an interface's counters, if the format supports them.
     ///
     /// # Errors
     /// Writing failed.
@@ -210,7 +210,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Sends on what stands in buffers.
+    /// Flushes all buffers.
     ///
     /// # Errors
     /// Writing failed.
@@ -218,13 +218,13 @@ impl<W: Write> Writer<W> {
         Ok(self.sink.flush()?)
     }
 
-    /// Writes what is still to be written.
+    /// Writes everything that remains and ends the file.
     ///
     /// # Errors
     /// Writing failed.
     pub fn finish(mut self) -> Result<W, WriteError> {
         if matches!(self.state, State::PcapBegun) {
-            // No interface, no packet: an empty file that every reader takes.
+            // No interface, no packet: an empty file that every reader accepts.
             self.interface(&Interface::new(1, WHOLE_PACKETS))?;
         }
         Ok(self.sink.finish()?)

@@ -1,4 +1,4 @@
-//! One line per packet, in the manner of tcpdump, with nanoseconds, interface and direction. The daemon uses these
+//! One line per packet, similar to tcpdump, with nanoseconds, interface and direction. The daemon uses these
 //! lines for text files and for its own output, the client for live packets.
 
 use std::{
@@ -17,7 +17,7 @@ const ETHERNET: u32 = 1;
 /// LINKTYPE_RAW, LINKTYPE_IPV4, LINKTYPE_IPV6.
 const RAW: [u32; 3] = [101, 228, 229];
 
-/// A packet with what its line shows beside its contents.
+/// A packet with the other fields of its line.
 #[derive(Debug, Clone, Copy)]
 pub struct Line<'a> {
     /// UTC, nanoseconds since 1970-01-01.
@@ -45,7 +45,7 @@ pub enum Way {
     Out,
 }
 
-/// The line, without a line break at its end or within, whatever the packet contains.
+/// The line, without a line break at its end or inside, whatever the packet contains.
 impl fmt::Display for Line<'_> {
     fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = UNIX_EPOCH + Duration::from_nanos(self.timestamp);

@@ -1,4 +1,4 @@
-//! Directions of packets, and which of them a capture takes.
+//! Directions of packets, and which of them a capture records.
 
 use std::fmt;
 
@@ -16,9 +16,9 @@ pub enum Direction {
 /// Which packets of an interface are captured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Directions {
-    /// Those received.
+    /// Received packets.
     In,
-    /// Those sent.
+    /// Sent packets.
     Out,
     /// Both.
     InOut,

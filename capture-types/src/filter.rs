@@ -1,5 +1,5 @@
-//! Which packets a capture takes: an expression, sets of hosts and ports beside it, and what must hold
-//! inside a tunnel.
+//! The packets that a capture selects: an expression, sets of hosts and ports besides it, and
+//! conditions on the packet inside a tunnel.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
@@ -8,37 +8,37 @@ use serde::{Deserialize, Serialize};
 
 use crate::Tunnel;
 
-/// Most addresses, and most prefixes, of each IP version.
+/// Maximum addresses, and maximum prefixes, of each IP version.
 pub const MAX_TARGETS: u32 = 65_536;
 
-/// Which packets a capture takes.
+/// The packets that a capture selects.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilterSpec {
-    /// A pcap-filter(7) expression; every packet without one.
+    /// A pcap-filter(7) expression; `None` for every packet.
     pub expression: Option<String>,
-    /// Which kinds of targets it has beside the expression; their values are in [`TargetSet`].
+    /// The kinds of targets besides the expression; their values are in [`TargetSet`].
     pub targets: TargetKinds,
-    /// What must hold of the packet inside a tunnel.
+    /// Conditions on the packet inside a tunnel.
     pub inner: Option<InnerSpec>,
 }
 
-/// What must hold of the packet inside a tunnel.
+/// Conditions on the packet inside a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InnerSpec {
     /// A pcap-filter(7) expression about the Ethernet frame inside.
     pub expression: String,
-    /// The tunnels to look into, the first that fits; [`Tunnel::ANY`] if empty.
+    /// The tunnels to decode, in order of preference; [`Tunnel::ANY`] if empty.
     pub tunnels: Vec<Tunnel>,
 }
 
 impl FilterSpec {
-    /// Whether there is nothing to decide.
+    /// Whether every packet passes.
     #[must_use]
     pub fn takes_everything(&self) -> bool {
         *self == Self::default()
     }
 
-    /// An expression and nothing else.
+    /// A filter with only an expression.
     #[must_use]
     pub fn expression(expression: &str) -> Self {
         Self {
@@ -51,19 +51,19 @@ impl FilterSpec {
 /// Hosts and ports.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetSet {
-    /// Addresses and prefixes. `None` leaves hosts free; an empty set matches nothing.
+    /// Addresses and prefixes. `None` for any host; an empty set matches nothing.
     pub hosts: Option<Vec<IpNet>>,
-    /// Ports. `None` leaves ports free; an empty set matches nothing.
+    /// Ports. `None` for any port; an empty set matches nothing.
     pub ports: Option<Vec<u16>>,
-    /// Addresses and prefixes whose packets are left out.
+    /// Addresses and prefixes whose packets are excluded.
     #[serde(default)]
     pub not_hosts: Option<Vec<IpNet>>,
-    /// Ports whose packets are left out.
+    /// Ports whose packets are excluded.
     #[serde(default)]
     pub not_ports: Option<Vec<u16>>,
 }
 
-/// Which targets a filter has; this much is in its program and stays.
+/// The kinds of targets of a filter; these are part of its program and do not change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetKinds {
     /// Hosts.
@@ -85,11 +85,11 @@ pub struct TargetKinds {
 /// direction of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PodStage {
-    /// Left out if a pod at an interface of its own sent it: it was kept there.
+    /// Excluded if a pod with an interface sent it: it was kept there.
     NotFromPod,
-    /// Kept if it is to a pod by address, and no pod at an interface of its own sent it.
+    /// Kept if it is to a pod by address, and was not sent by a pod with an interface.
     ToPod,
-    /// Kept if a pod by address sent it, and it is not to a pod at an interface of its own.
+    /// Kept if a pod by address sent it, and it is not to a pod with an interface.
     FromPod,
     /// Kept if it is from or to a pod by address.
     WithPod,
@@ -97,19 +97,19 @@ pub enum PodStage {
     WithAnyPod,
 }
 
-/// The addresses of a capture's pods, by where they are captured.
+/// The addresses of a capture's pods, by how the pods are captured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PodAddresses {
-    /// Pods at interfaces of their own.
+    /// Pods captured at their interfaces.
     pub at_interfaces: BTreeSet<IpAddr>,
     /// Pods that are captured by address.
     pub by_address: BTreeSet<IpAddr>,
-    /// All pods, also those that wait.
+    /// All pods, including waiting ones.
     pub all: BTreeSet<IpAddr>,
 }
 
 impl TargetSet {
-    /// Which kinds it has.
+    /// The kinds of targets in the set.
     #[must_use]
     pub const fn kinds(&self) -> TargetKinds {
         TargetKinds {

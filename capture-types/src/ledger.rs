@@ -1,4 +1,4 @@
-//! The ledger: what became of every packet.
+//! The ledger: the outcome of every packet.
 //!
 //! ```text
 //! seen      = filtered + matched
@@ -6,18 +6,18 @@
 //! submitted = written + discarded (queue_full, disk_full, write_error, stopped) + in flight
 //! ```
 //!
-//! The first two lines are the kernel's (its counters), the third is the drain
-//! thread's. In flight is what stands in the ring buffer and in the queue behind it while the
-//! capture runs; it is 0 when the capture has ended, and [`Ledger::check`] says so.
+//! The first two lines are the kernel's counters, the third is the drain thread's. Packets in
+//! flight are in the ring buffer and in the queue after it while the capture runs; there are none
+//! when the capture has ended, and [`Ledger::check`] verifies that.
 
 use std::{fmt, ops::AddAssign};
 
 use serde::{Deserialize, Serialize};
 
-/// What packets are counted with: a number, or `Option` of one where a count may be unknown. "Not known"
-/// is never 0: it makes every sum with it unknown.
+/// A count: a number, or an `Option` of one where it may be unknown. "Unknown" is never 0: every sum
+/// with an unknown count is unknown.
 pub trait Count: Copy + Default + PartialEq {
-    /// The sum; as large as it can be rather than wrapped around.
+    /// The sum, saturating at the maximum.
     #[must_use]
     fn plus(self, other: Self) -> Self;
 }
@@ -53,7 +53,7 @@ pub struct Ledger<N = u64> {
     pub written: N,
     /// Packets taken from the ring buffer and not written.
     pub discarded: Discarded<N>,
-    /// Of the submitted: packets captured shorter than they were.
+    /// Submitted packets that were captured shorter than they were.
     pub truncated: N,
 }
 
@@ -63,24 +63,24 @@ pub type PartialLedger = Ledger<Option<u64>>;
 /// Packets taken from the ring buffer and not written, by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Discarded<N = u64> {
-    /// The writer was behind and every block was taken.
+    /// The writer was behind and no block was free.
     pub queue_full: N,
     /// The file system, or the capture's share of it, was full.
     pub disk_full: N,
     /// Writing failed otherwise.
     pub write_error: N,
-    /// They came after the packet limit had been reached, or after the capture was told to stop at once.
+    /// They came after the packet limit was reached, or after the capture was told to stop at once.
     pub stopped: N,
 }
 
 impl<N: Count> Discarded<N> {
-    /// All of them.
+    /// The sum of all reasons.
     #[must_use]
     pub fn total(&self) -> N {
         self.lost().plus(self.stopped)
     }
 
-    /// Those that are lost: all but those that came after the capture's own limit.
+    /// Lost packets: all except those that came after the capture's own limit.
     fn lost(&self) -> N {
         let Self {
             queue_full,
@@ -116,8 +116,8 @@ impl<N: Count> AddAssign for Ledger<N> {
 }
 
 impl<N: Count> Ledger<N> {
-    /// Packets that matched and are in no file, whatever the reason: what a person means by lost.
-    /// Those that came after the capture's own limit are not lost.
+    /// Packets that matched and are in no file, whatever the reason. Packets that came after the
+    /// capture's own limit do not count as lost.
     #[must_use]
     pub fn lost(&self) -> N {
         self.ring_full
@@ -154,7 +154,7 @@ impl From<Ledger> for PartialLedger {
 }
 
 impl PartialLedger {
-    /// How many packets were lost, and to what: `3, ring full 2, disk full 1`, or `unknown`.
+    /// The number of lost packets and the reasons: `3, ring full 2, disk full 1`, or `unknown`.
     #[must_use]
     pub fn lost_text(&self) -> String {
         let mut text = self
@@ -175,7 +175,7 @@ impl PartialLedger {
     }
 }
 
-/// What it means that packets are counted as stopped.
+/// An explanation of packets counted as stopped.
 #[must_use]
 pub fn stopped_text(packets: u64) -> String {
     let packets = match packets {
@@ -216,7 +216,7 @@ impl fmt::Display for PartialLedger {
     }
 }
 
-/// A ledger does not add up: packets were lost, or counted twice, without anybody noticing.
+/// A ledger that does not add up: packets were lost or counted twice without a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub struct Imbalance(Ledger);
 
@@ -243,10 +243,10 @@ impl fmt::Display for Imbalance {
 }
 
 impl Ledger {
-    /// Whether the ledger of a capture that has ended adds up.
+    /// Checks that the ledger of an ended capture adds up.
     ///
     /// # Errors
-    /// The ledger, when it does not.
+    /// The ledger, if it does not.
     pub const fn check(&self) -> Result<(), Imbalance> {
         let adds_up = self.seen == self.filtered + self.matched
             && self.matched == self.submitted + self.ring_full + self.unreadable

@@ -1,6 +1,6 @@
-//! The vocabulary of captures: what they are to do, who may ask for it, and the ledger of what became of
-//! each packet. Everything here is plain data; whoever converts a request, a command line or a file into
-//! it does so once, at the edge.
+//! The vocabulary of captures: their specification, the roles of clients, and the ledger of every
+//! packet's outcome. Everything here is plain data; requests, command lines and files are converted to
+//! it once, at the edge.
 
 mod direction;
 mod filter;

@@ -14,10 +14,10 @@ pub enum LinkType {
 }
 
 impl LinkType {
-    /// Every link type that is captured from.
+    /// All link types that can be captured.
     pub const ALL: [Self; 2] = [Self::Ethernet, Self::Raw];
 
-    /// The number that stands in capture files.
+    /// Its number in capture files.
     #[must_use]
     pub const fn number(self) -> u16 {
         match self {

@@ -2,8 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The name of a capture. It becomes part of file names, so it can hold nothing that means something
-/// to a path: 1 to 63 ASCII letters, digits, `-`, `_` and `.`, beginning with a letter or digit.
+/// The name of a capture. It becomes part of file names, so characters with a meaning in paths are
+/// not allowed: 1 to 63 ASCII letters, digits, `-`, `_` and `.`, beginning with a letter or digit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CaptureName(String);
@@ -22,7 +22,7 @@ pub struct NameError {
 const LONGEST: usize = 63;
 
 impl CaptureName {
-    /// Takes a name that can be part of a file name.
+    /// Checks that the name can be part of a file name.
     pub fn new(name: impl Into<String>) -> Result<Self, NameError> {
         let name = name.into();
         match reason_against(&name) {
@@ -74,7 +74,7 @@ fn reason_against(name: &str) -> Option<&'static str> {
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
     {
-        Some("holds a character that cannot be in it")
+        Some("contains a character that is not allowed")
     } else {
         None
     }

@@ -1,4 +1,4 @@
-//! Kubernetes pods whose packets are captured, and what becomes of them.
+//! Kubernetes pods whose packets are captured, and their states.
 
 use std::{
     fmt,
@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::values::ValueError;
 
-/// Most pods of a capture.
+/// Maximum pods of a capture.
 pub const MAX_PODS: usize = 1024;
-/// Most addresses of a pod.
+/// Maximum addresses of a pod.
 pub const MAX_POD_ADDRESSES: usize = 16;
-/// Most containers of a pod that are named.
+/// Maximum containers of a pod that are listed.
 pub const MAX_CONTAINERS: usize = 64;
 
-/// The pods of one capture; none if it is to wait for some.
+/// The pods of one capture; if empty, the capture waits for some.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodSelection {
     /// The pods, each once.
@@ -39,22 +39,22 @@ pub struct Pod {
     pub host_network: bool,
 }
 
-/// Tells a pod from every other one.
+/// Identifies a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PodId {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// What tells it from an earlier pod of the same name; may be empty.
+    /// Distinguishes it from an earlier pod of the same name; may be empty.
     pub uid: String,
 }
 
 impl PodId {
-    /// A pod by its namespace, its name and its uid.
+    /// A pod by its namespace, name and uid.
     ///
     /// # Errors
-    /// The field that is wrong, and what would be right.
+    /// The invalid field, and what is valid.
     pub fn new(namespace: &str, name: &str, uid: &str) -> Result<Self, (&'static str, ValueError)> {
         pod_namespace(namespace).map_err(|error| ("namespace", error))?;
         pod_name(name).map_err(|error| ("name", error))?;
@@ -91,11 +91,11 @@ pub enum PodAttachment {
     Interface,
     /// By its addresses, on the node's interfaces.
     Address,
-    /// They are not.
+    /// Not captured.
     Unreachable,
 }
 
-/// What became of a pod of a capture.
+/// The state of a pod of a capture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodState {
     /// The pod.
@@ -106,14 +106,14 @@ pub struct PodState {
     pub ifindex: u32,
     /// The name of its host-side interface; empty without one.
     pub interface: String,
-    /// A sentence for a person; may be empty.
+    /// A sentence of explanation; may be empty.
     pub message: String,
 }
 
 /// An address that a pod can have; an IPv4 address written as IPv6 becomes IPv4.
 ///
 /// # Errors
-/// Says what the address is, if many hosts or none have it.
+/// The kind of the address, if it belongs to many hosts or none.
 pub fn pod_address(text: &str) -> Result<IpAddr, ValueError> {
     let Ok(address) = text.parse::<IpAddr>() else {
         return wrong("give an IPv4 or IPv6 address, as in status.podIPs");
@@ -121,13 +121,13 @@ pub fn pod_address(text: &str) -> Result<IpAddr, ValueError> {
     let address = address.to_canonical();
     let link_local = matches!(address, IpAddr::V6(v6) if is_link_local(v6));
     let what = if address.is_unspecified() {
-        "no host has it"
+        "it is the unspecified address"
     } else if address.is_loopback() {
-        "every host has it"
+        "it is a loopback address"
     } else if address.is_multicast() || address == IpAddr::from([255; 4]) {
-        "it is of many hosts"
+        "it is a multicast or broadcast address"
     } else if link_local {
-        "it is of one link only"
+        "it is a link-local address"
     } else {
         return Ok(address);
     };
@@ -141,7 +141,7 @@ const fn is_link_local(address: Ipv6Addr) -> bool {
 /// The name of a container: a DNS label.
 ///
 /// # Errors
-/// Says what a label is.
+/// What a valid label is.
 pub fn container_name(text: &str) -> Result<String, ValueError> {
     label(text).map(|()| text.to_owned())
 }

@@ -3,14 +3,14 @@
 /// What a client may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Read states.
+    /// Read state.
     Viewer,
     /// Everything.
     Operator,
 }
 
 impl Role {
-    /// As in the API and in the configuration.
+    /// Its name in the API and in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

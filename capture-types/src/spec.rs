@@ -1,5 +1,5 @@
-//! What a capture is to do, as validated domain types: what a command line, a configuration file or
-//! a request is turned into, once, at the edge.
+//! The specification of a capture as validated domain types: command lines, configuration files and
+//! requests are converted to it once, at the edge.
 
 use std::{
     fmt,
@@ -11,19 +11,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CaptureName, Directions, FilterSpec, PodSelection, TargetSet};
 
-/// A whole capture.
+/// A complete specification.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CaptureSpec {
-    /// Names the capture, its files and its manifest.
+    /// Name of the capture, its files and its manifest.
     pub name: CaptureName,
-    /// Which interfaces, by name or pattern; empty only with pods.
+    /// Interfaces by name or pattern; empty only with pods.
     pub interfaces: Vec<InterfacePattern>,
-    /// The pods that are captured; `None` for a capture that has nothing to do with pods.
+    /// The pods that are captured; `None` for a capture without pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<PodSelection>,
-    /// Which packets.
+    /// The filter.
     pub filter: FilterSpec,
-    /// The hosts and ports beside the filter's expression; they can change while the capture runs.
+    /// Hosts and ports besides the filter's expression; they can change while the capture runs.
     pub targets: TargetSet,
     /// Received packets, sent packets, or both.
     pub direction: Directions,
@@ -34,17 +34,17 @@ pub struct CaptureSpec {
     /// Whether packets of the daemon's own connections are recorded.
     #[serde(default)]
     pub include_own_traffic: bool,
-    /// Most bytes kept of a packet, a VLAN tag included.
+    /// Maximum bytes kept of a packet, including a VLAN tag.
     pub snaplen: u32,
     /// Size of the ring buffer in bytes: a power of two and a multiple of the page size.
     pub ring_size: u32,
-    /// Where packets go.
+    /// The destination of packets.
     pub output: Output,
     /// When the capture stops by itself.
     pub limits: Limits,
 }
 
-/// What captures do that older versions have stored.
+/// The default for specifications stored by older versions.
 const fn yes() -> bool {
     true
 }
@@ -65,25 +65,25 @@ pub enum InterfacePattern {
 pub struct Limits {
     /// After this long.
     pub duration: Option<Duration>,
-    /// After so many packets have been written; exactly so many are.
+    /// After exactly this many packets have been written.
     pub packets: Option<u64>,
 }
 
-/// Where packets go.
+/// The destination of packets.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Output {
     /// Files.
     Files(OutputSpec),
     /// One line for each packet in the process's own output.
     Stdout,
-    /// Files of which the first has this name before its extensions; those after it have a number too.
+    /// Files of which the first has this name before its extensions; later ones also have a number.
     NamedFiles(OutputSpec, String),
     /// The process's standard output, as one file of this format: pcapng or text.
     Stream(Format),
 }
 
 impl Output {
-    /// The directory that files go to, if there are any.
+    /// The directory of the files, if there are any.
     #[must_use]
     pub fn directory(&self) -> Option<&Path> {
         match self {
@@ -96,19 +96,19 @@ impl Output {
 /// Where and how files are written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OutputSpec {
-    /// The directory; made (0700) when it is missing.
+    /// The directory; created (0700) when it is missing.
     pub directory: PathBuf,
     /// The file format.
     pub format: Format,
     /// The compression of the files.
     pub compression: Compression,
-    /// When it is done.
+    /// When files are compressed.
     pub compress_when: CompressWhen,
     /// When a file is finished and the next one begun.
     pub rotation: Rotation,
     /// Which finished files are removed.
     pub retention: Retention,
-    /// Whether the SHA-256 of each file goes into the manifest.
+    /// Whether the SHA-256 of each file is written to the manifest.
     pub digest: bool,
 }
 
@@ -119,7 +119,7 @@ pub enum Format {
     Pcapng,
     /// The classic format of libpcap (magic 0xa1b23c4d): one link type per file.
     Pcap,
-    /// One line for each packet, in the manner of tcpdump.
+    /// One line for each packet, similar to tcpdump.
     Text,
 }
 
@@ -139,30 +139,30 @@ pub enum Compression {
 pub enum CompressWhen {
     /// While they are written.
     Streaming,
-    /// After rotation: the newest file is plain, at once readable by everything.
+    /// After rotation: the newest file stays plain, and every tool can read it at once.
     Rotated,
 }
 
 /// When a file is finished and the next one begun; whichever comes first, never if all are `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotation {
-    /// Before it would grow past so many bytes on disk.
+    /// Before it exceeds this many bytes on disk.
     pub size: Option<u64>,
-    /// On multiples of this, counted in UTC, also when no packet comes.
+    /// At multiples of this interval in UTC, also without packets.
     pub interval: Option<Duration>,
-    /// After so many packets.
+    /// After this many packets.
     pub packets: Option<u64>,
 }
 
 /// Which finished files of the capture are removed, the oldest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Retention {
-    /// While there are more than so many.
+    /// While there are more files than this.
     pub max_files: Option<u32>,
-    /// While they hold more than so many bytes, the file being written included.
+    /// While they have more bytes than this, including the file being written.
     pub max_bytes: Option<u64>,
-    /// The capture's own files are removed while the file system has less than this left; when none
-    /// is left to remove, the capture ends.
+    /// While the file system has less free space than this; if no file of the capture is left to
+    /// remove, the capture ends.
     pub min_free: Option<MinFree>,
 }
 

@@ -1,8 +1,8 @@
-//! UTC nanoseconds, and as text.
+//! UTC nanoseconds and their text forms.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The system's clock, nanoseconds since 1970-01-01 UTC; 0 before.
+/// The system clock in nanoseconds since 1970-01-01 UTC; 0 before.
 #[must_use]
 pub fn now() -> u64 {
     SystemTime::now()

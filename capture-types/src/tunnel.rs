@@ -1,16 +1,16 @@
-//! Tunnels that a filter looks into.
+//! Tunnels that a filter decodes.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// A tunnel to look into.
+/// A tunnel to decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tunnel {
     /// Its protocol.
     pub protocol: TunnelProtocol,
-    /// The UDP destination port. Without one, every UDP packet is looked at whose tunnel header has
-    /// every reserved bit 0, and it must carry Ethernet.
+    /// The UDP destination port. Without one, every UDP packet counts whose tunnel header has all
+    /// reserved bits 0 and which carries Ethernet.
     pub port: Option<u16>,
 }
 
@@ -37,7 +37,7 @@ impl Tunnel {
     ];
 }
 
-/// A tunnel that is none.
+/// An invalid tunnel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("tunnel {0:?}: give vxlan, vxlan:PORT, geneve or geneve:PORT, with a port of 1 to 65535")]
 pub struct TunnelError(String);

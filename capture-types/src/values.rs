@@ -1,6 +1,5 @@
-//! Sizes, durations, codecs and patterns as people type them, on a command line, in a configuration file
-//! or in a request. Each error says what would be right; the caller names the option, key or field and
-//! the value.
+//! Parsers of sizes, durations, codecs and patterns on a command line, in a configuration file or in a
+//! request. Each error says what is valid; the caller adds the option, key or field and the value.
 
 use std::{net::IpAddr, str::FromStr, time::Duration};
 
@@ -9,13 +8,13 @@ use ipnet::IpNet;
 
 use crate::{Compression, InterfacePattern, MinFree};
 
-/// A value cannot be used; the text says what can.
+/// A value is invalid; the text says what is valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ValueError(String);
 
 impl ValueError {
-    /// An error that says what would be right.
+    /// An error that says what is valid.
     pub(crate) fn new(what_would_be_right: impl Into<String>) -> Self {
         Self(what_would_be_right.into())
     }
@@ -29,7 +28,7 @@ fn wrong<T>(what_would_be_right: impl Into<String>) -> Result<T, ValueError> {
 /// megabytes to one program and bytes to another.
 ///
 /// # Errors
-/// Says which units there are, or the bound.
+/// The valid units, or the limit.
 pub fn size(text: &str) -> Result<u64, ValueError> {
     match text.trim().parse::<u64>() {
         Ok(0) => return wrong("it must be more than 0"),
@@ -43,7 +42,7 @@ pub fn size(text: &str) -> Result<u64, ValueError> {
     }
     match ByteSize::from_str(text) {
         Ok(ByteSize(0)) => wrong("it must be more than 0"),
-        // No file system counts further.
+        // No file system supports more.
         Ok(ByteSize(bytes)) if bytes > i64::MAX.unsigned_abs() => {
             wrong("it must be less than 8EiB")
         }
@@ -58,7 +57,7 @@ const SIZE_UNITS: &str = "units are B, KiB, MiB, GiB, KB, MB and GB";
 
 /// A time of more than 0, with its unit: `90s`, `1h30m`.
 ///
-/// # Errors
+/// The valid units.
 /// Says which units there are.
 pub fn duration(text: &str) -> Result<Duration, ValueError> {
     match humantime::parse_duration(text) {
@@ -75,7 +74,7 @@ pub fn duration(text: &str) -> Result<Duration, ValueError> {
 /// A rotation interval: at least a second. Files begin on multiples of it, counted from 1970-01-01 UTC.
 ///
 /// # Errors
-/// Says which units there are, or the bound.
+/// The valid units, or the limit.
 pub fn interval(text: &str) -> Result<Duration, ValueError> {
     let interval = duration(text)?;
     if interval < Duration::from_secs(1) {
@@ -84,7 +83,7 @@ pub fn interval(text: &str) -> Result<Duration, ValueError> {
     Ok(interval)
 }
 
-/// The smallest ring buffer that takes the largest packet.
+/// The smallest ring buffer that has room for the largest packet.
 const SMALLEST_RING: u64 = 128 << 10;
 /// The kernel counts a ring buffer's bytes in 32 bits, and the size is a power of two.
 const LARGEST_RING: u64 = 1 << 31;
@@ -92,7 +91,7 @@ const LARGEST_RING: u64 = 1 << 31;
 /// Bytes of a ring buffer with their unit, rounded up to a power of two.
 ///
 /// # Errors
-/// Says which sizes there are.
+/// The valid sizes.
 pub fn ring_size(text: &str) -> Result<u32, ValueError> {
     ring_bytes(size(text)?)
 }
@@ -100,7 +99,7 @@ pub fn ring_size(text: &str) -> Result<u32, ValueError> {
 /// Bytes of a ring buffer, rounded up to a power of two.
 ///
 /// # Errors
-/// Says which sizes there are.
+/// The valid sizes.
 pub fn ring_bytes(asked: u64) -> Result<u32, ValueError> {
     if !(SMALLEST_RING..=LARGEST_RING).contains(&asked) {
         return wrong("it must be between 128KiB and 2GiB");
@@ -114,7 +113,7 @@ pub const WHOLE_PACKETS: u32 = 262_144;
 /// A snaplen in bytes; 0 is [`WHOLE_PACKETS`].
 ///
 /// # Errors
-/// Says which numbers there are.
+/// The valid numbers.
 pub fn snaplen(text: &str) -> Result<u32, ValueError> {
     match text.parse() {
         Ok(0) => Ok(WHOLE_PACKETS),
@@ -185,7 +184,7 @@ impl FromStr for InterfacePattern {
 /// An address, or a network in CIDR notation.
 ///
 /// # Errors
-/// Says what an address or a network looks like.
+/// The form of an address or a network.
 pub fn network(text: &str) -> Result<IpNet, ValueError> {
     text.parse::<IpAddr>()
         .map(IpNet::from)
@@ -196,7 +195,7 @@ pub fn network(text: &str) -> Result<IpNet, ValueError> {
 /// A number that is not 0.
 ///
 /// # Errors
-/// Says which numbers there are.
+/// The valid numbers.
 pub fn at_least_one(text: &str) -> Result<u64, ValueError> {
     match text.parse() {
         Ok(0) | Err(_) => wrong("give a number of at least 1"),
@@ -207,7 +206,7 @@ pub fn at_least_one(text: &str) -> Result<u64, ValueError> {
 /// A number of files that is not 0.
 ///
 /// # Errors
-/// Says which numbers there are.
+/// The valid numbers.
 pub fn files(text: &str) -> Result<u32, ValueError> {
     let number = at_least_one(text)?;
     u32::try_from(number).or_else(|_| wrong(format!("at most {} files can be kept", u32::MAX)))

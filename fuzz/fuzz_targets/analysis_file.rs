@@ -1,4 +1,4 @@
-//! Any bytes at all as a capture file: a report and its pages come of it, and nothing else happens.
+//! Any bytes as a capture file: the result is a report and its pages, and nothing else happens.
 #![no_main]
 
 use std::io::Cursor;

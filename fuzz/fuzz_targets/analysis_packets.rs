@@ -1,5 +1,5 @@
-//! Packets of any bytes at any time, of every link type and on several interfaces: decoder and analysers take
-//! them, and every packet is counted once.
+//! Packets of any bytes at any time, of every link type and on several interfaces: decoder and analysers
+//! process them, and every packet is counted once.
 #![no_main]
 
 use arbitrary::Arbitrary;

@@ -1,4 +1,5 @@
-//! Any bytes as a request to start or to change a capture: it is converted or refused with reasons.
+//! Any bytes as a request to start or to change a capture: it is converted or rejected with
+//! reasons.
 #![no_main]
 
 use std::path::PathBuf;

@@ -5,7 +5,7 @@
 use capture_file::CaptureReader;
 use libfuzzer_sys::fuzz_target;
 
-/// A few bytes of gzip may stand for a lot of packets.
+/// A few bytes of gzip can expand to many packets.
 const MOST_ITEMS: usize = 10_000;
 
 fuzz_target!(|bytes: &[u8]| {

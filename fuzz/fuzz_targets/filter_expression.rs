@@ -1,4 +1,4 @@
-//! Any text at all as an expression: it is taken or refused, and nothing else happens.
+//! Any text as an expression: it is accepted or rejected, and nothing else happens.
 #![no_main]
 
 use capture_filter::{Epilogue, Filter};
@@ -6,7 +6,7 @@ use capture_types::{Direction, FilterSpec, LinkType};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|expression: &str| {
-    // A name would be looked up, which takes as long as it takes.
+    // A name would be looked up, which can take any time.
     if expression.contains(char::is_alphabetic) && expression.contains("host") {
         return;
     }

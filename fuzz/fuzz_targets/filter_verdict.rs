@@ -1,4 +1,4 @@
-//! Expressions made from pcap-filter's own words, on any bytes as a packet: the translation decides as
+//! Expressions made of pcap-filter keywords, on any bytes as a packet: the translation decides as
 //! libpcap does.
 #![no_main]
 
@@ -154,7 +154,7 @@ impl Number {
     }
 }
 
-/// Loads from the metadata are the kernel's: libpcap takes them for loads outside the packet.
+/// Loads from metadata exist only in the kernel: libpcap treats them as loads outside the packet.
 fn looks_at_metadata(program: &ClassicProgram) -> bool {
     const LOAD_ABSOLUTE: u16 = 0x20;
     program
@@ -201,7 +201,7 @@ fuzz_target!(|case: Case<'_>| {
         without_tag(case.packet)
     };
     if untagged.is_some() && expression.contains("vlan") {
-        // For files libpcap has another answer.
+        // For files libpcap has a different verdict.
         return;
     }
     // An outer VLAN tag in the bytes is skipped.

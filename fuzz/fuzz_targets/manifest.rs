@@ -1,4 +1,4 @@
-//! Any text as a manifest: what it says of files is taken or left, and nothing else happens.
+//! Any text as a manifest: its lines are parsed or skipped, and nothing else happens.
 #![no_main]
 
 use capture_file::manifest::Manifest;

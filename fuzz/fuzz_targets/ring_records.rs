@@ -1,4 +1,5 @@
-//! Any bytes as the memory of a ring buffer: packets are found or not, within bounds.
+//! Any bytes as the memory of a ring buffer: packets are found or not, without accesses out of
+//! bounds.
 #![no_main]
 
 use capture_daemon::fuzzing;

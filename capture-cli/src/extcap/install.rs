@@ -11,25 +11,25 @@ use std::{
 
 use thiserror::Error;
 
-/// Why it is not installed.
+/// Why the script cannot be installed.
 #[derive(Debug, Error)]
 pub enum InstallError {
-    /// The directory is not known.
-    #[error("where Wireshark looks for extcap programs is not known: name it with --directory")]
+    /// The directory is unknown.
+    #[error("Wireshark's directory for extcap programs is unknown: name it with --directory")]
     NoDirectory,
     /// Writing failed.
     #[error("{}: {source}", path.display())]
     Io {
-        /// What.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 const SCRIPT: &str = "capturectl-extcap";
 
-/// Writes the script: it calls `program` with `way` and what Wireshark gives. Returns where it is.
+/// Writes the script: it calls `program` with `way` and Wireshark's arguments. Returns its path.
 ///
 /// # Errors
 /// Writing failed.
@@ -60,7 +60,7 @@ pub fn install(
     Ok(path)
 }
 
-/// As sh(1) reads it back.
+/// Quoted for sh(1).
 fn quoted(word: &OsStr) -> Vec<u8> {
     let mut quoted = vec![b'\''];
     for byte in word.as_bytes() {
@@ -73,8 +73,8 @@ fn quoted(word: &OsStr) -> Vec<u8> {
     quoted
 }
 
-/// Where Wireshark looks for a person's extcap programs: as tshark says, or where it did before
-/// version 4.2, which does not say.
+/// The directory in which Wireshark looks for a user's extcap programs: as reported by tshark, or
+/// the one before version 4.2, which does not report it.
 ///
 /// # Errors
 /// There is no home directory either.

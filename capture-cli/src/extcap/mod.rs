@@ -11,7 +11,7 @@ pub use install::{InstallError, directory, install};
 pub use sentence::{dlt, greeting, interface, number_argument};
 pub use source::Source;
 
-/// Whether Wireshark calls: it gives options that no command has.
+/// Whether Wireshark is the caller: it passes options that no command has.
 #[must_use]
 pub fn is_called(arguments: &[OsString]) -> bool {
     arguments.iter().skip(1).any(|argument| {

@@ -12,7 +12,7 @@ fn value(text: &str) -> String {
         .collect()
 }
 
-/// Comes first.
+/// The first sentence.
 #[must_use]
 pub fn greeting() -> String {
     format!(
@@ -21,7 +21,7 @@ pub fn greeting() -> String {
     )
 }
 
-/// An interface, by which value it is asked for and how it is shown.
+/// An interface, with its value and its displayed name.
 #[must_use]
 pub fn interface(name: &str, display: &str) -> String {
     format!(

@@ -1,6 +1,6 @@
-//! What Wireshark can choose from: interfaces of nodes, and running captures.
+//! The choices for Wireshark: interfaces of nodes, and running captures.
 
-/// A choice, and how it is called.
+/// A choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// An interface of a node.
@@ -24,7 +24,7 @@ const CAPTURE: &str = "/capture/";
 const PREFIX: &str = "captured/";
 
 impl Source {
-    /// The name that Wireshark gives back.
+    /// The value that Wireshark passes back.
     #[must_use]
     pub fn value(&self) -> String {
         match self {
@@ -33,7 +33,7 @@ impl Source {
         }
     }
 
-    /// What people read.
+    /// The displayed name.
     #[must_use]
     pub fn display(&self) -> String {
         match self {
@@ -50,7 +50,7 @@ impl Source {
         }
     }
 
-    /// What a name means; `None`: it is none of ours.
+    /// Parses a value; `None` if it is not one of ours.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
         let rest = value.strip_prefix(PREFIX)?;

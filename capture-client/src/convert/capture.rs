@@ -72,7 +72,7 @@ fn state(state: v1::CaptureState) -> State {
     }
 }
 
-/// `None`: no reason is given; one that is not in this client's API is `Unknown`.
+/// `None`: no reason is given; a reason that this client does not know is `Unknown`.
 fn state_reason(reason: i32) -> Option<StateReason> {
     use v1::StateReason as Proto;
     Some(match Proto::try_from(reason) {

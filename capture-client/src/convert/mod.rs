@@ -1,4 +1,4 @@
-//! The API's messages into the client's types and back: the only place that knows both.
+//! Converts the API's messages into the client's types and back: the only place that knows both.
 
 mod capture;
 mod file;
@@ -14,7 +14,7 @@ pub(crate) use node::{interface, node};
 pub(crate) use packet::stream_event;
 pub(crate) use spec::spec_to_proto;
 
-/// A text that is empty when it is not known.
+/// A text that is empty when unknown.
 fn known(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }

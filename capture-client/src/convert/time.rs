@@ -4,7 +4,7 @@ use prost_types::{Duration as ProtoDuration, Timestamp};
 
 use crate::model::{Span, Time};
 
-/// `None` also for what lies before 1970 or after 9999: no capture was there.
+/// `None` also for times before 1970 or after 9999, in which nothing was captured.
 pub(super) fn time(timestamp: Option<Timestamp>) -> Option<Time> {
     let timestamp = timestamp?;
     let seconds = u64::try_from(timestamp.seconds).ok()?;

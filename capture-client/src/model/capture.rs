@@ -12,35 +12,35 @@ use super::{InterfaceLedger, PodState, Spec, Time, named};
 pub struct Capture {
     /// Its name, unique on the node.
     pub name: String,
-    /// Its id, unique for ever.
+    /// Its id, unique for all time.
     pub uid: String,
-    /// Where it is in its life.
+    /// Its state.
     pub state: State,
     /// Why it is in that state.
     pub state_reason: Option<StateReason>,
-    /// One sentence on that.
+    /// The reason in one sentence.
     pub message: String,
-    /// What it does.
+    /// What it records.
     pub spec: Spec,
     /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// When it was asked for.
+    /// When it was requested.
     pub create_time: Option<Time>,
     /// When it was attached.
     pub start_time: Option<Time>,
-    /// When it had ended.
+    /// When it ended.
     pub end_time: Option<Time>,
-    /// Who asked for it.
+    /// Who requested it.
     pub created_by: String,
-    /// Why.
+    /// The client's reason.
     pub reason: String,
     /// The id of the request that started it.
     pub request_id: String,
     /// The ledger of all interfaces.
     pub ledger: PartialLedger,
-    /// The ledger of each.
+    /// The ledger of each interface.
     pub interfaces: Vec<InterfaceLedger>,
-    /// What became of each pod.
+    /// The state of each pod.
     pub pods: Vec<PodState>,
     /// Bytes written so far.
     pub bytes_written: u64,
@@ -48,16 +48,16 @@ pub struct Capture {
     pub files_finished: u64,
     /// The file being written.
     pub current_file: Option<String>,
-    /// What a person should know.
+    /// Problems that did not end it.
     pub warnings: Vec<String>,
-    /// How often a new daemon took it up again.
+    /// How often a new daemon has resumed it.
     pub resumed: u32,
-    /// Changes with spec, labels and state.
+    /// Incremented with changes of spec, labels and state.
     pub generation: u64,
 }
 
 impl Capture {
-    /// Whether nothing more will come.
+    /// Whether it is in a final state.
     #[must_use]
     pub const fn has_ended(&self) -> bool {
         matches!(
@@ -68,19 +68,19 @@ impl Capture {
 }
 
 named! {
-    /// Where a capture is in its life.
+    /// The state of a capture.
     pub enum State {
-        /// Asked for, not yet attached.
+        /// Requested, not yet attached.
         Pending = "pending",
         /// Attached.
         Running = "running",
-        /// Being written out.
+        /// The remaining packets are being written.
         Stopping = "stopping",
-        /// Ended as asked.
+        /// Ended as requested.
         Completed = "completed",
-        /// Could not start or go on.
+        /// Could not start or continue.
         Failed = "failed",
-        /// The daemon ended first.
+        /// The daemon ended before the capture.
         Interrupted = "interrupted",
     }
 }
@@ -90,13 +90,13 @@ named! {
     pub enum StateReason {
         /// A client stopped it.
         Requested = "requested",
-        /// Its duration was over.
+        /// It reached its duration limit.
         Duration = "duration",
-        /// It had its packets.
+        /// It reached its packet limit.
         Packets = "packets",
-        /// It had its bytes.
+        /// It reached its byte limit.
         Bytes = "bytes",
-        /// Its deadline came.
+        /// It reached its deadline.
         Deadline = "deadline",
         /// It could not be started.
         StartFailed = "start_failed",
@@ -106,7 +106,7 @@ named! {
         WriteError = "write_error",
         /// Its ledger did not add up.
         Ledger = "ledger",
-        /// The daemon was told to end.
+        /// The daemon was shut down.
         Shutdown = "shutdown",
         /// The daemon crashed.
         Crash = "crash",
@@ -115,28 +115,28 @@ named! {
     }
 }
 
-/// What a watch tells.
+/// An event of a watch.
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
     /// What happened.
     #[serde(rename = "type")]
     pub kind: EventKind,
-    /// The capture; none in `synced`.
+    /// The capture; `None` in `synced`.
     pub capture: Option<Capture>,
 }
 
 named! {
     /// What happened to a capture.
     pub enum EventKind {
-        /// It was there when the watch began.
+        /// It existed when the watch began.
         Present = "present",
-        /// All that were there have been told.
+        /// All existing captures have been sent.
         Synced = "synced",
         /// It is new.
         Added = "added",
         /// It changed.
         Changed = "changed",
-        /// Its numbers as they are now.
+        /// Its current counts.
         Ledger = "ledger",
         /// It was deleted.
         Deleted = "deleted",

@@ -5,16 +5,16 @@ use serde::Serialize;
 
 use super::{Codec, Time, as_text, named};
 
-/// A file on a node; what is not known is null.
+/// A file on a node; unknown values are null.
 #[derive(Debug, Clone, Serialize)]
 pub struct File {
     /// The capture's name.
     pub capture: String,
     /// The file's name.
     pub name: String,
-    /// Its number.
+    /// Its sequence number.
     pub sequence: u64,
-    /// Where it is in its life.
+    /// Its state.
     pub state: FileState,
     /// Its format.
     #[serde(serialize_with = "as_text")]
@@ -44,25 +44,25 @@ pub struct File {
 /// The files of a capture on one node.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
-    /// Those that are there, the oldest first.
+    /// Existing files, the oldest first.
     pub files: Vec<File>,
-    /// Those that retention has removed.
+    /// Files that retention has removed.
     pub removed: Removed,
 }
 
 /// Files that retention has removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Removed {
-    /// How many.
+    /// Their number.
     pub files: u64,
-    /// Packets in them, as far as that was known.
+    /// Packets in them, as far as known.
     pub packets: u64,
-    /// Bytes of them.
+    /// Their bytes.
     pub bytes: u64,
 }
 
 impl File {
-    /// Whether it has its last byte and is still there.
+    /// Whether it is complete and still exists.
     #[must_use]
     pub const fn is_whole(&self) -> bool {
         matches!(self.state, FileState::Finished | FileState::Recovered)
@@ -70,15 +70,15 @@ impl File {
 }
 
 named! {
-    /// Where a file is in its life.
+    /// The state of a file.
     pub enum FileState {
         /// Being written.
         Growing = "growing",
         /// Finished.
         Finished = "finished",
-        /// Cut short by a crash; holds all that was whole.
+        /// Truncated by a crash; contains all whole packets.
         Recovered = "recovered",
-        /// No longer there.
+        /// Removed.
         Removed = "removed",
     }
 }
@@ -86,13 +86,13 @@ named! {
 named! {
     /// Why a file ended.
     pub enum FileEndReason {
-        /// The next packet would have made it too large.
+        /// It reached its size limit.
         Size = "size",
-        /// Its interval was over.
+        /// Its rotation interval ended.
         Interval = "interval",
-        /// It had its packets.
+        /// It reached its packet limit.
         Packets = "packets",
-        /// Somebody asked for it to be finished.
+        /// The recorder was asked to finish it.
         Requested = "requested",
         /// The capture ended.
         CaptureEnd = "capture_end",

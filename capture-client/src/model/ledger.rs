@@ -1,9 +1,9 @@
-//! What became of the packets of one interface.
+//! The ledger of one interface.
 
 use capture_types::PartialLedger;
 use serde::Serialize;
 
-/// The ledger of one interface. `None` (null in JSON) is "not known", never 0.
+/// The ledger of one interface. `None` (null in JSON) means "unknown", never 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InterfaceLedger {
     /// The interface's name when it joined.
@@ -12,6 +12,6 @@ pub struct InterfaceLedger {
     pub ifindex: u32,
     /// The number of its link type.
     pub link_type: u32,
-    /// What became of its packets.
+    /// The ledger of its packets.
     pub ledger: PartialLedger,
 }

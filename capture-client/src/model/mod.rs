@@ -1,5 +1,5 @@
-//! What nodes tell, as plain types with stable field names: what `-o json` and `-o yaml` print.
-//! Nothing here knows of gRPC.
+//! The data that nodes return, as plain types with stable field names: the output of `-o json` and
+//! `-o yaml`. Independent of gRPC.
 
 mod capture;
 mod file;
@@ -21,15 +21,15 @@ pub use spec::{
 };
 pub use time::{Span, Time};
 
-/// An enum whose values have one name each, in tables and in JSON alike. A value that a newer node
-/// has and this client does not know is `Unknown`.
+/// An enum whose values have one name each, in tables and in JSON alike. A value of a newer node
+/// that this client does not know is `Unknown`.
 macro_rules! named {
     ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $value:ident = $text:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum $name {
             $($(#[$doc])* $value,)+
-            /// One that this client does not know.
+            /// A value that this client does not know.
             Unknown,
         }
 
@@ -59,7 +59,7 @@ macro_rules! named {
 }
 use named;
 
-/// For serde: a value as its `Display` shows it, null without one.
+/// For serde: the value in its `Display` form, null for `None`.
 fn as_text<T: std::fmt::Display, S: serde::Serializer>(
     value: &Option<T>,
     serializer: S,

@@ -19,37 +19,37 @@ pub struct Node {
     pub kernel_release: String,
     /// The machine's architecture.
     pub architecture: String,
-    /// What the kernel offers.
+    /// Kernel features.
     pub features: Features,
-    /// How much there may be.
+    /// Limits of the node.
     pub limits: NodeLimits,
-    /// How much of it is taken.
+    /// How much of the limits is used.
     pub usage: NodeUsage,
     /// The clock of timestamps.
     pub clock: Clock,
-    /// What the caller may do.
+    /// The role of the caller.
     pub caller_role: String,
-    /// Who the caller is.
+    /// The identity of the caller.
     pub caller: String,
-    /// What the daemon logs.
+    /// The daemon's log level.
     pub log_level: String,
 }
 
-/// What the kernel offers to captures.
+/// Kernel features for captures.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Features {
     /// "tcx" or "clsact".
     pub attach_method: String,
-    /// What else was looked for.
+    /// Other features that were probed.
     pub probes: BTreeMap<String, bool>,
 }
 
-/// How much there may be of what captures need.
+/// Limits of the node.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct NodeLimits {
-    /// Captures that run at once.
+    /// Captures that may run at once.
     pub max_active_captures: u32,
-    /// Captures that are known.
+    /// Captures in total.
     pub max_captures: u32,
     /// Bytes of ring buffers.
     pub ring_bytes: u64,
@@ -59,12 +59,12 @@ pub struct NodeLimits {
     pub max_packet_readers: u32,
 }
 
-/// How much of it is taken.
+/// How much of the limits is used.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct NodeUsage {
-    /// Captures that run.
+    /// Running captures.
     pub active_captures: u32,
-    /// Captures that are known.
+    /// Captures in total.
     pub captures: u32,
     /// Bytes of ring buffers.
     pub ring_bytes: u64,
@@ -76,7 +76,7 @@ pub struct NodeUsage {
     pub packet_readers: u32,
 }
 
-/// The clock that timestamps come from.
+/// The clock of timestamps.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Clock {
     /// The node's time when it answered.

@@ -1,4 +1,4 @@
-//! Packets as they come.
+//! Live packets.
 
 use std::net::IpAddr;
 
@@ -7,20 +7,20 @@ use capture_types::Direction;
 
 use super::Capture;
 
-/// What a stream of packets tells.
+/// An event of a packet stream.
 #[derive(Debug, Clone)]
 pub enum StreamEvent {
     /// An interface, before its first packet.
     Interface(StreamInterface),
     /// Packets.
     Packets(Vec<Packet>),
-    /// Names of addresses, to be added to those before.
+    /// Names of addresses, in addition to earlier ones.
     Names(Vec<(IpAddr, String)>),
-    /// This reader was too slow for some.
+    /// Packets that this reader was too slow for.
     Missed {
-        /// Since the last time.
+        /// Since the previous event of this kind.
         packets: u64,
-        /// Since the beginning.
+        /// Since the stream began.
         total: u64,
     },
     /// The capture has ended.
@@ -36,11 +36,11 @@ pub struct StreamInterface {
     pub name: String,
     /// The number of its link type.
     pub link_type: u32,
-    /// Most bytes of each packet.
+    /// Maximum bytes of each packet.
     pub snaplen: u32,
     /// Its hardware address.
     pub hardware_address: Option<[u8; 6]>,
-    /// What it is, for a person; may be empty.
+    /// A description; may be empty.
     pub description: String,
     /// A comment for capture files; may be empty.
     pub comment: String,

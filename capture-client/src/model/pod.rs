@@ -7,7 +7,7 @@ use super::named;
 /// Pods whose packets are captured.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PodSelection {
-    /// The pods; none: the capture waits for some.
+    /// The pods; if empty, the capture waits for some.
     pub pods: Vec<Pod>,
     /// Whether a packet between two of them is kept at both interfaces that it passes.
     pub every_interface: bool,
@@ -20,7 +20,7 @@ pub struct Pod {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// What tells it from an earlier pod of the same name; may be empty.
+    /// Distinguishes it from an earlier pod of the same name; may be empty.
     pub uid: String,
     /// Its addresses.
     pub addresses: Vec<String>,
@@ -30,7 +30,7 @@ pub struct Pod {
     pub host_network: bool,
 }
 
-/// What became of a pod.
+/// The state of a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PodState {
     /// The pod.
@@ -41,7 +41,7 @@ pub struct PodState {
     pub ifindex: u32,
     /// The name of its host-side interface; empty without one.
     pub interface: String,
-    /// One sentence for a person; may be empty.
+    /// One sentence of explanation; may be empty.
     pub message: String,
 }
 
@@ -54,7 +54,7 @@ named! {
         Interface = "interface",
         /// By its addresses, on the node's interfaces.
         Address = "address",
-        /// They are not.
+        /// Not captured.
         Unreachable = "unreachable",
     }
 }

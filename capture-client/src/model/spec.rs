@@ -1,19 +1,19 @@
-//! What a capture is to do.
+//! The specification of a capture.
 
 use capture_types::{CompressWhen, Directions, Format};
 use serde::Serialize;
 
 use super::{PodSelection, Span, Time, as_text, named};
 
-/// What a capture is to do; what is not set is the node's default.
+/// The specification of a capture; unset fields have the node's defaults.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Spec {
     /// Names, globs or "any".
     pub interfaces: Vec<String>,
-    /// Which way.
+    /// Received packets, sent packets or both.
     #[serde(serialize_with = "as_text")]
     pub direction: Option<Directions>,
-    /// Most bytes kept of a packet.
+    /// Maximum bytes kept of a packet.
     pub snaplen: Option<u32>,
     /// Bytes of the ring buffer.
     pub ring_size: Option<u32>,
@@ -29,17 +29,17 @@ pub struct Spec {
     pub targets: Vec<String>,
     /// TCP and UDP ports.
     pub ports: Vec<u32>,
-    /// Addresses and networks whose packets are left out.
+    /// Addresses and networks whose packets are excluded.
     #[serde(default)]
     pub excluded_targets: Vec<String>,
-    /// Ports whose packets are left out.
+    /// Ports whose packets are excluded.
     #[serde(default)]
     pub excluded_ports: Vec<u32>,
     /// Pods whose packets are captured, on their own interfaces.
     pub pods: Option<PodSelection>,
-    /// Where packets go.
+    /// The destination of packets.
     pub output: Option<Output>,
-    /// When it stops by itself.
+    /// When the capture stops by itself.
     pub limits: Limits,
 }
 
@@ -52,13 +52,13 @@ pub struct InnerFilter {
     pub tunnels: Vec<String>,
 }
 
-/// Where packets go.
+/// The destination of packets.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Output {
     /// Capture files.
     Files(FileOutput),
-    /// Files of lines: `format` and `without_digest` are not used.
+    /// Text files: `format` and `without_digest` are not used.
     Text(FileOutput),
     /// Lines in the daemon's own output.
     Stdout {},
@@ -72,11 +72,11 @@ pub struct FileOutput {
     pub format: Option<Format>,
     /// Their compression.
     pub compression: Option<Compression>,
-    /// When the next one begins.
+    /// When the next file begins.
     pub rotation: Rotation,
-    /// Which ones are removed.
+    /// Which files are removed.
     pub retention: Retention,
-    /// Whether their SHA-256 is left out.
+    /// Whether the SHA-256 is skipped.
     pub without_digest: bool,
 }
 
@@ -97,9 +97,9 @@ named! {
 pub struct Compression {
     /// The codec.
     pub codec: Codec,
-    /// Its level.
+    /// The level.
     pub level: Option<u32>,
-    /// When; `None` if the node does not say.
+    /// When files are compressed; `None` if the node does not say.
     #[serde(serialize_with = "as_text")]
     pub when: Option<CompressWhen>,
 }
@@ -107,33 +107,33 @@ pub struct Compression {
 /// When a file is finished and the next one begun.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Rotation {
-    /// Before it would grow past so many bytes.
+    /// Before it exceeds this many bytes.
     pub max_file_bytes: Option<u64>,
-    /// On multiples of this.
+    /// At multiples of this interval.
     pub interval: Option<Span>,
-    /// After so many packets.
+    /// After this many packets.
     pub max_packets: Option<u64>,
 }
 
 /// Which finished files are removed.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Retention {
-    /// While there are more.
+    /// While there are more than this.
     pub max_files: Option<u32>,
-    /// While they hold more bytes.
+    /// While they have more bytes than this.
     pub max_bytes: Option<u64>,
-    /// Those that are older.
+    /// Files older than this.
     pub max_age: Option<Span>,
 }
 
 /// When a capture stops by itself.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Limits {
-    /// So long after its start.
+    /// This long after its start.
     pub duration: Option<Span>,
-    /// After so many packets.
+    /// After this many packets.
     pub packets: Option<u64>,
-    /// After about so many bytes.
+    /// After about this many bytes.
     pub bytes: Option<u64>,
     /// At this time.
     pub deadline: Option<Time>,

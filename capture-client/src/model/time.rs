@@ -1,4 +1,4 @@
-//! Points in time and lengths of time, as they are shown.
+//! Times and durations as they are shown.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ const LAST_SECOND: u64 = 253_402_300_799;
 pub struct Time(SystemTime);
 
 impl Time {
-    /// So long after 1970-01-01 UTC; `None` past the year 9999.
+    /// The time this long after 1970-01-01 UTC; `None` after the year 9999.
     #[must_use]
     pub fn since_epoch(duration: Duration) -> Option<Self> {
         (duration.as_secs() <= LAST_SECOND)
@@ -24,13 +24,13 @@ impl Time {
             .map(Self)
     }
 
-    /// The nanoseconds since 1970-01-01 UTC that a packet has.
+    /// The time of a packet's timestamp, in nanoseconds since 1970-01-01 UTC.
     #[must_use]
     pub fn from_nanoseconds(nanoseconds: u64) -> Self {
         Self(UNIX_EPOCH + Duration::from_nanos(nanoseconds))
     }
 
-    /// The time since 1970-01-01 UTC.
+    /// The duration since 1970-01-01 UTC.
     #[must_use]
     pub fn into_duration(self) -> Duration {
         self.0.duration_since(UNIX_EPOCH).unwrap_or_default()
@@ -66,7 +66,7 @@ impl Serialize for Time {
     }
 }
 
-/// A length of time: seconds with an "s" behind them in JSON, as protobuf has it.
+/// A duration: in JSON seconds with the suffix "s", as in protobuf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 

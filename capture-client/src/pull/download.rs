@@ -1,4 +1,4 @@
-//! One file from one node, whatever breaks in between.
+//! Downloads one file from one node, resuming after interruptions.
 
 use std::{
     fs::{self, File},
@@ -18,9 +18,9 @@ use super::{
 };
 use crate::{Client, ClientError, Piece};
 
-/// Where a file's bytes come from.
+/// A source of a file's bytes.
 pub trait Fetch {
-    /// Reads a file from an offset on; each call over a new connection, if need be.
+    /// Reads a file from an offset on; opens a new connection for each call if needed.
     fn read(
         &self,
         file: &str,
@@ -40,68 +40,68 @@ impl Fetch for (&Client, &str) {
     }
 }
 
-/// A file as the node lists it.
+/// The file to download, as the node lists it.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// Its name.
     pub name: String,
-    /// Its size. Of a growing file: at least.
+    /// Its size; for a growing file, a lower bound.
     pub bytes: u64,
     /// Its SHA-256 in lower-case hexadecimal, if the node knows it.
     pub sha256: Option<String>,
-    /// It is still being written.
+    /// Whether it is still being written.
     pub growing: bool,
 }
 
-/// Why a file is not here.
+/// Why a file could not be downloaded.
 #[derive(Debug, Error)]
 pub enum DownloadError {
-    /// The node does not give it.
+    /// The node returned an error.
     #[error("{file}: {source}")]
     Node {
         /// The file.
         file: String,
-        /// Why.
+        /// The node's error.
         source: ClientError,
     },
-    /// It came, twice, other than the node says it is.
+    /// It arrived, twice, with the wrong digest.
     #[error(
         "{file}: its SHA-256 is {found} and should be {expected}: the file is damaged on the node"
     )]
     Digest {
         /// The file.
         file: String,
-        /// What the node's manifest says.
+        /// The digest in the node's manifest.
         expected: String,
-        /// What came.
+        /// The digest of the received bytes.
         found: String,
     },
     /// It cannot be stored.
     #[error("{}: {source}", path.display())]
     Io {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// Its name is no file name.
-    #[error("the node has a file named {0:?}, which is no name for a file")]
+    /// Its name is not a valid file name.
+    #[error("the node has a file named {0:?}, which is not a valid file name")]
     Name(String),
 }
 
-/// Told while it goes on.
+/// Receives progress.
 pub trait Report {
-    /// So many bytes are here; fewer than before if the file is begun again.
+    /// The number of bytes received so far; less than before if the file is restarted.
     fn bytes(&mut self, here: u64);
-    /// The connection broke, and is tried again.
+    /// The connection broke, and is retried.
     fn broke(&mut self, error: &ClientError);
 }
 
-/// Downloads a file into a directory, where it has its name only when it is whole and its digest is
-/// right. A part that an earlier attempt left is taken up. Returns where it is.
+/// Downloads a file into a directory, where it gets its name only when it is whole and its digest
+/// is right. A part left by an earlier attempt is resumed. Returns the path.
 ///
 /// # Errors
-/// See [`DownloadError`]. What has come so far stays.
+/// See [`DownloadError`]. The bytes received so far are kept.
 pub async fn download(
     source: &impl Fetch,
     file: &Wanted,
@@ -123,7 +123,7 @@ pub async fn download(
     if let Some(expected) = &file.sha256
         && part.digest() != *expected
     {
-        // What stood there from before may be of another file of this name: once more, all of it.
+        // The existing part may be of another file of this name: download once more from the start.
         part.restart()?;
         report.bytes(0);
         part = fill(source, file, part, retry, report).await?;
@@ -141,7 +141,7 @@ pub async fn download(
     Ok(path)
 }
 
-/// Reads until all is there.
+/// Reads until the file is complete.
 async fn fill(
     source: &impl Fetch,
     file: &Wanted,
@@ -194,7 +194,7 @@ async fn read_on(
             Piece::Chunk { offset, data } => {
                 if offset != part.length {
                     return Err(failed(ClientError::Broken(format!(
-                        "bytes from {offset} on came where {} was due",
+                        "bytes from {offset} on arrived where {} was expected",
                         part.length
                     ))));
                 }
@@ -217,7 +217,7 @@ async fn read_on(
     )))
 }
 
-/// Whether an earlier pull has brought it already. Without a digest its length has to do.
+/// Whether an earlier pull has downloaded it already. Without a digest the length decides.
 fn is_here(path: &Path, file: &Wanted) -> io::Result<bool> {
     let opened = match File::open(path) {
         Ok(opened) => opened,
@@ -235,7 +235,7 @@ fn is_here(path: &Path, file: &Wanted) -> io::Result<bool> {
     Ok(hexadecimal(&hasher) == *expected)
 }
 
-/// What of a file is here, and the digest of it so far.
+/// The received part of a file, and its digest so far.
 struct Part {
     path: PathBuf,
     file: File,
@@ -298,7 +298,7 @@ impl Part {
     }
 }
 
-/// Hashes a file from where it stands; returns how many bytes there were.
+/// Hashes a file from its current position; returns the number of bytes.
 fn feed(mut file: &File, hasher: &mut Sha256) -> io::Result<u64> {
     let mut buffer = vec![0; 256 << 10];
     let mut length = 0;
@@ -313,7 +313,7 @@ fn feed(mut file: &File, hasher: &mut Sha256) -> io::Result<u64> {
     }
 }
 
-/// The digest of what was hashed so far, in lower-case hexadecimal.
+/// The digest so far, in lower-case hexadecimal.
 fn hexadecimal(hasher: &Sha256) -> String {
     capture_file::hex(&hasher.clone().finalize())
 }

@@ -1,8 +1,8 @@
-//! Files of a capture from many nodes onto this machine: each downloaded, taken up again where it broke
-//! off, compared with its SHA-256, then merged.
+//! Downloads the files of a capture from many nodes: each is downloaded, resumed where it broke off,
+//! checked against its SHA-256, then merged.
 //!
-//! Beside the output `NAME` stands `NAME.pull/` while there is no output yet: `NODE/FILE` for files that
-//! are whole and `NODE/FILE.part` for those that are not. A later pull goes on from there.
+//! Until the output `NAME` is complete, `NAME.pull/` is next to it: with `NODE/FILE` for whole files and
+//! `NODE/FILE.part` for others. A later pull resumes from there.
 
 mod download;
 mod retry;

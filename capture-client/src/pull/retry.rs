@@ -1,15 +1,15 @@
-//! How often and how soon a broken download is taken up again.
+//! How often and how soon a broken download is retried.
 
 use std::time::Duration;
 
-/// Counts attempts that brought nothing; one that brought bytes starts the count again.
+/// Counts attempts without progress; one that received bytes restarts the count.
 #[derive(Debug, Clone, Copy)]
 pub struct Retry {
-    /// Attempts in a row that may bring nothing.
+    /// Consecutive attempts that may make no progress.
     pub attempts: u32,
-    /// The wait before the first; doubles from one to the next.
+    /// The wait before the first; doubles with each attempt.
     pub first_wait: Duration,
-    /// No wait is longer.
+    /// Upper bound of the wait.
     pub longest_wait: Duration,
 }
 
@@ -24,7 +24,7 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The wait before the next attempt after `failed` in a row; `None`: give up.
+    /// The wait before the next attempt after `failed` consecutive failures; `None`: give up.
     #[must_use]
     pub fn wait(&self, failed: u32) -> Option<Duration> {
         (failed < self.attempts).then(|| {

@@ -1,4 +1,4 @@
-//! The directory beside the output, and the way of the output to its name.
+//! The directory next to the output, and how the output gets its name.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -10,10 +10,10 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 
-/// Why there is no place for a pull.
+/// Why a pull cannot use its directory.
 #[derive(Debug, Error)]
 pub enum WorkspaceError {
-    /// Another one is at it.
+    /// Another pull is writing the output.
     #[error("another pull is writing {}: wait for it, or choose another name", output.display())]
     Busy {
         /// The output.
@@ -22,14 +22,14 @@ pub enum WorkspaceError {
     /// A file or directory cannot be made, written or renamed.
     #[error("{}: {source}", path.display())]
     Io {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// The directory beside an output, held by one process at a time.
+/// The directory next to an output, locked by one process at a time.
 #[derive(Debug)]
 pub struct Workspace {
     output: PathBuf,
@@ -38,7 +38,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Makes it, or takes up one that is there.
+    /// Creates it, or opens an existing one.
     ///
     /// # Errors
     /// See [`WorkspaceError`].
@@ -70,7 +70,7 @@ impl Workspace {
         })
     }
 
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -79,17 +79,17 @@ impl Workspace {
     /// The directory for a node's files.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// It cannot be created.
     pub fn node(&self, label: &str) -> Result<PathBuf, WorkspaceError> {
         let path = self.directory.join(file_name(label));
         make(&path)?;
         Ok(path)
     }
 
-    /// A file for the output to be written to, empty.
+    /// Creates an empty file for the output.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// It cannot be created.
     pub fn begin_output(&self) -> Result<File, WorkspaceError> {
         let path = self.unfinished();
         private()
@@ -100,10 +100,10 @@ impl Workspace {
             .map_err(at(&path))
     }
 
-    /// Gives the output its name once it is on disk, and removes the rest.
+    /// Renames the output once it is on disk, and removes the rest.
     ///
     /// # Errors
-    /// It does not get to disk or to its name.
+    /// It cannot be synced or renamed.
     pub fn finish(self, file: &File) -> Result<(), WorkspaceError> {
         let path = self.unfinished();
         file.sync_all().map_err(at(&path))?;
@@ -112,7 +112,7 @@ impl Workspace {
         fs::remove_dir_all(&self.directory).map_err(at(&self.directory))
     }
 
-    /// Removes it, after the output went elsewhere.
+    /// Removes it, after the output was written elsewhere.
     ///
     /// # Errors
     /// It cannot be removed.
@@ -120,12 +120,12 @@ impl Workspace {
         fs::remove_dir_all(&self.directory).map_err(at(&self.directory))
     }
 
-    /// Removes it if nothing has arrived; else says where it is, for a later pull to go on from.
+    /// Removes it if nothing has been received; else returns its path, for a later pull to resume.
     #[must_use]
     pub fn leave(self) -> Option<PathBuf> {
         let Self { directory, .. } = self;
         for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-            // Only empty directories go.
+            // Only empty directories are removed.
             let _ = fs::remove_dir(entry.path());
         }
         let is_empty = fs::read_dir(&directory)
@@ -136,14 +136,14 @@ impl Workspace {
         Some(directory)
     }
 
-    /// Where the output is until it has its name.
+    /// The path of the output until it is renamed.
     #[must_use]
     pub fn unfinished(&self) -> PathBuf {
         self.directory.join("output")
     }
 }
 
-/// Makes a rename or a new file last.
+/// Makes a rename or a new file durable.
 ///
 /// # Errors
 /// The directory cannot be opened or written.
@@ -157,14 +157,14 @@ pub(super) fn sync_directory_of(path: &Path) -> Result<(), WorkspaceError> {
         .map_err(at(parent))
 }
 
-/// Packets are other people's data: 0600.
+/// Packets are private data: 0600.
 pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(0o600);
     options
 }
 
-/// As a file's name: a node may be called anything.
+/// A valid file name for a label: a node may have any name.
 #[must_use]
 pub fn file_name(label: &str) -> String {
     let name: String = label

@@ -297,7 +297,7 @@ fn put_aside(path: &Path, why: &str) {
         aside = path.with_extension(format!("{ASIDE}-{number}"));
     }
     let moved = match fs::rename(path, &aside) {
-        Ok(()) => format!("put aside as {}", aside.display()),
+        Ok(()) => format!("moved aside as {}", aside.display()),
         Err(error) => format!("left where it is, as it cannot be renamed ({error})"),
     };
     tracing::error!(

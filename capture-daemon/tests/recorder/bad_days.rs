@@ -1,4 +1,4 @@
-//! Full disks, directories that cannot be written to or vanish, captures that are killed.
+//! Full disks, directories that cannot be written to or are removed, captures that are killed.
 
 use std::{
     path::Path,
@@ -21,7 +21,7 @@ use super::{
     },
 };
 
-/// Sends more than there is room for and checks what is left.
+/// Sends more than there is room for and checks the result.
 fn assert_survives_a_full_disk(spec: &RecorderSpec) {
     let sent = packets(8_000);
     let mut recorder = start(spec);
@@ -41,7 +41,7 @@ fn assert_survives_a_full_disk(spec: &RecorderSpec) {
         .map(|(_, lost)| lost.disk_full)
         .sum();
     assert!(full > 0);
-    // Every file is whole, the last one too: it ends with the last packet that had room.
+    // Every file is whole, including the last one: it ends with the last packet that had room.
     assert!(finished.files.len() > 1);
     let ended = |reason| {
         finished
@@ -64,7 +64,7 @@ fn assert_survives_a_full_disk(spec: &RecorderSpec) {
     }
 }
 
-/// What was read was sent, in the same order; some of it may be missing.
+/// The packets read were sent, in the same order; some may be missing.
 fn assert_in_order(read: &[Sent], sent: &[Sent]) {
     let mut sent = sent.iter();
     for packet in read {
@@ -72,13 +72,13 @@ fn assert_in_order(read: &[Sent], sent: &[Sent]) {
     }
 }
 
-/// Sends packets and lets time pass until something has happened.
+/// Sends packets and advances the time until a condition holds.
 fn send_until(recorder: &mut Recorder, sent: &mut Vec<Sent>, happened: impl Fn(&Recorder) -> bool) {
     let begun = Instant::now();
     while !happened(recorder) {
         assert!(
             begun.elapsed() < Duration::from_secs(60),
-            "it does not happen"
+            "the condition did not hold in time"
         );
         let some = packets(20);
         send(recorder, &some);
@@ -99,7 +99,7 @@ fn outcomes(recorder: &Recorder, of: impl Fn((u64, Discarded)) -> u64) -> u64 {
     outcomes.into_iter().map(of).sum()
 }
 
-/// The ledger adds up, and the finished files hold as many packets as it says.
+/// The ledger adds up, and the finished files contain as many packets as it says.
 fn assert_files_hold_what_was_written(finished: &Finished, sent: &[Sent]) {
     assert_ledger(finished, sent);
     for file in &finished.files {
@@ -270,7 +270,7 @@ fn a_capture_stops_writing_before_it_takes_the_last_free_space_and_goes_on_with_
     });
     let warnings = recorder.progress().warnings();
     assert!(warnings[0].contains("--min-free"), "{warnings:?}");
-    // The file that it was writing is finished now, and may go.
+    // The file that was being written is finished now, and may be removed.
     let before = written(&recorder);
     send_until(&mut recorder, &mut sent, |recorder| {
         written(recorder) > before
@@ -336,7 +336,7 @@ fn a_directory_that_vanishes_ends_the_capture_with_a_true_ledger() {
     let mut recorder = start(&spec);
     let sent = packets(1_000);
     send(&mut recorder, &sent[..250]);
-    // Files that are made meanwhile are in the way.
+    // Files that are created meanwhile make the removal fail.
     while std::fs::remove_dir_all(&directory).is_err() {}
     send(&mut recorder, &sent[250..]);
     let finished = finish(recorder);
@@ -354,7 +354,7 @@ fn a_directory_that_vanishes_ends_the_capture_with_a_true_ledger() {
     assert!(lost > 0);
 }
 
-/// Records until the process is killed, with this test or before.
+/// Records until the process is killed by the test.
 fn record_for_ever(directory: &str, codec: &str) -> ! {
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let mut spec = spec(Path::new(directory));
@@ -373,7 +373,7 @@ fn record_for_ever(directory: &str, codec: &str) -> ! {
         interface: 0,
         ..template.clone()
     };
-    // Bounded, should nobody kill it.
+    // Bounded, in case nobody kills it.
     for number in 0..20 * KILLED_FILE {
         packet.bytes[..8].copy_from_slice(&number.to_be_bytes());
         send(&mut recorder, std::slice::from_ref(&packet));
@@ -404,7 +404,7 @@ fn what_a_killed_capture_had_written_is_read_and_the_next_capture_leaves_it_alon
         "bad_days::what_a_killed_capture_had_written_is_read_and_the_next_capture_leaves_it_alone";
     const DIRECTORY: &str = "RECORD_FOR_EVER_INTO";
     const CODEC: &str = "RECORD_FOR_EVER_WITH";
-    // This test runs itself again, as the process that is killed.
+    // This test runs itself again, as the process to be killed.
     if let (Ok(directory), Ok(codec)) = (std::env::var(DIRECTORY), std::env::var(CODEC)) {
         record_for_ever(&directory, &codec);
     }
@@ -417,7 +417,7 @@ fn what_a_killed_capture_had_written_is_read_and_the_next_capture_leaves_it_alon
             .spawn();
         let mut killed = Killed(child.expect("this program"));
         let is_part = |path: &Path| path.to_string_lossy().ends_with(".part");
-        // Killed in its third file or later, when that holds something.
+        // Killed in its third file or later, once that contains packets.
         let part = loop {
             let files = capture_files(directory.path());
             if let [_, _, .., last] = &files[..]
@@ -447,7 +447,7 @@ fn what_a_killed_capture_had_written_is_read_and_the_next_capture_leaves_it_alon
         let after = capture_files(directory.path());
         assert_eq!(after.len(), before.len() + 1);
         assert!(after.starts_with(&before), "{codec}");
-        // It goes when it is the oldest, as every other file.
+        // It is removed when it is the oldest, like any other file.
         let mut spec = spec(directory.path());
         spec.output.retention.max_files = Some(1);
         finish(start(&spec));

@@ -1,4 +1,4 @@
-//! What is kept, what is removed, and what the manifest says of it.
+//! Retention, and the manifest's record of it.
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
@@ -65,7 +65,7 @@ fn exactly_as_many_packets_are_written_as_the_limit_says() {
 fn packets_that_find_every_block_taken_are_counted_and_the_others_written() {
     let directory = tempfile::tempdir().expect("tempdir");
     let mut spec = spec(directory.path());
-    // Much slower than packets come in memory.
+    // Much slower than packets are sent.
     spec.output.compression = Compression::Gzip(9);
     let mut recorder = start(&spec);
     let some = packets(2_000);
@@ -102,7 +102,7 @@ fn a_growing_file_shows_its_packets_before_it_is_full() {
         spec.output.compression = compression;
         let mut recorder = start(&spec);
         let sent = packets(90);
-        // Three times, so that what follows a flush is seen to be right as well.
+        // Three times, to check the blocks after a flush as well.
         for shown in [30, 60, 90] {
             send(&mut recorder, &sent[shown - 30..shown]);
             loop {
@@ -167,7 +167,7 @@ fn a_file_ends_on_the_clock_also_when_no_packet_comes() {
     send(&mut recorder, &sent);
     recorder.tick(START + 9 * SECOND);
     recorder.tick(START + 11 * SECOND);
-    // A clock that jumps about begins no file without a packet.
+    // A clock that jumps begins no file without a packet.
     for time in [
         START + 500 * SECOND,
         START - 500 * SECOND,
@@ -271,8 +271,8 @@ fn the_manifest_says_of_each_file_what_is_true() {
     }
 }
 
-/// Records so many files of 100 packets each under a retention, and returns the numbers of the files
-/// that are left.
+/// Records this many files of 100 packets each under a retention, and returns the numbers of the
+/// remaining files.
 fn left(directory: &Path, change: impl Fn(&mut capture_types::Retention)) -> Vec<u64> {
     let mut spec = spec(directory);
     spec.output.rotation.packets = Some(100);
@@ -298,12 +298,12 @@ fn no_more_files_are_removed_than_are_too_many_and_never_anothers() {
         .join("test-1-20260101-000000-000001.pcapng");
     std::fs::write(&other, "another capture's").expect("write");
     assert_eq!(left(directory.path(), |_| ()).len(), 10);
-    // Those of the capture before are of the same name and go first.
+    // The files of the previous capture have the same name and are removed first.
     let numbers = left(directory.path(), |retention| retention.max_files = Some(14));
     assert_eq!(numbers, (7..=20).collect::<Vec<_>>());
     let numbers = left(directory.path(), |retention| retention.max_files = Some(3));
     assert_eq!(numbers, [28, 29, 30]);
-    // Numbers are not used again.
+    // Numbers are not reused.
     let numbers = left(directory.path(), |retention| retention.max_files = Some(1));
     assert_eq!(numbers, [40]);
     assert!(other.exists());

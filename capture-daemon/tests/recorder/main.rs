@@ -1,5 +1,5 @@
-//! The recorder from its packets to its files, without a kernel program: what goes in must be what
-//! `pcap-file`, tcpdump and tshark read.
+//! The recorder from its packets to its files, without a kernel program: `pcap-file`, tcpdump and
+//! tshark must read what was sent.
 
 #![cfg(test)]
 

@@ -1,4 +1,4 @@
-//! Small file systems of a test's own.
+//! Small file systems for a single test.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,13 +14,13 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    /// A tmpfs of so many bytes; `None`, after a report, where nothing can be mounted.
+    /// A tmpfs of this size in bytes; `None`, after a report, where mounting is not possible.
     pub(crate) fn tmpfs(bytes: u64, options: &str) -> Option<Self> {
         let options = format!("size={bytes},mode=0700{options}");
         Self::at_new_place(&["-t", "tmpfs", "-o", &options, "tmpfs"])
     }
 
-    /// An ext4 file system of so many bytes in a file.
+    /// An ext4 file system of this size in bytes, in a file.
     pub(crate) fn ext4(bytes: u64) -> Option<Self> {
         let image = tempfile::NamedTempFile::new().expect("tempfile");
         image.as_file().set_len(bytes).expect("set_len");
@@ -28,7 +28,7 @@ impl Mount {
         if !run("mkfs.ext4", &["-q", "-F", "-m", "0", path]) {
             return skip("mkfs.ext4");
         }
-        // The loop device keeps the image when its name is gone.
+        // The loop device keeps the image after its name is removed.
         Self::at_new_place(&["-o", "loop", path])
     }
 

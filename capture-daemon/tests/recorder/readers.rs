@@ -1,4 +1,4 @@
-//! tcpdump, tshark and capinfos read each file and see in it what was sent.
+//! tcpdump, tshark and capinfos read each file and find in it what was sent.
 
 use capture_types::{Compression, Format};
 
@@ -6,7 +6,7 @@ use super::support::{
     Sent, assert_ledger, capture_files, finish, output_of, packets, send, spec, start,
 };
 
-/// One file of each kind, which every reader is asked about.
+/// One file of each kind, checked with every reader.
 fn with_each_kind_of_file(check: impl Fn(&str, &[Sent])) {
     let sent: Vec<Sent> = packets(400)
         .into_iter()
@@ -22,7 +22,7 @@ fn with_each_kind_of_file(check: impl Fn(&str, &[Sent])) {
             let mut spec = spec(directory.path());
             spec.output.format = format;
             spec.output.compression = compression;
-            // The third interface has another link type and no packet; tcpdump would refuse a
+            // The third interface has another link type and no packet; tcpdump would reject a
             // pcapng file that describes it.
             let mut recorder = start(&spec);
             send(&mut recorder, &sent);
@@ -34,7 +34,7 @@ fn with_each_kind_of_file(check: impl Fn(&str, &[Sent])) {
     }
 }
 
-/// Seconds with nine digits behind the point.
+/// Seconds with nine decimals.
 fn seconds(timestamp: u64) -> String {
     format!(
         "{}.{:09}",
@@ -86,7 +86,7 @@ fn tcpdump_reads_every_packet_of_an_uncompressed_file() {
             return;
         };
         assert_eq!(count.trim(), format!("{} packets", sent.len()), "{file}");
-        // It prints nothing of a packet without bytes.
+        // It prints nothing for a packet without bytes.
         let output = output_of("tcpdump", &["-tt", "--nano", "-e", "-n", "-r", file]);
         let output = output.expect("it was here a moment ago");
         let times: Vec<&str> = output

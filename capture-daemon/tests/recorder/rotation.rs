@@ -1,4 +1,4 @@
-//! Rotation loses nothing and repeats nothing: the files, joined, are what was sent.
+//! Rotation loses nothing and repeats nothing: the concatenated files are what was sent.
 
 use capture_file::manifest::FileEndReason;
 use capture_types::{CompressWhen, Compression, Format, Rotation};
@@ -16,8 +16,8 @@ const COMPRESSIONS: [(Compression, CompressWhen); 5] = [
     (Compression::Zstd(1), CompressWhen::Rotated),
 ];
 
-/// Sends packets under a rotation, in each format and compression, and checks that the files hold
-/// them all, once and in order; calls `check` with the finished files' entries.
+/// Sends packets under a rotation, in each format and compression, and checks that the files
+/// contain them all, once and in order; calls `check` with the finished files' entries.
 fn assert_nothing_lost(
     rotation: Rotation,
     check: impl Fn(&[capture_daemon::pipeline::recorder::FinishedFile], Compression),

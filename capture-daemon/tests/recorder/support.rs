@@ -1,4 +1,4 @@
-//! Packets to send, and files read back.
+//! Packets to send, and reading files back.
 
 use std::{
     collections::BTreeMap,
@@ -62,7 +62,7 @@ impl Sent {
 }
 
 /// Packets of every length up to 9,000 bytes and a few of 65,568, a millisecond apart, on three
-/// interfaces of two link types; each unlike every other.
+/// interfaces of two link types; all different.
 pub(crate) fn packets(count: u32) -> Vec<Sent> {
     let mut state = 7_u64;
     let mut next = move || {
@@ -79,7 +79,7 @@ pub(crate) fn packets(count: u32) -> Vec<Sent> {
                 _ => next() % 3_000 * (next() % 4),
             };
             let mut bytes = vec![0x5a; length as usize];
-            // Half of it is noise, which no codec makes smaller.
+            // Half of it is incompressible.
             for piece in bytes[..length as usize / 2].chunks_mut(4) {
                 piece.copy_from_slice(&(next() as u32).to_le_bytes()[..piece.len()]);
             }
@@ -151,7 +151,7 @@ fn link_type(interface: u32) -> LinkType {
     }
 }
 
-/// Sends patiently: a test's packets come faster than any network's.
+/// Sends with waits: a test's packets come faster than any network's.
 pub(crate) fn send(recorder: &mut Recorder, packets: &[Sent]) {
     for packet in packets {
         while recorder.is_backlogged() && recorder.failure().is_none() {
@@ -223,7 +223,7 @@ fn open(path: &Path) -> Box<dyn Read> {
     }
 }
 
-/// A file's packets up to its end or to where it is cut short; whether it was cut short.
+/// A file's packets up to its end or to where it is cut off; returns whether it was cut off.
 pub(crate) fn read(path: &Path) -> (Vec<Sent>, bool) {
     let mut packets = Vec::new();
     if path.to_string_lossy().contains(".pcapng") {
@@ -288,7 +288,7 @@ pub(crate) fn read_all(directory: &Path) -> Vec<Sent> {
         .collect()
 }
 
-/// What a pcap file can tell of packets, by link type.
+/// The parts of packets that a pcap file can store, by link type.
 pub(crate) fn as_pcap(packets: &[Sent], raw: bool) -> Vec<Sent> {
     packets
         .iter()
@@ -301,7 +301,7 @@ pub(crate) fn as_pcap(packets: &[Sent], raw: bool) -> Vec<Sent> {
         .collect()
 }
 
-/// What a command prints; `None`, after a report, where it is not installed.
+/// The output of a command; `None`, after a report, where it is not installed.
 pub(crate) fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
     if !gate::has_programs(&[program]).expect("writes to stderr") {
         return None;

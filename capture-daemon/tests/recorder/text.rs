@@ -1,4 +1,4 @@
-//! Files of lines: they rotate, are compressed and add up as capture files do.
+//! Text files: they rotate, are compressed and add up like capture files.
 
 use std::{fs, io::Read as _, path::Path, time::Duration};
 

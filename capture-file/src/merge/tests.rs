@@ -6,7 +6,7 @@ fn interface(name: &str) -> Interface {
     Interface::new(1, 0).named(name)
 }
 
-/// A file with packets as (interface, timestamp); each packet's bytes say where it comes from.
+/// A file with packets as (interface, timestamp); each packet's bytes contain its origin.
 fn write(path: &Path, interfaces: &[&str], packets: &[(u32, u64)]) {
     let kind = Kind::of(path);
     let mut writer = Writer::new(Vec::new(), kind, "a test").unwrap();
@@ -37,7 +37,7 @@ fn input(path: &Path, node: usize, first: Option<u64>) -> Input {
     }
 }
 
-/// The merged packets as (interface's name, timestamp, bytes), and how it went.
+/// The merged packets as (interface's name, timestamp, bytes), and the counts.
 fn merged(inputs: Vec<Input>, nodes: &[&str]) -> (Vec<(String, u64, String)>, Merged) {
     let nodes: Vec<_> = nodes.iter().map(|&node| node.to_owned()).collect();
     let writer = Writer::new(Vec::new(), Kind::PCAPNG, "merged").unwrap();
@@ -70,7 +70,7 @@ fn files_of_several_nodes_become_one_in_the_order_of_time_and_lose_nothing() {
         &["eth0", "eth1"],
         &[(0, 10), (1, 30), (0, 50)],
     );
-    // The next file of the same node names its interfaces in another order, and is compressed.
+    // The next file of the same node lists its interfaces in another order, and is compressed.
     write(
         &path("a2.pcapng.gz"),
         &["eth1", "eth0"],
@@ -138,7 +138,7 @@ fn one_nodes_interfaces_keep_their_names_and_stand_once() {
 fn packets_that_overtook_each_other_are_put_in_order_and_a_clock_step_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.pcapng");
-    // Neighbours swapped; then the clock is set back by more than can be held.
+    // Neighbours swapped; then the clock is set back by more than can be reordered.
     let mut packets: Vec<_> = (0..5000_u64).map(|n| (0, 1_000_000 + (n ^ 1))).collect();
     write(&path, &["eth0"], &packets);
     let (sorted, outcome) = merged(vec![input(&path, 0, None)], &["a"]);

@@ -12,7 +12,7 @@ const RECORD_HEADER: usize = 16;
 
 const MICROSECONDS: u32 = 0xa1b2_c3d4;
 const NANOSECONDS: u32 = 0xa1b2_3c4d;
-/// With eight bytes more in each record (`KUZNETZOV_TCPDUMP_MAGIC` of libpcap).
+/// With eight additional bytes in each record (`KUZNETZOV_TCPDUMP_MAGIC` of libpcap).
 const MODIFIED: u32 = 0xa1b2_cd34;
 
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +23,7 @@ pub(super) struct Pcap {
 }
 
 impl Pcap {
-    /// What the file's header says.
+    /// Parses the file's header.
     pub(super) fn new(header: &[u8]) -> Result<(Self, Found), Problem> {
         const UNKNOWN: Problem = "it is neither a pcap nor a pcapng file";
         let (order, magic) = [ByteOrder::Little, ByteOrder::Big]
@@ -32,7 +32,7 @@ impl Pcap {
             .find(|(_, magic)| [MICROSECONDS, NANOSECONDS, MODIFIED].contains(magic))
             .ok_or(UNKNOWN)?;
         let number = |at| order.u32_at(header, at).ok_or(UNKNOWN);
-        // The upper bits say how long the frame check sequences are.
+        // The upper bits give the length of the frame check sequences.
         let interface = Interface::new((number(20)? & 0xffff) as u16, number(16)?);
         let file = Self {
             order,
@@ -42,7 +42,7 @@ impl Pcap {
         Ok((file, Found::Item(Item::Interface(interface))))
     }
 
-    /// How long the record is that these bytes begin with; `None` when too few are there to tell.
+    /// The length of the record that begins with these bytes; `None` if there are too few bytes.
     pub(super) fn record_length(&self, bytes: &[u8]) -> Result<Option<usize>, Problem> {
         match self.order.u32_at(bytes, 8) {
             None => Ok(None),
@@ -51,7 +51,7 @@ impl Pcap {
         }
     }
 
-    /// Takes a whole record.
+    /// Parses a whole record.
     pub(super) fn record(&self, record: &[u8]) -> Result<Found, Problem> {
         const SHORT: Problem = "a record that is too short";
         let number = |at| self.order.u32_at(record, at).ok_or(SHORT);

@@ -11,7 +11,7 @@ use crate::{
 /// The first bytes of every pcapng file, whatever its byte order.
 pub(super) const SECTION_HEADER: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
-/// Type and length before a block's body, and the length behind it.
+/// Type and length before a block's body; the length is repeated after it.
 const HEAD: usize = 8;
 const TRAILER: usize = 4;
 
@@ -24,13 +24,13 @@ const NAMES: u32 = 4;
 const STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 
-/// What is known of the interfaces so far.
+/// The state of the reader for a pcapng file.
 #[derive(Debug, Clone)]
 pub(super) struct Pcapng {
     order: ByteOrder,
     /// The interfaces of all sections.
     interfaces: Vec<Known>,
-    /// How many of them belong to sections before this one.
+    /// Number of interfaces in earlier sections.
     before: usize,
     /// Malformed options so far.
     pub(super) malformed: u64,
@@ -42,7 +42,7 @@ struct Known {
     snaplen: u32,
 }
 
-/// How an interface's timestamps count.
+/// The unit and offset of an interface's timestamps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Units {
     per_second: u64,
@@ -55,7 +55,7 @@ impl Units {
         offset_seconds: 0,
     };
 
-    /// The nearest time that can be counted.
+    /// The nearest representable time.
     fn nanoseconds(self, counted: u64) -> u64 {
         const SECOND: i128 = 1_000_000_000;
         if self == Self::NANOSECONDS {
@@ -77,7 +77,7 @@ impl Pcapng {
         }
     }
 
-    /// How long the block is that these bytes begin with; `None` when too few are there to tell.
+    /// The length of the block that begins with these bytes; `None` if there are too few bytes.
     pub(super) fn block_length(&mut self, bytes: &[u8]) -> Result<Option<usize>, Problem> {
         let Some(head) = bytes.get(..HEAD + 4) else {
             return Ok(None);
@@ -99,7 +99,7 @@ impl Pcapng {
         Ok(Some(length))
     }
 
-    /// Takes a whole block.
+    /// Parses a whole block.
     pub(super) fn block(&mut self, block: &[u8]) -> Result<Found, Problem> {
         let body = HEAD..block.len() - TRAILER;
         let kind = self.u32(block, 0)?;
@@ -143,7 +143,7 @@ impl Pcapng {
         Ok(units.nanoseconds(u64::from(high) << 32 | u64::from(low)))
     }
 
-    /// The number of an interface over all sections, and what is known of it.
+    /// The number of an interface over all sections, and its properties.
     fn known(&self, id: u32) -> Result<(u32, Known), Problem> {
         let number = self.before + id as usize;
         match (self.interfaces.get(number), u32::try_from(number)) {
@@ -154,7 +154,7 @@ impl Pcapng {
 
     fn section(&mut self, body: &[u8]) -> Result<Found, Problem> {
         if self.order.u16_at(body, 4).ok_or(SHORT)? != 1 {
-            return Err("a version of pcapng that is not known");
+            return Err("an unknown version of pcapng");
         }
         self.before = self.interfaces.len();
         let options = self.owned_options(body, 16, BlockKind::Section);
@@ -206,7 +206,7 @@ impl Pcapng {
         }))
     }
 
-    /// A Simple Packet Block says neither a time nor how much was captured.
+    /// A Simple Packet Block has neither a time nor a captured length.
     fn simple_packet(&self, body: &[u8]) -> Result<Found, Problem> {
         let (interface, known) = self.known(0)?;
         let original_length = self.u32(body, 0)?;
@@ -248,7 +248,7 @@ impl Pcapng {
         })))
     }
 
-    /// Records have the shape of options; the kinds with an address are 1 (IPv4) and 2 (IPv6).
+    /// Records have the form of options; the kinds with an address are 1 (IPv4) and 2 (IPv6).
     fn names(&self, body: &[u8]) -> Vec<AddressNames> {
         let mut names = Vec::new();
         for record in self.options(body) {

@@ -170,7 +170,7 @@ fn sections_of_either_byte_order_in_one_file_are_read_with_all_that_they_say() {
         };
         let section = [&numbers(big, &[0x1a2b_3c4d])[..], &halves(1, 0), &[0xff; 8]].concat();
         bytes.extend(block(big, 0x0a0d_0d0a, &section));
-        // Microseconds: there is no if_tsresol. Link type 228 is no one this project records.
+        // Microseconds: there is no if_tsresol. This project does not record link type 228.
         let interface = [
             &halves(228, 0)[..],
             &numbers(big, &[2]),
@@ -188,7 +188,8 @@ fn sections_of_either_byte_order_in_one_file_are_read_with_all_that_they_say() {
         ]
         .concat();
         bytes.extend(block(big, 6, &[&packet[..], &numbers(big, &[2])].concat()));
-        // A comment that is said to be longer than the block: other readers take the packet as well.
+        // A comment that claims to be longer than the block: other readers accept the packet as
+        // well.
         let packet = [
             &numbers(big, &[0, 0, 8, 2, 60])[..],
             b"cd\0\0",

@@ -1,4 +1,4 @@
-//! How far an unfinished file is whole.
+//! Finds out how much of an unfinished file is whole.
 
 use std::{
     fs::File,
@@ -18,17 +18,17 @@ use crate::{
 
 const BUFFER: usize = 256 << 10;
 
-/// What a file holds up to the end of a packet: the end of all that is whole.
+/// The content of a file up to its last whole packet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Whole {
     pub(super) extent: Extent,
     pub(super) link_types: Vec<u16>,
 }
 
-/// How much that is.
+/// A position in a file, with the totals up to it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Extent {
-    /// Bytes as they are on disk.
+    /// Bytes on disk.
     pub(super) stored: u64,
     /// Bytes before compression.
     pub(super) raw: u64,
@@ -36,7 +36,7 @@ pub(super) struct Extent {
     /// UTC nanoseconds.
     pub(super) first: Option<u64>,
     pub(super) last: Option<u64>,
-    /// How many of the file's link types are told by then.
+    /// How many of the file's link types are known at this position.
     link_types: usize,
 }
 
@@ -50,14 +50,14 @@ impl Extent {
 
 type Input<'a> = Decoded<BufReader<&'a File>>;
 
-/// Whatever the format, record by record.
+/// The records of a file in any format.
 enum Records<'a> {
     Packets(CaptureReader<Input<'a>>),
     Lines(LineReader<Input<'a>>),
 }
 
 impl<'a> Records<'a> {
-    /// Takes the next record into account; `false` where the file ends or makes no sense any more.
+    /// Processes the next record; `false` where the file ends or becomes invalid.
     fn next(&mut self, extent: &mut Extent, link_types: &mut Vec<u16>) -> io::Result<bool> {
         let next = match self {
             Self::Packets(reader) => {
@@ -77,7 +77,7 @@ impl<'a> Records<'a> {
         };
         match next {
             Ok(whole) => Ok(whole),
-            // The disk cannot be read: nothing must be cut off for that.
+            // The disk cannot be read: that is no reason to truncate the file.
             Err(ReadError::Io(error)) => Err(error),
             Err(ReadError::Cut { .. } | ReadError::Damaged { .. }) => Ok(false),
         }
@@ -98,7 +98,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// Takes what stands in a file into account; `false` for what no recorder writes.
+/// Processes an item; `false` for items that no recorder writes.
 fn take(item: &Item<'_>, extent: &mut Extent, link_types: &mut Vec<u16>) -> bool {
     match item {
         Item::Interface(interface) => {
@@ -108,7 +108,7 @@ fn take(item: &Item<'_>, extent: &mut Extent, link_types: &mut Vec<u16>) -> bool
             extent.link_types = link_types.len();
         }
         Item::Packet(packet) => {
-            // Zeros are what a write leaves that a crash has cut short.
+            // A write that a crash has cut short leaves zeros.
             let nothing = packet.timestamp == 0 && packet.original_length == 0;
             if nothing || packet.data.len() > packet.original_length as usize {
                 return false;
@@ -120,7 +120,7 @@ fn take(item: &Item<'_>, extent: &mut Extent, link_types: &mut Vec<u16>) -> bool
     true
 }
 
-/// The time that a line begins with, UTC nanoseconds.
+/// The time at the beginning of a line, UTC nanoseconds.
 fn time(line: &[u8]) -> Option<u64> {
     /// `2026-01-01T00:00:00.000000000Z`
     const LENGTH: usize = 30;
@@ -130,8 +130,8 @@ fn time(line: &[u8]) -> Option<u64> {
     u64::try_from(since.as_nanos()).ok()
 }
 
-/// How far a file of this kind is whole: up to the end of its last whole record, in a compressed file of
-/// the last gzip member or zstd frame that is whole and ends with a record.
+/// How much of a file of this kind is whole: up to the end of its last whole record; in a compressed
+/// file, of the last whole gzip member or zstd frame that ends with a record.
 pub(super) fn whole(mut file: &File, kind: Kind) -> io::Result<Whole> {
     file.rewind()?;
     let input = Decoded::new(kind.codec, BufReader::with_capacity(BUFFER, file));
@@ -154,7 +154,7 @@ pub(super) fn whole(mut file: &File, kind: Kind) -> io::Result<Whole> {
                 ..before
             };
         } else {
-            // A member's end is known when what is behind it was asked for.
+            // The end of a member is known only when the bytes after it were requested.
             while let Some(end) = records.input().next_end(now.raw) {
                 for extent in [before, now] {
                     if extent.raw == end.raw {

@@ -14,7 +14,7 @@ use capture_types::{CaptureName, Format, time};
 
 const START: u64 = 1_767_225_600_123_456_789;
 
-/// A file as the recorder writes it, and where its head and each of its packets end.
+/// A file as the recorder writes it, with the ends of its header and of each packet.
 struct Sample {
     bytes: Vec<u8>,
     ends: Vec<usize>,
@@ -58,7 +58,7 @@ impl Sample {
         }
     }
 
-    /// Packets that are whole in so many bytes of it.
+    /// Packets that are whole in the first `bytes` bytes.
     fn packets(&self, bytes: usize) -> usize {
         self.ends[1..].iter().filter(|end| **end <= bytes).count()
     }
@@ -127,7 +127,7 @@ fn a_compressed_file_cut_anywhere_keeps_every_whole_member() {
         for suffix in [".gz", ".zst"] {
             let sample = Sample::new(format);
             let mut bytes = Vec::new();
-            // Where members end: compressed, and before compression.
+            // The ends of members: compressed, and before compression.
             let mut ends = vec![(0, 0)];
             let mut begin = 0;
             for packets in [1, 2, 6, 7, 12] {
@@ -207,7 +207,7 @@ fn what_a_dead_recorder_left_gets_its_name_and_its_line_in_the_manifest() {
     put(&part(3, "pcapng"), &sample.bytes[..sample.ends[0]]);
     let lines = Sample::new(Format::Text);
     put(&part(4, "txt.zst"), &compress(&lines.bytes, ".zst"));
-    // It had its name, and no line in the manifest.
+    // It had its final name, and no line in the manifest.
     put("a-20260101-000000-000005.pcapng", &sample.bytes);
     let begun = Baseline {
         sequence: 1,

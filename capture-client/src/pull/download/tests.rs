@@ -5,7 +5,8 @@ use futures_util::stream;
 
 use super::*;
 
-/// A node with one file, whose connections break after so many bytes each; the last one does not.
+/// A node with one file, whose connections break after the given number of bytes each; the last one
+/// does not.
 struct Breaking {
     contents: Vec<u8>,
     breaks: RefCell<Vec<usize>>,
