@@ -251,6 +251,12 @@ impl FileIndex {
         self.due = Instant::now() + (begun.elapsed() * SHARE).max(LEAST);
     }
 
+    /// Whether the manifest on disk is older than what is known.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.changed
+    }
+
     /// Writes the manifest of a capture that has ended.
     pub fn end(&mut self, directory: &Directory, failure: Option<String>) {
         self.capture.ended = Some(time::now().into());

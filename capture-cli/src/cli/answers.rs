@@ -19,7 +19,7 @@ pub(super) struct OnNode<T> {
     pub(super) value: T,
 }
 
-/// The answers of the nodes that answered; what went wrong with the others has been said.
+/// The answers of the nodes that answered; the errors of the others have been reported.
 #[derive(Debug)]
 pub(super) struct Answers<T> {
     pub(super) answers: Vec<OnNode<T>>,
@@ -51,7 +51,7 @@ pub(super) async fn ask<T>(
     Answers { answers, exit }
 }
 
-/// Says on stderr what is wrong with a node.
+/// Reports a node's error on stderr.
 pub(super) fn complain(context: &Context, target: &Target, error: impl Into<Error>) -> Exit {
     let error = error.into();
     let names_its_node = matches!(error, Error::Client(ClientError::Unreachable { .. }));

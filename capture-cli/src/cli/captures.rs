@@ -88,7 +88,7 @@ pub(super) async fn list(context: &Context, arguments: &ListArgs) -> Result<Exit
     Ok(exit)
 }
 
-/// Show all there is to know about captures.
+/// Show captures in detail.
 #[derive(Debug, Args)]
 pub(super) struct GetArgs {
     /// Names of the captures.
@@ -111,7 +111,7 @@ pub(super) async fn get(context: &Context, arguments: &GetArgs) -> Result<Exit, 
     Ok(exit)
 }
 
-/// Forget captures that have ended, and remove their files.
+/// Remove ended captures and their files.
 #[derive(Debug, Args)]
 pub(super) struct RemoveArgs {
     /// Names of the captures.
@@ -122,12 +122,12 @@ pub(super) struct RemoveArgs {
     #[arg(long)]
     stop: bool,
 
-    /// Leave their files where they are.
+    /// Keep their files.
     #[arg(long)]
     keep_files: bool,
 }
 
-/// What `rm` says.
+/// The summary of `rm`.
 #[derive(Debug, Serialize)]
 struct RemovedCapture {
     name: String,
@@ -193,7 +193,7 @@ pub(super) fn print_captures(
 }
 
 impl Context {
-    /// Whether it has to be said which node something is on.
+    /// Whether output names the node.
     pub(super) const fn several_nodes(&self) -> bool {
         self.settings.targets.len() > 1
     }

@@ -1,4 +1,4 @@
-//! The options that say which nodes are meant and how they are reached.
+//! The options that select the nodes and how to connect to them.
 
 use std::{
     ffi::OsString,
@@ -49,23 +49,23 @@ pub(super) struct Connection {
     #[arg(long, global = true, value_name = "NAME")]
     tls_server_name: Option<String>,
 
-    /// Talk to nodes without TLS: anyone on the way can read and change everything
+    /// Connect to nodes without TLS: anyone on the network path can read and change everything
     /// [env: CAPTURECTL_INSECURE].
     #[arg(long, global = true)]
     insecure: bool,
 
-    /// How long an answer may take, as in 5s [default: 30s; none for what waits for a capture to end]
+    /// Time limit for an answer, as in 5s [default: 30s; none for commands that wait for a capture to end]
     /// [env: CAPTURECTL_TIMEOUT].
     #[arg(long, global = true, value_name = "DURATION")]
     timeout: Option<String>,
 
-    /// Why, for the nodes' audit logs.
+    /// The reason, for the nodes' audit logs.
     #[arg(long, global = true, value_name = "TEXT", default_value = "")]
     pub(super) reason: String,
 }
 
 impl Connection {
-    /// What holds, of flags, environment and file.
+    /// The effective settings of flags, environment and file.
     pub(super) fn settings(&self) -> Result<Settings, Error> {
         let path = self.config.clone().unwrap_or_else(contexts::default_path);
         let file = ContextFile::read(&path, self.config.is_some())?;

@@ -9,7 +9,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub(super) enum EnvironmentError {
     #[error(
-        "the environment has {0}, which is no setting: known are CAPTURECTL_NODES, _SOCKET, _CACERT, \
+        "the environment has {0}, which is not a setting: known are CAPTURECTL_NODES, _SOCKET, _CACERT, \
          _CERT, _KEY, _TLS_SERVER_NAME, _INSECURE, _TIMEOUT, _CONTEXT and _CONFIG"
     )]
     Unknown(String),

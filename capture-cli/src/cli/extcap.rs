@@ -1,4 +1,4 @@
-//! `capturectl extcap install`, and what Wireshark calls.
+//! `capturectl extcap install`, and the extcap calls of Wireshark.
 
 use std::{
     ffi::OsString,
@@ -40,11 +40,11 @@ pub(super) struct ExtcapArgs {
 
 #[derive(Debug, Subcommand)]
 enum ExtcapCommand {
-    /// Put a script into Wireshark's extcap directory. It asks the nodes that are named here, or those
+    /// Install a script in Wireshark's extcap directory. It asks the nodes that are named here, or those
     /// of the configuration when Wireshark runs.
     #[command(after_help = EXAMPLES)]
     Install {
-        /// The directory, instead of the one where Wireshark looks for a person's own.
+        /// The directory, instead of Wireshark's personal extcap directory.
         #[arg(long, value_name = "DIR")]
         directory: Option<PathBuf>,
     },
@@ -70,7 +70,7 @@ pub(super) fn run(context: &Context, arguments: &ExtcapArgs) -> Result<Exit, Err
     Ok(Exit::Done)
 }
 
-/// What Wireshark calls with.
+/// The arguments of Wireshark's calls.
 #[derive(Debug, Parser)]
 #[command(name = "capturectl")]
 struct Called {
@@ -96,14 +96,14 @@ struct Called {
     snaplen: u32,
 }
 
-/// Interfaces are asked for each time that Wireshark starts, which must not hang on a node.
+/// Interfaces are listed each time that Wireshark starts, which must not hang because of a node.
 const LISTING_TIMEOUT: Duration = Duration::from_secs(3);
-/// A capture that is only looked on at keeps this much on its node,
+/// A capture for Wireshark alone keeps this much on its node,
 const FILE_BYTES: u64 = 16 << 20;
-/// and ends by itself, should this program be killed.
+/// and ends by itself if this program is killed.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Does what Wireshark asks for.
+/// Answers a call of Wireshark.
 pub(super) fn serve(arguments: &[OsString]) -> Result<Exit, Error> {
     let called = match Called::try_parse_from(arguments) {
         Ok(called) => called,
@@ -132,7 +132,7 @@ async fn answer(mut context: Context, called: Called) -> Result<Exit, Error> {
     let value = called.extcap_interface.as_deref().unwrap_or_default();
     let Some(source) = Source::parse(value) else {
         return Err(Error::Usage(format!(
-            "--extcap-interface {value:?} is no interface of a node: `tshark -D` lists them"
+            "--extcap-interface {value:?} is not an interface of a node: `tshark -D` lists them"
         )));
     };
     context
@@ -152,7 +152,7 @@ async fn answer(mut context: Context, called: Called) -> Result<Exit, Error> {
         return Ok(Exit::Done);
     }
     if called.extcap_config {
-        let text = "Most bytes of each packet; 0 is all of it.";
+        let text = "At most this many bytes of each packet; 0 means all.";
         let line = extcap::number_argument(0, "--snaplen", "Snapshot length", text);
         writeln!(out, "{line}")?;
         return Ok(Exit::Done);
@@ -206,8 +206,8 @@ async fn interfaces(context: &Context) -> Result<Exit, Error> {
     Ok(Exit::Done)
 }
 
-/// The link type of what is chosen; of a capture on many interfaces, that of the first. The stream
-/// itself tells it of each interface.
+/// The link type of the selected interface or capture; for several interfaces, that of the first. The stream
+/// itself has it for each interface.
 async fn link_type(context: &Context, target: &Target, source: &Source) -> Result<u32, Error> {
     let client = Client::connect(target, &context.settings.call_options(&context.reason)).await?;
     let found = match source {
@@ -226,7 +226,7 @@ async fn link_type(context: &Context, target: &Target, source: &Source) -> Resul
     Ok(found.unwrap_or(1))
 }
 
-/// Wireshark reads what is wrong from stdout; nothing means that it is right.
+/// Wireshark reads the error from stdout; no output means that the filter is valid.
 async fn check_filter(context: &Context, target: &Target, filter: String) -> Result<Exit, Error> {
     let client = Client::connect(target, &context.settings.call_options(&context.reason)).await?;
     let spec = Spec {

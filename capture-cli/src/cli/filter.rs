@@ -23,12 +23,12 @@ pub(super) struct FilterArgs {
 
 #[derive(Debug, Subcommand)]
 enum FilterCommand {
-    /// Ask the nodes whether they take an expression; starts nothing.
+    /// Ask the nodes whether an expression is valid; starts nothing.
     Check {
         /// The expression, as for tcpdump.
         #[arg(required = true)]
         expression: Vec<String>,
-        /// For this interface. Repeatable. Default: any.
+        /// The interface to check for. Repeatable. Default: any.
         #[arg(short, long = "interface")]
         interfaces: Vec<String>,
     },

@@ -70,10 +70,10 @@ pub(super) fn link_type_name(number: u32) -> String {
     }
 }
 
-/// Show what a node is, can do and has left.
+/// Show a node's identity, features, limits and usage.
 #[derive(Debug, Args)]
 pub(super) struct NodeArgs {
-    /// First change what the daemon logs until it ends: error, warn, info, debug, trace, or a filter.
+    /// First set the daemon's log level until it restarts: error, warn, info, debug, trace, or a filter.
     #[arg(long, value_name = "LEVEL")]
     set_log_level: Option<String>,
 }

@@ -73,7 +73,7 @@ impl<W: io::Write> io::Write for Escaping<W> {
     }
 }
 
-/// As [`print`], of a list. People are not told that it is empty when that is because nobody answered.
+/// As [`print`], for a list. An empty list is not reported as empty when no node answered.
 pub(super) fn print_list<T: Serialize>(
     format: Format,
     values: &[T],
@@ -86,7 +86,7 @@ pub(super) fn print_list<T: Serialize>(
     print(format, values, table)
 }
 
-/// Prints one of many values that come one after the other: a line of JSON, a YAML document.
+/// Prints one value of a sequence: a line of JSON, a YAML document.
 pub(super) fn print_next<T: Serialize + ?Sized>(
     format: Format,
     value: &T,
@@ -139,7 +139,7 @@ pub(super) fn table(header: &[&str], right: &[&str]) -> Table {
     table
 }
 
-/// A cell with a text from elsewhere.
+/// A cell with text from outside, escaped.
 pub(super) fn cell(text: &str) -> Cell {
     Cell::new(plain(text))
 }

@@ -21,19 +21,19 @@ pub(super) struct PruneArgs {
     /// Name of the capture.
     name: String,
 
-    /// Those whose last packet is older than this.
+    /// Files whose last packet is older than this.
     #[arg(long, group = "rule", value_name = "DURATION", value_parser = values::duration)]
     older_than: Option<Duration>,
 
-    /// All but the newest N on each node; 0 removes all.
+    /// All files but the newest N on each node; 0 removes all.
     #[arg(long, group = "rule", value_name = "N")]
     keep: Option<usize>,
 
-    /// So many that the rest has no more than this on each node.
+    /// The oldest files, until the rest is no larger than this on each node.
     #[arg(long, group = "rule", value_name = "SIZE", value_parser = values::size)]
     keep_bytes: Option<u64>,
 
-    /// Only say which.
+    /// Only list the files.
     #[arg(long)]
     dry_run: bool,
 }
@@ -84,7 +84,7 @@ pub(super) async fn run(context: &Context, arguments: &PruneArgs) -> Result<Exit
 }
 
 impl PruneArgs {
-    /// The files that go: those that any of the rules names. `files` has the oldest first.
+    /// The files to remove: those that any of the rules selects. `files` has the oldest first.
     fn chosen(&self, files: Vec<File>, now: Duration) -> Vec<File> {
         let whole: Vec<_> = files.into_iter().filter(File::is_whole).collect();
         let count = whole.len();

@@ -36,24 +36,24 @@ pub(super) struct PullArgs {
     /// Name of the capture.
     name: String,
 
-    /// The file to write: .pcapng or .pcap, and with .gz or .zst behind, compressed; - is stdout, as
+    /// The file to write: .pcapng or .pcap, compressed if .gz or .zst follows; - is stdout, as
     /// pcapng.
     #[arg(short, long, group = "where", value_name = "OUT")]
     write: Option<PathBuf>,
 
-    /// Instead of merging, put the files as they are into DIR/NODE/.
+    /// Do not merge: store the files unchanged in DIR/NODE/.
     #[arg(long, group = "where", value_name = "DIR")]
     into: Option<PathBuf>,
 
-    /// Also the file that is being written, as far as it has come.
+    /// Include the file that is being written, up to its current end.
     #[arg(long)]
     growing: bool,
 
-    /// Leave out files that are gone or damaged on the node, and say so.
+    /// Skip files that are missing or damaged on the node, and report them.
     #[arg(long)]
     skip_bad: bool,
 
-    /// Attempts in a row that may bring nothing before a node is given up.
+    /// Give a node up after this many attempts in a row without progress.
     #[arg(long, value_name = "N", default_value_t = 10)]
     attempts: u32,
 }
@@ -65,7 +65,7 @@ Examples:
   capturectl --node a:9443 --node b:9443 pull web -w both-ends.pcapng.zst
   capturectl pull web --into ./files";
 
-/// What `pull` says at the end.
+/// The summary of `pull`.
 #[derive(Debug, Serialize)]
 struct Pulled {
     output: PathBuf,
@@ -132,7 +132,7 @@ async fn merged(context: &Context, arguments: &PullArgs, output: &Path) -> Resul
     let (packets, out_of_order) = (merged.packets, merged.out_of_order);
     if out_of_order > 0 {
         tell(format_args!(
-            "{out_of_order} packets stand behind later ones: a node's clock was set back"
+            "{out_of_order} packets are out of order: a node's clock was set back"
         ));
     }
     report(
@@ -167,7 +167,7 @@ async fn fetched(
     }
     if let Some(left) = workspace.leave() {
         tell(format_args!(
-            "what has arrived is kept in {}; the same command goes on from there",
+            "partial data is kept in {}; run the same command again to resume",
             left.display()
         ));
     }

@@ -27,7 +27,7 @@ use capture_client::{
 
 /// Start a capture, follow it, and stop it on Ctrl-C; then show its ledger and its files.
 ///
-/// A second Ctrl-C ends the following at once; the capture is then still being stopped.
+/// A second Ctrl-C exits at once, while the capture is still being stopped.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct RunArgs {
@@ -38,15 +38,15 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     spec: SpecArgs,
 
-    /// First forget a capture of this name that has ended; its files stay.
+    /// First remove an ended capture of this name; its files are kept.
     #[arg(long)]
     replace: bool,
 
-    /// First start this `captured` on this machine, for this capture alone, and end it afterwards.
+    /// Start this `captured` on this machine for this capture, and stop it afterwards.
     #[arg(long, value_name = "PROGRAM")]
     daemon: Option<PathBuf>,
 
-    /// Where that one puts the files, in a directory named after the capture.
+    /// Where that daemon stores the files, in a directory named after the capture.
     #[arg(
         long,
         value_name = "DIR",
@@ -61,7 +61,7 @@ Examples:
   capturectl run -i eth0 'tcp port 443'
   capturectl run --name incident --duration 60s -o json";
 
-/// What `run` says at the end.
+/// The summary of `run`.
 #[derive(Debug, Serialize)]
 struct Summary {
     captures: Vec<OnNode<Capture>>,
@@ -124,7 +124,7 @@ async fn record(context: &Context, arguments: &RunArgs) -> Result<Exit, Error> {
     }
 }
 
-/// Stops the capture where it was started, and shows what there is.
+/// Stops the capture where it was started, and shows its ledger and files.
 async fn stop(context: &Context, name: &str, started: &[OnNode<Capture>]) -> Result<Exit, Error> {
     let options = context.settings.patient_call_options(&context.reason);
     let there = |target: &Target| started.iter().any(|answer| answer.node == target.label());
@@ -178,7 +178,7 @@ async fn stop(context: &Context, name: &str, started: &[OnNode<Capture>]) -> Res
     Ok(exit)
 }
 
-/// Shows how the capture is doing until it has ended everywhere.
+/// Shows the capture's progress until it has ended everywhere.
 async fn follow(context: &Context, name: &str, started: &[OnNode<Capture>]) -> Exit {
     let mut latest: Vec<Option<Capture>> = started.iter().map(|_| None).collect();
     let mut streams = Vec::new();
@@ -230,7 +230,7 @@ async fn follow(context: &Context, name: &str, started: &[OnNode<Capture>]) -> E
     }
 }
 
-/// The line that shows how it is going; only on a terminal.
+/// The progress line; only on a terminal.
 struct Line {
     before: Option<(Instant, u64)>,
 }

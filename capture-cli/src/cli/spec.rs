@@ -1,5 +1,5 @@
-//! What a capture on a node is to do: the options that `captured record` has too, and those that only a
-//! node can follow.
+//! The options that describe a capture on a node: those that `captured record` has too, and those that only a
+//! daemon supports.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::{
     values::{pod, time},
 };
 
-/// What is not given is the node's default.
+/// Options that are not given have the node's defaults.
 #[derive(Debug, Args)]
 pub(super) struct SpecArgs {
     #[command(flatten)]
@@ -30,7 +30,7 @@ pub(super) struct SpecArgs {
     #[command(flatten)]
     files: FileArgs,
 
-    /// Keep files for so long.
+    /// Remove files older than this.
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     max_age: Option<Duration>,
 
@@ -60,7 +60,7 @@ pub(super) struct LimitsArgs {
     #[command(flatten)]
     shared: LimitArgs,
 
-    /// Stop after about so many bytes of packets.
+    /// Stop after about this many bytes of packets.
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     stop_bytes: Option<u64>,
 
@@ -183,12 +183,12 @@ impl SpecArgs {
     }
 }
 
-/// As the API has them.
+/// In the API's types.
 pub(super) fn numbers(ports: &[u16]) -> Vec<u32> {
     ports.iter().copied().map(u32::from).collect()
 }
 
-/// As the API has them.
+/// In the API's types.
 pub(super) fn texts<T: ToString>(values: &[T]) -> Vec<String> {
     values.iter().map(ToString::to_string).collect()
 }

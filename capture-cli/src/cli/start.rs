@@ -19,7 +19,7 @@ use capture_client::{
 
 /// Start a capture, on every node.
 ///
-/// When it returns, the capture is attached to the interfaces. It goes on until it is stopped, its
+/// When the command returns, the capture is attached to its interfaces. It runs until it is stopped, its
 /// limit is reached, or the machine ends.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -34,7 +34,7 @@ pub(super) struct StartArgs {
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = values::label)]
     labels: Vec<(String, String)>,
 
-    /// Check everything that can be checked, and start nothing.
+    /// Validate the request without starting anything.
     #[arg(long)]
     check: bool,
 }
@@ -103,7 +103,7 @@ pub(super) fn request_id() -> Result<String, Error> {
     Ok(capture_file::hex(&bytes))
 }
 
-/// What a capture is on, in a few words.
+/// What a capture records on, in a few words.
 pub(super) fn interfaces(capture: &Capture) -> String {
     let interfaces = capture.interfaces.iter();
     let names: Vec<_> = interfaces.map(|one| one.interface.as_str()).collect();

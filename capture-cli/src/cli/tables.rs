@@ -1,4 +1,4 @@
-//! What people see of captures, files and nodes.
+//! Tables of captures, files and nodes.
 
 use bytesize::ByteSize;
 use capture_args::console::{plain, plain_lines};
@@ -18,7 +18,7 @@ pub(super) fn size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
 }
 
-/// A count for a person; what is not known is never 0.
+/// A count as text; an unknown count is never 0.
 pub(super) fn count(number: Option<u64>) -> String {
     number.map_or_else(|| "unknown".to_owned(), |number| number.to_string())
 }
@@ -27,7 +27,7 @@ fn time(time: Option<Time>) -> String {
     time.map_or_else(|| "-".to_owned(), Time::seconds)
 }
 
-/// Why a capture is in its state, as far as that is more than the state says.
+/// Why a capture is in its state, where the state alone does not say it.
 pub(super) fn state_text(capture: &Capture) -> String {
     match capture.state_reason {
         Some(reason) => format!("{} ({reason})", capture.state),
@@ -71,7 +71,7 @@ pub(super) fn captures(captures: &[OnNode<Capture>], several_nodes: bool) -> Str
     text(&table)
 }
 
-/// All there is to say about one capture.
+/// The details of one capture.
 pub(super) fn capture(capture: &OnNode<Capture>, several_nodes: bool) -> String {
     let OnNode { node, value } = capture;
     let mut lines = Vec::new();

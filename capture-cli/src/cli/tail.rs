@@ -28,9 +28,9 @@ use capture_client::{
     reorder::ReorderBuffer,
 };
 
-/// Show a running capture's packets as they come, from every node, until it ends or Ctrl-C.
+/// Show the packets of a running capture live, from every node, until it ends or Ctrl-C.
 ///
-/// Pipes and files get pcapng, a terminal gets lines. Packets from several nodes are merged by timestamp,
+/// The output is pcapng on pipes and files, and lines on a terminal. Packets from several nodes are merged by timestamp,
 /// delayed by half a second. The capture is never slowed down: packets that this reader is too slow for are
 /// skipped and reported on stderr; the capture's files have them.
 #[derive(Debug, Args)]
@@ -39,11 +39,11 @@ pub(super) struct TailArgs {
     /// Name of the capture.
     pub(super) name: String,
 
-    /// Lines in the manner of tcpdump, times in UTC.
+    /// Lines as tcpdump prints them, times in UTC.
     #[arg(long)]
     text: bool,
 
-    /// Only packets that match this expression, too.
+    /// Only packets that also match this expression.
     #[arg(
         long,
         value_name = "EXPRESSION",
@@ -52,15 +52,15 @@ pub(super) struct TailArgs {
     )]
     pub(super) filter: String,
 
-    /// At most this much of each packet; 0 is all of it.
+    /// At most this many bytes of each packet; 0 means all.
     #[arg(short, long, value_name = "BYTES", value_parser = capture_types::values::snaplen)]
     pub(super) snaplen: Option<u32>,
 
-    /// End after so many packets.
+    /// Exit after this many packets.
     #[arg(short = 'c', long, value_name = "N", value_parser = capture_types::values::at_least_one)]
     max_packets: Option<u64>,
 
-    /// How much the node may hold for this reader.
+    /// Size of the node's buffer for this reader.
     #[arg(long, value_name = "SIZE", value_parser = values::small_size)]
     buffer: Option<u32>,
 }
@@ -89,7 +89,7 @@ pub(super) async fn run(context: &Context, arguments: &TailArgs) -> Result<Exit,
     }
 }
 
-/// Has packets of every node written as they come, until the capture has ended everywhere, there are
+/// Writes the packets of every node as they arrive, until the capture has ended everywhere, there are
 /// as many as were asked for, or nobody reads them any more.
 pub(super) async fn look_on<W: Write>(
     context: &Context,
@@ -252,7 +252,7 @@ fn show_ripe<W: Write>(
 }
 
 impl Context {
-    /// What the nodes are called.
+    /// The names of the nodes.
     pub(super) fn labels(&self) -> Vec<String> {
         self.settings.targets.iter().map(Target::label).collect()
     }

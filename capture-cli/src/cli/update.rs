@@ -27,41 +27,41 @@ pub(super) struct UpdateArgs {
     #[arg(long, value_name = "EXPRESSION")]
     filter: Option<String>,
 
-    /// From now on without an expression.
+    /// Remove the expression.
     #[arg(long, conflicts_with = "filter")]
     no_filter: bool,
 
     #[command(flatten)]
     targets: TargetArgs,
 
-    /// From now on any address.
+    /// Remove --host.
     #[arg(long, conflicts_with = "hosts")]
     no_hosts: bool,
 
-    /// From now on any port.
+    /// Remove --port.
     #[arg(long, conflicts_with = "ports")]
     no_ports: bool,
 
-    /// From now on without --not-host and --not-port.
+    /// Remove --not-host and --not-port.
     #[arg(long, conflicts_with_all = ["not_hosts", "not_ports"])]
     no_exclusions: bool,
 
     #[command(flatten)]
     limits: LimitsArgs,
 
-    /// From now on without limits, but for those given here.
+    /// Remove all limits except those given here.
     #[arg(long)]
     no_limits: bool,
 
-    /// The new labels, all of them. Repeatable.
+    /// The complete set of new labels. Repeatable.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = values::label)]
     labels: Vec<(String, String)>,
 
-    /// From now on without labels.
+    /// Remove all labels.
     #[arg(long, conflicts_with = "labels")]
     no_labels: bool,
 
-    /// Only if nobody changed it since it was of this generation.
+    /// Only if the capture still has this generation.
     #[arg(long, value_name = "N")]
     generation: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! Values of options. Each message says what would be right; clap puts the option's name and the value
+//! Parsers of option values. Each message says what is valid; clap puts the option's name and the value
 //! before it.
 
 use capture_client::model::{Pod, Time};

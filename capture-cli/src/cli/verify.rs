@@ -26,9 +26,9 @@ use super::{
 use capture_client::{Client, ClientError, Piece, model};
 use capture_file::{CaptureReader, Item, ReadError, hex};
 
-/// Check that files are what their manifest says, and that they can be read to the end.
+/// Check files against their manifest, and that they can be read to the end.
 ///
-/// The files of a capture are read on every node and travel to here, but are not stored.
+/// The files of a capture are transferred from every node, but not stored.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
     /// Name of a capture on the nodes.
@@ -91,7 +91,7 @@ fn table(verdicts: &[OnNode<Verdict>], several: bool) -> String {
     output::text(&table)
 }
 
-/// Reads a node's file once: hashed and parsed as it comes.
+/// Reads a node's file once: hashed and parsed as it arrives.
 async fn remote(client: &Client, file: &model::File) -> Result<Verdict, ClientError> {
     let (sender, receiver) = mpsc::channel(16);
     let is_text = file.format == Some(Format::Text);
@@ -251,7 +251,7 @@ fn digest(path: &Path) -> io::Result<String> {
     }
 }
 
-/// What the manifest beside a file says of it: SHA-256 and packets.
+/// The SHA-256 and the packets that the manifest beside a file states.
 fn known(path: &Path) -> Option<(Option<String>, Option<u64>)> {
     let name = path.file_name()?.to_str()?;
     let entries = path.parent()?.read_dir().ok()?;
@@ -273,7 +273,7 @@ fn known(path: &Path) -> Option<(Option<String>, Option<u64>)> {
         })
 }
 
-/// Chunks as they come, as something to read.
+/// Chunks as they arrive, as a reader.
 struct Channel {
     receiver: mpsc::Receiver<Bytes>,
     chunk: Bytes,

@@ -29,7 +29,7 @@ use capture_client::{
 /// document for each event.
 #[derive(Debug, Args)]
 pub(super) struct WatchArgs {
-    /// Only captures of these names, whether or not there are any yet.
+    /// Only captures with these names, including ones that do not exist yet.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 
@@ -37,11 +37,11 @@ pub(super) struct WatchArgs {
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = values::label)]
     labels: Vec<(String, String)>,
 
-    /// How often the numbers of running captures are sent.
+    /// How often the counters of running captures are sent.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = capture_types::values::duration)]
     interval: Duration,
 
-    /// End when the named captures have ended on every node that has them.
+    /// Exit when the named captures have ended on every node that has them.
     #[arg(long, requires = "names")]
     until_ended: bool,
 }
@@ -111,9 +111,9 @@ struct View<'a> {
     /// Whether a table is kept up to date.
     table: bool,
     known: BTreeMap<(usize, String), Capture>,
-    /// Nodes that have told all that was there.
+    /// Nodes that have sent all their captures.
     synced: usize,
-    /// Of the table that stands on the terminal.
+    /// Lines of the table that is on the terminal.
     lines: usize,
 }
 

@@ -40,17 +40,23 @@ pub(crate) struct Finalizer {
     pub(crate) helpless: Option<Instant>,
     /// Bytes of a block; the queue contains blocks on their way to the disk.
     pub(crate) block: usize,
+    /// Bytes written when retention was last applied.
+    pub(crate) written: u64,
 }
 
-/// How often retention is checked.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often retention is applied while packets are written.
+const BUSY: Duration = Duration::from_millis(200);
+
+/// How often it is applied otherwise: other programs may fill the file system.
+const QUIET: Duration = Duration::from_secs(2);
 
 impl Finalizer {
     /// Runs until all senders are gone, and returns the files that this capture finished and that
     /// still exist.
     pub(crate) fn run(mut self) -> Vec<FileEntry> {
         loop {
-            match self.inbox.recv_timeout(LOOK) {
+            let interval = self.interval();
+            match self.inbox.recv_timeout(interval) {
                 Ok(task) => self.take(task),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -80,11 +86,23 @@ impl Finalizer {
         self.files.into_own_files()
     }
 
+    /// Until retention is applied next, if nothing happens before.
+    fn interval(&mut self) -> Duration {
+        let before = std::mem::replace(&mut self.written, self.progress.bytes());
+        let quiet = self.written == before
+            && self.helpless.is_none()
+            && !self.files.has_changed()
+            && self.outcomes.suspended().is_none()
+            && self.progress.rest_finalizer(before);
+        if quiet { QUIET } else { BUSY }
+    }
+
     fn take(&mut self, task: FinalizeTask) {
         match task {
             FinalizeTask::Closed(closed) => self.close(*closed),
             FinalizeTask::Digest { file, sha256 } => self.files.set_digest(&file, sha256),
             FinalizeTask::Recompressed(recompressed) => self.recompressed(recompressed),
+            FinalizeTask::Busy => {}
             FinalizeTask::End => self.end(),
         }
     }

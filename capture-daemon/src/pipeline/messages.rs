@@ -21,6 +21,8 @@ pub(crate) enum FinalizeTask {
     },
     /// A plain file has been compressed.
     Recompressed(Recompressed),
+    /// Blocks arrive again after a quiet time.
+    Busy,
     /// The writer has ended: no further file will be closed.
     End,
 }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -59,6 +59,7 @@ pub struct Progress {
     begun: OnceLock<Baseline>,
     file: Mutex<Option<String>>,
     warnings: Mutex<Vec<String>>,
+    finalizer_rests: AtomicBool,
 }
 
 /// This many warnings are kept; the oldest are dropped first.
@@ -157,11 +158,24 @@ impl Progress {
     }
 
     pub(crate) fn enqueue(&self) {
-        self.queued.fetch_add(1, Ordering::Relaxed);
+        self.queued.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn dequeue(&self) {
         self.queued.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The finalizer looks at the disk rarely from now on, until [`Self::wake_finalizer`]. `false` if blocks
+    /// arrived meanwhile.
+    pub(crate) fn rest_finalizer(&self, bytes: u64) -> bool {
+        self.finalizer_rests.store(true, Ordering::SeqCst);
+        self.queued.load(Ordering::SeqCst) == 0 && self.bytes() == bytes
+    }
+
+    /// Whether the finalizer rests and has to be told of a block; it does not rest any more.
+    pub(crate) fn wake_finalizer(&self) -> bool {
+        self.finalizer_rests.load(Ordering::SeqCst)
+            && self.finalizer_rests.swap(false, Ordering::SeqCst)
     }
 
     pub(crate) fn begin(&self, file: &str) {

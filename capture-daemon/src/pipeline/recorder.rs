@@ -85,8 +85,8 @@ pub struct Recorder {
     /// Names of addresses, for pcapng files.
     names: Names,
     outputs: Vec<FileOutput>,
-    /// Writes the blocks that occur once in a pcapng file.
-    blocks: pcapng::Blocks,
+    /// Write the blocks that occur once in a pcapng file; one for each output.
+    blocks: Vec<pcapng::Blocks>,
     /// Bytes of a block that are used.
     capacity: usize,
     /// Scratch memory for packets that span several blocks.

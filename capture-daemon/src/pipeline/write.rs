@@ -61,6 +61,9 @@ impl Writer {
     }
 
     fn take(&self, outputs: &mut [Option<OpenFile>], block: &mut Block) {
+        if self.progress.wake_finalizer() {
+            let _ = self.finalizer.send(FinalizeTask::Busy);
+        }
         if self.outcomes.failed() {
             self.abandon(outputs);
             return self.outcomes.lost(&block.counts);

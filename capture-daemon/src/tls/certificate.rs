@@ -1,4 +1,4 @@
-//! What is read out of a certificate beside its key.
+//! What is read from a certificate besides its key.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use x509_parser::{
 
 use super::Name;
 
-/// The names in it: those of subjectAltName first, then common names. Empty if it has none, or is
+/// The names in it: those of subjectAltName first, then common names. Empty if it has none or is
 /// no certificate.
 pub(super) fn names(der: &[u8]) -> Vec<Name> {
     let Ok((_, certificate)) = X509Certificate::from_der(der) else {
@@ -40,13 +40,13 @@ pub(super) fn names(der: &[u8]) -> Vec<Name> {
     names
 }
 
-/// Whether there is a name that clients compare with the one they have called; the subject's is none.
+/// Whether there is a name that clients compare with the host they called; the subject's name is not compared.
 pub(super) fn has_alternative_name(der: &[u8]) -> bool {
     X509Certificate::from_der(der)
         .is_ok_and(|(_, certificate)| matches!(certificate.subject_alternative_name(), Ok(Some(_))))
 }
 
-/// When a certificate is good.
+/// The validity of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Validity {
     /// Seconds since 1970-01-01 UTC.
@@ -56,7 +56,7 @@ pub(super) struct Validity {
 }
 
 impl Validity {
-    /// Of a certificate in DER.
+    /// The validity of a certificate in DER.
     pub(super) fn of(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let validity = certificate.validity();
@@ -66,7 +66,7 @@ impl Validity {
         })
     }
 
-    /// Why it is no good at this time.
+    /// Why the certificate is not valid at this time.
     pub(super) fn trouble(self, now: SystemTime) -> Option<String> {
         let now = seconds(now);
         if now > self.to {
@@ -81,12 +81,12 @@ impl Validity {
         }
     }
 
-    /// Whether it ends within this time.
+    /// Whether the certificate expires within this time.
     pub(super) fn ends_within(self, time: Duration, now: SystemTime) -> bool {
         self.to < seconds(now + time)
     }
 
-    /// Its last second, for people.
+    /// Its last second, as text.
     pub(super) fn end(self) -> String {
         date(self.to)
     }

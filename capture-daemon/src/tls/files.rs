@@ -1,4 +1,4 @@
-//! Certificates and key, from their files to what connections are made with.
+//! Certificates and key: read from files, checked, and made into a TLS configuration.
 
 use std::{
     fmt, fs,
@@ -21,14 +21,14 @@ use super::{
     provider,
 };
 
-/// Where certificates and key are, in PEM.
+/// Paths of the certificates and the key, in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles {
-    /// The daemon's certificate, and those between it and its authority.
+    /// The daemon's certificate and its intermediate certificates.
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
-    /// The authorities whose clients are taken.
+    /// The certificate authorities whose clients are accepted.
     pub client_ca: PathBuf,
 }
 
@@ -47,7 +47,7 @@ pub struct FilesError {
 /// Larger than a bundle of every public authority.
 const LARGEST: u64 = 1 << 20;
 
-/// What the files hold.
+/// The contents of the files.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Contents {
     certificate: Vec<u8>,
@@ -61,21 +61,21 @@ impl fmt::Debug for Contents {
     }
 }
 
-/// What connections are made with.
+/// What new connections use.
 #[derive(Debug)]
 pub(super) struct Material {
     /// Certificate and key.
     pub(super) identity: Arc<SingleCertAndKey>,
-    /// Knows whose clients are taken.
+    /// Verifies client certificates.
     pub(super) clients: Arc<dyn ClientCertVerifier>,
-    /// When the certificate is good.
+    /// The validity of the certificate.
     pub(super) validity: Validity,
-    /// Whether clients have a name to compare.
+    /// Whether the certificate has a name that clients can compare.
     pub(super) has_alternative_name: bool,
 }
 
 impl CertificateFiles {
-    /// All that is wrong with them, for a check of the configuration.
+    /// Every problem with them, for a check of the configuration.
     #[must_use]
     pub fn check(&self) -> Vec<FilesError> {
         let mut wrong: Vec<_> = [
@@ -130,7 +130,7 @@ impl CertificateFiles {
         for authority in certificates(pem).map_err(|problem| self.of_client_ca(problem))? {
             roots.add(authority).map_err(|e| {
                 self.of_client_ca(format!(
-                    "one of its certificates is none of an authority: {e}"
+                    "one of its certificates is not a CA certificate: {e}"
                 ))
             })?;
         }
@@ -156,20 +156,20 @@ impl CertificateFiles {
             .map(|first| first.as_ref())
             .unwrap_or_default();
         let validity = Validity::of(first).ok_or_else(|| {
-            self.of_certificate("its first certificate cannot be read".to_owned())
+            self.of_certificate("its first certificate cannot be parsed".to_owned())
         })?;
         let has_alternative_name = has_alternative_name(first);
         let key = self.private_key(&contents.key)?;
         let identity = CertifiedKey::from_der(chain, key, &provider()).map_err(|e| match e {
             rustls::Error::InconsistentKeys(_) => self.of_key(format!(
-                "it is not the key of the certificate in {}; replace both",
+                "it does not belong to the certificate in {}; replace both",
                 self.certificate.display()
             )),
             rustls::Error::InvalidCertificate(reason) => self.of_certificate(format!(
-                "it cannot be used ({reason:?}); make one of X.509 version 3, with subjectAltName"
+                "it cannot be used ({reason:?}); use an X.509 version 3 certificate with subjectAltName"
             )),
             other => self.of_key(format!(
-                "it cannot be used ({other}); make one of the kind EC P-256, Ed25519 or RSA"
+                "it cannot be used ({other}); use an EC P-256, Ed25519 or RSA key"
             )),
         })?;
 
@@ -185,11 +185,11 @@ impl CertificateFiles {
         })
     }
 
-    /// What is wrong with a certificate whose time is not now.
+    /// The problem with a certificate that is not valid now.
     pub(super) fn untimely(&self, material: &Material, now: SystemTime) -> Option<FilesError> {
         let problem = material.validity.trouble(now)?;
         Some(self.of_certificate(format!(
-            "{problem}; clients refuse it: put a valid one there"
+            "{problem}; clients will reject it: replace it with a valid one"
         )))
     }
 }
@@ -204,9 +204,9 @@ fn error(setting: &'static str, path: &Path, problem: String) -> FilesError {
 
 fn readable(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file; make it, or name another".to_owned(),
+        io::ErrorKind::NotFound => "no such file; create it or give another path".to_owned(),
         io::ErrorKind::PermissionDenied => {
-            "this user may not read it; chown it to the user that the daemon runs as".to_owned()
+            "permission denied; chown it to the user that the daemon runs as".to_owned()
         }
         _ => error.to_string(),
     }
@@ -215,7 +215,7 @@ fn readable(error: &io::Error) -> String {
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let metadata = fs::metadata(path).map_err(|error| readable(&error))?;
     if !metadata.is_file() {
-        return Err("it is no file; name a file in PEM".to_owned());
+        return Err("not a regular file; give a file in PEM".to_owned());
     }
     let file = fs::File::open(path).map_err(|error| readable(&error))?;
     let mut bytes = Vec::new();
@@ -223,9 +223,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         .read_to_end(&mut bytes)
         .map_err(|error| readable(&error))?;
     if bytes.len() as u64 > LARGEST {
-        return Err(format!(
-            "it is larger than {LARGEST} bytes; name a file in PEM"
-        ));
+        return Err(format!("larger than {LARGEST} bytes; give a file in PEM"));
     }
     Ok(bytes)
 }
@@ -246,10 +244,10 @@ fn is_private(path: &Path) -> Result<(), String> {
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        certificates.push(certificate.map_err(|error| format!("it is no sound PEM: {error}"))?);
+        certificates.push(certificate.map_err(|error| format!("invalid PEM: {error}"))?);
     }
     if certificates.is_empty() {
-        return Err("it has no certificate; it must have -----BEGIN CERTIFICATE-----".to_owned());
+        return Err("it contains no certificate (-----BEGIN CERTIFICATE-----)".to_owned());
     }
     Ok(certificates)
 }
@@ -259,15 +257,11 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| {
         let is_locked = String::from_utf8_lossy(pem).contains("ENCRYPTED");
         match error {
-            _ if is_locked => {
-                "the key has a passphrase, which nobody can type here; write it without one: \
+            _ if is_locked => "the key is encrypted with a passphrase; store it without one: \
                  openssl pkey -in OLD -out NEW"
-                    .to_owned()
-            }
-            Error::NoItemsFound => {
-                "it has no key; it must have -----BEGIN PRIVATE KEY-----".to_owned()
-            }
-            error => format!("it is no sound PEM: {error}"),
+                .to_owned(),
+            Error::NoItemsFound => "it contains no key (-----BEGIN PRIVATE KEY-----)".to_owned(),
+            error => format!("invalid PEM: {error}"),
         }
     })
 }

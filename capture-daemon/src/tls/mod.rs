@@ -1,5 +1,5 @@
-//! TLS for clients that come over TCP: the daemon's certificate, whose clients it takes, and what
-//! their certificates let them do. Both sides show a certificate; TLS 1.3 only.
+//! TLS for clients over TCP: the daemon's certificate, the clients it accepts, and what
+//! their certificates allow them to do. Both sides present a certificate; TLS 1.3 only.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -17,10 +17,10 @@ pub use self::{
     roles::{Name, Roles},
 };
 
-/// A TCP listener for clients with certificates.
+/// A TCP listener with mutual TLS.
 #[derive(Debug, Clone)]
 pub struct TlsSettings {
-    /// Where it listens.
+    /// The address to listen on.
     pub listen: SocketAddr,
     /// Certificates and key.
     pub files: CertificateFiles,

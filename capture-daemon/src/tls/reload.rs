@@ -1,4 +1,4 @@
-//! Keeps what connections are made with, and follows the files.
+//! Follows the files of certificates and key, and replaces the TLS configuration when they change.
 
 use std::{
     sync::{Arc, PoisonError, RwLock, Weak},
@@ -16,11 +16,11 @@ use super::{
     verify::Verifier,
 };
 
-/// How often the files are looked at. What two looks in a row find alike is taken, so that a
+/// How often the files are read. Contents found twice in a row are taken, so that a
 /// certificate and its key that are replaced one after the other are taken together.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// A certificate that ends sooner is spoken of.
+/// A certificate that expires sooner causes a warning.
 const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The certificates in force.
@@ -32,7 +32,7 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Reads the files, and looks at them again and again for as long as the reloader is there.
+    /// Reads the files, and again at intervals until the reloader is dropped.
     pub fn open(settings: TlsSettings) -> Result<Arc<Self>, FilesError> {
         let contents = settings.files.read()?;
         let material = Arc::new(settings.files.material(&contents)?);
@@ -48,7 +48,7 @@ impl Reloader {
         Ok(reloader)
     }
 
-    /// What the next connection is made with, and who tells afterwards who came.
+    /// The TLS configuration of the next connection, and the verifier that knows its client afterwards.
     pub(crate) fn connection(&self) -> Result<(Arc<ServerConfig>, Arc<Verifier>), rustls::Error> {
         let material = self.material();
         let roles = Arc::clone(&self.roles.read().unwrap_or_else(PoisonError::into_inner));
@@ -64,7 +64,7 @@ impl Reloader {
         Ok((Arc::new(config), verifier))
     }
 
-    /// Gives new connections these roles; those that exist keep theirs.
+    /// Sets the roles for new connections; existing connections keep theirs.
     pub fn set_roles(&self, roles: Arc<Roles>) {
         *self.roles.write().unwrap_or_else(PoisonError::into_inner) = roles;
     }
@@ -79,7 +79,7 @@ impl Reloader {
             tracing::error!("{error}");
         } else if material.validity.ends_within(SOON, now) {
             tracing::warn!(
-                "tls.certificate = {:?}: it ends on {}; replace it before",
+                "tls.certificate = {:?}: it expires on {}; replace it before then",
                 files.certificate,
                 material.validity.end()
             );
@@ -93,7 +93,7 @@ impl Reloader {
         }
     }
 
-    /// Takes what is new, if it is sound. One that clients would refuse does not take the place of one
+    /// Takes new contents if they are valid. A certificate that clients would reject does not replace one
     /// that they accept.
     fn renew(&self, contents: &Contents, now: SystemTime) -> Result<(), FilesError> {
         let files = &self.settings.files;
@@ -120,7 +120,7 @@ impl Reloader {
     }
 }
 
-/// Ends with its reloader.
+/// Runs until its reloader is dropped.
 async fn follow(reloader: Weak<Reloader>, mut in_force: Contents, mut was_timely: bool) {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -152,7 +152,7 @@ async fn follow(reloader: Weak<Reloader>, mut in_force: Contents, mut was_timely
             Err(error) => {
                 let saying = Some((last.clone(), error.clone()));
                 if saying != said {
-                    tracing::error!("{error}. The certificates that were in force stay so");
+                    tracing::error!("{error}. The previous certificates stay in use");
                     said = saying;
                 }
             }

@@ -17,7 +17,7 @@ pub enum Name {
     Email(String),
 }
 
-/// As openssl writes them.
+/// As openssl prints them.
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -49,7 +49,7 @@ impl Name {
         Ok(make(name.to_owned()))
     }
 
-    /// DNS knows no case (RFC 4343); everything else is compared byte by byte.
+    /// DNS names are compared without case (RFC 4343), everything else byte by byte.
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Dns(one), Self::Dns(other)) => one.eq_ignore_ascii_case(other),
@@ -58,18 +58,18 @@ impl Name {
     }
 }
 
-/// Roles by name. Patterns are not known, so that nobody gets in by a name that nobody thought of.
+/// Roles by name. There are no patterns, so that an unexpected name never gets a role.
 #[derive(Debug, Clone, Default)]
 pub struct Roles {
     entries: Vec<(Name, Role)>,
     default: Option<Role>,
 }
 
-/// Longest name of a client that no entry has; the log must not be filled by it.
+/// The most bytes that are logged of a name without an entry.
 const LONGEST: usize = 200;
 
 impl Roles {
-    /// The first entry that matches decides. Without a default role all others are refused.
+    /// The first matching entry decides. Without a default role, clients without an entry are rejected.
     #[must_use]
     pub const fn new(entries: Vec<(Name, Role)>, default: Option<Role>) -> Self {
         Self { entries, default }
@@ -86,7 +86,7 @@ impl Roles {
         self.entries.iter().map(|(name, role)| (name, *role))
     }
 
-    /// Who a client with these names is, and what it may do.
+    /// The identity and the role of a client with these names.
     pub(super) fn of(&self, names: &[Name]) -> Option<(String, Role)> {
         let entry = self
             .entries
@@ -99,7 +99,7 @@ impl Roles {
     }
 }
 
-/// What a client calls itself first, fit to be logged.
+/// The first name of a client, cut for the log.
 pub(super) fn shown(names: &[Name]) -> String {
     let Some(name) = names.first() else {
         return "a certificate without a name".to_owned();

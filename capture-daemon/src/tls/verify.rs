@@ -1,4 +1,4 @@
-//! Whether a client comes in: its certificate's authority, its time, and then its role.
+//! Verifies clients: the issuer and the validity of the certificate, and then the role.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{
 use super::{certificate::names, roles, roles::Roles};
 use capture_types::Role;
 
-/// Of one connection: it remembers who came.
+/// The verifier of one connection, which remembers its client.
 #[derive(Debug)]
 pub(crate) struct Verifier {
     chain: Arc<dyn ClientCertVerifier>,
@@ -35,7 +35,7 @@ impl Verifier {
         }
     }
 
-    /// What the client called itself, which it may not have proved.
+    /// The name that the client presented, which may be unproved.
     pub(crate) fn claimed(&self) -> Option<String> {
         self.found().claimed.clone()
     }

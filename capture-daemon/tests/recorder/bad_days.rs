@@ -16,14 +16,14 @@ use capture_types::{Compression, Discarded, Format, MinFree};
 use super::{
     mounts::Mount,
     support::{
-        START, Sent, as_pcap, assert_ledger, capture_files, finish, packets, read, read_all, send,
-        spec, start,
+        START, Sent, as_pcap, assert_ledger, capture_files, finish, of_link_type, packets,
+        packets_of_two_link_types, read, read_all, send, spec, start,
     },
 };
 
 /// Sends more than there is room for and checks the result.
 fn assert_survives_a_full_disk(spec: &RecorderSpec) {
-    let sent = packets(8_000);
+    let sent = packets_of_two_link_types(8_000);
     let mut recorder = start(spec);
     for chunk in sent.chunks(100) {
         send(&mut recorder, chunk);
@@ -53,14 +53,13 @@ fn assert_survives_a_full_disk(spec: &RecorderSpec) {
     let read = read_all(&spec.output.directory);
     let written: u64 = finished.interfaces.iter().map(|(written, _)| written).sum();
     assert_eq!(read.len() as u64, written);
-    match spec.output.format {
-        Format::Pcapng => assert_in_order(&read, &sent),
-        Format::Pcap => {
-            for raw in [false, true] {
-                assert_in_order(&as_pcap(&read, raw), &as_pcap(&sent, raw));
-            }
-        }
-        Format::Text => panic!("a file of lines holds no packets to read"),
+    for raw in [false, true] {
+        let (read, sent) = match spec.output.format {
+            Format::Pcapng => (of_link_type(&read, raw), of_link_type(&sent, raw)),
+            Format::Pcap => (as_pcap(&read, raw), as_pcap(&sent, raw)),
+            Format::Text => panic!("a file of lines holds no packets to read"),
+        };
+        assert_in_order(&read, &sent);
     }
 }
 

@@ -8,10 +8,8 @@ use super::support::{
 
 /// One file of each kind, checked with every reader.
 fn with_each_kind_of_file(check: impl Fn(&str, &[Sent])) {
-    let sent: Vec<Sent> = packets(400)
-        .into_iter()
-        .filter(|packet| packet.interface < 2)
-        .collect();
+    // Wireshark 4.0 cannot read past the first frames of a zstd file, and a frame is 1 MiB.
+    let sent = packets(250);
     for format in [Format::Pcapng, Format::Pcap] {
         for compression in [
             Compression::None,

@@ -4,8 +4,8 @@ use capture_file::manifest::FileEndReason;
 use capture_types::{CompressWhen, Compression, Format, Rotation};
 
 use super::support::{
-    SECOND, START, as_pcap, assert_ledger, capture_files, finish, packets, read_all, send, spec,
-    start,
+    SECOND, START, as_pcap, assert_ledger, capture_files, finish, of_link_type,
+    packets_of_two_link_types, read_all, send, spec, start,
 };
 
 const COMPRESSIONS: [(Compression, CompressWhen); 5] = [
@@ -22,7 +22,7 @@ fn assert_nothing_lost(
     rotation: Rotation,
     check: impl Fn(&[capture_daemon::pipeline::recorder::FinishedFile], Compression),
 ) {
-    let sent = packets(2_500);
+    let sent = packets_of_two_link_types(2_500);
     for format in [Format::Pcapng, Format::Pcap] {
         for (compression, when) in COMPRESSIONS {
             let directory = tempfile::tempdir().expect("tempdir");
@@ -42,14 +42,13 @@ fn assert_nothing_lost(
             assert_eq!(capture_files(directory.path()).len(), finished.files.len());
             let read = read_all(directory.path());
             let case = format!("{format:?} {compression:?} {when:?}");
-            match format {
-                Format::Pcapng => assert!(read == sent, "{case}"),
-                Format::Pcap => {
-                    for raw in [false, true] {
-                        assert!(as_pcap(&read, raw) == as_pcap(&sent, raw), "{case}");
-                    }
-                }
-                Format::Text => panic!("a file of lines holds no packets to read"),
+            for raw in [false, true] {
+                let (read, sent) = match format {
+                    Format::Pcapng => (of_link_type(&read, raw), of_link_type(&sent, raw)),
+                    Format::Pcap => (as_pcap(&read, raw), as_pcap(&sent, raw)),
+                    Format::Text => panic!("a file of lines holds no packets to read"),
+                };
+                assert!(read == sent, "{case}");
             }
             check(&finished.files, compression);
         }

@@ -61,9 +61,18 @@ impl Sent {
     }
 }
 
-/// Packets of every length up to 9,000 bytes and a few of 65,568, a millisecond apart, on three
-/// interfaces of two link types; all different.
+/// Packets of every length up to 9,000 bytes and a few of 65,568, a millisecond apart, on two
+/// interfaces of one link type; all different.
 pub(crate) fn packets(count: u32) -> Vec<Sent> {
+    packets_on(2, count)
+}
+
+/// The same on three interfaces, the last of which has another link type.
+pub(crate) fn packets_of_two_link_types(count: u32) -> Vec<Sent> {
+    packets_on(3, count)
+}
+
+fn packets_on(interfaces: u64, count: u32) -> Vec<Sent> {
     let mut state = 7_u64;
     let mut next = move || {
         state = state
@@ -88,7 +97,7 @@ pub(crate) fn packets(count: u32) -> Vec<Sent> {
             }
             Sent {
                 timestamp: START + u64::from(number) * 1_000_000 + next() % 1_000,
-                interface: (next() % 3) as u32,
+                interface: (next() % interfaces) as u32,
                 out: next() % 2 == 0,
                 original_length: (length + next() % 2 * 100) as u32,
                 bytes,
@@ -288,17 +297,23 @@ pub(crate) fn read_all(directory: &Path) -> Vec<Sent> {
         .collect()
 }
 
-/// The parts of packets that a pcap file can store, by link type.
-pub(crate) fn as_pcap(packets: &[Sent], raw: bool) -> Vec<Sent> {
-    packets
+/// The packets of one link type, which are in files of their own.
+pub(crate) fn of_link_type(packets: &[Sent], raw: bool) -> Vec<Sent> {
+    let of = packets
         .iter()
-        .filter(|packet| (packet.interface == 2) == raw)
-        .map(|packet| Sent {
-            interface: if raw { 2 } else { 0 },
-            out: false,
-            ..packet.clone()
-        })
-        .collect()
+        .filter(|packet| (packet.interface == 2) == raw);
+    of.cloned().collect()
+}
+
+/// What a pcap file can tell of packets of one link type.
+pub(crate) fn as_pcap(packets: &[Sent], raw: bool) -> Vec<Sent> {
+    let of = of_link_type(packets, raw).into_iter();
+    of.map(|packet| Sent {
+        interface: if raw { 2 } else { 0 },
+        out: false,
+        ..packet
+    })
+    .collect()
 }
 
 /// The output of a command; `None`, after a report, where it is not installed.

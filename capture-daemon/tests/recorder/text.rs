@@ -4,7 +4,7 @@ use std::{fs, io::Read as _, path::Path, time::Duration};
 
 use capture_types::{CompressWhen, Compression, Format, Rotation};
 
-use super::support::{assert_ledger, finish, packets, send, spec, start};
+use super::support::{assert_ledger, finish, packets_of_two_link_types, send, spec, start};
 
 fn lines(path: &Path) -> Vec<String> {
     let bytes = fs::read(path).expect("read");
@@ -26,7 +26,7 @@ fn lines(path: &Path) -> Vec<String> {
 #[test]
 fn lines_are_one_for_each_packet_in_order_whatever_the_rotation_and_the_compression() {
     const SIZE: u64 = 32 << 10;
-    let sent = packets(4_000);
+    let sent = packets_of_two_link_types(4_000);
     for rotation in [
         Rotation::default(),
         Rotation {

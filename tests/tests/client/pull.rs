@@ -158,7 +158,9 @@ fn a_pull_that_was_given_up_goes_on_where_it_was_and_is_never_half_there() -> Re
     let failed = over_breaks.run(&["pull", "web", "-w", output_name, "--attempts", "3"])?;
     assert_eq!(failed.status.code(), Some(4), "{}", failed.stderr);
     assert!(
-        failed.stderr.contains("goes on from there"),
+        failed
+            .stderr
+            .contains("run the same command again to resume"),
         "{}",
         failed.stderr
     );

@@ -1,12 +1,14 @@
 //! Interfaces that come, go, change their names, are down, or are not there.
 
-use std::net::UdpSocket;
+use std::{net::UdpSocket, process::Command};
 
 use anyhow::{Context as _, Result};
 use capture_tests::{
     attached,
     capture_file::{Contents, Direction, Packet},
-    compare, frame, gate,
+    compare,
+    frame::{self, Ipv4},
+    gate,
     netns::{Namespace, Pair},
     packet_socket::PacketSocket,
     recorder::{self, Recorder},
@@ -333,6 +335,43 @@ fn interfaces_that_cannot_be_recorded_are_named_once() -> Result<()> {
         warnings[0].starts_with("interface odd1, interface odd2: left out"),
         "{warnings:?}"
     );
+    Ok(())
+}
+
+#[test]
+fn tcpdump_reads_every_packet_of_any_beside_a_device_of_another_link_type() -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    for format in ["pcapng", "pcap"] {
+        let pair = Pair::new()?;
+        let mut tun = Tun::new(&pair.b, "tun0")?;
+        let directory = TempDir::new()?;
+        let arguments = ["--format", format];
+        let recorder = Recorder::start(&pair.b, directory.path(), &arguments)?;
+        let frames = numbered_frames(0..20);
+        for (number, one) in frames.chunks(1).enumerate() {
+            send_through(&pair, one)?;
+            let header = Ipv4 {
+                protocol: 17,
+                ..Ipv4::default()
+            };
+            let datagram = frame::udp(1, 2, &[7; 100][..number]);
+            tun.send(&frame::ipv4_to(frame::ADDRESS_NOBODY, header, &datagram))?;
+        }
+        let recorded = recorder.stop()?;
+        recorded.lost_nothing(40)?;
+        let files = recorded.files()?;
+        assert_eq!(files.len(), 2, "one for each link type");
+        let mut read = 0;
+        for path in recorded.paths() {
+            let output = Command::new("tcpdump").arg("-nr").arg(&path).output()?;
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{}: {errors}", path.display());
+            read += String::from_utf8_lossy(&output.stdout).lines().count();
+        }
+        assert_eq!(read, 40, "{format}");
+    }
     Ok(())
 }
 

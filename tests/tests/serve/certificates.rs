@@ -31,7 +31,7 @@ fn certificates_are_exchanged_while_a_stream_runs_and_broken_ones_are_not_taken(
         &lab.path("node.pem"),
         "-----BEGIN CERTIFICATE-----\nrubbish\n",
     )?;
-    daemon.process().wait_for_stderr("stay so")?;
+    daemon.process().wait_for_stderr("stay in use")?;
     assert_eq!(alice.json(&["list"])?[0]["name"], "web");
     // Expired: clients would refuse it, so the one that they accept stays.
     lab.authority.node(Time::Past)?.write(node, "node")?;
@@ -39,7 +39,7 @@ fn certificates_are_exchanged_while_a_stream_runs_and_broken_ones_are_not_taken(
         .process()
         .wait_for_stderr("it has expired on 2001-01-02")?;
     assert_eq!(alice.json(&["list"])?[0]["name"], "web");
-    let said = daemon.process().stderr().matches("stay so").count();
+    let said = daemon.process().stderr().matches("stay in use").count();
     assert!(
         said <= 4,
         "once for each change: {}",
@@ -121,9 +121,9 @@ fn what_cannot_be_served_is_refused_at_the_start_with_the_way_out() -> Result<()
     std::fs::set_permissions(lab.path("node.key"), widen)?;
     refused("chmod 600")?;
     replace(&lab.path("node.key"), &lab.alice()?.key)?;
-    refused("not the key of the certificate")?;
+    refused("does not belong to the certificate")?;
     std::fs::remove_file(lab.path("node.key"))?;
-    refused("there is no such file")?;
+    refused("no such file")?;
     replace(&lab.path("node.key"), &key)?;
     replace(&lab.path("ca.pem"), &key)?;
     refused("tls.client_ca")?;

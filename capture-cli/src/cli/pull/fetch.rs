@@ -106,7 +106,7 @@ async fn fetch(
     Ok((of_node, fetched))
 }
 
-/// Lines cannot be merged with packets, and a capture may have no files at all.
+/// Text files cannot be merged, and a capture may have no files at all.
 async fn check_kind(client: &Client, arguments: &PullArgs, listed: &[File]) -> Result<(), Error> {
     let name = &arguments.name;
     let is_text = |file: &File| file.format == Some(Format::Text);
@@ -162,7 +162,7 @@ async fn listing(
     let growing = listing.files.iter().filter(|file| !file.is_whole());
     if !arguments.growing && growing.count() > 0 {
         tell(format_args!(
-            "{target}: the file being written is left out; --growing takes it as it is"
+            "{target}: the file being written is left out; --growing includes it"
         ));
     }
     let wanted =
@@ -172,7 +172,7 @@ async fn listing(
     Ok((client, files))
 }
 
-/// Whether a file can never come, however often it is asked for.
+/// Whether retrying cannot help.
 const fn is_bad(error: &DownloadError) -> bool {
     matches!(
         error,
@@ -186,7 +186,7 @@ const fn is_bad(error: &DownloadError) -> bool {
 
 fn with_the_way_out(error: DownloadError) -> Error {
     if is_bad(&error) {
-        return Error::Damaged(format!("{error}; --skip-bad goes on without it"));
+        return Error::Damaged(format!("{error}; --skip-bad skips it"));
     }
     error.into()
 }
@@ -206,7 +206,7 @@ impl Report for Progress {
     }
 
     fn broke(&mut self, error: &ClientError) {
-        let line = format!("{}: {error}; going on where it broke", self.node);
+        let line = format!("{}: {error}; resuming", self.node);
         self.bar.suspend(|| tell(&line));
     }
 }

@@ -21,12 +21,22 @@ use capture_types::Format;
 use capture_types::LinkType;
 
 impl Recorder {
-    /// The output of an interface with this link type.
-    pub(super) fn output_for(&self, link_type: LinkType) -> usize {
-        self.outputs
-            .iter()
-            .position(|output| output.link_type.is_none_or(|own| own == link_type))
-            .unwrap_or(0)
+    /// The output of interfaces with this link type. Where each link type has its own output, one that has
+    /// none yet becomes that of this link type.
+    pub(super) fn output_for(&mut self, link_type: LinkType) -> usize {
+        let several = self.outputs.len() > 1;
+        let found = self
+            .outputs
+            .iter_mut()
+            .enumerate()
+            .find(|(_, output)| output.link_type.is_none_or(|own| own == link_type));
+        let Some((index, output)) = found else {
+            return 0;
+        };
+        if several {
+            output.link_type = Some(link_type);
+        }
+        index
     }
 
     /// Begins the output's file unless it has one.
@@ -49,7 +59,7 @@ impl Recorder {
         }
         let sequence = self.next_file;
         let head = match self.format {
-            Format::Pcapng => self.blocks.section(&self.name, sequence),
+            Format::Pcapng => self.blocks[index].section(&self.name, sequence),
             Format::Pcap => {
                 let link_type = self.outputs[index].link_type.unwrap_or(LinkType::Ethernet);
                 pcap::file_header(link_type, self.snaplen)

@@ -1,9 +1,9 @@
 //! Interfaces in files: their descriptions and their statistics.
 //!
-//! Before its first packet, a pcapng file describes every interface of that packet's link type, in
-//! the order of their numbers; an interface of another link type only before its own first packet.
-//! libpcap, and with it tcpdump, stops reading a file at the first interface of a second link type:
-//! an idle tunnel device must not make a file unreadable.
+//! A pcapng file describes, before its first packet, every interface of its link type, in the order of their
+//! numbers. Packets of another link type go into a file of their own, because libpcap, and with it tcpdump,
+//! reads a file only up to the first interface of a second link type. A stream to stdout is one file: there,
+//! an interface of another link type is described when a packet of it comes.
 
 use super::{
     super::{output::UNDESCRIBED, packet::InterfaceId},
@@ -40,7 +40,9 @@ impl Recorder {
             .interfaces
             .iter()
             .map(|interface| interface.description.link_type);
-        let usual = if link_types.clone().any(|own| own == LinkType::Ethernet) {
+        let usual = if let Some(own) = self.outputs[index].link_type {
+            Some(own)
+        } else if link_types.clone().any(|own| own == LinkType::Ethernet) {
             Some(LinkType::Ethernet)
         } else {
             link_types.next()
@@ -70,7 +72,7 @@ impl Recorder {
             };
             let last = *last;
             let named = new.iter().map(|(_, address, name)| (*address, *name));
-            let block = self.blocks.names(named);
+            let block = self.blocks[index].names(named);
             let Some(block) = self.encoded(block) else {
                 return false;
             };
@@ -108,7 +110,7 @@ impl Recorder {
         if !self.ensure_blocks(index, LONGEST) {
             return false;
         }
-        let description = self.blocks.interface(&self.interfaces[id].description);
+        let description = self.blocks[index].interface(&self.interfaces[id].description);
         let Some(description) = self.encoded(description) else {
             return false;
         };
@@ -130,8 +132,7 @@ impl Recorder {
                 continue;
             }
             let statistics =
-                self.blocks
-                    .statistics(number, &interface.ledger, self.started, self.now);
+                self.blocks[index].statistics(number, &interface.ledger, self.started, self.now);
             let Some(statistics) = self.encoded(statistics) else {
                 return false;
             };

@@ -77,7 +77,9 @@ impl Recorder {
             CompressWhen::Rotated => Compression::None,
         };
         let outputs = match output.format {
-            Format::Pcapng | Format::Text => vec![FileOutput::new(None)],
+            Format::Text => vec![FileOutput::new(None)],
+            // The first interface decides which link type the first one is for.
+            Format::Pcapng => vec![FileOutput::new(None), FileOutput::new(None)],
             Format::Pcap => [LinkType::Ethernet, LinkType::Raw]
                 .map(|link_type| FileOutput::new(Some(link_type)))
                 .into(),
@@ -109,8 +111,11 @@ impl Recorder {
             snaplen: spec.snaplen,
             interfaces: Vec::new(),
             names: Names::default(),
+            blocks: outputs
+                .iter()
+                .map(|_| Blocks::new(spec.snaplen, spec.filter.as_deref()))
+                .collect::<Result<_, _>>()?,
             outputs,
-            blocks: Blocks::new(spec.snaplen, spec.filter.as_deref())?,
             capacity: layout.capacity,
             scratch: Vec::new(),
             next_block: 0,
@@ -164,7 +169,7 @@ impl Recorder {
             interfaces: Vec::new(),
             names: Names::default(),
             outputs: vec![FileOutput::new(None)],
-            blocks: Blocks::new(u32::MAX, None)?,
+            blocks: vec![Blocks::new(u32::MAX, None)?],
             capacity: stdout::PIECE,
             scratch: Vec::new(),
             next_block: 0,
@@ -209,7 +214,7 @@ impl Recorder {
             interfaces: Vec::new(),
             names: Names::default(),
             outputs: vec![FileOutput::new(None)],
-            blocks: Blocks::new(snaplen, filter)?,
+            blocks: vec![Blocks::new(snaplen, filter)?],
             capacity: stream::PIECE,
             scratch: Vec::new(),
             next_block: 0,

@@ -170,6 +170,7 @@ impl Threads {
             newest: BTreeMap::new(),
             helpless: None,
             block: layout.capacity,
+            written: 0,
         };
         let writer = Writer {
             directory: Arc::clone(&context.directory),
