@@ -1,14 +1,14 @@
-// The part that build scripts share which embed eBPF programs. Not a module of xtask: they include it.
+// Shared by build scripts that embed eBPF programs. Not a module of xtask: they include it.
 //
-// Every build, of whatever profile and package, compiles into `bpf/` in cargo's output directory. There
-// `core` for the BPF target is compiled once; it costs more than all eBPF programs together.
+// Every build, whatever its profile and package, compiles into `bpf/` in cargo's output directory.
+// There `core` for the BPF target is compiled once; it costs more than all eBPF programs together.
 
 use std::{env, ffi::OsString, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
 /// Compiles the programs of a package and copies the object into `OUT_DIR`. `sources` are the directories of
-/// the package and of those that it is made of, from the top of the checkout.
+/// the package and its dependencies, relative to the top of the checkout.
 fn build(package: &str, object: &str, sources: &[&str]) -> Result<()> {
     let top = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("..");
     for source in ["Cargo.lock"].iter().chain(sources) {
@@ -31,14 +31,14 @@ fn build(package: &str, object: &str, sources: &[&str]) -> Result<()> {
         .arg(&target)
         .env("CARGO_ENCODED_RUSTFLAGS", flags)
         // The BPF target has no prebuilt `core`, and building one is an unstable flag of cargo, which a
-        // stable toolchain takes only under this variable. It reaches nothing but this build.
+        // stable toolchain accepts only with this variable. It affects only this build.
         .env("RUSTC_BOOTSTRAP", "1")
-        // clippy, which checks these programs by itself.
+        // Set by clippy, which checks these programs separately.
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .status()
         .context("starting cargo")?;
     if !status.success() {
-        bail!("cargo could not build {package}; `cargo xtask setup` installs what it takes");
+        bail!("cargo could not build {package}; `cargo xtask setup` installs its requirements");
     }
     let built = target.join(triple).join("bpf").join(object);
     std::fs::copy(&built, out.join(object))

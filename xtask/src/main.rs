@@ -40,7 +40,7 @@ use requirements::Purpose;
 
 /// Everything a developer does with this project, from a bare machine on.
 ///
-/// Each command first installs what it needs, and reports it. When nothing is missing this takes a
+/// Each command first installs its requirements, and reports it. When nothing is missing this takes a
 /// fraction of a second and no network. Packages are installed only as root: other users are shown the
 /// command to run.
 #[derive(Parser)]
@@ -59,9 +59,9 @@ const EXAMPLES: &str = "Examples:
 
 #[derive(Subcommand)]
 enum Task {
-    /// Install what building, testing and linting need, and nothing else
+    /// Install the requirements of building, testing and linting, and nothing else
     Setup,
-    /// Build the programs that users run into target/release/
+    /// Build the programs for users into target/release/
     Build(build::Arguments),
     /// Build, then record this machine's interfaces into ./captures until Ctrl-C
     #[command(after_help = run::EXAMPLES)]
@@ -80,15 +80,15 @@ enum Task {
     /// Measure against tcpdump and dumpcap
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Arguments),
-    /// Attack the programs, and say what held
+    /// Attack the programs, and report the results
     #[command(after_help = torture::EXAMPLES)]
     Torture(torture::Arguments),
     /// Check formatting, clippy, documentation, dependencies, the gRPC API, licences and advisories
     #[command(after_help = lint::EXAMPLES)]
     Lint(lint::Arguments),
-    /// Take the gRPC API as it is now for the one that `lint` compares with
+    /// Make the current gRPC API the baseline that `lint` compares with
     ApiBaseline,
-    /// Write the reference pages of the manual from what the programs say
+    /// Generate the reference pages of the manual from the programs
     Docs,
     /// Fuzz for a bounded time
     #[command(after_help = fuzz::EXAMPLES)]

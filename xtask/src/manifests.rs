@@ -10,7 +10,8 @@ use crate::{helm, workspace};
 
 const FILE: &str = "deploy/manifests/capture.yaml";
 
-/// What the plain manifests are rendered for. Certificates are the user's: no secret stands in the repository.
+/// The options for rendering the plain manifests. Certificates are the user's: the repository contains no
+/// secrets.
 const OPTIONS: [&str; 10] = [
     "--namespace",
     "capture-system",
@@ -60,7 +61,7 @@ pub(crate) fn check() -> Result<()> {
             .take_while(|(committed, rendered)| committed == rendered)
             .count();
         bail!(
-            "{FILE} is not what the chart renders, from line {} on; `cargo xtask manifests` writes it",
+            "{FILE} differs from the rendered chart from line {} on; run `cargo xtask manifests`",
             first + 1
         );
     }

@@ -1,7 +1,7 @@
-//! Circles of imports between the modules of a crate.
+//! Checks for import cycles between the modules of a crate.
 //!
-//! Read from the text: every path that begins with `crate::` or `super::`, outside comments and the
-//! tests at a file's end. A parent and its children know each other, which is no circle.
+//! Based on the text: every path that begins with `crate::` or `super::`, outside comments and the
+//! tests at a file's end. Imports between a parent and its children do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,14 +11,14 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::workspace;
 
-/// A module's path in its crate: nothing for the crate's root.
+/// A module's path in its crate; empty for the crate's root.
 type Module = Vec<String>;
 type Imports = BTreeMap<Module, BTreeSet<Module>>;
 
-/// Looks through every crate at the top of the checkout.
+/// Checks every crate at the top of the checkout.
 ///
 /// # Errors
-/// Names the modules of each circle.
+/// The modules of each cycle.
 pub(crate) fn check() -> Result<()> {
     let mut found = Vec::new();
     let top = workspace::root();
@@ -45,7 +45,7 @@ fn shown(circle: &BTreeSet<Module>) -> String {
     names.join(", ")
 }
 
-/// The text of each module below a source directory. Modules of tests are left out.
+/// The text of each module below a source directory. Modules of tests are skipped.
 fn read(source: &Path) -> Result<BTreeMap<Module, String>> {
     let mut modules = BTreeMap::new();
     let mut directories = vec![source.to_path_buf()];
@@ -66,7 +66,7 @@ fn read(source: &Path) -> Result<BTreeMap<Module, String>> {
     Ok(modules)
 }
 
-/// The module that a file holds.
+/// The module of a file.
 fn module(source: &Path, file: &Path) -> Option<Module> {
     let within: PathBuf = file.strip_prefix(source).ok()?.with_extension("");
     let mut module: Module = within
@@ -85,7 +85,7 @@ fn module(source: &Path, file: &Path) -> Option<Module> {
     (!module.iter().any(|name| name == "tests")).then_some(module)
 }
 
-/// Which module imports from which others.
+/// The imports of each module.
 fn imports(modules: &BTreeMap<Module, String>) -> Imports {
     modules
         .iter()
@@ -100,7 +100,7 @@ fn imports(modules: &BTreeMap<Module, String>) -> Imports {
         .collect()
 }
 
-/// The innermost module that a path leads to.
+/// The innermost module of a path.
 fn target(from: &Module, path: &[String], modules: &BTreeMap<Module, String>) -> Option<Module> {
     let mut absolute = match path.first()?.as_str() {
         "crate" => Module::new(),
@@ -119,7 +119,7 @@ fn target(from: &Module, path: &[String], modules: &BTreeMap<Module, String>) ->
     Some(absolute)
 }
 
-/// Every path of a text that begins with `crate::` or `super::`, with braces multiplied out.
+/// Every path of a text that begins with `crate::` or `super::`, with braces expanded.
 fn paths(text: &str) -> Vec<Vec<String>> {
     let code = text
         .split("\n#[cfg(test)]\nmod tests")
@@ -141,7 +141,7 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// Reads `a::b::{c, d::e}` from the front and adds the paths in it, each with a prefix before it.
+/// Parses `a::b::{c, d::e}` at the front and adds its paths, each with a prefix.
 fn expand(
     text: &mut std::iter::Peekable<std::str::Chars<'_>>,
     prefix: &[String],
@@ -187,7 +187,7 @@ fn expand(
     }
 }
 
-/// Groups of modules each of which imports, over others of the group, itself.
+/// Groups of modules that import each other, directly or through others of the group.
 fn circles(imports: &Imports) -> Vec<BTreeSet<Module>> {
     let reached: BTreeMap<&Module, BTreeSet<&Module>> = imports
         .keys()
@@ -205,7 +205,7 @@ fn circles(imports: &Imports) -> Vec<BTreeSet<Module>> {
     found
 }
 
-/// The modules that one leads to.
+/// The modules reachable from one.
 fn reach<'a>(imports: &'a Imports, from: &Module) -> BTreeSet<&'a Module> {
     let mut reached = BTreeSet::new();
     let mut open: Vec<&Module> = imports[from].iter().collect();

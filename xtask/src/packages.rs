@@ -1,4 +1,4 @@
-//! Installing Debian packages: as root with apt-get; other users are shown the command to run.
+//! Installs Debian packages: as root with apt-get; other users are shown the command to run.
 
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use crate::requirements::{self, LLVM_PACKAGE, Purpose, Requirement};
 
 const INSTALL: &[&str] = &["install", "-y", "--no-install-recommends"];
 
-/// LLVM's own package repository, for distributions without LLVM 22, set up as <https://apt.llvm.org> says.
+/// LLVM's own package repository, for distributions without LLVM 22, set up as described at
+/// <https://apt.llvm.org>.
 mod llvm_repository {
     pub(super) const KEY: &str = "https://apt.llvm.org/llvm-snapshot.gpg.key";
     pub(super) const KEY_FILE: &str = "/etc/apt/keyrings/apt.llvm.org.asc";
@@ -22,10 +23,10 @@ mod llvm_repository {
     }
 }
 
-/// Installs the packages that are missing for these purposes.
+/// Installs missing packages for these purposes.
 ///
 /// # Errors
-/// Names the missing packages, and the command to run, when this is not root or there is no apt-get.
+/// The missing packages, and the command to run, if this is not root or there is no apt-get.
 pub(crate) fn install_missing(purposes: &[Purpose]) -> Result<()> {
     let missing = requirements::missing(purposes);
     if missing.is_empty() {
@@ -72,7 +73,7 @@ fn explain(requirements: &[&Requirement]) -> String {
 }
 
 pub(crate) fn apt_get(arguments: &[&str]) -> Result<()> {
-    // tshark's package asks who may capture, and nobody is there to answer.
+    // tshark's package asks who may capture, and nobody can answer.
     run(command("apt-get")
         .env("DEBIAN_FRONTEND", "noninteractive")
         // Another apt-get, such as the nightly one, may hold the lock. The unit is seconds.
@@ -80,7 +81,7 @@ pub(crate) fn apt_get(arguments: &[&str]) -> Result<()> {
         .args(arguments))
 }
 
-/// Whether apt can install the package from the sources it has.
+/// Whether apt can install the package from its sources.
 fn has_candidate(package: &str) -> Result<bool> {
     let policy = output(
         command("apt-cache")

@@ -10,12 +10,12 @@ use crate::workspace;
 /// The packages that the test imports.
 const PACKAGES: [&str; 2] = ["grpcio==1.71.0", "grpcio-reflection==1.71.0"];
 
-/// The environment's interpreter, where the test looks for it.
+/// The environment's interpreter, at the path that the test uses.
 pub(crate) fn interpreter() -> PathBuf {
     workspace::root().join("target/python/bin/python")
 }
 
-/// Makes the environment unless it is there and complete.
+/// Creates the environment unless it exists and is complete.
 pub(crate) fn install() -> Result<()> {
     let ready = workspace::root().join("target/python/ready");
     if ready.is_file() {
@@ -34,7 +34,7 @@ pub(crate) fn install() -> Result<()> {
             "--disable-pip-version-check",
         ])
         .args(PACKAGES))?;
-    // Written last, so that an incomplete environment is made again.
+    // Written last, so that an incomplete environment is created again.
     std::fs::write(&ready, PACKAGES.join("\n"))
         .with_context(|| format!("writing {}", ready.display()))
 }

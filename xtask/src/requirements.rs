@@ -1,14 +1,14 @@
-//! What each task needs from the machine, and how to see that it is there.
+//! The requirements of each task, and how to check for them.
 //!
-//! xtask looks for the file and not for the package: a compiler or library that was installed another way
-//! serves as well, and no package manager has to be started.
+//! xtask checks for the file and not for the package: a compiler or library that was installed another
+//! way works as well, and no package manager has to be started.
 
 use std::path::PathBuf;
 
 use crate::command::{command, output};
 use crate::python;
 
-/// What a machine is set up for.
+/// A purpose of setting up a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Build,
@@ -20,7 +20,7 @@ pub(crate) enum Purpose {
     Fuzz,
 }
 
-/// A Debian package, and how to see that what it provides is installed.
+/// A Debian package, and how to check that its content is installed.
 #[derive(Debug)]
 pub(crate) struct Requirement {
     pub(crate) package: &'static str,
@@ -35,7 +35,7 @@ enum Proof {
     Header(&'static str),
     Library(&'static str),
     File(&'static str),
-    /// Looked for only until the Python environment that needs it has been made.
+    /// Checked only until the Python environment that needs it has been created.
     PythonModule(&'static str),
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     )
 }
 
-/// A shared library in the directories where distributions put them.
+/// A shared library in the usual directories of distributions.
 pub(crate) fn library(name: &str) -> Option<PathBuf> {
     let multiarch = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
     find_in(

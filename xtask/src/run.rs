@@ -1,4 +1,4 @@
-//! Build and record.
+//! Builds and records.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     recorder: Vec<OsString>,
 }
 
-/// Options of `captured record` that concern the recorder and not the capture. With any of them
+/// Options of `captured record` that apply to the recorder and not the capture. With any of them
 /// `captured record` runs alone, without a daemon.
 const OF_THE_RECORDER: [&str; 10] = [
     "--write",
@@ -41,7 +41,8 @@ const OF_THE_RECORDER: [&str; 10] = [
 const RECORDERS_DEFAULTS: [(&str, &str, &str); 2] =
     [("--compress", "", "none"), ("--ring-size", "-B", "64MiB")];
 
-/// Replaces this process by the client, which starts a daemon: Ctrl-C and the exit status are the client's.
+/// Replaces this process by the client, which starts a daemon: Ctrl-C and the exit status are those of the
+/// client.
 pub(crate) fn record(arguments: &Arguments) -> Result<()> {
     build::set_up_and_compile(Profile::Release)?;
     let recorder = Profile::Release.recorder();
@@ -103,8 +104,8 @@ fn asks_for_help(arguments: &[OsString]) -> bool {
         .any(|argument| argument == "--help" || argument == "-h")
 }
 
-/// Whether this is root or `setcap` gave the program capabilities. The recorder itself reports which of
-/// them are missing.
+/// Whether this is root or `setcap` gave the program capabilities. The recorder itself reports missing
+/// ones.
 fn may_capture(program: &Path) -> bool {
     let mut none = [0_u8; 0];
     rustix::process::geteuid().is_root()

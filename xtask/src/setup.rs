@@ -8,10 +8,11 @@ use crate::requirements::Purpose;
 use crate::tools::{BPF_LINKER, CARGO_DENY, CARGO_FUZZ};
 use crate::{buf, helm, kernels, kube, packages, python, toolchain};
 
-/// Installs what is missing and reports it. When nothing is, this takes milliseconds and no network.
+/// Installs and reports missing requirements. When nothing is missing, this takes milliseconds and
+/// no network.
 ///
 /// # Errors
-/// Says what is missing and what to run, when it cannot be installed from here.
+/// What is missing and what to run, if it cannot be installed automatically.
 pub(crate) fn prepare(purposes: &[Purpose]) -> Result<()> {
     step("packages", || packages::install_missing(purposes))?;
     step("Rust toolchain", toolchain::complete)?;
@@ -36,7 +37,7 @@ pub(crate) fn prepare(purposes: &[Purpose]) -> Result<()> {
     Ok(())
 }
 
-/// Says what a step took, unless there was nothing to do.
+/// Prints how long a step took, unless there was nothing to do.
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     let start = Instant::now();
     work()?;

@@ -26,7 +26,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     found
 }
 
-/// Where code, and not a comment, contains a text.
+/// The places where code, not comments, contains a text.
 fn uses(
     sources: &[(PathBuf, String)],
     text: &str,

@@ -1,4 +1,4 @@
-//! Every test of the workspace.
+//! Runs every test of the workspace.
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read, Write};
@@ -60,12 +60,12 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
 fn cargo_test() -> Command {
     let mut cargo = cargo();
     cargo.args(["test", "--locked"]);
-    // Tests that record use the program that users run, not a debug build.
+    // Tests that record use the program for users, not a debug build.
     cargo.env("CAPTURED", Profile::Release.recorder());
     cargo
 }
 
-/// Forwards what the command prints, and counts the tests in it.
+/// Forwards the output of a command, and counts its tests.
 fn count(
     command: &mut Command,
     to_stdout: impl Write,

@@ -9,14 +9,14 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::command::{command, output, run};
 
-/// A component, and a file in the toolchain's directory that shows that it is installed.
+/// A component, and a file in the toolchain's directory that proves that it is installed.
 const COMPONENTS: &[(&str, &str)] = &[
     ("rust-src", "lib/rustlib/src/rust/library/core/src/lib.rs"),
     ("rustfmt", "bin/rustfmt"),
     ("clippy", "bin/cargo-clippy"),
 ];
 
-/// Adds the components that are missing.
+/// Adds missing components.
 pub(crate) fn complete() -> Result<()> {
     let directory = directory()?;
     let missing: Vec<_> = COMPONENTS

@@ -1,7 +1,7 @@
 //! Developer tools that are built from Rust sources, once per user.
 //!
-//! They are kept in the user's cache. In cargo's home they would replace another project's bpf-linker, and in
-//! `target/` each checkout and each `cargo clean` would build them again.
+//! They are stored in the user's cache. In cargo's home they would replace another project's bpf-linker, and
+//! in `target/` each checkout and each `cargo clean` would build them again.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub(crate) struct Tool {
     options: &'static [&'static str],
 }
 
-/// Linked with the LLVM that rustc 1.95 uses; its default features would take a later one.
+/// Linked with the LLVM of rustc 1.95; its default features would use a later one.
 pub(crate) const BPF_LINKER: Tool = Tool {
     name: "bpf-linker",
     version: "0.13.0",
@@ -32,7 +32,7 @@ pub(crate) const CARGO_DENY: Tool = Tool {
     name: "cargo-deny",
     version: "0.20.2",
     reason: "checks licences and advisories",
-    // Without optimization it builds in half the time, and still runs for seconds only.
+    // Without optimization it builds in half the time, and still runs only for seconds.
     options: &["--debug"],
 };
 
@@ -44,7 +44,7 @@ pub(crate) const CARGO_FUZZ: Tool = Tool {
 };
 
 impl Tool {
-    /// Builds the tool unless this version is there.
+    /// Builds the tool unless this version is installed.
     pub(crate) fn install(self) -> Result<()> {
         let directory = directory()?;
         if self.is_installed(&directory) {
@@ -73,9 +73,9 @@ impl Tool {
             ])
             .arg(&directory)
             .args(options)
-            // The crates that tools share are compiled once.
+            // Crates shared by several tools are compiled once.
             .env("CARGO_TARGET_DIR", directory.join("build"))
-            // So that the tools are linked through xtask/linker too.
+            // Links the tools through xtask/linker too.
             .current_dir(workspace::root());
         if name == BPF_LINKER.name && std::env::var_os("LLVM_PREFIX").is_none() {
             cargo.env("LLVM_PREFIX", llvm_prefix(&directory)?);
@@ -97,7 +97,7 @@ impl Tool {
         Ok(directory()?.join("bin").join(self.name))
     }
 
-    /// Read from cargo's list of installed crates, which costs less than starting the program.
+    /// Read from cargo's list of installed crates, which is faster than starting the program.
     fn is_installed(self, directory: &Path) -> bool {
         let list = std::fs::read_to_string(directory.join(".crates.toml")).unwrap_or_default();
         directory.join("bin").join(self.name).is_file()
@@ -117,7 +117,7 @@ fn directory() -> Result<PathBuf> {
 }
 
 /// A directory that looks like an LLVM installation to bpf-linker's build, which needs only the library under
-/// the name that the linker looks for. The package that provides this name brings 600 MB of headers and compilers.
+/// the name that the linker searches. The package with this name installs 600 MB of headers and compilers.
 fn llvm_prefix(directory: &Path) -> Result<PathBuf> {
     let library = library(LLVM_LIBRARY).with_context(|| format!("{LLVM_LIBRARY} is missing"))?;
     let prefix = directory.join("llvm-22");

@@ -1,8 +1,8 @@
-//! The sum of what all test programs report.
+//! Sums the results of all test programs.
 
 use std::fmt::{self, Display, Formatter};
 
-/// The beginning of the line with which a test reports that it cannot run.
+/// The prefix of the line with which a test reports that it cannot run.
 const SKIPPED: &str = "SKIPPED";
 
 /// Tests by outcome.
@@ -16,7 +16,7 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// Counts what one line of a test program's output reports, if it reports anything.
+    /// Counts the results in one line of a test program's output, if it has any.
     pub(crate) fn count(&mut self, line: &str) {
         if line.starts_with(SKIPPED) {
             self.skipped += 1;

@@ -10,7 +10,8 @@ pub(crate) fn root() -> &'static Path {
     own.parent().unwrap_or(own)
 }
 
-/// The user's cache, which outlives checkouts and `cargo clean`. `xtask/bpf-linker` looks there too.
+/// The user's cache, which is kept across checkouts and `cargo clean`. Also used by
+/// `xtask/bpf-linker`.
 pub(crate) fn cache() -> Result<PathBuf> {
     let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
         Some(cache) => PathBuf::from(cache),
@@ -27,7 +28,7 @@ pub(crate) fn target() -> PathBuf {
     }
 }
 
-/// How the programs are built; Cargo.toml says what each profile is for.
+/// A build profile; Cargo.toml says what each is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Profile {
     Release,
@@ -43,12 +44,12 @@ impl Profile {
         }
     }
 
-    /// The recorder that a build leaves.
+    /// The path of the built recorder.
     pub(crate) fn recorder(self) -> PathBuf {
         target().join(self.name()).join("captured")
     }
 
-    /// Its client.
+    /// The path of the built client.
     pub(crate) fn client(self) -> PathBuf {
         target().join(self.name()).join("capturectl")
     }

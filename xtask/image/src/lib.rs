@@ -1,7 +1,8 @@
-//! Container images, from files of this machine to an OCI archive that `ctr images import` or `podman load` takes.
+//! Creates container images from files of this machine as OCI archives, which `ctr images import` or `podman
+//! load` accept.
 //!
-//! An image holds what it is given and nothing else: no distribution, no shell. The same input gives the same
-//! bytes: owners are 0:0, times are 0, entries are sorted.
+//! An image contains only the given files: no distribution, no shell. The same input gives the same bytes:
+//! owners are 0:0, times are 0, entries are sorted.
 
 mod libraries;
 mod oci;
@@ -13,7 +14,7 @@ pub use tree::Tree;
 
 use anyhow::{Result, bail};
 
-/// A processor architecture that images are made for.
+/// A processor architecture of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Architecture {
     /// x86-64.
@@ -26,12 +27,12 @@ impl Architecture {
     /// The architecture of this program.
     ///
     /// # Errors
-    /// Where images are not made for it.
+    /// Images are not supported for this architecture.
     pub fn native() -> Result<Self> {
         match std::env::consts::ARCH {
             "x86_64" => Ok(Self::Amd64),
             "aarch64" => Ok(Self::Arm64),
-            other => bail!("no images are made for {other}; it has to be x86_64 or aarch64"),
+            other => bail!("images are not supported on {other}, only on x86_64 and aarch64"),
         }
     }
 

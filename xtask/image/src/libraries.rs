@@ -12,14 +12,14 @@ use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
 
 use crate::{Architecture, Tree};
 
-/// Where the libraries of an architecture are on this machine.
+/// The directories of an architecture's libraries on this machine.
 #[derive(Clone, Debug)]
 pub struct LibraryPath {
     architecture: Architecture,
     directories: Vec<PathBuf>,
 }
 
-/// A library that an image holds.
+/// A library in an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Library {
     /// The file on this machine.
@@ -28,7 +28,7 @@ pub struct Library {
     pub path: String,
 }
 
-/// What a program or library asks of the loader.
+/// The loader and the libraries that a program or library needs.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Needs {
     loader: Option<String>,
@@ -36,12 +36,13 @@ struct Needs {
 }
 
 impl LibraryPath {
-    /// The usual directories of an architecture, after those that are given.
+    /// The usual directories of an architecture, after the given ones.
     #[must_use]
     pub fn of(architecture: Architecture, first: &[PathBuf]) -> Self {
         let name = architecture.multiarch();
         let mut directories = first.to_vec();
-        // Debian's, those of Debian's cross-compilers, and those of distributions without multiarch.
+        // The directories of Debian, of Debian's cross-compilers, and of distributions without
+        // multiarch.
         for directory in ["/lib/NAME", "/usr/lib/NAME", "/usr/NAME/lib"] {
             directories.push(directory.replace("NAME", name).into());
         }
@@ -64,11 +65,11 @@ impl LibraryPath {
 }
 
 impl Tree {
-    /// Adds a program, its loader, and every library that the two need. Libraries that are in the image already
+    /// Adds a program, its loader, and every library that they need. Libraries that are in the image already
     /// are not added again. Returns all libraries of the program.
     ///
     /// # Errors
-    /// Names the library that is missing, and the file that needs it.
+    /// The missing library, and the file that needs it.
     pub fn program(
         &mut self,
         source: &Path,
@@ -127,7 +128,7 @@ fn of(names: &[String], needed_by: &Path) -> Vec<(String, PathBuf)> {
 
 fn needs(file: &Path) -> Result<Needs> {
     let data = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-    parse(&data).with_context(|| format!("{} is no 64-bit ELF file", file.display()))
+    parse(&data).with_context(|| format!("{} is not a 64-bit ELF file", file.display()))
 }
 
 fn parse(data: &[u8]) -> Result<Needs> {
@@ -164,7 +165,7 @@ fn parse(data: &[u8]) -> Result<Needs> {
     Ok(needs)
 }
 
-/// The dynamic section's strings, which are somewhere in a segment.
+/// The dynamic section's strings, which are in one of the segments.
 fn strings<'data>(
     segments: &[elf::ProgramHeader64<Endianness>],
     endian: Endianness,

@@ -1,4 +1,4 @@
-//! The archive: an OCI image layout, as <https://github.com/opencontainers/image-spec> describes it, in a tar.
+//! The archive: an OCI image layout (<https://github.com/opencontainers/image-spec>) in a tar file.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -12,16 +12,16 @@ use tar::{Builder, Header};
 
 use crate::{Architecture, Tree};
 
-/// How a container of the image is run, and what the image is called.
+/// The properties of an image.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// Whole name with a tag, as in `localhost/captured:0.1.0`.
+    /// Full name with a tag, as in `localhost/captured:0.1.0`.
     pub name: String,
-    /// What its programs are for.
+    /// The architecture of its programs.
     pub architecture: Architecture,
     /// The program and its first arguments.
     pub entrypoint: Vec<String>,
-    /// Arguments that a user replaces.
+    /// Default arguments, which a user can replace.
     pub arguments: Vec<String>,
     /// User id, `0` for root.
     pub user: String,
@@ -53,11 +53,11 @@ fn digest(content: &[u8]) -> String {
 }
 
 impl Image {
-    /// Writes the archive; a file that is there is replaced when the new one is complete. Returns the digest of
+    /// Writes the archive; an existing file is replaced when the new one is complete. Returns the digest of
     /// the image's manifest, in hexadecimal.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// The file cannot be written.
     pub fn write(&self, tree: &Tree, file: &Path) -> Result<String> {
         let layer = tree.to_tar()?;
         let config = Blob::new(serde_json::to_vec(&self.configuration(&digest(&layer)))?);

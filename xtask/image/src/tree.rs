@@ -15,7 +15,7 @@ enum Entry {
     Link { target: String },
 }
 
-/// Files, directories and symbolic links. Parents are made as needed, with mode 0755.
+/// Files, directories and symbolic links. Parents are created as needed, with mode 0755.
 #[derive(Debug, Default)]
 pub struct Tree {
     /// By path without a leading slash.
@@ -23,10 +23,10 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Adds a file of this machine; it is executable there if it is here.
+    /// Adds a file of this machine; it keeps its executable bit.
     ///
     /// # Errors
-    /// Where the file cannot be read, or something else is at the path.
+    /// The file cannot be read, or something else is at the path.
     pub fn file(&mut self, source: &Path, path: &str) -> Result<()> {
         let reading = || format!("reading {}", source.display());
         let content = fs::read(source).with_context(reading)?;
@@ -42,7 +42,7 @@ impl Tree {
     /// Adds a file with this content, readable by everyone.
     ///
     /// # Errors
-    /// Where something else is at the path.
+    /// Something else is at the path.
     pub fn text(&mut self, path: &str, content: &str) -> Result<()> {
         let content = content.as_bytes().to_vec();
         self.insert(
@@ -57,7 +57,7 @@ impl Tree {
     /// Adds a directory with this mode.
     ///
     /// # Errors
-    /// Where something else is at the path.
+    /// Something else is at the path.
     pub fn directory(&mut self, path: &str, mode: u32) -> Result<()> {
         self.insert(path, Entry::Directory { mode })
     }
@@ -65,7 +65,7 @@ impl Tree {
     /// Adds a symbolic link.
     ///
     /// # Errors
-    /// Where something else is at the path.
+    /// Something else is at the path.
     pub fn link(&mut self, path: &str, target: &str) -> Result<()> {
         let target = target.to_owned();
         self.insert(path, Entry::Link { target })
@@ -81,7 +81,7 @@ impl Tree {
         let clean = Path::new(path);
         let is_plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
         if !clean.is_absolute() || !clean.components().all(is_plain) || path.ends_with('/') {
-            bail!("`{path}` is no absolute path in an image");
+            bail!("`{path}` is not an absolute path in an image");
         }
         for parent in clean.ancestors().skip(1) {
             let name = parent.to_string_lossy();

@@ -1,5 +1,5 @@
-//! The bill of materials of an image, in CycloneDX 1.5: the crates that cargo resolved and the shared libraries that
-//! were copied.
+//! The bill of materials of an image, in CycloneDX 1.5: the crates that cargo resolved and the copied shared
+//! libraries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,7 +44,7 @@ pub(super) fn of(
     Ok(serde_json::to_string_pretty(&bill)? + "\n")
 }
 
-/// Every crate that is linked into one of the packages. Build scripts and tests leave nothing in an image.
+/// Every crate that is linked into one of the packages. Build scripts and tests are not part of an image.
 fn crates(metadata: &Value, roots: &[&str]) -> Result<Vec<Value>> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -70,7 +70,7 @@ fn crates(metadata: &Value, roots: &[&str]) -> Result<Vec<Value>> {
         }
         let node = nodes.get(&id).context("a package without a node")?;
         for dependency in list(&node["deps"]) {
-            // `kind` is null for what is linked, and `build` or `dev` otherwise.
+            // `kind` is null for linked dependencies, and `build` or `dev` for others.
             let kinds = list(&dependency["dep_kinds"]);
             if kinds.iter().any(|kind| kind["kind"].is_null()) {
                 queue.push(text(&dependency["pkg"]));
@@ -96,7 +96,7 @@ fn of_crate(package: &Value) -> Value {
         "purl": format!("pkg:cargo/{name}@{version}"),
     });
     if let Some(license) = package["license"].as_str() {
-        // Some crates still have a slash between alternatives, which SPDX does not know.
+        // Some crates still have a slash between alternatives, which SPDX does not allow.
         component["licenses"] = json!([{"expression": license.replace('/', " OR ")}]);
     }
     component

@@ -1,4 +1,4 @@
-//! The toolchain that programs of an image are built with: the machine's own, or one for another architecture.
+//! The toolchain for programs of an image: the machine's own, or one for another architecture.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::workspace::{self, Profile};
 
 use super::packages;
 
-/// What builds for an architecture.
+/// The toolchain of an architecture.
 pub(super) struct Toolchain {
     architecture: Architecture,
     is_native: bool,
@@ -18,10 +18,10 @@ pub(super) struct Toolchain {
 }
 
 impl Toolchain {
-    /// Installs what is missing to build for an architecture.
+    /// Installs missing tools to build for an architecture.
     pub(super) fn prepare(architecture: Architecture) -> Result<Self> {
         if architecture != Architecture::native()? {
-            bail!("cross-building is not there yet");
+            bail!("cross-building is not supported yet");
         }
         Ok(Self {
             architecture,
@@ -60,7 +60,7 @@ impl Toolchain {
         build::packages(profile, None, &packages())
     }
 
-    /// A program that was built.
+    /// The path of a built program.
     pub(super) fn program(&self, profile: Profile, name: &str) -> PathBuf {
         let target = workspace::target();
         if self.is_native {

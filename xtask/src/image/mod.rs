@@ -25,10 +25,10 @@ pub(crate) const EXAMPLES: &str = "Examples:
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Build as releases are, with link-time optimization
+    /// Build as for releases, with link-time optimization
     #[arg(long)]
     dist: bool,
-    /// What the images are for [default: this machine's architecture]
+    /// Architecture of the images [default: this machine's architecture]
     #[arg(long, value_enum)]
     arch: Option<Arch>,
 }
@@ -39,17 +39,17 @@ enum Arch {
     Arm64,
 }
 
-/// An image and what is in it.
+/// An image and its content.
 struct Contents {
     name: &'static str,
     description: &'static str,
     /// Packages of the workspace, and the program of each.
     programs: &'static [(&'static str, &'static str)],
-    /// The user that Kubernetes overrides where it has to.
+    /// The user, which Kubernetes can override.
     user: &'static str,
     /// Files of the machine that the programs read.
     files: &'static [&'static str],
-    /// Directories that are mounted over.
+    /// Mount points.
     directories: &'static [&'static str],
 }
 
@@ -72,7 +72,7 @@ const CONTENTS: [Contents; 1] = [Contents {
     ],
 }];
 
-/// Builds the images and prints where they are.
+/// Builds the images and prints their paths.
 pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     let profile = if arguments.dist {
         Profile::Dist
@@ -100,7 +100,7 @@ pub(crate) fn native(profile: Profile) -> Result<Vec<PathBuf>> {
     write(&Toolchain::prepare(Architecture::native()?)?, profile)
 }
 
-/// Where images are.
+/// The directory of images.
 pub(crate) fn directory() -> PathBuf {
     workspace::target().join("images")
 }

@@ -1,4 +1,4 @@
-//! Compiling Kubernetes, offline: everything it needs is in its source package.
+//! Compiles Kubernetes, offline: everything it needs is in its source package.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,13 +11,13 @@ use crate::command::{command, output, run};
 
 use super::PROGRAMS;
 
-/// Holds a pod's namespaces, and reaps the processes that are left to it.
+/// Keeps a pod's namespaces, and reaps orphaned processes.
 const PAUSE: &str = include_str!("pause.go");
 const OPENAPI: &str = "pkg/generated/openapi/zz_generated.openapi.go";
 
 struct Go<'a> {
     directory: &'a Path,
-    /// The sources, at the place where imports look for them.
+    /// The sources, in the directory where imports find them.
     tree: PathBuf,
 }
 
@@ -45,7 +45,8 @@ pub(super) fn all(directory: &Path, tree: &Path, assets: &Path, missing: &[&str]
         fs::write(own.join("main.go"), PAUSE)?;
         go.build("pause", "k8s.io/kubernetes/cmd/own-pause", assets)?;
     }
-    // Gigabytes that are no longer needed; the sources stay, for the next attempt after a failure.
+    // Gigabytes that are no longer needed; the sources are kept for the next attempt after a
+    // failure.
     run(go.command().args(["clean", "-cache"]))
 }
 
@@ -72,7 +73,7 @@ impl Go<'_> {
             .env("HOME", self.directory)
             .env("GOPATH", self.directory.join("gopath"))
             .env("GOCACHE", self.directory.join("gocache"))
-            // This compiler refuses the sources' list of modules. Without modules it looks below `vendor`.
+            // This compiler rejects the sources' list of modules. Without modules it uses `vendor`.
             .env("GO111MODULE", "off")
             .env("GOPROXY", "off")
             .env("GOSUMDB", "off")
@@ -82,7 +83,7 @@ impl Go<'_> {
     }
 
     fn build(&self, name: &str, package: &str, assets: &Path) -> Result<()> {
-        // A server that calls itself v0.0.0 confuses clients.
+        // A server with version v0.0.0 confuses clients.
         let mut flags = "-s -w".to_owned();
         for part in [
             "k8s.io/component-base/version",
@@ -133,7 +134,7 @@ impl Go<'_> {
             .args(["-h", "vendor/k8s.io/code-generator/hack/boilerplate.go.txt"])
             .arg("-r")
             .arg(self.directory.join("openapi-violations"));
-        // The command's line of options is too long to be shown.
+        // The command line is too long to be shown.
         output(&mut generate).context("generating the API server's description")?;
         Ok(())
     }

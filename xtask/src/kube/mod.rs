@@ -1,5 +1,6 @@
-//! Kubernetes for the tests, built from the source package of Debian 12: API server, controllers, scheduler, kubelet,
-//! kube-proxy, kubectl and etcd. No binary of it can be had from Debian, and no container registry is asked.
+//! Kubernetes for the tests, built from the source package of Debian 12: API server, controllers, scheduler,
+//! kubelet, kube-proxy, kubectl and etcd. Debian has no binary packages of it, and no container registry is
+//! used.
 //!
 //! It is kept in the user's cache: a build takes a quarter of an hour on two cores, once.
 
@@ -13,7 +14,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{requirements, workspace};
 
-/// The newest whole source package: those of later releases have kubectl alone.
+/// The newest complete source package: those of later releases contain only kubectl.
 const VERSION: &str = "1.20.5+really1.20.2-1.1+deb12u1";
 
 /// Programs of Kubernetes that are built.
@@ -30,13 +31,13 @@ fn directory() -> Result<PathBuf> {
     Ok(workspace::cache()?.join("kube"))
 }
 
-/// Where the programs are, once built.
+/// The directory of the built programs.
 pub(crate) fn assets() -> Result<PathBuf> {
     Ok(directory()?.join("assets"))
 }
 
-/// Builds what is missing. A machine whose package sources do not have Kubernetes is told so, and the tests that
-/// need a cluster report themselves as not run.
+/// Builds missing programs. If the machine's package sources do not have Kubernetes, this is reported, and
+/// the tests that need a cluster report themselves as not run.
 pub(crate) fn prepare() -> Result<()> {
     let directory = directory()?;
     let assets = assets()?;

@@ -9,8 +9,8 @@ use crate::command::{command, output, run};
 
 use super::VERSION;
 
-/// Binary packages that are unpacked beside the sources: the compiler, a library that the sources have in a version
-/// too old for it, and the store.
+/// Binary packages that are unpacked next to the sources: the compiler, a library whose version in the
+/// sources is too old for it, and the store.
 const PACKAGES: [&str; 4] = [
     "golang-1.19-go",
     "golang-1.19-src",
@@ -18,7 +18,7 @@ const PACKAGES: [&str; 4] = [
     "etcd-server",
 ];
 
-/// The sources, unpacked and mended; nothing where no package source has them.
+/// The unpacked and patched sources; `None` if no package source has them.
 pub(super) fn fetch(directory: &Path) -> Result<Option<PathBuf>> {
     let upstream = VERSION.split('-').next().unwrap_or_default();
     let tree = directory.join("src").join(format!("kubernetes-{upstream}"));
@@ -72,7 +72,7 @@ pub(super) fn fetch(directory: &Path) -> Result<Option<PathBuf>> {
     Ok(Some(tree))
 }
 
-/// The machine's own package sources, with those of source packages beside each.
+/// The machine's package sources, each with its source packages added.
 fn write_sources(to: &Path) -> Result<()> {
     let new_style = Path::new("/etc/apt/sources.list.d/debian.sources");
     if let Ok(text) = fs::read_to_string(new_style) {
@@ -90,7 +90,7 @@ fn with_sources(list: &str) -> String {
         .collect()
 }
 
-/// apt with lists and a cache of its own: nothing of the machine's changes.
+/// apt with separate lists and cache: the machine's are not changed.
 fn apt(directory: &Path) -> std::process::Command {
     let mut apt = command("apt-get");
     apt.arg("-qq").args(options(directory));
@@ -111,7 +111,7 @@ fn options(directory: &Path) -> Vec<String> {
         format!("Dir::Etc::sourceparts={own}/sources"),
         format!("Dir::State::lists={own}/lists"),
         format!("Dir::Cache={own}/cache"),
-        // The unprivileged user of apt cannot write to a home directory.
+        // apt's unprivileged user cannot write to a home directory.
         "APT::Sandbox::User=root".to_owned(),
         "Debug::NoLocking=1".to_owned(),
     ] {
@@ -121,8 +121,8 @@ fn options(directory: &Path) -> Vec<String> {
     options
 }
 
-/// Kubernetes' copy of reflect2 panics with compilers after Go 1.17: every object that is created fails, while the
-/// server says that it is ready.
+/// Replaces Kubernetes' copy of reflect2, which panics with compilers after Go 1.17: every creation of an
+/// object fails, while the server reports that it is ready.
 fn replace_reflection(directory: &Path, tree: &Path) -> Result<()> {
     let old = tree.join("vendor/github.com/modern-go/reflect2");
     let new = directory.join("root/usr/share/gocode/src/github.com/modern-go/reflect2");
