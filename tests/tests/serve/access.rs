@@ -138,14 +138,14 @@ fn who_proves_nothing_or_the_wrong_thing_stays_outside_and_is_logged() -> Result
         (
             "foreign",
             foreign.client("bob", ALICE, Time::Now)?,
-            "no authority that the node trusts",
-            "no authority in tls.client_ca",
+            "an authority that the node trusts",
+            "not from an authority in tls.client_ca",
         ),
         (
             "stranger",
             own.client("eve", "spiffe://lab/eve", Time::Now)?,
             "no role",
-            "no [[client]] has a name",
+            "no [[client]] matches its certificate",
         ),
         // A certificate for daemons is none for clients.
         (

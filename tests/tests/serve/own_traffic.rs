@@ -87,7 +87,7 @@ fn a_stream_over_the_interface_that_it_shows_does_not_feed_itself() -> Result<()
         let says = capture
             .warnings
             .iter()
-            .any(|warning| warning.contains("own connections are left out"));
+            .any(|warning| warning.contains("own connections are excluded"));
         assert_eq!(says, !include_own_traffic, "{:?}", capture.warnings);
         if include_own_traffic {
             wrote_all(&capture, 5 + own)?;

@@ -349,7 +349,7 @@ fn wrong_pods_are_refused_by_field_value_and_way_out() -> Result<()> {
         ),
         (
             with(&|pod| pod.addresses = vec!["127.0.0.1".to_owned()]),
-            ["addresses[0]", "every host"],
+            ["addresses[0]", "a loopback address"],
         ),
         (
             with(&|pod| pod.addresses = vec![String::new(); 17]),
