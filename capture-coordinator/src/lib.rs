@@ -10,6 +10,7 @@
 //! [`decide`] is a pure function of a snapshot; what reads and acts stands around it.
 
 pub mod api;
+mod authority;
 pub mod cli;
 pub mod cluster;
 pub mod controller;

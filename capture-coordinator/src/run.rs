@@ -11,6 +11,7 @@ use tokio::{
 
 use crate::{
     api::{self, Access},
+    authority,
     cluster::DaemonPods,
     controller::{self, Cluster, Context, ControllerSettings},
     fixed,
@@ -108,6 +109,7 @@ async fn run_in_cluster(settings: Settings) -> Result<()> {
         let current = move || current(&cluster, &nodes);
         serve_metrics(&settings, metrics.clone(), current, watches.readiness())
     };
+    let published = publish_authority(&settings, &context, &namespace);
     let election = settings
         .lease
         .as_ref()
@@ -121,6 +123,7 @@ async fn run_in_cluster(settings: Settings) -> Result<()> {
         result = answering => result?,
         () = watches.ended() => anyhow::bail!("a watch of the API server ended"),
         result = served => result?,
+        () = published => {}
         () = leading => {}
     }
     if let Some(election) = election
@@ -129,6 +132,19 @@ async fn run_in_cluster(settings: Settings) -> Result<()> {
         tracing::warn!("the lease is not given back, and runs out by itself: {error}");
     }
     Ok(())
+}
+
+/// Users of the cluster API find its authority in a ConfigMap.
+async fn publish_authority(settings: &Settings, context: &Context, namespace: &str) {
+    let authority = settings
+        .listen
+        .as_ref()
+        .and_then(|listen| listen.ca.as_ref());
+    let (Some(file), Some(lease)) = (authority, &settings.lease) else {
+        return std::future::pending().await;
+    };
+    let name = format!("{lease}-ca");
+    authority::publish(context.client.clone(), namespace, &name, file).await;
 }
 
 async fn serve_metrics(

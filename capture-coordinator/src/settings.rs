@@ -88,6 +88,10 @@ pub struct Layer {
     /// The key of that certificate, PEM.
     #[arg(long, value_name = "FILE", env = "CAPTURE_COORDINATOR_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
+    /// Authority of that certificate, PEM, which is published in the ConfigMap LEASE-ca for users
+    /// [default: the daemons' authority].
+    #[arg(long, value_name = "FILE", env = "CAPTURE_COORDINATOR_TLS_CA")]
+    pub tls_ca: Option<PathBuf>,
     /// Authority whose client certificates the cluster API accepts; needed with --nodes, where there are no tokens.
     #[arg(long, value_name = "FILE", env = "CAPTURE_COORDINATOR_TLS_CLIENT_CA")]
     pub tls_client_ca: Option<PathBuf>,
@@ -134,6 +138,8 @@ pub struct Listen {
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
+    /// The authority of the certificate, for users.
+    pub ca: Option<PathBuf>,
     /// Clients need a certificate of this authority.
     pub client_ca: Option<PathBuf>,
 }
@@ -185,6 +191,7 @@ impl Layer {
             listen: self.listen.or(below.listen),
             tls_certificate: self.tls_certificate.or(below.tls_certificate),
             tls_key: self.tls_key.or(below.tls_key),
+            tls_ca: self.tls_ca.or(below.tls_ca),
             tls_client_ca: self.tls_client_ca.or(below.tls_client_ca),
             nodes: self.nodes.or(below.nodes),
         }
@@ -314,6 +321,7 @@ impl Layer {
                 address,
                 certificate: certificate.clone(),
                 key: key.clone(),
+                ca: self.tls_ca.clone().or_else(|| self.daemon_cacert.clone()),
                 client_ca: self.tls_client_ca.clone(),
             }),
             _ => {

@@ -11,6 +11,7 @@ mod exit;
 mod extcap;
 mod files;
 mod filter;
+mod kubectl;
 mod node;
 mod output;
 mod prune;
@@ -30,7 +31,7 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 use capture_args::console::tell;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use self::{connection::Connection, exit::Exit, output::Format};
+use self::{connection::Connection, exit::Exit, kubectl::KubectlCli, output::Format};
 use capture_client::settings::Settings;
 
 /// Starts, follows, pulls and merges captures on one node or many.
@@ -67,7 +68,7 @@ $XDG_CONFIG_HOME/capturectl/config.toml:
   cert = \"/etc/capture/me.pem\"
   key = \"/etc/capture/me.key\"
 
-Installed as kubectl-capture it is a plugin: `kubectl capture list`.";
+Installed as kubectl-capture it is a plugin for the captures of a cluster: `kubectl capture --help`.";
 
 fn help() -> String {
     format!("{HELP}\n\nExit status:\n{}", exit::meanings())
@@ -113,11 +114,10 @@ pub fn main() -> ExitCode {
     if crate::extcap::is_called(&arguments) {
         return finish(extcap::serve(&arguments));
     }
-    let mut command = Cli::command();
     if called_by_kubectl(&arguments) {
-        command = command.bin_name("kubectl capture");
+        return finish(kubectl::run(KubectlCli::parse_from(&arguments)));
     }
-    let matches = command.get_matches_from(&arguments);
+    let matches = Cli::command().get_matches_from(&arguments);
     finish(
         Cli::from_arg_matches(&matches)
             .map_err(|error| exit::Error::Usage(error.to_string()))

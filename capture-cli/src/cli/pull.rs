@@ -16,6 +16,7 @@ use capture_file::{Input, Kind, Merged, Writer};
 use clap::Args;
 use serde::Serialize;
 
+pub(super) use self::fetch::progress;
 use self::fetch::{bar, fetch_all};
 use super::{
     Context,
@@ -67,7 +68,7 @@ Examples:
 
 /// The summary of `pull`.
 #[derive(Debug, Serialize)]
-struct Pulled {
+pub(super) struct Pulled {
     output: PathBuf,
     nodes: Vec<OfNode>,
     packets: Option<u64>,
@@ -75,17 +76,35 @@ struct Pulled {
 }
 
 #[derive(Debug, Serialize)]
-struct OfNode {
+pub(super) struct OfNode {
     node: String,
     files: u64,
     bytes: u64,
     skipped: Vec<String>,
 }
 
+impl OfNode {
+    /// A node of which nothing has come yet.
+    pub(super) fn new(node: &str) -> Self {
+        Self {
+            node: node.to_owned(),
+            files: 0,
+            bytes: 0,
+            skipped: Vec::new(),
+        }
+    }
+
+    /// A file has come.
+    pub(super) const fn add(&mut self, bytes: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+    }
+}
+
 /// A file that is here.
-struct Fetched {
-    path: PathBuf,
-    file: File,
+pub(super) struct Fetched {
+    pub(super) path: PathBuf,
+    pub(super) file: File,
 }
 
 pub(super) async fn run(context: &Context, arguments: &PullArgs) -> Result<Exit, Error> {
@@ -113,13 +132,24 @@ async fn merged(context: &Context, arguments: &PullArgs, output: &Path) -> Resul
     // What arrives for stdout stands beside the name of the capture.
     let beside = Path::new(&arguments.name);
     let workspace = Workspace::open(if to_stdout { beside } else { output })?;
-    let (workspace, (nodes, fetched)) = match fetched(context, arguments, workspace).await? {
+    let (workspace, arrived) = match fetched(context, arguments, workspace).await? {
         Ok(arrived) => arrived,
         Err(exit) => return Ok(exit),
     };
+    let pulled = merge_into(&arguments.name, output, workspace, arrived)?;
+    report(context.format, &pulled)
+}
+
+/// Merges what has come from all nodes into the output, `-` for stdout.
+pub(super) fn merge_into(
+    name: &str,
+    output: &Path,
+    workspace: Workspace,
+    (nodes, fetched): Arrived,
+) -> Result<Pulled, Error> {
     let labels: Vec<_> = nodes.iter().map(|node| node.node.clone()).collect();
-    let merging = Merging::new(arguments, &labels, &fetched);
-    let merged = if to_stdout {
+    let merging = Merging::new(name, &labels, &fetched);
+    let merged = if output == Path::new("-") {
         let merged = merging.write(stdout(), Kind::PCAPNG, labels)?.0;
         workspace.discard()?;
         merged
@@ -135,19 +165,16 @@ async fn merged(context: &Context, arguments: &PullArgs, output: &Path) -> Resul
             "{out_of_order} packets are out of order: a node's clock was set back"
         ));
     }
-    report(
-        context,
-        &Pulled {
-            output: output.to_owned(),
-            nodes,
-            packets: Some(packets),
-            out_of_order: Some(out_of_order),
-        },
-    )
+    Ok(Pulled {
+        output: output.to_owned(),
+        nodes,
+        packets: Some(packets),
+        out_of_order: Some(out_of_order),
+    })
 }
 
 /// What arrived of each node.
-type Arrived = (Vec<OfNode>, Vec<Vec<Fetched>>);
+pub(super) type Arrived = (Vec<OfNode>, Vec<Vec<Fetched>>);
 
 /// Fetches into a workspace. What did not arrive completely is kept there, and said.
 async fn fetched(
@@ -207,7 +234,7 @@ pub(super) async fn locally(context: &Context, name: &str) -> Result<Result<Loca
         Err(exit) => return Ok(Err(exit)),
     };
     let labels: Vec<_> = nodes.into_iter().map(|node| node.node).collect();
-    let merging = Merging::new(&arguments, &labels, &fetched);
+    let merging = Merging::new(name, &labels, &fetched);
     merging.write(workspace.begin_output()?, Kind::PCAPNG, labels)?;
     Ok(Ok(Local(workspace)))
 }
@@ -221,7 +248,7 @@ struct Merging {
 }
 
 impl Merging {
-    fn new(arguments: &PullArgs, labels: &[String], fetched: &[Vec<Fetched>]) -> Self {
+    fn new(name: &str, labels: &[String], fetched: &[Vec<Fetched>]) -> Self {
         let mut inputs = Vec::new();
         let mut expected = Some(0);
         for (node, files) in fetched.iter().enumerate() {
@@ -244,7 +271,7 @@ impl Merging {
         Self {
             inputs,
             expected,
-            comment: format!("capture {} of {}", arguments.name, labels.join(", ")),
+            comment: format!("capture {name} of {}", labels.join(", ")),
         }
     }
 
@@ -293,19 +320,25 @@ async fn separate(
     }
     let (fetched, exit) = fetch_all(context, arguments, &directories).await;
     let nodes = fetched.into_iter().map(|(node, _)| node).collect();
-    let said = report(
-        context,
-        &Pulled {
-            output: directory.to_owned(),
-            nodes,
-            packets: None,
-            out_of_order: None,
-        },
-    )?;
-    Ok(exit.and(said))
+    Ok(exit.and(separate_report(context.format, directory, nodes)?))
 }
 
-fn report(context: &Context, pulled: &Pulled) -> Result<Exit, Error> {
+/// Says what has come into the directories of nodes.
+pub(super) fn separate_report(
+    format: output::Format,
+    directory: &Path,
+    nodes: Vec<OfNode>,
+) -> Result<Exit, Error> {
+    let pulled = Pulled {
+        output: directory.to_owned(),
+        nodes,
+        packets: None,
+        out_of_order: None,
+    };
+    report(format, &pulled)
+}
+
+pub(super) fn report(format: output::Format, pulled: &Pulled) -> Result<Exit, Error> {
     let whole = pulled.nodes.iter().all(|node| node.skipped.is_empty());
     let exit = if whole { Exit::Done } else { Exit::Damaged };
     if pulled.output == Path::new("-") {
@@ -316,7 +349,7 @@ fn report(context: &Context, pulled: &Pulled) -> Result<Exit, Error> {
         }
         return Ok(exit);
     }
-    output::print(context.format, pulled, || {
+    output::print(format, pulled, || {
         let mut text = String::new();
         for node in &pulled.nodes {
             text.push_str(&format!(

@@ -9,7 +9,7 @@ use std::{
 
 use capture_client::{
     Client,
-    model::{Packet, StreamEvent},
+    model::{Packet, State, StreamEvent},
     reorder::ReorderBuffer,
 };
 use capture_proto::v1::{self, stream_cluster_packets_response::Event};
@@ -92,7 +92,7 @@ pub(super) async fn stream(
 /// The connection to a node on which the capture runs, and the capture's uid there.
 fn running(nodes: &Nodes, node: &str, name: &str) -> Option<(Client, String)> {
     let (_, capture) = nodes.view(node, name)?;
-    let capture = capture.filter(|capture| !capture.has_ended())?;
+    let capture = capture.filter(|capture| capture.state == State::Running)?;
     Some((nodes.client(node)?, capture.uid.clone()))
 }
 

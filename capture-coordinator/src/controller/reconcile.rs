@@ -23,6 +23,8 @@ use crate::{
 
 /// Who owns fields that this program applies.
 pub(super) const MANAGER: &str = "capture-coordinator";
+/// An annotation: the resource's files go with it.
+const DELETE_FILES: &str = "networking.packet.io/delete-files";
 /// How often a status is written of which only numbers have changed.
 const NUMBERS: Duration = Duration::from_secs(5);
 /// How often the same resource is acted for before the next one has its turn.
@@ -174,6 +176,7 @@ struct Look<'a> {
     uid: String,
     generation: i64,
     deleting: Option<Timestamp>,
+    delete_files: bool,
     capture: String,
     plan: Result<Plan, Invalid>,
     run: String,
@@ -196,6 +199,10 @@ impl<'a> Look<'a> {
                 .deletion_timestamp
                 .as_ref()
                 .map(|time| time.0),
+            delete_files: resource
+                .annotations()
+                .get(DELETE_FILES)
+                .is_some_and(|value| value == "true"),
             run: plan.as_ref().map(Plan::run_digest).unwrap_or_default(),
             previous: written
                 .or_else(|| resource.status.clone())
@@ -248,6 +255,7 @@ impl<'a> Look<'a> {
             uid: &self.uid,
             generation: self.generation,
             deleting: self.deleting,
+            delete_files: self.delete_files,
             plan: self.plan.as_ref(),
             previous: &self.previous,
             members: &members,

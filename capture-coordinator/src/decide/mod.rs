@@ -39,6 +39,8 @@ pub struct View<'a> {
     pub generation: i64,
     /// When it was marked for deletion.
     pub deleting: Option<Timestamp>,
+    /// Whether files go when the resource does.
+    pub delete_files: bool,
     /// What it asks for.
     pub plan: Result<&'a Plan, &'a Invalid>,
     /// Its status before.
@@ -236,9 +238,8 @@ impl Run {
 /// reached are not waited for beyond [`GRACE`]; what still runs there is ended when they come back.
 fn release(view: &View<'_>, since: Timestamp, decision: &mut Decision) {
     decision.status = view.previous.clone();
-    let expired = view
-        .plan
-        .is_ok_and(|plan| ttl_left(view, plan).is_some_and(|left| left.is_zero()));
+    let is_expired = |plan: &Plan| ttl_left(view, plan).is_some_and(|left| left.is_zero());
+    let without_files = view.delete_files || view.plan.is_ok_and(is_expired);
     let patience_over = view.now >= since + GRACE;
     let mut waiting = false;
     for (name, node) in view.nodes {
@@ -247,7 +248,7 @@ fn release(view: &View<'_>, since: Timestamp, decision: &mut Decision) {
             .as_ref()
             .filter(|capture| action::is_of(capture, view.uid));
         match (&node.link, active) {
-            (Link::Ready, Some(_)) if expired => {
+            (Link::Ready, Some(_)) if without_files => {
                 decision
                     .actions
                     .push((name.clone(), Action::Delete { keep_files: false }));

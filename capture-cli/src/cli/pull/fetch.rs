@@ -32,10 +32,7 @@ pub(super) async fn fetch_all(
     let bars = MultiProgress::with_draw_target(draw_target());
     let targets = &context.settings.targets;
     let fetching = targets.iter().zip(directories).map(|(target, directory)| {
-        let bar = bars.add(bar(
-            0,
-            "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
-        ));
+        let bar = bars.add(bar(0, BYTES));
         fetch(context, arguments, target, directory, bar)
     });
     let mut fetched = Vec::new();
@@ -63,22 +60,9 @@ async fn fetch(
     };
     let (client, listed) = listing(context, arguments, target, retry).await?;
     check_kind(&client, arguments, &listed).await?;
-    let mut progress = Progress {
-        node: target.label(),
-        before: 0,
-        here: 0,
-        bar,
-    };
-    progress.bar.set_message(target.label());
-    progress
-        .bar
-        .set_length(listed.iter().map(|file| file.bytes).sum());
-    let mut of_node = OfNode {
-        node: target.label(),
-        files: 0,
-        bytes: 0,
-        skipped: Vec::new(),
-    };
+    let bytes = listed.iter().map(|file| file.bytes).sum();
+    let mut progress = Progress::new(&target.label(), bytes, bar);
+    let mut of_node = OfNode::new(&target.label());
     let mut fetched = Vec::new();
     for file in listed {
         let wanted = Wanted {
@@ -90,9 +74,7 @@ async fn fetch(
         let source = (&client, arguments.name.as_str());
         match pull::download(&source, &wanted, directory, retry, &mut progress).await {
             Ok(path) => {
-                of_node.files += 1;
-                of_node.bytes += progress.here;
-                progress.before += progress.here;
+                of_node.add(progress.next());
                 fetched.push(Fetched { path, file });
             }
             Err(error) if arguments.skip_bad && is_bad(&error) => {
@@ -102,7 +84,7 @@ async fn fetch(
             Err(error) => return Err(with_the_way_out(error)),
         }
     }
-    progress.bar.finish_and_clear();
+    progress.finish();
     Ok((of_node, fetched))
 }
 
@@ -191,12 +173,44 @@ fn with_the_way_out(error: DownloadError) -> Error {
     error.into()
 }
 
-struct Progress {
+/// A bar of bytes that come from a node.
+const BYTES: &str = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+
+/// The progress of one node's files, so many bytes.
+pub(in crate::cli) fn progress(node: &str, bytes: u64) -> Progress {
+    Progress::new(node, bytes, bar(0, BYTES))
+}
+
+/// How far a node's files have come.
+pub(in crate::cli) struct Progress {
     node: String,
     /// Bytes of the files before this one.
     before: u64,
     here: u64,
     bar: ProgressBar,
+}
+
+impl Progress {
+    fn new(node: &str, bytes: u64, bar: ProgressBar) -> Self {
+        bar.set_message(node.to_owned());
+        bar.set_length(bytes);
+        Self {
+            node: node.to_owned(),
+            before: 0,
+            here: 0,
+            bar,
+        }
+    }
+
+    /// The next file begins; returns the bytes of this one.
+    pub(in crate::cli) const fn next(&mut self) -> u64 {
+        self.before += self.here;
+        self.here
+    }
+
+    pub(in crate::cli) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 impl Report for Progress {

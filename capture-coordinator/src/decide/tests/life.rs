@@ -201,6 +201,17 @@ fn a_resource_is_let_go_when_its_captures_have_ended() {
 }
 
 #[test]
+fn files_go_with_a_resource_that_asks_for_it() {
+    let mut world = started();
+    world.end("n1", StateReason::Duration);
+    world.settle();
+    world.deleting = Some(world.now);
+    assert!(world.settle_deletion().is_empty(), "files stay");
+    world.delete_files = true;
+    assert_eq!(world.settle_deletion(), ["delete"]);
+}
+
+#[test]
 fn after_its_ttl_a_resource_expires_and_its_files_go_too() {
     let mut spec = of_pods();
     spec["retention"] = serde_json::json!({ "ttl": "1h" });

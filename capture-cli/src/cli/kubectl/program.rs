@@ -1,0 +1,77 @@
+//! `kubectl`, as the user has it: their configuration, their rights.
+
+use std::{
+    ffi::OsString,
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::cli::exit::Error;
+
+/// `kubectl` with the options that lead to the cluster.
+#[derive(Debug, Clone)]
+pub(super) struct Kubectl {
+    options: Vec<OsString>,
+}
+
+impl Kubectl {
+    pub(super) fn new(kubeconfig: Option<&Path>, context: Option<&str>) -> Self {
+        let mut options = Vec::new();
+        if let Some(path) = kubeconfig {
+            options.extend(["--kubeconfig".into(), path.into()]);
+        }
+        if let Some(name) = context {
+            options.extend(["--context".into(), name.into()]);
+        }
+        Self { options }
+    }
+
+    /// A command, with nothing on its standard input.
+    pub(super) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("kubectl");
+        command.args(&self.options).args(words).stdin(Stdio::null());
+        command
+    }
+
+    /// What it prints.
+    pub(super) fn run(&self, words: &[&str]) -> Result<String, Error> {
+        self.run_with(words, None)
+    }
+
+    /// What it prints when it reads this.
+    pub(super) fn run_with(&self, words: &[&str], input: Option<&str>) -> Result<String, Error> {
+        let mut command = self.command(words);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        if input.is_some() {
+            command.stdin(Stdio::piped());
+        }
+        let mut child = command.spawn().map_err(|error| {
+            Error::Failed(format!(
+                "kubectl cannot be started: {error}; is it in the PATH?"
+            ))
+        })?;
+        if let (Some(input), Some(mut pipe)) = (input, child.stdin.take()) {
+            // One that ends before it has read everything says why.
+            let _ = pipe.write_all(input.as_bytes());
+        }
+        let output = child.wait_with_output()?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        if said.contains("(NotFound)") {
+            return Err(Error::NotFound(said));
+        }
+        Err(Error::Failed(format!("kubectl {}: {said}", words[0])))
+    }
+
+    /// What it prints as JSON.
+    pub(super) fn json(&self, words: &[&str]) -> Result<Value, Error> {
+        let text = self.run(&[words, &["-o", "json"]].concat())?;
+        serde_json::from_str(&text)
+            .map_err(|error| Error::Failed(format!("kubectl {}: {error}", words[0])))
+    }
+}

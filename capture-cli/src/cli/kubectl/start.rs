@@ -1,0 +1,170 @@
+//! `kubectl capture start` and `kubectl capture rm`.
+
+use std::time::Duration;
+
+use capture_args::console::plain;
+use capture_types::values;
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Cluster,
+    resource::{self, RESOURCE},
+};
+use crate::cli::{
+    exit::{Error, Exit},
+    output,
+    values::label,
+};
+
+/// Start a capture of pods or addresses, into files on the nodes.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+pub(super) struct StartArgs {
+    /// Name of the capture, with which its files begin [default: made up].
+    name: Option<String>,
+    /// Pods with these labels, in the namespace of -n; they join and leave while it runs.
+    #[arg(short = 'l', long, group = "what", value_name = "KEY=VALUE,...", value_delimiter = ',', value_parser = label)]
+    selector: Vec<(String, String)>,
+    /// Look for the labels in all namespaces.
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// A pod, as NAMESPACE/NAME or NAME. Repeatable.
+    #[arg(long, group = "what", value_name = "POD")]
+    pod: Vec<String>,
+    /// An address or a network. Repeatable.
+    #[arg(long, group = "what", value_name = "ADDRESS")]
+    host: Vec<String>,
+    /// A TCP or UDP port. Repeatable.
+    #[arg(long, value_name = "PORT")]
+    port: Vec<u16>,
+    /// Only packets that match this tcpdump expression.
+    #[arg(short, long, value_name = "EXPRESSION")]
+    filter: Option<String>,
+    /// End after this time.
+    #[arg(long, value_name = "DURATION", value_parser = values::interval, default_value = "1m")]
+    duration: Duration,
+    /// End on each node after so many packets.
+    #[arg(short = 'c', long, value_name = "N", value_parser = values::at_least_one, default_value = "1000000")]
+    max_packets: u64,
+    /// Where packets go.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Pcapng)]
+    format: OutputFormat,
+    /// At most this much of each packet.
+    #[arg(short, long, value_name = "BYTES", value_parser = values::snaplen)]
+    snaplen: Option<u32>,
+    /// Only nodes with this label. Repeatable.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    node_selector: Vec<(String, String)>,
+    /// Delete the capture and its files so long after its end.
+    #[arg(long, value_name = "DURATION", value_parser = values::interval)]
+    ttl: Option<Duration>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kubectl capture start web --selector app=web -n shop --duration 5m
+  kubectl capture start --pod shop/web-0 --port 443 --ttl 1h
+  kubectl capture start dns --host 10.96.0.10 -f 'udp port 53'";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OutputFormat {
+    Pcap,
+    Pcapng,
+    Text,
+    Stdout,
+}
+
+impl StartArgs {
+    fn spec(&self, cluster: &Cluster) -> Map<String, Value> {
+        let mut spec = Map::new();
+        let mut selector = Map::new();
+        if !self.pod.is_empty() {
+            let pods = self.pod.iter().map(|pod| resource::pod(cluster, pod));
+            selector.insert("pods".into(), pods.collect());
+        }
+        if !self.selector.is_empty() {
+            let labels: Map<_, _> = pairs(&self.selector);
+            selector.insert("labelSelector".into(), json!({ "matchLabels": labels }));
+            if !self.all_namespaces {
+                let namespace = resource::namespace(cluster);
+                selector.insert("namespaces".into(), json!([namespace]));
+            }
+        }
+        if !selector.is_empty() {
+            spec.insert("podSelector".into(), selector.into());
+        }
+        let mut set = |key: &str, value: Value| spec.insert(key.to_owned(), value);
+        if !self.host.is_empty() {
+            set("targetIPs", json!(self.host));
+        }
+        if !self.port.is_empty() {
+            set("targetPorts", json!(self.port));
+        }
+        if let Some(filter) = &self.filter {
+            set("filter", json!(filter));
+        }
+        if let Some(snaplen) = self.snaplen {
+            set("snaplen", json!(snaplen));
+        }
+        if !self.node_selector.is_empty() {
+            set("nodeSelector", pairs(&self.node_selector).into());
+        }
+        if let Some(ttl) = self.ttl {
+            set("retention", json!({ "ttl": ttl.as_secs() }));
+        }
+        set("duration", self.duration.as_secs().into());
+        set("maxPackets", self.max_packets.into());
+        let format = match self.format {
+            OutputFormat::Pcap => "pcap",
+            OutputFormat::Pcapng => "pcapng",
+            OutputFormat::Text => "text",
+            OutputFormat::Stdout => "stdout",
+        };
+        set("outputFormat", format.into());
+        spec
+    }
+}
+
+fn pairs(pairs: &[(String, String)]) -> Map<String, Value> {
+    let own = |(key, value): &(String, String)| (key.clone(), Value::from(value.clone()));
+    pairs.iter().map(own).collect()
+}
+
+pub(super) fn run(cluster: &Cluster, arguments: &StartArgs) -> Result<Exit, Error> {
+    let name = arguments.name.as_deref().unwrap_or("capture-");
+    let manifest = resource::manifest(name, &json!({}), arguments.spec(cluster));
+    let name = resource::create(&cluster.kubectl, &manifest)?;
+    output::print(cluster.format, &json!({ "name": name }), || {
+        format!(
+            "{0} is started; `kubectl capture status {0}` says what becomes of it\n",
+            plain(&name)
+        )
+    })?;
+    Ok(Exit::Done)
+}
+
+/// End captures and delete them. Their files stay on the nodes until newer ones take their place.
+#[derive(Debug, Args)]
+pub(super) struct RemoveArgs {
+    /// Names of captures.
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+    /// Delete their files on the nodes, too.
+    #[arg(long)]
+    files: bool,
+}
+
+pub(super) fn remove(cluster: &Cluster, arguments: &RemoveArgs) -> Result<Exit, Error> {
+    let names: Vec<&str> = arguments.names.iter().map(String::as_str).collect();
+    if arguments.files {
+        let annotation = ["networking.packet.io/delete-files=true", "--overwrite"];
+        let words = [&["annotate", RESOURCE][..], &names, &annotation].concat();
+        cluster.kubectl.run(&words)?;
+    }
+    let words = [&["delete", RESOURCE][..], &names].concat();
+    let said = cluster.kubectl.run(&words)?;
+    output::print(cluster.format, &json!({ "deleted": names }), || said)?;
+    Ok(Exit::Done)
+}
