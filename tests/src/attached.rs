@@ -1,4 +1,4 @@
-//! What is attached to an interface, asked of the kernel and of tc, not of the recorder.
+//! Programs attached to an interface, as reported by the kernel and tc, not by the recorder.
 
 use anyhow::Result;
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType};
@@ -44,7 +44,7 @@ pub fn clsact_filters(namespace: &Namespace, interface: &str) -> Result<Vec<Stri
     Ok(filters)
 }
 
-/// All of them.
+/// All programs.
 pub fn programs(namespace: &Namespace, interface: &str) -> Result<Vec<String>> {
     let mut programs = tcx_programs(namespace, interface)?;
     programs.extend(clsact_filters(namespace, interface)?);

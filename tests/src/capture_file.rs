@@ -1,4 +1,4 @@
-//! Reading capture files, with readers that share no code with the recorder's writers.
+//! Readers of capture files that share no code with the recorder's writers.
 
 use std::{
     fs::File,
@@ -21,7 +21,7 @@ use pcap_file::{
     },
 };
 
-/// Which way a packet went.
+/// The direction of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// Received.
@@ -30,12 +30,12 @@ pub enum Direction {
     Out,
 }
 
-/// A packet out of a file.
+/// A packet of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {
     /// UTC nanoseconds since 1970.
     pub timestamp: u64,
-    /// The interface's number in the file; 0 where the format knows none.
+    /// The interface's number in the file; 0 if the format has none.
     pub interface: u32,
     /// Direction, where the format has one.
     pub direction: Option<Direction>,
@@ -56,7 +56,7 @@ pub struct Interface {
     pub comment: Option<String>,
     /// Its link type's number.
     pub link_type: u32,
-    /// Most bytes kept of a packet.
+    /// Maximum bytes kept of a packet.
     pub snaplen: u32,
 }
 
@@ -71,7 +71,7 @@ pub struct Statistics {
     pub dropped: Option<u64>,
 }
 
-/// A whole file.
+/// The contents of a file.
 #[derive(Debug, Clone, Default)]
 pub struct Contents {
     /// Its interfaces, by number.
@@ -99,7 +99,7 @@ fn read_file(path: &Path) -> Result<Contents> {
 pub fn read_unfinished(path: &Path) -> Result<Contents> {
     let mut bytes = Vec::new();
     let mut contents = Contents::default();
-    // What was decompressed before the end came stays in the vector; so do packets in the contents.
+    // Data decompressed before the end stays in the vector; so do packets in the contents.
     let _cut_short = plain(path)?.read_to_end(&mut bytes);
     let _cut_short = parse(&bytes, &mut contents);
     Ok(contents)
@@ -228,7 +228,7 @@ fn interface(block: &InterfaceDescriptionBlock<'_>) -> Result<Interface> {
             _ => {}
         }
     }
-    // The reader below takes a timestamp's units for nanoseconds, whatever the file says.
+    // The reader below treats timestamps as nanoseconds, whatever the file says.
     ensure!(
         resolution == Some(9),
         "if_tsresol is {resolution:?} and not 9"
@@ -236,7 +236,7 @@ fn interface(block: &InterfaceDescriptionBlock<'_>) -> Result<Interface> {
     Ok(interface)
 }
 
-/// Reads a file with capinfos, tshark and tcpdump, which all have to read the whole file without a complaint.
+/// Reads a file with capinfos, tshark and tcpdump, which must all read the whole file without an error.
 /// Returns the number of packets that tshark read.
 pub fn read_with_peers(path: &Path) -> Result<usize> {
     let path = path.to_str().context("a path that is not UTF-8")?;
@@ -245,7 +245,7 @@ pub fn read_with_peers(path: &Path) -> Result<usize> {
         "tshark",
         &["-n", "-r", path, "-T", "fields", "-e", "frame.number"],
     )?;
-    // tcpdump reads no compressed files.
+    // tcpdump cannot read compressed files.
     if !path.ends_with(".gz") && !path.ends_with(".zst") {
         complain_free("tcpdump", &["-n", "-r", path])?;
     }
@@ -259,7 +259,7 @@ fn complain_free(program: &str, arguments: &[&str]) -> Result<String> {
         .with_context(|| format!("running {program}"))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     let complaint = stderr.lines().find(|line| {
-        // What they say of every file, and of every run as root.
+        // Messages that they print for every file, and for every run as root.
         !(line.is_empty()
             || line.starts_with("reading from file")
             || line.starts_with("Running as user \"root\""))

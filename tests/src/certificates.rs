@@ -1,4 +1,4 @@
-//! Certificates of authorities that only one test knows.
+//! Certificates of authorities that exist only in one test.
 
 use std::{
     fs,
@@ -12,14 +12,14 @@ use rcgen::{
     Issuer, KeyPair, SanType, date_time_ymd,
 };
 
-/// An authority.
+/// A certificate authority.
 #[derive(Debug)]
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
-/// When a certificate is valid.
+/// The validity of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Time {
     /// Now.
@@ -49,7 +49,7 @@ pub struct Paths {
 }
 
 impl Authority {
-    /// Makes an authority with this name.
+    /// Creates an authority with this name.
     pub fn new(name: &str) -> Result<Self> {
         let mut parameters = CertificateParams::new(Vec::new())?;
         parameters.distinguished_name = named(name);
@@ -68,7 +68,7 @@ impl Authority {
         &self.pem
     }
 
-    /// A certificate for a daemon that clients call `localhost` or 127.0.0.1.
+    /// A certificate for a daemon that clients reach as `localhost` or 127.0.0.1.
     pub fn node(&self, time: Time) -> Result<Credentials> {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut parameters = CertificateParams::new(names)?;
@@ -116,7 +116,7 @@ fn named(name: &str) -> DistinguishedName {
 }
 
 impl Credentials {
-    /// Writes `NAME.pem` and `NAME.key`, each whole at once.
+    /// Writes `NAME.pem` and `NAME.key`, each replaced as a whole.
     pub fn write(&self, directory: &Path, name: &str) -> Result<Paths> {
         let paths = Paths {
             certificate: directory.join(format!("{name}.pem")),
@@ -131,7 +131,7 @@ impl Credentials {
 /// Replaces a file by one that only its owner can read.
 pub fn replace(path: &Path, text: &str) -> Result<()> {
     let new = path.with_extension("new");
-    // The mode of a file that a test left would stay.
+    // Otherwise the mode of a file left by a test would be kept.
     let _ = fs::remove_file(&new);
     let file = fs::OpenOptions::new()
         .write(true)

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// `capturectl` in a network namespace, with the same options before each command, and without a
-/// configuration of the user's.
+/// user's configuration.
 #[derive(Debug)]
 pub struct Capturectl<'a> {
     namespace: &'a Namespace,
@@ -42,13 +42,13 @@ impl<'a> Capturectl<'a> {
         })
     }
 
-    /// Where its configuration would be, and Wireshark's.
+    /// The directory of its and Wireshark's configuration.
     #[must_use]
     pub fn home(&self) -> &Path {
         self.home.path()
     }
 
-    /// A command, not yet started.
+    /// A command that is not started yet.
     pub fn command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(program()?);
         command.args(&self.options).args(arguments);
@@ -56,7 +56,7 @@ impl<'a> Capturectl<'a> {
         Ok(command)
     }
 
-    /// Gives a command this client's environment.
+    /// Sets this client's environment for a command.
     pub fn settle(&self, command: &mut Command) {
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("CAPTURECTL_") {
@@ -73,12 +73,12 @@ impl<'a> Capturectl<'a> {
         Process::start(self.namespace, self.command(arguments)?)
     }
 
-    /// Runs a command to its end, however it ends.
+    /// Runs a command to its end, successful or not.
     pub fn run(&self, arguments: &[&str]) -> Result<Ended> {
         self.start(arguments)?.wait()
     }
 
-    /// Runs a command that has to succeed; returns its standard output.
+    /// Runs a command that must succeed; returns its standard output.
     pub fn output(&self, arguments: &[&str]) -> Result<String> {
         let ended = self.run(arguments)?;
         ensure!(
@@ -91,7 +91,7 @@ impl<'a> Capturectl<'a> {
         Ok(ended.stdout)
     }
 
-    /// Runs a command that has to succeed; returns its JSON output.
+    /// Runs a command that must succeed; returns its JSON output.
     pub fn json(&self, arguments: &[&str]) -> Result<Value> {
         let mut all = vec!["-o", "json"];
         all.extend(arguments);
@@ -99,7 +99,7 @@ impl<'a> Capturectl<'a> {
         serde_json::from_str(&text).with_context(|| format!("no JSON: {text}"))
     }
 
-    /// Runs a command that has to succeed, however long it takes; returns its peak memory in bytes.
+    /// Runs a command that must succeed, however long it takes; returns its peak memory in bytes.
     pub fn peak_memory(&self, arguments: &[&str]) -> Result<u64> {
         let mut command = self.command(arguments)?;
         command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -123,7 +123,7 @@ impl<'a> Capturectl<'a> {
     }
 }
 
-/// The program: beside the `captured` that is tested, or built.
+/// The program: next to the tested `captured`, or built.
 pub fn program() -> Result<&'static Path> {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     if let Some(program) = PROGRAM.get() {

@@ -11,7 +11,7 @@ pub fn now() -> u64 {
     u64::try_from(read(ClockId::Realtime)).unwrap_or(0)
 }
 
-/// Keeps the system clock wrong; dropping this restores the clock by the monotonic one.
+/// Keeps the system clock wrong; dropping this restores it from the monotonic clock.
 #[derive(Debug)]
 pub struct Stepped {
     offset: i64,
@@ -40,7 +40,7 @@ fn read(clock: ClockId) -> i64 {
     time.tv_sec * SECOND + time.tv_nsec
 }
 
-/// Sets the clock so far ahead of the monotonic one.
+/// Sets the clock ahead of the monotonic one by this much.
 fn set(offset: i64) -> Result<()> {
     let time = read(ClockId::Monotonic) + offset;
     let time = Timespec {

@@ -1,4 +1,4 @@
-//! Comparing what two recorders saw; a difference is shown so that a person can read it.
+//! Compares the packets of two recorders; a difference is shown in readable form.
 
 use std::fmt::Write as _;
 
@@ -6,14 +6,14 @@ use anyhow::{Result, ensure};
 
 use crate::capture_file::Packet;
 
-/// Nanoseconds that two recorders' timestamps of one packet may differ by.
+/// Maximum difference of two recorders' timestamps of one packet, in nanoseconds.
 pub const TIMESTAMP_TOLERANCE: u64 = 1_000_000;
 
-/// A busy machine may take the CPU away between one recorder's clock and the other's; so one packet in
-/// ten may be further apart, but never so far that it would be another hour, day or clock.
+/// A busy machine may preempt between one recorder's clock and the other's; so one packet in ten may
+/// differ by more, but never so much that it would be another hour, day or clock.
 const FURTHEST: u64 = 1_000_000_000;
 
-/// The same packets: in number and order, byte for byte, length for length, at the same time.
+/// The same packets: in number and order, byte for byte, in length and timestamp.
 pub fn same_packets(ours: &[Packet], theirs: &[Packet]) -> Result<()> {
     let mut late = 0;
     for (index, (our, their)) in ours.iter().zip(theirs).enumerate() {
@@ -54,7 +54,7 @@ pub fn same_packets_in_any_order(ours: &[Packet], theirs: &[Packet]) -> Result<(
     Ok(())
 }
 
-/// The packets hold exactly these frames, in this order, none cut short.
+/// The packets are exactly these frames, in this order, none cut off.
 pub fn same_frames(ours: &[Packet], sent: &[Vec<u8>]) -> Result<()> {
     for (index, (our, frame)) in ours.iter().zip(sent).enumerate() {
         ensure!(

@@ -22,7 +22,7 @@ use crate::{
     recorder, wait,
 };
 
-/// A daemon with directories of its own.
+/// A daemon with its own directories.
 #[derive(Debug)]
 pub struct Daemon {
     process: Process,
@@ -35,7 +35,7 @@ impl Daemon {
         Self::start_in(namespace, TempDir::new()?, arguments)
     }
 
-    /// Starts a daemon whose standard output is the caller's.
+    /// Starts a daemon with the caller's standard output.
     pub fn start_into(namespace: &Namespace, stdout: Stdio, arguments: &[&str]) -> Result<Self> {
         Self::start_with(namespace, TempDir::new()?, stdout, arguments)
     }
@@ -52,7 +52,7 @@ impl Daemon {
         arguments: &[&str],
     ) -> Result<Self> {
         let mut command = Command::new(recorder::program()?);
-        // What a test finds must not depend on how full this machine's disk is.
+        // The test must not depend on how full this machine's disk is.
         command
             .arg("serve")
             .args(["--set", "defaults.min_free=0"])
@@ -83,13 +83,13 @@ impl Daemon {
         self.directory.path().join("socket")
     }
 
-    /// Where a capture's files are.
+    /// The directory of a capture's files.
     #[must_use]
     pub fn files(&self, capture: &str) -> PathBuf {
         self.directory.path().join("data").join(capture)
     }
 
-    /// Where all its files are.
+    /// The parent of its directories.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -113,7 +113,7 @@ impl Daemon {
         Ok((self.process.wait()?, self.directory))
     }
 
-    /// How many descriptors, threads and mappings of eBPF maps it has.
+    /// The number of its descriptors, threads and mappings of eBPF maps.
     pub fn resources(&self) -> Result<Resources> {
         let proc = PathBuf::from(format!("/proc/{}", self.process.id()));
         let mut resources = Resources::default();
@@ -133,7 +133,7 @@ impl Daemon {
         self.of_status("VmRSS:")
     }
 
-    /// The most that its resident memory has been, in bytes.
+    /// The maximum of its resident memory, in bytes.
     pub fn peak_memory(&self) -> Result<u64> {
         self.of_status("VmHWM:")
     }
@@ -150,12 +150,12 @@ impl Daemon {
     }
 }
 
-/// Resources that a daemon holds.
+/// Resources of a daemon.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Resources {
     /// Open descriptors.
     pub descriptors: usize,
-    /// Of these: eBPF maps, programs and links.
+    /// eBPF maps, programs and links among them.
     pub bpf: usize,
     /// Threads.
     pub threads: usize,
@@ -173,7 +173,7 @@ pub struct Client {
     pub files: FileServiceClient<Channel>,
     /// The node.
     pub node: NodeServiceClient<Channel>,
-    /// What all of them go through.
+    /// The channel of all of them.
     pub channel: Channel,
 }
 
@@ -201,7 +201,7 @@ impl Client {
         namespace.run(|| Self::to(endpoint))
     }
 
-    /// One of a daemon at `http://...` in a network namespace, without certificates.
+    /// A client of a daemon at `http://...` in a network namespace, without certificates.
     pub fn over_tcp(namespace: &Namespace, uri: &str) -> Result<Self> {
         let endpoint = Endpoint::from_shared(uri.to_owned())?;
         namespace.run(|| Self::to(endpoint))
@@ -222,7 +222,7 @@ impl Client {
         })
     }
 
-    /// Waits for something.
+    /// Waits for a future.
     pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
@@ -300,7 +300,8 @@ pub fn spec(interface: &str, filter: &str) -> v1::CaptureSpec {
     }
 }
 
-/// Fails unless the ledger of an ended capture adds up, this many packets matched, and all of them were written.
+/// Fails unless the ledger of an ended capture adds up, this many packets matched, and all of them were
+/// written.
 pub fn wrote_all(capture: &v1::Capture, matched: u64) -> Result<()> {
     let ledger = capture.ledger.as_ref().context("no ledger")?;
     let known = |number: Option<u64>| number.context("a number of the ledger is not known");

@@ -17,7 +17,7 @@ pub const QINQ: u16 = 0x88a8;
 pub const ADDRESS_A: [u8; 4] = [10, 0, 0, 1];
 /// 10.0.0.2.
 pub const ADDRESS_B: [u8; 4] = [10, 0, 0, 2];
-/// 10.0.0.99, which no host has: packets to it are received and dropped without an answer.
+/// 10.0.0.99, an unused address: packets to it are received and dropped without an answer.
 pub const ADDRESS_NOBODY: [u8; 4] = [10, 0, 0, 99];
 /// fd00::a.
 pub const ADDRESS6_A: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xa];
@@ -30,13 +30,13 @@ pub fn ethernet(ethertype: u16, payload: &[u8]) -> Vec<u8> {
     ethernet_to(MAC_B, ethertype, payload)
 }
 
-/// A frame from `a` to somewhere.
+/// A frame from `a` to any destination.
 #[must_use]
 pub fn ethernet_to(destination: [u8; 6], ethertype: u16, payload: &[u8]) -> Vec<u8> {
     [&destination[..], &MAC_A, &ethertype.to_be_bytes(), payload].concat()
 }
 
-/// Puts a tag into a frame, outside of those it has.
+/// Adds a tag to a frame, outside of existing ones.
 #[must_use]
 pub fn tagged(tag: u16, identifier: u16, frame: &[u8]) -> Vec<u8> {
     [
@@ -48,12 +48,12 @@ pub fn tagged(tag: u16, identifier: u16, frame: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// Fields of an IPv4 header beside the addresses.
+/// Fields of an IPv4 header besides the addresses.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Ipv4 {
-    /// The protocol of what follows.
+    /// The protocol of the payload.
     pub protocol: u8,
-    /// Joins fragments.
+    /// Identifies the fragments of a datagram.
     pub identification: u16,
     /// Offset of a fragment, in bytes.
     pub fragment_offset: u16,
@@ -61,13 +61,13 @@ pub struct Ipv4 {
     pub more_fragments: bool,
 }
 
-/// An IPv4 packet from `a` to `b`, with a right header checksum.
+/// An IPv4 packet from `a` to `b`, with a correct header checksum.
 #[must_use]
 pub fn ipv4(header: Ipv4, payload: &[u8]) -> Vec<u8> {
     ipv4_to(ADDRESS_B, header, payload)
 }
 
-/// An IPv4 packet from `a` to somewhere.
+/// An IPv4 packet from `a` to any destination.
 #[must_use]
 pub fn ipv4_to(destination: [u8; 4], header: Ipv4, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(20 + payload.len()).unwrap_or(0);
@@ -123,8 +123,9 @@ pub fn tcp(source: u16, destination: u16, payload: &[u8]) -> Vec<u8> {
     segment
 }
 
-/// A whole frame of exactly `length` bytes, at least 50: Ethernet, IPv4 and UDP from `a` to [`MAC_B`]
-/// and [`ADDRESS_NOBODY`], so that nothing answers. Its first eight payload bytes are the number.
+/// A complete frame of exactly `length` bytes, at least 50: Ethernet, IPv4 and UDP from `a` to
+/// [`MAC_B`] and [`ADDRESS_NOBODY`], so that nothing answers. Its first eight payload bytes are the
+/// number.
 #[must_use]
 pub fn numbered(number: u64, length: usize) -> Vec<u8> {
     let mut payload = number.to_be_bytes().to_vec();
@@ -139,8 +140,8 @@ pub fn numbered(number: u64, length: usize) -> Vec<u8> {
     )
 }
 
-/// As [`numbered`], to a hardware address that is not the receiver's: the stack drops it as soon as the
-/// taps and TC have had it, so that little but their work is in its way.
+/// Like [`numbered`], to a hardware address that is not the receiver's: the stack drops it right after
+/// the taps and TC, so that little else is on its path.
 #[must_use]
 pub fn numbered_for_another(number: u64, length: usize) -> Vec<u8> {
     let mut frame = numbered(number, length);
@@ -148,7 +149,7 @@ pub fn numbered_for_another(number: u64, length: usize) -> Vec<u8> {
     frame
 }
 
-/// The UDP port that [`numbered`] sends to.
+/// The destination port of [`numbered`].
 pub const PORT: u16 = 4001;
 
 /// The number in a frame made by [`numbered`] or by the generator.

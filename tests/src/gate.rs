@@ -1,6 +1,6 @@
-//! Whether a test can run on this machine, and beside which others.
+//! Decides whether a test can run on this machine, and whether others may run at the same time.
 //!
-//! A test that cannot run is never simply passed: it prints a line that begins with `SKIPPED`, and where `CI` is
+//! A test that cannot run does not simply pass: it prints a line that begins with `SKIPPED`, and if `CI` is
 //! `true` it fails.
 
 use std::{
@@ -18,7 +18,7 @@ use rustix::fs::{FlockOperation, flock};
 /// Programs that the tests with network namespaces use or compare with.
 const TOOLS: [&str; 6] = ["ip", "tc", "tcpdump", "tshark", "capinfos", "setpriv"];
 
-/// A test's permission to run; others run beside it or not, until it is dropped.
+/// A test's permission to run, alone or with others, until it is dropped.
 #[derive(Debug)]
 pub struct Permit {
     _process: Option<MutexGuard<'static, ()>>,
@@ -27,19 +27,20 @@ pub struct Permit {
 
 static ALONE_IN_PROCESS: Mutex<()> = Mutex::new(());
 
-/// Lets a test with network namespaces and peers such as tcpdump run beside others. `None`: this machine cannot run
-/// it, which has been reported.
+/// Permits a test with network namespaces and peers such as tcpdump, while others run. `None`: this machine
+/// cannot run it, which has been reported.
 ///
 /// # Panics
-/// Where `CI` is `true`, instead of returning `None`.
+/// If `CI` is `true`, instead of returning `None`.
 pub fn beside_others() -> Result<Option<Permit>> {
     enter(FlockOperation::LockShared)
 }
 
-/// Lets a test run while no other does, because it moves the clock or loads the machine. See [`beside_others`].
+/// Permits a test while no other runs, because it changes the clock or loads the machine. See
+/// [`beside_others`].
 ///
 /// # Panics
-/// Where `CI` is `true`, instead of returning `None`.
+/// If `CI` is `true`, instead of returning `None`.
 pub fn alone() -> Result<Option<Permit>> {
     enter(FlockOperation::LockExclusive)
 }
@@ -49,8 +50,8 @@ fn enter(lock: FlockOperation) -> Result<Option<Permit>> {
         cannot_run(&reason)?;
         return Ok(None);
     }
-    // Within one process the first lock keeps those that want to be alone from starving each other;
-    // between processes the file does.
+    // Within one process the first lock prevents starvation of tests that run alone; between
+    // processes the file does.
     let process = match lock {
         FlockOperation::LockExclusive => Some(
             ALONE_IN_PROCESS
@@ -71,11 +72,11 @@ fn enter(lock: FlockOperation) -> Result<Option<Permit>> {
 /// Whether this process may load eBPF programs; if not, this has been reported.
 ///
 /// # Panics
-/// Where `CI` is `true`, instead of returning `false`.
+/// If `CI` is `true`, instead of returning `false`.
 pub fn may_load_bpf() -> Result<bool> {
     let reason = match aya::sys::is_program_supported(ProgramType::SchedClassifier) {
         Ok(true) => return Ok(true),
-        Ok(false) => "the kernel takes no TC programs".to_owned(),
+        Ok(false) => "the kernel accepts no TC programs".to_owned(),
         Err(error) => format!("cannot load eBPF programs: {}", chain(&error)),
     };
     cannot_run(&reason)?;
@@ -85,7 +86,7 @@ pub fn may_load_bpf() -> Result<bool> {
 /// Whether these programs are installed; if not, this has been reported.
 ///
 /// # Panics
-/// Where `CI` is `true`, instead of returning `false`.
+/// If `CI` is `true`, instead of returning `false`.
 pub fn has_programs(programs: &[&str]) -> Result<bool> {
     let missing = missing(programs);
     if let Some(reason) = &missing {
@@ -97,11 +98,11 @@ pub fn has_programs(programs: &[&str]) -> Result<bool> {
 /// Reports that something is not tested on this machine.
 ///
 /// # Panics
-/// Where `CI` is `true`.
+/// If `CI` is `true`.
 pub fn cannot_run(reason: &str) -> Result<()> {
     let ci = env::var("CI").is_ok_and(|value| value == "true");
     assert!(!ci, "cannot run in CI: {reason}");
-    // Straight to the file descriptor: the test harness hides what passing tests print.
+    // Written directly to the file descriptor: the test harness hides the output of passing tests.
     writeln!(std::io::stderr(), "SKIPPED, NOT TESTED: {reason}")?;
     Ok(())
 }

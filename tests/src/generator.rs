@@ -1,6 +1,6 @@
 //! The load generator: packets injected as if received on an interface, by an XDP program that is run
-//! with `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18). Millions a second from one core, so that the
-//! recorder is what gets measured.
+//! with `BPF_F_TEST_XDP_LIVE_FRAMES` (Linux 5.18). Millions per second from one core, so that the
+//! recorder is the bottleneck.
 
 use std::time::Duration;
 
@@ -15,50 +15,50 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::netns::Namespace;
 
-/// The kernel hands packets to the stack in lists of so many.
+/// The kernel passes packets to the stack in lists of this length.
 const BATCH: u32 = 64;
 
 /// `struct xdp_md` of `linux/bpf.h`.
 const CONTEXT: usize = 24;
 
-/// The generator's program, loaded.
+/// The generator's loaded program.
 #[derive(Debug)]
 pub struct Generator {
     program: Ebpf,
 }
 
-/// What to send.
+/// The packets to send.
 #[derive(Debug, Clone)]
 pub struct Load {
-    /// The packet; 8 bytes at [`SEQUENCE_OFFSET`] become its number, counted from 0.
+    /// The packet; 8 bytes at [`SEQUENCE_OFFSET`] become its number, from 0.
     pub frame: Vec<u8>,
-    /// How many.
+    /// Their number.
     pub count: u32,
-    /// Packets per second; as fast as it goes without.
+    /// Packets per second; `None` for maximum speed.
     pub rate: Option<u64>,
     /// The core to send from.
     pub cpu: Option<usize>,
 }
 
-/// Packets that were sent, and how.
+/// The result of sending.
 #[derive(Debug, Clone, Copy)]
 pub struct Sent {
-    /// How many packets.
+    /// Packets sent.
     pub count: u64,
-    /// From the first to the latest packet.
+    /// Time from the first to the latest packet.
     pub elapsed: Duration,
-    /// How much of it was spent waiting for the next packet to be due.
+    /// The part of it that was spent waiting for the next packet to be due.
     pub waited: Duration,
 }
 
 impl Sent {
-    /// Nanoseconds per packet, the stack's work on it included.
+    /// Nanoseconds per packet, including the stack's work.
     #[must_use]
     pub fn nanoseconds_per_packet(&self) -> f64 {
         self.elapsed.as_secs_f64() * 1e9 / (self.count.saturating_sub(1).max(1)) as f64
     }
 
-    /// Nanoseconds of work per packet: making it and its way through the stack, without the waiting.
+    /// Nanoseconds of work per packet: creating it and its path through the stack, without waiting.
     #[must_use]
     pub fn work_per_packet(&self) -> f64 {
         let worked = self.elapsed.saturating_sub(self.waited);
@@ -92,13 +92,14 @@ impl Generator {
         Ok(Self { program })
     }
 
-    /// Sends a load into an interface, as if it was received there; returns when all is sent.
+    /// Sends a load into an interface, as if it was received there; returns when everything is
+    /// sent.
     pub fn send(&mut self, namespace: &Namespace, interface: &str, load: &Load) -> Result<Sent> {
         let ifindex = namespace.ifindex(interface)?;
         namespace.run(|| self.send_here(ifindex, load))
     }
 
-    /// As [`Self::send`], in the network namespace of the calling thread.
+    /// Like [`Self::send`], in the network namespace of the calling thread.
     pub fn send_here(&mut self, ifindex: u32, load: &Load) -> Result<Sent> {
         ensure!(
             load.frame.len() >= SEQUENCE_OFFSET + 8,
@@ -146,15 +147,15 @@ impl Generator {
     }
 }
 
-/// Keeps the calling thread on one core.
+/// Pins the calling thread to one core.
 pub fn pin(cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);
     sched_setaffinity(None, &set).with_context(|| format!("pinning to core {cpu}"))
 }
 
-/// A TC program that counts what passes and hands it on, loaded and not yet attached: somebody else's
-/// program, beside which the recorder has to live.
+/// A loaded TC program that counts packets and passes them on, not attached yet: a program of others
+/// that runs besides the recorder.
 #[derive(Debug)]
 pub struct Counter {
     program: Ebpf,
@@ -172,13 +173,13 @@ impl Counter {
         Ok(Self { program })
     }
 
-    /// The program, to be attached.
+    /// The program to attach.
     pub fn program(&mut self) -> Result<&mut SchedClassifier> {
         let program = self.program.program_mut("count");
         Ok(program.context("no count in the object")?.try_into()?)
     }
 
-    /// Packets that have passed it.
+    /// Packets counted so far.
     pub fn count(&self) -> Result<u64> {
         let map = self.program.map("COUNTED").context("no COUNTED map")?;
         let counted: PerCpuArray<_, u64> = map.try_into()?;

@@ -1,4 +1,4 @@
-//! Another kernel than this machine's, booted in qemu with a program and little else.
+//! A kernel other than this machine's, booted in qemu with a program and little else.
 
 use std::{
     fs,
@@ -13,9 +13,9 @@ use tempfile::TempDir;
 
 use crate::{netns::run, wait};
 
-/// Before the script: file systems, modules, loopback, and `give NAME`, which hands a file or its
-/// absence to the test. The second serial port is the test's own, so nothing the kernel says comes
-/// between.
+/// The part before the script: file systems, modules, loopback, and `give NAME`, which passes a
+/// file or its absence to the test. The second serial port is used only by the test, so that kernel
+/// messages do not interfere.
 const HEAD: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -37,17 +37,17 @@ echo end > /dev/ttyS1
 poweroff -f
 ";
 
-/// A kernel and its modules, as `cargo xtask` fetches them.
+/// A kernel and its modules, fetched by `cargo xtask`.
 #[derive(Debug)]
 pub struct Kernel {
     directory: PathBuf,
 }
 
-/// Where the kernels are, one directory for each series; set by `cargo xtask test`.
+/// The directory of the kernels, one subdirectory for each series; set by `cargo xtask test`.
 const KERNELS: &str = "CAPTURE_TEST_KERNELS";
 
 impl Kernel {
-    /// The kernel of a series such as `6.1`; `None` if it is not there.
+    /// The kernel of a series such as `6.1`; `None` if it is not installed.
     #[must_use]
     pub fn of(series: &str) -> Option<Self> {
         let directory = Path::new(&std::env::var_os(KERNELS)?).join(series);
@@ -57,8 +57,8 @@ impl Kernel {
             .then_some(Self { directory })
     }
 
-    /// Boots it with a program in its PATH, runs the lines of a shell script there, and returns what
-    /// the script gave.
+    /// Boots it with a program in its PATH, runs the lines of a shell script there, and returns the
+    /// files that the script gave.
     pub fn run(&self, program: &Path, script: &str) -> Result<Given> {
         let directory = TempDir::new()?;
         let image = directory.path().join("image");
@@ -134,13 +134,13 @@ struct Guest(std::process::Child);
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        // It has ended, or is to end now.
+        // Fails if it has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// What a script gave, by name.
+/// The files that a script gave, by name.
 #[derive(Debug, Default)]
 pub struct Given(Vec<(String, Vec<u8>)>);
 
@@ -167,7 +167,7 @@ impl Given {
             .with_context(|| format!("the guest gave no {name}"))
     }
 
-    /// A file of text, without the white space around it.
+    /// A text file, without surrounding white space.
     pub fn text(&self, name: &str) -> Result<&str> {
         Ok(std::str::from_utf8(self.bytes(name)?)?.trim())
     }
@@ -178,7 +178,7 @@ fn which(program: &str) -> Result<PathBuf> {
     Ok(found.trim().into())
 }
 
-/// The shared libraries of a program, its loader included; none for one that is linked statically.
+/// The shared libraries of a program, including its loader; empty for a static one.
 fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let output = Command::new("ldd").arg(program).output()?;
     let text = String::from_utf8(output.stdout)?;

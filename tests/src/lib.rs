@@ -1,8 +1,8 @@
-//! What the tests that cross crates stand on: network namespaces, senders of exactly known packets,
-//! tcpdump as a peer, the real `captured`, readers of what both wrote, and a load generator.
+//! The basis of the tests that cross crates: network namespaces, senders of exactly known packets,
+//! tcpdump as a peer, the real `captured`, readers of both programs' files, and a load generator.
 //!
-//! Everything that a test makes (namespaces, processes, directories) is a guard that removes it, also
-//! when the test fails.
+//! Everything that a test creates (namespaces, processes, directories) has a guard that removes it,
+//! even if the test fails.
 
 pub mod attached;
 pub mod capture_file;

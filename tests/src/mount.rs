@@ -14,7 +14,7 @@ pub struct Tmpfs {
 }
 
 impl Tmpfs {
-    /// Mounts one with these options, `size=8m` for example.
+    /// Mounts a tmpfs with these options, for example `size=8m`.
     pub fn new(options: &str) -> Result<Self> {
         let directory = TempDir::new()?;
         let path = directory
@@ -34,7 +34,7 @@ impl Tmpfs {
 
 impl Drop for Tmpfs {
     fn drop(&mut self) {
-        // Lazily: a process that is being killed may still hold it.
+        // Lazily: a process that is being killed may still use it.
         let path = self.directory.path().to_string_lossy();
         if let Err(error) = run("umount", &["-l", &path]) {
             eprintln!("{path} stays mounted: {error:#}");

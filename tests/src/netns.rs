@@ -15,20 +15,20 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// Where iproute2 keeps named namespaces.
+/// iproute2's directory of named namespaces.
 const DIRECTORY: &str = "/run/netns";
 const PREFIX: &str = "captest";
 
-/// A network namespace, removed when dropped. It holds a loopback interface that is up, and sends
-/// nothing by itself (IPv6 is disabled: no neighbour discovery, no router solicitation), so that a test
-/// knows every packet in it. Frames of IPv6 can be sent all the same.
+/// A network namespace, removed when dropped. It has a loopback interface that is up, and sends nothing
+/// by itself (IPv6 is disabled: no neighbour discovery, no router solicitation), so that a test knows
+/// every packet in it. IPv6 frames can be sent all the same.
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
 }
 
 impl Namespace {
-    /// Makes one, and removes those that killed test processes left behind.
+    /// Creates a namespace, and removes those that killed test processes left behind.
     pub fn new() -> Result<Self> {
         static LEFTOVERS: Once = Once::new();
         LEFTOVERS.call_once(remove_leftovers);
@@ -43,7 +43,7 @@ impl Namespace {
         namespace.run(|| -> Result<()> {
             for scope in ["all", "default"] {
                 let path = format!("/proc/sys/net/ipv6/conf/{scope}/disable_ipv6");
-                // Without IPv6 in the kernel there is nothing to silence.
+                // Without IPv6 in the kernel there is nothing to disable.
                 if Path::new(&path).exists() {
                     fs::write(&path, "1").with_context(|| format!("writing {path}"))?;
                 }
@@ -54,13 +54,13 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// Its name, as iproute2 knows it.
+    /// Its name in iproute2.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The file that stands for it.
+    /// Its file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         Path::new(DIRECTORY).join(&self.name)
@@ -80,8 +80,8 @@ impl Namespace {
         run("tc", &all)
     }
 
-    /// Runs a function on a thread of its own that is in this namespace. Sockets opened and processes
-    /// started there belong to it for good. A panic goes on in the caller.
+    /// Runs a function on a new thread in this namespace. Sockets opened and processes started there
+    /// stay in it. A panic continues in the caller.
     pub fn run<T: Send>(&self, function: impl FnOnce() -> T + Send) -> T {
         let outcome = thread::scope(|scope| {
             scope
@@ -150,7 +150,7 @@ impl Pair {
         Self::with_mtu(1500)
     }
 
-    /// With an MTU of its own.
+    /// With another MTU.
     pub fn with_mtu(mtu: u32) -> Result<Self> {
         let pair = Self {
             a: Namespace::new()?,
@@ -167,14 +167,14 @@ impl Pair {
         ] {
             here.ip("link set eth0 up")?;
             here.ip(&format!("addr add {address}/24 dev eth0"))?;
-            // Known for good: no ARP that a test did not ask for.
+            // Permanent entries: no unexpected ARP.
             here.ip(&format!("neigh replace {there} lladdr {mac} dev eth0"))?;
         }
         Ok(pair)
     }
 }
 
-/// Runs a program to its end; an error holds what it printed.
+/// Runs a program to its end; an error contains its output.
 pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program)
         .args(arguments)

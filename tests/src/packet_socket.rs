@@ -1,4 +1,4 @@
-//! `AF_PACKET` sockets: frames sent exactly as given, and frames received exactly as they came.
+//! `AF_PACKET` sockets: frames sent and received unchanged.
 
 use std::{
     io,
@@ -22,7 +22,7 @@ pub struct PacketSocket {
     socket: OwnedFd,
 }
 
-/// `struct virtio_net_hdr` of `linux/virtio_net.h`: tells the kernel that a frame is yet to be
+/// `struct virtio_net_hdr` of `linux/virtio_net.h`: tells the kernel that a frame still has to be
 /// segmented, and which part of it has to be linear.
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy)]
@@ -57,7 +57,7 @@ impl VirtioHeader {
 }
 
 impl PacketSocket {
-    /// Opens one that sends and receives every frame of the interface.
+    /// Opens a socket that sends and receives every frame of the interface.
     pub fn open(namespace: &Namespace, interface: &str) -> Result<Self> {
         let ifindex = namespace.ifindex(interface)?;
         namespace
@@ -65,7 +65,7 @@ impl PacketSocket {
             .with_context(|| format!("opening a packet socket on {interface}"))
     }
 
-    /// Opens one that only sends.
+    /// Opens a socket that only sends.
     pub fn sender(namespace: &Namespace, interface: &str) -> Result<Self> {
         let ifindex = namespace.ifindex(interface)?;
         namespace
@@ -97,13 +97,13 @@ impl PacketSocket {
         Ok(self)
     }
 
-    /// Only frames that come in are received from now on.
+    /// From now on only incoming frames are received.
     pub fn only_incoming(self) -> Result<Self> {
         set_option(&self.socket, PACKET_IGNORE_OUTGOING, 1).context("PACKET_IGNORE_OUTGOING")?;
         Ok(self)
     }
 
-    /// Sends a frame that the kernel may keep whole however long it is.
+    /// Sends a frame that the kernel may leave unsegmented at any length.
     pub fn send_unsegmented(&self, header: VirtioHeader, frame: &[u8]) -> Result<()> {
         let mut bytes = header.bytes().to_vec();
         bytes.extend_from_slice(frame);
@@ -124,7 +124,7 @@ impl PacketSocket {
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
 
-    /// Receives so many frames, in order of arrival; an error when they do not come.
+    /// Receives this many frames, in order of arrival; an error if they do not arrive.
     pub fn receive(&self, count: usize) -> Result<Vec<Vec<u8>>> {
         let mut frames = Vec::with_capacity(count);
         let mut buffer = vec![0; 1 << 18];
@@ -137,7 +137,7 @@ impl PacketSocket {
         Ok(frames)
     }
 
-    /// Receives one frame; `None` when none came in time.
+    /// Receives one frame; `None` if none arrived in time.
     fn receive_once(&self, buffer: &mut [u8], patience: Duration) -> Result<Option<usize>> {
         let mut poll = libc::pollfd {
             fd: self.socket.as_raw_fd(),
@@ -145,7 +145,7 @@ impl PacketSocket {
             revents: 0,
         };
         let timeout = i32::try_from(patience.as_millis())?;
-        // SAFETY: one pollfd, as said, that lives through the call.
+        // SAFETY: one pollfd, as stated, that lives through the call.
         #[expect(unsafe_code, reason = "poll(2)")]
         if unsafe { libc::poll(&raw mut poll, 1, timeout) } == 0 {
             return Ok(None);
@@ -167,7 +167,8 @@ impl PacketSocket {
 
 fn open(ifindex: u32, protocol: libc::c_int) -> Result<PacketSocket> {
     let protocol = u16::try_from(protocol)?.to_be();
-    // Opened for no protocol and bound to one afterwards, so that nothing of another interface gets in.
+    // Opened without a protocol and bound afterwards, so that no frame of another interface is
+    // received.
     // SAFETY: no pointers.
     #[expect(unsafe_code, reason = "socket(2) of a family that std does not know")]
     let socket = unsafe {
@@ -177,7 +178,7 @@ fn open(ifindex: u32, protocol: libc::c_int) -> Result<PacketSocket> {
         }
         OwnedFd::from_raw_fd(socket)
     };
-    // Room for what a test sends before it reads; beyond what rmem_max allows where root may.
+    // Room for everything that a test sends before it reads; as root beyond rmem_max.
     set_level_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, 64 << 20)
         .context("SO_RCVBUFFORCE")?;
     // SAFETY: all zero is a valid address structure.
@@ -187,7 +188,7 @@ fn open(ifindex: u32, protocol: libc::c_int) -> Result<PacketSocket> {
     address.sll_protocol = protocol;
     address.sll_ifindex = i32::try_from(ifindex)?;
     let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>())?;
-    // SAFETY: the address is a live sockaddr_ll of the length said.
+    // SAFETY: the address is a live sockaddr_ll of the given length.
     #[expect(unsafe_code, reason = "bind(2) to an address that std does not know")]
     let bound = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) };
     if bound < 0 {
@@ -206,7 +207,7 @@ fn set_level_option(
     option: libc::c_int,
     value: libc::c_int,
 ) -> io::Result<()> {
-    // SAFETY: the value is a live int, and its length is said; 4 fits.
+    // SAFETY: the value is a live int of the given length; 4 fits.
     #[expect(unsafe_code, reason = "setsockopt(2)")]
     let outcome = unsafe {
         libc::setsockopt(

@@ -1,4 +1,4 @@
-//! A child process whose output is read as it comes, and which does not outlive its guard.
+//! A child process whose output is read as it arrives, and which does not outlive its guard.
 
 use std::{
     io::{BufRead as _, BufReader, Read},
@@ -17,7 +17,7 @@ use crate::{netns::Namespace, usage, wait};
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    /// Its process id may already be another's.
+    /// Set when its process id may belong to another process.
     reaped: bool,
     what: String,
     stdout: Output,
@@ -47,7 +47,7 @@ impl Process {
         Self::start_into(namespace, command, Stdio::piped())
     }
 
-    /// The same with a standard output of the caller's, which nobody reads here.
+    /// Like [`Self::start`], with a standard output of the caller's, which is not read here.
     pub fn start_into(namespace: &Namespace, mut command: Command, stdout: Stdio) -> Result<Self> {
         let what = format!("{command:?}");
         command
@@ -134,7 +134,7 @@ impl Process {
 }
 
 impl Process {
-    /// Waits until it ends; also says how much CPU time it took in all, its threads together.
+    /// Waits until it ends; also returns the CPU time of all its threads.
     pub fn wait_with_cpu_time(mut self) -> Result<(Ended, Duration)> {
         let (status, cpu) = wait::until(&format!("the end of {}", self.what), || {
             Ok(usage::try_wait(self.child.id())?)

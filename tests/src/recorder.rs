@@ -1,4 +1,4 @@
-//! The real `captured record`, run as a user runs it.
+//! The real `captured record`, run like a user runs it.
 
 use std::{
     env,
@@ -30,7 +30,7 @@ pub struct Recorder {
 pub struct Recorded {
     /// How the process ended and what it printed.
     pub ended: Ended,
-    /// What it reported.
+    /// Its report.
     pub summary: Summary,
     directory: PathBuf,
 }
@@ -41,13 +41,13 @@ impl Recorder {
         let mut command = Command::new(program()?);
         command.args(standard_arguments(directory)?).args(arguments);
         if !arguments.contains(&"--min-free") {
-            // What a test finds must not depend on how full this machine's disk is.
+            // The test must not depend on how full this machine's disk is.
             command.args(["--min-free", "0"]);
         }
         Self::start_command(namespace, directory, command)
     }
 
-    /// As [`Self::start`], with a command that was put together elsewhere.
+    /// Like [`Self::start`], with a command that was created elsewhere.
     pub fn start_command(
         namespace: &Namespace,
         directory: &Path,
@@ -67,7 +67,7 @@ impl Recorder {
         &mut self.process
     }
 
-    /// Where the files go.
+    /// The directory of the files.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -86,12 +86,12 @@ impl Recorder {
         Ok(recorded)
     }
 
-    /// Waits until it ends by itself, however it does; its ledger adds up in any case.
+    /// Waits until it ends by itself, successful or not; its ledger adds up in any case.
     pub fn wait(self) -> Result<Recorded> {
         Recorded::new(self.process.wait()?, self.directory)
     }
 
-    /// Tells it to stop and waits, as [`Self::stop`]; also says how much CPU time it took in all.
+    /// Stops it and waits, like [`Self::stop`]; also returns its CPU time.
     pub fn stop_with_cpu_time(self) -> Result<(Recorded, Duration)> {
         self.process.signal(Signal::INT)?;
         let (ended, cpu) = self.process.wait_with_cpu_time()?;
@@ -100,7 +100,7 @@ impl Recorder {
         Ok((recorded, cpu))
     }
 
-    /// Waits until the process ends, which it may do without a summary.
+    /// Waits until the process ends, possibly without a summary.
     pub fn end(self) -> Result<Ended> {
         self.process.wait()
     }
@@ -142,8 +142,8 @@ impl Recorded {
         files.map(|file| self.directory.join(&file.file)).collect()
     }
 
-    /// Reads every file, and checks that each is as long and holds as many packets as reported, that
-    /// together they hold what the ledger says was written, and that nothing unfinished is left.
+    /// Reads every file, and checks that each has the reported length and number of packets, that
+    /// together they contain what the ledger counts as written, and that nothing unfinished is left.
     pub fn files(&self) -> Result<Vec<Contents>> {
         let mut files = Vec::new();
         for (file, path) in self.summary.files.iter().zip(self.paths()) {
@@ -190,7 +190,7 @@ impl Recorded {
         Ok(files.into_iter().flat_map(|file| file.packets).collect())
     }
 
-    /// Checks that the capture saw exactly so many packets and wrote each of them.
+    /// Checks that the capture saw exactly this many packets and wrote each of them.
     pub fn lost_nothing(&self, sent: u64) -> Result<()> {
         let Ledger { seen, written, .. } = self.summary.total;
         ensure!(
@@ -209,14 +209,14 @@ pub fn run(namespace: &Namespace, arguments: &[&str]) -> Result<Ended> {
     Process::start(namespace, command)?.wait()
 }
 
-/// The arguments that every test's capture has.
+/// The arguments of every test's capture.
 pub fn standard_arguments(directory: &Path) -> Result<[String; 5]> {
     let directory = directory.to_str().context("a path that is not UTF-8")?;
     Ok(["record", "-w", directory, "--summary", "json"].map(str::to_owned))
 }
 
-/// The program: the one that `CAPTURED` names, or the workspace's own, built first so that it is the
-/// one that the source says. In release where a release build is there, because that is what users run.
+/// The program: the one that `CAPTURED` names, or the workspace's own, built first so that it matches
+/// the source. A release build if there is one, because users run that.
 pub fn program() -> Result<&'static Path> {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     if let Some(program) = PROGRAM.get() {
@@ -226,8 +226,8 @@ pub fn program() -> Result<&'static Path> {
     Ok(PROGRAM.get_or_init(|| found))
 }
 
-/// cargo, without what it has told this test about its package: crates that look at that (ring does)
-/// would be built anew each time that a test and a person take turns.
+/// cargo, without the variables about its package that it has set for this test: crates that read
+/// them (ring does) would be rebuilt each time that a test and a person take turns.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os() {
@@ -244,7 +244,7 @@ fn find_program() -> Result<PathBuf> {
         let path = PathBuf::from(path);
         ensure!(
             path.is_file(),
-            "CAPTURED names {}, which is no file",
+            "CAPTURED names {}, which is not a file",
             path.display()
         );
         return Ok(path);

@@ -1,4 +1,5 @@
-//! What most tests do: record an interface while tcpdump does the same, and send traffic through it.
+//! The common setup of most tests: record an interface while tcpdump does the same, and send traffic
+//! through it.
 
 use std::{
     io::{Read as _, Write as _},
@@ -22,7 +23,8 @@ use crate::{
 /// EtherType "Local Experimental 1" of IEEE 802: no stack answers it.
 const LAST: u16 = 0x88b5;
 
-/// A pair of frames that ends a test's traffic: once a recorder has them it has all before them.
+/// A pair of frames that ends a test's traffic: once a recorder has them it has everything before
+/// them.
 fn last_frame(direction: Direction) -> Vec<u8> {
     let text: &[u8] = match direction {
         Direction::In => b"the last frame that comes in, padded to sixty bytes.",
@@ -31,7 +33,7 @@ fn last_frame(direction: Direction) -> Vec<u8> {
     frame::ethernet(LAST, text)
 }
 
-/// What was recorded of one interface.
+/// The recorded packets of one interface.
 #[derive(Debug)]
 pub struct Scene {
     /// Our capture.
@@ -47,8 +49,8 @@ pub struct Scene {
     _directory: TempDir,
 }
 
-/// Records an Ethernet interface with us and with three tcpdumps while the traffic runs. The traffic is
-/// over when the function returns, and has come to rest. `peer` is the interface's other end.
+/// Records an Ethernet interface with our recorder and with three tcpdumps while the traffic runs. The
+/// traffic has ended when the function returns. `peer` is the interface's other end.
 pub fn record_beside_tcpdump(
     namespace: &Namespace,
     peer: &Namespace,
@@ -83,7 +85,7 @@ pub fn record_beside_tcpdump(
 }
 
 impl Scene {
-    /// Our packets of one direction; only pcapng files know it.
+    /// Our packets of one direction; only pcapng files have directions.
     #[must_use]
     pub fn ours_of(&self, direction: Direction) -> Vec<Packet> {
         let ours = self.ours.iter();
@@ -92,8 +94,8 @@ impl Scene {
             .collect()
     }
 
-    /// The same packets as tcpdump, in each direction for itself; nothing lost; every file opens with
-    /// capinfos, tshark and tcpdump.
+    /// The same packets as tcpdump, separately for each direction; nothing lost; every file opens
+    /// with capinfos, tshark and tcpdump.
     pub fn agrees_by_direction(&self) -> Result<()> {
         compare::same_packets(&self.ours_of(Direction::In), &self.theirs_in)
             .context("packets that came in")?;
@@ -125,12 +127,12 @@ impl Scene {
     }
 }
 
-/// Sends frames from `a` to `b` and waits until each has arrived there, which is checked too: the
-/// packets are past every recorder when this returns.
+/// Sends frames from `a` to `b` and waits until each has arrived there unchanged: the packets are
+/// past every recorder when this returns.
 pub fn send_through(pair: &Pair, frames: &[Vec<u8>]) -> Result<()> {
     let receiver = PacketSocket::open(&pair.b, "eth0")?.only_incoming()?;
     let sender = PacketSocket::sender(&pair.a, "eth0")?;
-    // In portions that the receive queue of one CPU (net.core.netdev_max_backlog, 1,000) can hold.
+    // In portions that fit into the receive queue of one CPU (net.core.netdev_max_backlog, 1,000).
     for portion in frames.chunks(500) {
         sender.send_all(portion)?;
         let received = receiver.receive(portion.len())?;
@@ -139,7 +141,7 @@ pub fn send_through(pair: &Pair, frames: &[Vec<u8>]) -> Result<()> {
     Ok(())
 }
 
-/// Numbered frames, each of another length than the one before.
+/// Numbered frames, each with a length different from the previous one.
 #[must_use]
 pub fn numbered_frames(numbers: std::ops::Range<u64>) -> Vec<Vec<u8>> {
     numbers
@@ -147,8 +149,8 @@ pub fn numbered_frames(numbers: std::ops::Range<u64>) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Sends so many bytes over a TCP connection from `client` to `server`; both on one core, so that every
-/// recorder sees the packets of a direction in one order.
+/// Sends this many bytes over a TCP connection from `client` to `server`; both on one core, so that
+/// every recorder sees the packets of a direction in the same order.
 pub fn transfer(
     client: &Namespace,
     server: &Namespace,

@@ -1,10 +1,10 @@
-//! One thread of another process, stopped while the others go on (ptrace(2)).
+//! Stops one thread of another process while the others continue (ptrace(2)).
 
 use std::{fs, io, ptr::null_mut};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// A thread that stands still until this is dropped, which has to be on the thread that made it.
+/// A thread that is stopped until this is dropped, which must happen on the thread that created it.
 #[derive(Debug)]
 pub struct StoppedThread(libc::pid_t);
 
@@ -21,11 +21,11 @@ impl StoppedThread {
         let thread = found.with_context(|| format!("process {process} has no thread {name}"))?;
         let thread = thread.to_str().context("not a number")?.parse()?;
         ptrace(libc::PTRACE_SEIZE, thread)?;
-        // From here on it is let go of again, whatever happens.
+        // From here on it is released in any case.
         let stopped = Self(thread);
         ptrace(libc::PTRACE_INTERRUPT, thread)?;
         let mut status = 0;
-        // SAFETY: the pointer is to a live integer, which is what waitpid(2) fills in.
+        // SAFETY: the pointer is to a live integer, which waitpid(2) fills in.
         #[expect(unsafe_code, reason = "std waits for processes only")]
         let waited = unsafe { libc::waitpid(thread, &raw mut status, libc::__WALL) };
         ensure!(waited == thread, io::Error::last_os_error());
@@ -35,7 +35,7 @@ impl StoppedThread {
 
 impl Drop for StoppedThread {
     fn drop(&mut self) {
-        // It fails when the thread has ended.
+        // It fails if the thread has ended.
         let _ = ptrace(libc::PTRACE_DETACH, self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! What `captured record --summary json` reports: read from outside, with types of its own.
+//! The report of `captured record --summary json`: parsed independently, with separate types.
 
 use anyhow::{Result, ensure};
 use serde::Deserialize;
@@ -10,15 +10,15 @@ pub struct Summary {
     pub name: String,
     /// Why it ended.
     pub reason: String,
-    /// What failed, where something did.
+    /// What failed, if anything did.
     pub failure: Option<String>,
     /// The ledger of all interfaces together.
     pub total: Ledger,
     /// Each interface, in the order in which they joined.
     pub interfaces: Vec<Interface>,
-    /// What it says beside the ledger.
+    /// Its warnings.
     pub warnings: Vec<String>,
-    /// The files that are there, oldest first.
+    /// Existing files, oldest first.
     pub files: Vec<File>,
 }
 
@@ -29,7 +29,7 @@ pub struct Interface {
     pub name: String,
     /// Its index in its network namespace.
     pub ifindex: u32,
-    /// What became of its packets.
+    /// The ledger of its packets.
     pub ledger: Ledger,
 }
 
@@ -38,13 +38,13 @@ pub struct Interface {
 pub struct File {
     /// Its name.
     pub file: String,
-    /// How many packets it holds.
+    /// Number of its packets.
     pub packets: u64,
-    /// How long it is.
+    /// Its length.
     pub bytes: u64,
 }
 
-/// What became of every packet.
+/// The outcome of every packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[expect(missing_docs, reason = "they are the ledger's own names")]
 pub struct Ledger {
@@ -70,7 +70,7 @@ pub struct Discarded {
 }
 
 impl Discarded {
-    /// All of them.
+    /// The sum of all reasons.
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.queue_full + self.disk_full + self.write_error + self.stopped
@@ -78,7 +78,7 @@ impl Discarded {
 }
 
 impl Ledger {
-    /// The three lines of the ledger, when nothing is in flight any more.
+    /// Checks the three lines of the ledger, with nothing in flight.
     pub fn adds_up(&self) -> Result<()> {
         ensure!(
             self.seen == self.filtered + self.matched,
@@ -101,7 +101,8 @@ impl Ledger {
 }
 
 impl Summary {
-    /// Every ledger adds up, the interfaces' to the total, and the files hold what was written.
+    /// Checks that every ledger adds up, the interfaces' to the total, and that the files contain
+    /// what was written.
     pub fn adds_up(&self) -> Result<()> {
         type Field = fn(&Ledger) -> u64;
         self.total.adds_up()?;
@@ -130,7 +131,7 @@ impl Summary {
         Ok(())
     }
 
-    /// The interface of this name; an error when there is not exactly one.
+    /// The interface with this name; an error unless there is exactly one.
     pub fn interface(&self, name: &str) -> Result<&Interface> {
         let mut found = self.interfaces.iter().filter(|each| each.name == name);
         let interface = found.next();

@@ -1,4 +1,4 @@
-//! tcpdump, the peer that the recorder has to agree with.
+//! tcpdump, the peer that the recorder must agree with.
 
 use std::{path::PathBuf, process::Command};
 
@@ -13,7 +13,7 @@ use crate::{
     wait,
 };
 
-/// A tcpdump that is capturing.
+/// A running tcpdump.
 #[derive(Debug)]
 pub struct Tcpdump {
     process: Process,
@@ -22,7 +22,8 @@ pub struct Tcpdump {
 }
 
 impl Tcpdump {
-    /// Starts one and waits until it captures. It writes whole packets with nanoseconds, each at once.
+    /// Starts tcpdump and waits until it captures. It writes whole packets with nanoseconds, each
+    /// immediately.
     pub fn start(namespace: &Namespace, interface: &str, arguments: &[&str]) -> Result<Self> {
         let directory = TempDir::new()?;
         let file = directory.path().join("peer.pcap");
@@ -42,13 +43,13 @@ impl Tcpdump {
         })
     }
 
-    /// Waits until so many packets are in its file, stops it and returns all it has.
+    /// Waits until this many packets are in its file, stops it and returns all packets.
     pub fn stop_after(self, count: usize) -> Result<Vec<Packet>> {
         self.stop_when(|packets| packets.len() >= count)
             .with_context(|| format!("{count} packets"))
     }
 
-    /// Waits until each of these frames is in its file, stops it and returns all it has.
+    /// Waits until each of these frames is in its file, stops it and returns all packets.
     pub fn stop_after_frames(self, frames: &[&Vec<u8>]) -> Result<Vec<Packet>> {
         self.stop_when(|packets| {
             frames
@@ -60,7 +61,7 @@ impl Tcpdump {
     fn stop_when(self, enough: impl Fn(&[Packet]) -> bool) -> Result<Vec<Packet>> {
         let mut seen = 0;
         wait::until_true("tcpdump's packets", || {
-            // Until the last packet is whole the file does not parse.
+            // The file does not parse until the last packet is whole.
             let Ok(file) = capture_file::read(&self.file) else {
                 return Ok(false);
             };

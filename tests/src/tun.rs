@@ -18,15 +18,15 @@ const TUNSETLINK: libc::Ioctl = 0x4004_54cd;
 /// A hardware type whose packets are neither Ethernet nor IP (`ARPHRD_IEEE802154` of `linux/if_arp.h`).
 const IEEE802154: libc::c_int = 804;
 
-/// A tun device that lives as long as this. What is written comes in through the interface, what goes
-/// out through the interface is read.
+/// A tun device; it exists as long as this value. Writes are received by the interface, and packets
+/// sent by the interface can be read.
 #[derive(Debug)]
 pub struct Tun {
     file: File,
 }
 
 impl Tun {
-    /// Makes one and sets it up.
+    /// Creates a device and sets it up.
     pub fn new(namespace: &Namespace, name: &str) -> Result<Self> {
         let file = namespace
             .run(|| open(name))
@@ -35,7 +35,7 @@ impl Tun {
         Ok(Self { file })
     }
 
-    /// Makes one that says it carries packets of another kind; it is down.
+    /// Creates a device that claims to carry packets of another kind; it is down.
     pub fn of_another_kind(namespace: &Namespace, name: &str) -> Result<Self> {
         let file = namespace
             .run(|| open(name))
@@ -49,12 +49,12 @@ impl Tun {
         Ok(Self { file })
     }
 
-    /// Lets a packet come in through the interface.
+    /// Makes the interface receive a packet.
     pub fn send(&mut self, packet: &[u8]) -> Result<()> {
         Ok(self.file.write_all(packet)?)
     }
 
-    /// Takes a packet that went out through the interface; waits for one.
+    /// Reads a packet that the interface sent; waits for one.
     pub fn receive(&mut self) -> Result<Vec<u8>> {
         let mut packet = vec![0; 1 << 16];
         let length = self.file.read(&mut packet)?;

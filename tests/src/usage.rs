@@ -1,4 +1,4 @@
-//! What a process takes of the machine.
+//! The resources that a process uses.
 
 use std::{
     fs, io, mem::zeroed, os::unix::process::ExitStatusExt as _, process::ExitStatus, time::Duration,
@@ -6,11 +6,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-/// Reaps a child if it has ended; says how, and how much CPU time its threads took together.
+/// Reaps a child if it has ended; returns its status and the CPU time of all its threads.
 pub fn try_wait(process: u32) -> io::Result<Option<(ExitStatus, Duration)>> {
     let process = libc::pid_t::try_from(process).map_err(io::Error::other)?;
     let mut status = 0;
-    // SAFETY: all zero is a valid rusage; it only holds integers.
+    // SAFETY: all zero is a valid rusage; it contains only integers.
     #[expect(unsafe_code, reason = "a C structure without a constructor")]
     let mut usage: libc::rusage = unsafe { zeroed() };
     let (status_at, usage_at) = (&raw mut status, &raw mut usage);
@@ -33,8 +33,7 @@ fn time(value: libc::timeval) -> Duration {
     Duration::from_secs(seconds) + Duration::from_micros(micros)
 }
 
-/// CPU time that a process's living threads have taken so far; with a name, only of those threads whose
-/// name holds it.
+/// CPU time of a process's living threads so far; with a name, only of threads whose name contains it.
 pub fn cpu_time(process: u32, thread_name: Option<&str>) -> Result<Duration> {
     let mut nanoseconds = 0;
     for task in fs::read_dir(format!("/proc/{process}/task"))? {
@@ -54,8 +53,8 @@ pub fn cpu_time(process: u32, thread_name: Option<&str>) -> Result<Duration> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
-/// Bytes of memory that a process has held at most, without the buffers that it shares with the kernel:
-/// a BPF map or the ring of a packet socket.
+/// Peak memory of a process in bytes, without buffers shared with the kernel: a BPF map or the ring of
+/// a packet socket.
 pub fn peak_memory_beside_rings(process: u32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let peak = kibibytes(&status, "VmHWM:").context("no VmHWM")?;
@@ -63,7 +62,7 @@ pub fn peak_memory_beside_rings(process: u32) -> Result<u64> {
     let mut of_rings = 0;
     let mut in_ring = false;
     for line in maps.lines() {
-        // A mapping begins with its addresses, and ends with what is mapped.
+        // A mapping begins with its addresses, and ends with its file.
         if line.split_whitespace().count() >= 5 && line.contains('-') {
             in_ring = line.contains("bpf-map") || line.contains("socket:[");
         } else if in_ring && line.starts_with("Rss:") {

@@ -1,4 +1,4 @@
-//! Waiting for a condition, never for a time.
+//! Waits for conditions, never for a time.
 
 use std::{
     thread,
@@ -7,15 +7,15 @@ use std::{
 
 use anyhow::{Result, bail};
 
-/// Generous: a test that reaches it has failed, on however slow a machine.
+/// Generous: a test that reaches it has failed, even on a slow machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks until the answer is there; `what` says in the error what was waited for.
+/// Polls until there is an answer; `what` names in the error what was waited for.
 pub fn until<T>(what: &str, ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     within(PATIENCE, what, ask)
 }
 
-/// Like [`until`], with another patience.
+/// Like [`until`], with another time limit.
 pub fn within<T>(
     patience: Duration,
     what: &str,
@@ -33,7 +33,7 @@ pub fn within<T>(
     }
 }
 
-/// Asks until the answer is true.
+/// Polls until the answer is true.
 pub fn until_true(what: &str, mut ask: impl FnMut() -> Result<bool>) -> Result<()> {
     until(what, || Ok(ask()?.then_some(())))
 }

@@ -1,5 +1,5 @@
-//! `generate` makes packets when it is run with `BPF_F_TEST_XDP_LIVE_FRAMES`; `count` counts what
-//! passes an interface and hands it on.
+//! `generate` creates packets when it is run with `BPF_F_TEST_XDP_LIVE_FRAMES`; `count` counts the
+//! packets that pass an interface and passes them on.
 #![no_std]
 #![no_main]
 
@@ -18,15 +18,15 @@ static STATE: Array<u64> = Array::with_max_entries(SLOTS, 0);
 #[map]
 static COUNTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// Turns of the waiting loop: the verifier walks each of them. About a millisecond.
+/// Iterations of the waiting loop: the verifier follows each of them. About a millisecond.
 const MOST_TURNS: u32 = 40_000;
 
-/// How far behind its schedule the generator may be and still catch up, in nanoseconds.
+/// Maximum lag behind its schedule that the generator catches up with, in nanoseconds.
 const MOST_LAG: u64 = 10_000_000;
 
 #[xdp]
 pub fn generate(ctx: XdpContext) -> u32 {
-    // A packet that was not made as planned must not look as if it had been.
+    // A packet that was not created as planned must not look like one that was.
     match prepare(&ctx) {
         Some(()) => xdp_action::XDP_PASS,
         None => xdp_action::XDP_ABORTED,
@@ -49,7 +49,7 @@ fn prepare(ctx: &XdpContext) -> Option<()> {
     }
     // SAFETY: as above.
     unsafe { *STATE.get_ptr_mut(LATEST)? = now };
-    // SAFETY: as above; the packet holds 8 bytes at the offset, which was just checked.
+    // SAFETY: as above; the packet has 8 bytes at the offset, which was just checked.
     unsafe {
         *sequence = number + 1;
         ((data + SEQUENCE_OFFSET) as *mut u64).write_unaligned(number.to_be());

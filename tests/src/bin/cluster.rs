@@ -9,10 +9,10 @@ use clap::{Parser, Subcommand};
 const RELEASE: &str = "capture";
 const NAMESPACE: &str = "capture-system";
 
-/// A real Kubernetes cluster of two nodes on this machine, in network namespaces of its own.
+/// A real Kubernetes cluster of two nodes on this machine, in separate network namespaces.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Where its state and logs are
+    /// Directory of its state and logs
     #[arg(long)]
     directory: PathBuf,
     /// The programs of Kubernetes
@@ -46,7 +46,7 @@ enum Action {
         #[arg(required = true, last = true)]
         words: Vec<String>,
     },
-    /// End everything; the logs stay
+    /// End everything; keep the logs
     Down,
 }
 

@@ -1,4 +1,4 @@
-//! Sends packets into an interface as fast as the stack takes them, or at a given rate.
+//! Sends packets into an interface at maximum speed, or at a given rate.
 
 use anyhow::{Context as _, Result};
 use capture_tests::{
@@ -8,8 +8,8 @@ use capture_tests::{
 use clap::Parser;
 use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index, socket};
 
-/// Injects UDP packets as if they had been received on an interface, by XDP live frames. Meant for
-/// interfaces of network namespaces that were made for a test.
+/// Injects UDP packets as if they had been received on an interface, by XDP live frames. Intended
+/// for interfaces of network namespaces that were created for a test.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The interface, in this network namespace
@@ -18,10 +18,10 @@ struct Arguments {
     /// Length of each packet in bytes, 50 to 3000
     #[arg(short, long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(50..=3000))]
     length: u16,
-    /// How many packets
+    /// Number of packets
     #[arg(short, long, default_value_t = 1_000_000)]
     count: u32,
-    /// Packets per second; as fast as it goes without
+    /// Packets per second [default: maximum speed]
     #[arg(short, long)]
     rate: Option<u64>,
     /// The core to send from

@@ -15,14 +15,14 @@ use super::{
 };
 use crate::netns;
 
-/// The control plane's own address, and the addresses around it. They exist in the cluster's namespaces only.
+/// The control plane's address, and the addresses around it. They exist in the cluster's namespaces only.
 pub(super) const ADDRESS: &str = "198.18.0.1";
 const FIRST_SERVICE: &str = "10.96.0.1";
 const SERVICES: &str = "10.96.0.0/16";
 const DOMAIN: &str = "cluster.local";
 const ETCD: &str = "http://127.0.0.1:2379";
 
-/// What the control plane is made from.
+/// The parts of the control plane.
 #[derive(Debug)]
 pub(super) struct ControlPlane<'a> {
     pub(super) run: &'a Path,
@@ -39,7 +39,7 @@ impl ControlPlane<'_> {
         format!("{cluster}-lan")
     }
 
-    /// Certificates and client configurations of all its parts.
+    /// Creates the certificates and client configurations of all parts.
     pub(super) fn certify(&self, keys: &Keys) -> Result<()> {
         let mut names = vec![
             ADDRESS.to_owned(),
@@ -68,7 +68,7 @@ impl ControlPlane<'_> {
         Ok(())
     }
 
-    /// Makes the network.
+    /// Creates the network.
     pub(super) fn make_network(&self) -> Result<()> {
         let name = Self::namespace(self.cluster);
         netns::run("ip", &["netns", "add", &name])?;
@@ -83,7 +83,7 @@ impl ControlPlane<'_> {
         Ok(())
     }
 
-    /// Starts the store and the API server, and what makes the server reachable from the machine itself.
+    /// Starts the store and the API server, and makes the server reachable from the machine itself.
     pub(super) fn start_server(&self) -> Result<()> {
         let data = self.run.join("etcd").display().to_string();
         let peer = "http://127.0.0.1:2380";
@@ -97,7 +97,7 @@ impl ControlPlane<'_> {
                 ("--listen-peer-urls", peer.into()),
                 ("--initial-advertise-peer-urls", peer.into()),
                 ("--initial-cluster", format!("default={peer}")),
-                // The cluster is thrown away: no need to wait for the disk.
+                // The cluster is temporary: no need to wait for the disk.
                 ("--unsafe-no-fsync", String::new()),
             ],
         )?;
@@ -105,7 +105,7 @@ impl ControlPlane<'_> {
         self.start_relay()
     }
 
-    /// Starts the API server alone, which a test may have ended.
+    /// Starts only the API server, which a test may have stopped.
     pub(super) fn start_api_server(&self) -> Result<()> {
         let pki = |file: &str| self.run.join("pki").join(file).display().to_string();
         self.start(
@@ -142,7 +142,8 @@ impl ControlPlane<'_> {
                 ),
                 ("--service-account-key-file", pki("sa.pub")),
                 ("--service-account-signing-key-file", pki("sa.key")),
-                // No kube-proxy runs beside the server: it reaches pods at their own addresses.
+                // There is no kube-proxy next to the server: it reaches pods at their own
+                // addresses.
                 ("--enable-aggregator-routing", "true".into()),
                 ("--service-cluster-ip-range", SERVICES.into()),
                 // Tokens that expire, as of Kubernetes 1.21.
@@ -175,7 +176,7 @@ impl ControlPlane<'_> {
             ("--root-ca-file", pki("ca.crt")),
             ("--cluster-signing-cert-file", pki("ca.crt")),
             ("--cluster-signing-key-file", pki("ca.key")),
-            // Pods of a lost node are moved soon.
+            // Pods of a lost node are moved quickly.
             ("--node-monitor-grace-period", "20s".into()),
             ("--node-monitor-period", "2s".into()),
         ]);
@@ -201,7 +202,7 @@ impl ControlPlane<'_> {
         Ok(())
     }
 
-    /// The API server listens in a network namespace. This listens on the machine's loopback, and passes on.
+    /// The API server listens in a network namespace. This relay listens on the machine's loopback.
     fn start_relay(&self) -> Result<()> {
         let script = self.run.join("relay.sh");
         let namespace = Self::namespace(self.cluster);
@@ -229,13 +230,13 @@ pub(super) fn ip_in(namespace: &str, step: &str) -> Result<()> {
     netns::run("ip", &arguments).map(drop)
 }
 
-/// A port of the loopback that nobody listens on now.
+/// A free port of the loopback.
 pub(super) fn free_port() -> Result<u16> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
     Ok(listener.local_addr()?.port())
 }
 
-/// The programs that a cluster is started from, as far as they are missing.
+/// Programs of the cluster that are missing.
 pub(super) fn missing(assets: &Path) -> Vec<PathBuf> {
     let programs = [
         "etcd",

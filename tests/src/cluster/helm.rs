@@ -1,4 +1,4 @@
-//! Helm, which installs the chart as a user does.
+//! Helm, which installs the chart like a user.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,7 +17,7 @@ pub struct Helm {
 }
 
 impl Helm {
-    /// With this program.
+    /// Uses this program.
     #[must_use]
     pub fn new(program: &Path) -> Self {
         let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -27,7 +27,7 @@ impl Helm {
         }
     }
 
-    /// `helm` with the cluster's administrator, without what a user has configured.
+    /// `helm` with the cluster's administrator, without the user's configuration.
     #[must_use]
     pub fn command(&self, cluster: &Cluster, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
@@ -44,7 +44,7 @@ impl Helm {
     /// Installs the chart, or upgrades to other values, and waits until everything is ready.
     ///
     /// # Errors
-    /// What `helm` said.
+    /// The output of `helm`.
     pub fn install(
         &self,
         cluster: &Cluster,
@@ -66,7 +66,7 @@ impl Helm {
     /// Removes a release.
     ///
     /// # Errors
-    /// What `helm` said.
+    /// The output of `helm`.
     pub fn uninstall(&self, cluster: &Cluster, release: &str, namespace: &str) -> Result<String> {
         let words = ["uninstall", release, "--namespace", namespace];
         let output = self.command(cluster, &words).output();

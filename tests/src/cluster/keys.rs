@@ -1,4 +1,4 @@
-//! Certificates and configurations with which the parts of a cluster know each other.
+//! Certificates and configurations with which the parts of a cluster authenticate each other.
 
 use std::{
     fs,
@@ -14,13 +14,13 @@ use serde_json::json;
 
 use crate::certificates::replace;
 
-/// The cluster's authority, and the directory of what it has signed.
+/// The cluster's authority, and the directory of signed certificates.
 pub(super) struct Keys {
     issuer: Issuer<'static, KeyPair>,
     run: PathBuf,
 }
 
-/// Who a certificate is for.
+/// The owner of a certificate.
 pub(super) enum Use<'a> {
     /// A server with these names and addresses.
     Server(&'a [String]),
@@ -46,7 +46,7 @@ impl Keys {
         };
         replace(&keys.path("ca.crt"), &certificate)?;
         replace(&keys.path("ca.key"), &key.serialize_pem())?;
-        // What signs the tokens of service accounts.
+        // The key that signs the tokens of service accounts.
         let accounts = KeyPair::generate()?;
         replace(&keys.path("sa.key"), &accounts.serialize_pem())?;
         replace(&keys.path("sa.pub"), &accounts.public_key_pem())?;

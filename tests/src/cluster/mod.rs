@@ -1,9 +1,9 @@
-//! A real Kubernetes cluster of several nodes on one machine: real API server, kubelets, containerds and pods with
-//! interfaces of their own, without a container engine, a registry or a network.
+//! A real Kubernetes cluster of several nodes on one machine: real API server, kubelets, containerds and pods
+//! with their own interfaces, without a container engine, a registry or a network.
 //!
-//! The control plane and the nodes' network are in the network namespace `NAME-lan`, each node in namespaces of its
-//! own. On the machine itself only a port of the loopback listens, for `admin.kubeconfig`. No sysctl, firewall rule,
-//! mount or interface of the machine changes.
+//! The control plane and the nodes' network are in the network namespace `NAME-lan`, each node in separate
+//! namespaces. On the machine itself only a port of the loopback listens, for `admin.kubeconfig`. No sysctl,
+//! firewall rule, mount or interface of the machine changes.
 
 mod control_plane;
 mod helm;
@@ -32,10 +32,10 @@ use serde_json::Value;
 
 use crate::{netns, wait};
 
-/// How long a busy machine may take to start everything.
+/// Time limit for starting everything on a busy machine.
 const START: Duration = Duration::from_secs(180);
 
-/// A running cluster, and the directory that it keeps its state in.
+/// A running cluster, and its state directory.
 #[derive(Debug)]
 pub struct Cluster {
     run: PathBuf,
@@ -47,10 +47,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster and waits until every node is ready. The name goes into the names of network namespaces.
+    /// Starts a cluster and waits until every node is ready. The name is part of the names of network
+    /// namespaces.
     ///
     /// # Errors
-    /// What is missing or did not start; nothing is left running then.
+    /// What is missing or did not start; nothing is left running in that case.
     pub fn start(run: &Path, assets: &Path, name: &str, nodes: usize) -> Result<Self> {
         let missing = control_plane::missing(assets);
         ensure!(
@@ -104,7 +105,7 @@ impl Cluster {
         control.certify(&keys)?;
         control.make_network()?;
         control.start_server()?;
-        // The nodes start while the API server does; kubelets try again.
+        // The nodes start while the API server does; kubelets retry.
         for node in &self.nodes {
             node.configure(&self.run, &keys)?;
             node.start(
@@ -166,10 +167,10 @@ impl Cluster {
         Ok(())
     }
 
-    /// Opens the cluster that was started in a directory.
+    /// Opens a cluster that was started in a directory.
     ///
     /// # Errors
-    /// Where none was.
+    /// There is none.
     pub fn open(run: &Path, assets: &Path) -> Result<Self> {
         let none = || format!("no cluster runs in {}", run.display());
         let text = fs::read_to_string(run.join("cluster")).with_context(none)?;
@@ -187,12 +188,12 @@ impl Cluster {
         })
     }
 
-    /// Ends everything and removes all but the logs.
+    /// Ends everything and removes all except the logs.
     ///
     /// # Errors
     /// What could not be ended or removed.
     pub fn end(&self) -> Result<()> {
-        // The first process of a PID namespace takes all others in it along.
+        // The end of the first process of a PID namespace ends all others in it.
         for node in &self.nodes {
             self.processes.end(&node.name, Signal::KILL)?;
             self.processes
@@ -224,7 +225,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// The configuration with which anyone may do everything.
+    /// The configuration with all rights.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.run.join("admin.kubeconfig")
@@ -242,7 +243,7 @@ impl Cluster {
         &self.nodes
     }
 
-    /// The network namespace from which nodes and pods are reached at their addresses.
+    /// The network namespace in which nodes and pods are reachable at their addresses.
     #[must_use]
     pub fn network(&self) -> String {
         ControlPlane::namespace(&self.name)
@@ -274,24 +275,24 @@ impl Cluster {
             .arg("--kubeconfig")
             .arg(self.kubeconfig())
             .args(words);
-        // What it discovers is kept beside the cluster, not in a home directory.
+        // Its discovery cache is kept next to the cluster, not in a home directory.
         command.env("HOME", &self.run);
         command
     }
 
-    /// What `kubectl` prints.
+    /// The output of `kubectl`.
     ///
     /// # Errors
-    /// Where it fails, with what it said.
+    /// Its failure, with its output.
     pub fn kubectl(&self, words: &[&str]) -> Result<String> {
         let output = self.kubectl_command(words).output();
         printed(output.context("starting kubectl")?, &format!("{words:?}"))
     }
 
-    /// What `kubectl` prints as JSON.
+    /// The JSON output of `kubectl`.
     ///
     /// # Errors
-    /// Where it fails or prints something else.
+    /// Its failure, or output that is not JSON.
     pub fn kubectl_json(&self, words: &[&str]) -> Result<Value> {
         let text = self.kubectl(&[words, &["-o", "json"]].concat())?;
         serde_json::from_str(&text).with_context(|| format!("{words:?} printed: {text}"))
@@ -300,7 +301,7 @@ impl Cluster {
     /// Applies manifests.
     ///
     /// # Errors
-    /// Where the API server refuses them.
+    /// The API server rejects them.
     pub fn apply(&self, manifests: &str) -> Result<()> {
         let mut child = self
             .kubectl_command(&["apply", "-f", "-"])
@@ -317,7 +318,7 @@ impl Cluster {
     /// Imports an image archive into every node.
     ///
     /// # Errors
-    /// Where a node cannot.
+    /// The failure of a node.
     pub fn import(&self, archive: &Path) -> Result<()> {
         for node in &self.nodes {
             node.import(&self.processes, archive)?;
@@ -328,16 +329,16 @@ impl Cluster {
     /// Runs a program in a node as its root; an error if it fails.
     ///
     /// # Errors
-    /// What it printed on stderr.
+    /// Its output on stderr.
     pub fn run_in(&self, node: &Node, words: &[&str]) -> Result<String> {
         let output = node.run(&self.processes, words)?;
         printed(output, &format!("{words:?} in {}", node.name))
     }
 
-    /// A file or directory as a node sees it, to be read from outside.
+    /// A file or directory of a node's file system, to be read from outside.
     ///
     /// # Errors
-    /// Where the node does not run.
+    /// The node does not run.
     pub fn path_in(&self, node: &Node, path: &str) -> Result<PathBuf> {
         let first = self.processes.id(&node.name);
         let first = first.with_context(|| format!("{} does not run", node.name))?;
@@ -345,10 +346,10 @@ impl Cluster {
         Ok(root.join(path.trim_start_matches('/')))
     }
 
-    /// Ends the API server; what is stored stays.
+    /// Ends the API server; the stored objects stay.
     ///
     /// # Errors
-    /// Where it does not end.
+    /// It does not end.
     pub fn stop_api_server(&self) -> Result<()> {
         self.processes.end("kube-apiserver", Signal::TERM)
     }
@@ -356,7 +357,7 @@ impl Cluster {
     /// Starts the API server again, and waits for it.
     ///
     /// # Errors
-    /// Where it does not get ready.
+    /// It does not become ready.
     pub fn start_api_server(&self) -> Result<()> {
         self.control_plane().start_api_server()?;
         self.wait("the API server", || {
@@ -368,7 +369,7 @@ impl Cluster {
     }
 }
 
-/// Whether the cgroups of a node are gone, now that its processes are.
+/// Removes the cgroups of a node whose processes have ended; whether they are gone.
 fn remove_cgroups(group: &str) -> bool {
     let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten();
     let mut gone = true;
@@ -380,7 +381,7 @@ fn remove_cgroups(group: &str) -> bool {
     gone
 }
 
-/// The deepest first: a cgroup's files cannot be removed, and go with it.
+/// The deepest first: a cgroup's files cannot be removed, and disappear with it.
 fn remove_tree_of_groups(group: &Path) {
     for entry in fs::read_dir(group).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -404,7 +405,7 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// What a program printed, or an error with what it said.
+/// The output of a program, or an error with it.
 pub(crate) fn printed(output: Output, what: &str) -> Result<String> {
     if !output.status.success() {
         bail!(

@@ -1,4 +1,4 @@
-//! Nodes: real kubelets and containerds, each in namespaces of its own.
+//! Nodes: real kubelets and containerds, each in separate namespaces.
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// The node of this number.
+    /// The node with this number.
     #[must_use]
     pub fn new(number: usize) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl Node {
         format!("10.244.{}.0/24", self.number)
     }
 
-    /// Writes what its services read.
+    /// Writes the configuration of its services.
     pub(super) fn configure(&self, run: &Path, keys: &Keys) -> Result<()> {
         let own = run.join(&self.name);
         fs::create_dir_all(own.join("cni")).context("creating the directory of a node")?;
@@ -83,7 +83,8 @@ impl Node {
             "cgroupDriver": "cgroupfs",
             "clusterDomain": "cluster.local",
             "resolvConf": own.join("resolv.conf"),
-            // The disk is shared with all else on the machine: that it fills up is no reason to evict pods.
+            // The disk is shared with everything else on the machine: a full disk is no reason to evict
+            // pods.
             "evictionHard": {
                 "memory.available": "100Mi",
                 "nodefs.available": "0%",
@@ -98,7 +99,7 @@ impl Node {
         Ok(())
     }
 
-    /// Joins it to the network, and starts it.
+    /// Connects it to the network, and starts it.
     pub(super) fn start(
         &self,
         run: &Path,
@@ -135,7 +136,7 @@ impl Node {
             .arg("enter")
             .args([run, assets])
             .args([cluster, name, &self.address]);
-        // This process turns into `unshare`, whose only child is the first process of the node.
+        // This process becomes `unshare`, whose only child is the first process of the node.
         let outer = format!("{name}-outer");
         let parent = processes.start(&outer, &command)?;
         let first = wait::until(&format!("{name} to start"), || {
@@ -154,7 +155,7 @@ impl Node {
         format!("{cluster}-{}", self.name)
     }
 
-    /// Runs a program in the node, as its root would.
+    /// Runs a program in the node as its root.
     pub(super) fn run(&self, processes: &Processes, words: &[&str]) -> Result<Output> {
         let command = self.command(processes, words)?.output();
         command.with_context(|| format!("running {words:?} in {}", self.name))
@@ -199,8 +200,8 @@ impl Node {
     }
 }
 
-/// No capability of the machine's root beyond those that it has: without CAP_SYS_RESOURCE runc would fail to lower
-/// the score by which the kernel ends processes when memory is short.
+/// Only the capabilities of the machine's root: without CAP_SYS_RESOURCE runc would fail to lower the score
+/// by which the kernel kills processes when memory is short.
 const CONTAINERD: &str = r#"version = 2
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "localhost/pause:1"

@@ -1,5 +1,5 @@
-//! The processes of a cluster, which outlive the program that starts them. Each is recorded by its process id and
-//! start time, so that no other process is ever ended by its number.
+//! The processes of a cluster, which outlive the program that starts them. Each is recorded by its process id
+//! and start time, so that no other process is ever killed by its number.
 
 use std::{
     fs::{self, File},
@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait;
 
-/// How long a process may take to end by itself.
+/// Time limit for a process to end by itself.
 const END: Duration = Duration::from_secs(10);
 
 /// Processes by name, recorded below a run directory.
@@ -42,13 +42,13 @@ impl Processes {
         self.run.join("pid").join(name)
     }
 
-    /// Starts a program in a session of its own; its output goes to its log.
+    /// Starts a program in a new session; its output goes to its log.
     pub(super) fn start(&self, name: &str, command: &Command) -> Result<u32> {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.log(name))?;
-        // A process in a new session gets no Ctrl-C of this one's terminal.
+        // A process in a new session does not receive Ctrl-C from this terminal.
         let mut detached = Command::new("setsid");
         detached
             .arg(command.get_program())
@@ -63,7 +63,7 @@ impl Processes {
         Ok(child.id())
     }
 
-    /// Records a process that was started otherwise.
+    /// Records a process that was started elsewhere.
     pub(super) fn remember(&self, name: &str, id: u32) -> Result<()> {
         let time = start_time(id).with_context(|| format!("{name} has ended at once"))?;
         fs::write(self.record(name), format!("{id} {time}"))
@@ -78,7 +78,7 @@ impl Processes {
         (start_time(id)? == time.parse::<u64>().ok()?).then_some(id)
     }
 
-    /// Names of all that were started and not ended.
+    /// Names of all that were started and have not ended.
     pub(super) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.run.join("pid")).into_iter().flatten();
         let mut names: Vec<String> = entries
@@ -117,7 +117,7 @@ impl Processes {
         Ok(())
     }
 
-    /// Ends it, at last with SIGKILL, and forgets it.
+    /// Ends it, finally with SIGKILL, and removes its record.
     pub(super) fn end(&self, name: &str, signal: Signal) -> Result<()> {
         self.signal(name, signal)?;
         let gone = || Ok(self.id(name).is_none().then_some(()));
@@ -134,10 +134,10 @@ impl Processes {
     }
 }
 
-/// When a process started, in ticks since the machine did; nothing for a process that has ended.
+/// When a process started, in ticks since boot; `None` for a process that has ended.
 fn start_time(id: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name in parentheses may hold anything.
+    // The name in parentheses may contain anything.
     let (_, rest) = stat.rsplit_once(") ")?;
     let fields: Vec<&str> = rest.split(' ').collect();
     if fields.first() == Some(&"Z") {

@@ -363,7 +363,7 @@ fn wrong_pods_are_refused_by_field_value_and_way_out() -> Result<()> {
             with(&|pod| pod.containers = vec![String::new(); 65]),
             ["containers", "at most 64"],
         ),
-        (vec![good(), good()], ["pods[1]", "shop/a is there twice"]),
+        (vec![good(), good()], ["pods[1]", "shop/a is listed twice"]),
         (many.collect(), ["spec.pods.pods", "at most 1024"]),
     ] {
         let error = client

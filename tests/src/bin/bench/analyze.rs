@@ -1,4 +1,5 @@
-//! What analysing a file costs, beside tshark and capinfos on the same file in the same run.
+//! The cost of analysing a file, compared with tshark and capinfos on the same file in the same
+//! run.
 
 use std::{
     fs::File,
@@ -15,14 +16,14 @@ use serde::Serialize;
 
 use crate::{Arguments, median};
 
-/// What one program took for the file.
+/// The resources that one program used for the file.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
     pub(crate) program: String,
     pub(crate) packets: u32,
-    /// From start to end.
+    /// Wall time.
     pub(crate) seconds: f64,
-    /// Of all its threads.
+    /// CPU time of all its threads.
     pub(crate) cpu_seconds: f64,
 }
 
@@ -30,7 +31,7 @@ pub(crate) const OURS: &str = "capturectl analyze";
 pub(crate) const TSHARK: &str = "tshark -q -z conv,tcp";
 pub(crate) const CAPINFOS: &str = "capinfos -M";
 
-/// Flows that the packets belong to.
+/// Number of flows of the packets.
 const FLOWS: u32 = 2_000;
 
 pub(crate) fn measure(arguments: &Arguments) -> Result<Vec<Row>> {
@@ -70,7 +71,7 @@ fn measure_file(arguments: &Arguments, file: &Path, packets: u32) -> Result<Vec<
     Ok(rows)
 }
 
-/// Seconds from start to end, and of CPU.
+/// Wall time and CPU time in seconds.
 fn run(command: &[&str]) -> Result<(f64, f64)> {
     let (program, arguments) = command.split_first().context("no program")?;
     let begun = Instant::now();
@@ -90,7 +91,8 @@ fn run(command: &[&str]) -> Result<(f64, f64)> {
     }
 }
 
-/// Connections that speak in turns: one packet of a request, two of its answer, one acknowledgement.
+/// Connections with alternating directions: one packet of a request, two of its answer, one
+/// acknowledgement.
 fn write(file: &Path, packets: u32) -> Result<()> {
     let out = File::create(file).with_context(|| format!("creating {}", file.display()))?;
     let mut out = BufWriter::with_capacity(1 << 20, out);

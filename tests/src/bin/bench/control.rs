@@ -1,5 +1,5 @@
-//! How quickly the daemon does what it is told: a capture of many interfaces begins and ends, and a long
-//! list of captures is told.
+//! Response times of the daemon: starting and stopping a capture of many interfaces, and listing many
+//! captures.
 
 use std::{fs, time::Instant};
 
@@ -20,23 +20,23 @@ use crate::{Arguments, median};
 /// Interfaces of the large capture.
 const INTERFACES: u32 = 200;
 
-/// Captures that have ended, and are listed.
+/// Ended captures in the list.
 const CAPTURES: u32 = 1000;
 
 const LISTEN: &str = "127.0.0.1:9443";
 
-/// One request, measured often.
+/// One request, measured many times.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
-    /// What was asked for.
+    /// The request.
     pub(crate) request: String,
-    /// How often.
+    /// The number of measurements.
     pub(crate) times: usize,
-    /// Milliseconds from the request to the answer: in the middle,
+    /// Milliseconds from the request to the answer: median,
     pub(crate) median: f64,
-    /// what 99 in 100 were within,
+    /// 99th percentile,
     pub(crate) p99: f64,
-    /// and the longest.
+    /// and maximum.
     pub(crate) longest: f64,
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn list_name() -> String {
     format!("list of {CAPTURES} captures")
 }
 
-/// Measures in a network namespace of its own.
+/// Measures in a separate network namespace.
 pub(crate) fn measure(arguments: &Arguments) -> Result<Vec<Row>> {
     let host = Namespace::new()?;
     let mut rows = start_and_stop(&host, 3 * arguments.repeat())?;
@@ -85,7 +85,7 @@ fn start_and_stop(host: &Namespace, times: usize) -> Result<Vec<Row>> {
     }
     let daemon = Daemon::start(host, &[])?;
     let client = daemon.client()?;
-    // The interface that is joined last is the one that has to have its packet.
+    // The interface that is joined last must have recorded its packet.
     let sender = PacketSocket::sender(host, &format!("p{}", INTERFACES - 1))?;
     let (mut starts, mut stops) = (Vec::new(), Vec::new());
     for time in 0..times {
@@ -109,7 +109,7 @@ fn start_and_stop(host: &Namespace, times: usize) -> Result<Vec<Row>> {
     ])
 }
 
-/// Asks over TCP on loopback, one request after the other.
+/// Sends requests over TCP on loopback, one after the other.
 fn list(host: &Namespace, calls: usize) -> Result<Vec<Row>> {
     let daemon = Daemon::start_in(host, ended_captures(host)?, &["--insecure-listen", LISTEN])?;
     let client = daemon.client()?;
@@ -123,7 +123,7 @@ fn list(host: &Namespace, calls: usize) -> Result<Vec<Row>> {
                 .build()?;
             runtime.block_on(async {
                 let mut client = CaptureServiceClient::connect(format!("http://{LISTEN}")).await?;
-                // A whole page is larger than what a client takes by default.
+                // A whole page is larger than a client's default limit.
                 client = client.max_decoding_message_size(64 << 20);
                 let mut taken = Vec::new();
                 for call in 0..calls + 20 {
@@ -133,7 +133,7 @@ fn list(host: &Namespace, calls: usize) -> Result<Vec<Row>> {
                     };
                     let asked = Instant::now();
                     let answer = client.list_captures(request).await?.into_inner();
-                    // The first ones find caches cold.
+                    // The first requests find cold caches.
                     if call >= 20 {
                         taken.push(milliseconds(asked));
                     }
@@ -155,8 +155,8 @@ fn total(client: &Client) -> Result<u32> {
     Ok(answer.into_inner().total_size)
 }
 
-/// The directories of a daemon with many captures that have ended: one did, and the others are its
-/// record under other names.
+/// The directories of a daemon with many ended captures: one really ran, and the others are copies
+/// of its record under other names.
 fn ended_captures(host: &Namespace) -> Result<TempDir> {
     const NAME: &str = "the-first-of-many";
     let daemon = Daemon::start(host, &[])?;

@@ -1,5 +1,5 @@
-//! What a filter costs a packet: as the kernel's test run measures it, and beside it the same expression
-//! as the kernel's own classic socket filter.
+//! The cost of a filter per packet, measured by the kernel's test run, and compared with the same
+//! expression as the kernel's classic socket filter.
 
 use std::process::Command;
 
@@ -9,29 +9,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::peer::GENERATOR_CORE;
 
-/// One filter, as `captured filter bench` tells of it.
+/// One filter in the output of `captured filter bench`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
-    /// What was measured.
+    /// The filter.
     pub(crate) filter: String,
     /// A packet that does not match.
     pub(crate) no_match: Nanoseconds,
-    /// One that does.
+    /// A packet that matches.
     pub(crate) matching: Option<Nanoseconds>,
 }
 
 /// Nanoseconds per packet.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Nanoseconds {
-    /// All of it.
+    /// Total.
     pub(crate) all: f64,
-    /// Less what an empty program takes.
+    /// Minus the time of an empty program.
     pub(crate) over_empty: f64,
-    /// The same expression as a classic socket filter, less one that decides at once.
+    /// The same expression as a classic socket filter, minus one that decides at once.
     pub(crate) classic: Option<f64>,
 }
 
-/// Lets `captured` measure, on one core.
+/// Runs the measurement by `captured`, on one core.
 pub(crate) fn measure() -> Result<Vec<Row>> {
     let output = Command::new("taskset")
         .args(["-c", &GENERATOR_CORE.to_string()])

@@ -1,4 +1,4 @@
-//! What the project sets itself to reach, and whether it was reached here.
+//! The goals of the project, and whether they were reached here.
 
 use serde::Serialize;
 
@@ -7,15 +7,15 @@ use crate::{Results, analyze, control, filter, loss, peer::Peer};
 /// One goal.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Goal {
-    /// What is to be reached.
+    /// The goal.
     pub(crate) goal: String,
-    /// What was measured.
+    /// The measured value.
     pub(crate) measured: String,
-    /// Whether that is enough.
+    /// Whether the goal is reached.
     pub(crate) reached: bool,
 }
 
-/// Judges what was measured; a goal whose measurement was not taken is left out.
+/// Evaluates the results; a goal without a measurement is skipped.
 pub(crate) fn judge(results: &Results) -> Vec<Goal> {
     let mut goals = Vec::new();
     goals.extend(no_loss(results));
@@ -41,7 +41,7 @@ pub(crate) fn judge(results: &Results) -> Vec<Goal> {
     goals
 }
 
-/// By CPU time: what else the machine does is no matter, and all of them read with one thread.
+/// By CPU time: other load on the machine does not matter, and all of them use one thread.
 fn analysis(results: &Results) -> Vec<Goal> {
     let of = |program| {
         let row = results.analyze.iter().find(|row| row.program == program)?;
@@ -102,7 +102,7 @@ fn no_loss(results: &Results) -> Option<Goal> {
     })
 }
 
-/// CPU per packet against tcpdump's, at the rate at which we compare worst.
+/// CPU per packet compared with tcpdump's, at the rate with our worst ratio.
 fn cpu(results: &Results, length: u32, share: f64) -> Option<Goal> {
     let of = |peer| {
         let rows = results.loss.iter();
@@ -139,7 +139,7 @@ fn way(results: &Results, length: u32) -> Option<Goal> {
     })
 }
 
-/// Answered within so many milliseconds.
+/// Response time within this many milliseconds.
 fn within(results: &Results, request: &str, most: f64) -> Option<Goal> {
     let row = results.control.iter().find(|row| row.request == request)?;
     Some(Goal {
@@ -163,7 +163,7 @@ fn filter_over_empty(results: &Results) -> Option<Goal> {
     })
 }
 
-/// A packet that matches or not, of two ways to decide what it costs over an empty program.
+/// A matching and a non-matching packet, in two ways of measuring the cost over an empty program.
 fn no_slower_than_classic(results: &Results, name: &str) -> Option<Goal> {
     let row = filter_named(results, name)?;
     let (no_match, matching) = (row.no_match, row.matching?);
@@ -179,7 +179,7 @@ fn no_slower_than_classic(results: &Results, name: &str) -> Option<Goal> {
 }
 
 fn large_set(results: &Results) -> Option<Goal> {
-    // The kernel gives whole nanoseconds, of the filter and of the empty program.
+    // The kernel reports whole nanoseconds, for the filter and for the empty program.
     const RESOLUTION: f64 = 2.0;
     let small = filter_named(results, "10 addresses")?;
     let large = filter_named(results, "10,000 addresses")?;

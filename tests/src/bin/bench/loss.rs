@@ -1,4 +1,4 @@
-//! Packets lost and CPU taken, by packet size and offered rate, to a disk.
+//! Packets lost and CPU used, by packet size and offered rate, to a disk.
 
 use anyhow::Result;
 use capture_tests::{
@@ -20,21 +20,21 @@ pub(crate) struct Row {
     pub(crate) recorder: Peer,
     /// Bytes of each packet.
     pub(crate) length: u32,
-    /// Packets per second that were asked for; as fast as it goes without.
+    /// Requested packets per second; `None` for maximum speed.
     pub(crate) asked: Option<u64>,
-    /// Packets per second that were offered.
+    /// Packets per second actually offered.
     pub(crate) offered: f64,
     /// Packets sent.
     pub(crate) sent: u64,
     /// Share of the packets that was lost, 0 to 1.
     pub(crate) lost: f64,
-    /// CPU seconds of the recorder per million packets kept; none if it kept none.
+    /// CPU seconds of the recorder per million packets kept; `None` if it kept none.
     pub(crate) cpu_per_million: Option<f64>,
-    /// CPU seconds of the recorder per gigabyte (10^9 bytes) kept; none if it kept none.
+    /// CPU seconds of the recorder per gigabyte (10^9 bytes) kept; `None` if it kept none.
     pub(crate) cpu_per_gigabyte: Option<f64>,
-    /// CPU seconds of the digest thread per gigabyte kept, beside the above.
+    /// CPU seconds of the digest thread per gigabyte kept, in addition.
     pub(crate) digest_per_gigabyte: Option<f64>,
-    /// Peak memory beside the buffer, in bytes.
+    /// Peak memory without the buffer, in bytes.
     pub(crate) memory: u64,
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<Vec<Row>> {
             for _ in 0..arguments.repeat() {
                 for (peer, taken) in PEERS.into_iter().zip(&mut taken) {
                     taken.push(once(peer, &pair, &mut generator, &load, arguments)?);
-                    // What one recorder left to be written back is not the next one's burden.
+                    // Data of one recorder that waits for writeback must not burden the next one.
                     rustix::fs::sync();
                 }
             }

@@ -1,4 +1,4 @@
-//! What the figures were taken on.
+//! The environment of the measurements.
 
 use std::{env, fs, path::Path, process::Command, thread};
 
@@ -8,26 +8,26 @@ use serde::Serialize;
 /// The machine and the programs compared.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Machine {
-    /// As the processor calls itself.
+    /// The processor's name.
     pub(crate) processor: String,
-    /// How many cores there are.
+    /// The number of cores.
     pub(crate) cores: usize,
     /// Mebibytes.
     pub(crate) memory: u64,
-    /// Its release.
+    /// The kernel's release.
     pub(crate) kernel: String,
-    /// Where the recorders wrote, and on what.
+    /// The recorders' directory and its file system.
     pub(crate) disk: String,
     /// First lines of `--version`.
     pub(crate) programs: Vec<String>,
-    /// How this was run.
+    /// The command line.
     pub(crate) command: String,
-    /// UTC.
+    /// The date in UTC.
     pub(crate) date: String,
 }
 
 impl Machine {
-    /// Looks around.
+    /// Collects the data.
     pub(crate) fn describe(directory: &Path) -> Result<Self> {
         let processors = fs::read_to_string("/proc/cpuinfo")?;
         let processor = processors

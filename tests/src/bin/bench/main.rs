@@ -18,11 +18,10 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use serde::Serialize;
 
-/// Measures `captured` against tcpdump and dumpcap in network namespaces of its own: packets lost, CPU
-/// per packet and per byte, what is added to each packet's way, what a TCP stream keeps of its
-/// throughput, memory; what filters cost; how quickly the daemon obeys;
-/// what analysing a file costs beside tshark and capinfos. One core sends, another records.
-/// The machine should have nothing else to do.
+/// Measures `captured` against tcpdump and dumpcap in separate network namespaces: packets lost, CPU
+/// per packet and per byte, time added to each packet's path, remaining throughput of a TCP stream,
+/// memory; the cost of filters; response times of the daemon; the cost of analysing a file compared
+/// with tshark and capinfos. One core sends, another records. The machine should be idle otherwise.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   capture-bench --quick
@@ -33,22 +32,22 @@ pub(crate) struct Arguments {
     /// Fewer rates, fewer packets, each once: two minutes instead of fifteen
     #[arg(long)]
     quick: bool,
-    /// Also write the results here
+    /// Also write the results to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Where the recorders write; a disk, not a file system in memory
+    /// Directory for the recorders' files; on a disk, not in memory
     #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
     directory: PathBuf,
-    /// How often each measurement is taken; the median counts
+    /// Number of repetitions of each measurement; the median counts
     #[arg(long, value_name = "N")]
     repeat: Option<usize>,
-    /// How many packets each measurement of losses and CPU sends; with more, what a start costs counts less
+    /// Packets in each measurement of losses and CPU; with more packets, the cost of the start matters less
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     packets: Option<u32>,
-    /// Measure losses and CPU only with packets of so many bytes; repeatable
+    /// Measure losses and CPU only with packets of this many bytes; repeatable
     #[arg(long, value_name = "BYTES")]
     length: Vec<u32>,
-    /// Only this part; repeatable
+    /// Run only this part; repeatable
     #[arg(long, value_enum)]
     only: Vec<Part>,
 }
@@ -79,7 +78,7 @@ impl Arguments {
     }
 }
 
-/// Everything that was measured; what was not is left out and never 0.
+/// All results; parts that were not measured are absent and never 0.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Results {
     machine: machine::Machine,
@@ -98,7 +97,7 @@ fn main() -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("measuring needs root: network namespaces and eBPF");
     }
-    // What else runs on the machine is not what is to be measured; the recorders inherit this.
+    // Other load on the machine is not to be measured; the recorders inherit this.
     rustix::process::setpriority_process(None, -20).context("raising the own priority")?;
     let mut results = Results {
         machine: machine::Machine::describe(&arguments.directory)?,
@@ -142,14 +141,13 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The value below which a quarter of them is: for costs, to which whatever else the machine does only
-/// ever adds.
+/// The lower quartile: for costs, to which other load on the machine only ever adds.
 pub(crate) fn lower_quartile(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 4).copied()
 }
 
-/// The value in the middle.
+/// The median.
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

@@ -1,4 +1,4 @@
-//! The recorders that are compared, started and stopped in one way.
+//! The recorders that are compared, started and stopped in the same way.
 
 use std::{
     path::Path,
@@ -26,15 +26,15 @@ const RECORDER_CORE: usize = 1;
 /// The buffer between kernel and recorder, the same for all, in MiB.
 pub(crate) const BUFFER: u32 = 64;
 
-/// What is measured.
+/// The recorders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Peer {
-    /// Nothing records.
+    /// No recorder.
     Bare,
-    /// `captured`, plain files, no digest: as the others do.
+    /// `captured`, plain files, no digest: like the others.
     Captured,
-    /// As it is by default: with the SHA-256 of each file.
+    /// With default settings: with the SHA-256 of each file.
     CapturedSha256,
     /// With gzip.
     CapturedGzip,
@@ -61,22 +61,22 @@ impl Peer {
     }
 }
 
-/// How to record.
+/// Options of a recorder.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options<'a> {
-    /// What to record, all without.
+    /// The expression; `None` for all packets.
     pub(crate) expression: Option<&'a str>,
-    /// Not kept to one core.
+    /// Not pinned to one core.
     pub(crate) any_core: bool,
 }
 
-/// What the peers call their file.
+/// The peers' file name.
 const PEER_FILE: &str = "peer.pcap";
 
-/// A recorder at work.
+/// A running recorder.
 pub(crate) struct Running {
     kind: Kind,
-    /// CPU time it had taken when it was ready.
+    /// CPU time used before it was ready.
     before: Duration,
     directory: TempDir,
 }
@@ -87,16 +87,16 @@ enum Kind {
     Peer(Peer, Process),
 }
 
-/// What a recorder took and what it kept.
+/// The resources that a recorder used and the packets that it kept.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Outcome {
-    /// Packets in its files, as it says itself.
+    /// Packets in its files, according to its own report.
     pub(crate) packets: u64,
-    /// CPU time since it was ready, until it had ended, without the digest.
+    /// CPU time from its readiness to its end, without the digest.
     pub(crate) cpu: Duration,
     /// CPU time of the thread that computes digests.
     pub(crate) digest: Duration,
-    /// Peak of its memory beside the buffer, in bytes.
+    /// Peak of its memory without the buffer, in bytes.
     pub(crate) memory: u64,
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn start(
 ) -> Result<Running> {
     let directory = TempDir::new_in(below)?;
     let command = |program: &Path| {
-        // A thread of its own starts the recorder and cannot pin itself without pinning the recorder,
+        // A separate thread starts the recorder and cannot pin itself without pinning the recorder,
         // so taskset does.
         if options.any_core {
             return Command::new(program);
@@ -200,7 +200,7 @@ fn start_dumpcap(
     directory: &Path,
     options: &Options<'_>,
 ) -> Result<Process> {
-    // Classic pcap, as tcpdump writes it.
+    // Classic pcap, like tcpdump.
     command
         .args(["-i", interface, "-q", "-p", "-P"])
         .args(["-B", &BUFFER.to_string(), "-w"])
@@ -223,7 +223,7 @@ impl Running {
         }
     }
 
-    /// Waits until it has taken in what was sent, stops it, and says what it took and kept.
+    /// Waits until it has processed all packets, stops it, and returns its outcome.
     pub(crate) fn finish(mut self) -> Result<Outcome> {
         let Some(process) = self.process() else {
             return Ok(Outcome::default());
@@ -254,10 +254,9 @@ impl Running {
     }
 }
 
-/// Waits until a recorder does nothing any more: tcpdump drops what is still in its buffer when it is
-/// told to stop.
+/// Waits until a recorder is idle: tcpdump drops the contents of its buffer when it is told to stop.
 fn rest(process: u32) -> Result<()> {
-    // Longer than the second after which the peers look at a buffer that is not full.
+    // Longer than the second after which the peers check a buffer that is not full.
     const REST: Duration = Duration::from_millis(2500);
     const LONGEST: Duration = Duration::from_secs(300);
     let start = Instant::now();
@@ -270,7 +269,7 @@ fn rest(process: u32) -> Result<()> {
         );
         thread::sleep(Duration::from_millis(50));
         let now = cpu_time(process, None)?;
-        // Wake-ups that find nothing are rest, too: one per cent of a core.
+        // Wake-ups that find nothing count as idle, too: one per cent of a core.
         if now > last + REST / 100 {
             (last, since) = (now, Instant::now());
         }
@@ -278,9 +277,9 @@ fn rest(process: u32) -> Result<()> {
     Ok(())
 }
 
-/// How many packets a peer says it has written.
+/// The number of packets that a peer reports as written.
 fn captured_packets(peer: Peer, stderr: &str) -> Result<u64> {
-    // dumpcap: "Packets captured: 123"; tcpdump: "123 packets captured". Either may stand behind a
+    // dumpcap: "Packets captured: 123"; tcpdump: "123 packets captured". Either may follow a
     // carriage return.
     let mut lines = stderr.split(['\n', '\r']);
     let number = if peer == Peer::Dumpcap {

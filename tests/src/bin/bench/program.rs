@@ -1,4 +1,4 @@
-//! The kernel program alone, by `BPF_PROG_TEST_RUN`, while the recorder drains what it makes.
+//! The kernel program alone, by `BPF_PROG_TEST_RUN`, while the recorder drains the ring.
 
 use std::{thread, time::Duration};
 
@@ -23,11 +23,11 @@ pub(crate) struct Row {
     pub(crate) nanoseconds: f64,
 }
 
-/// `struct __sk_buff` of `linux/bpf.h` up to the end, and where its ifindex stands.
+/// The size of `struct __sk_buff` of `linux/bpf.h`, and the offset of its ifindex.
 const CONTEXT: usize = 192;
 const IFINDEX: usize = 40;
 
-/// Measures each size in portions that the ring holds, so that no packet finds it full.
+/// Measures each size in portions that fit into the ring, so that no packet finds it full.
 pub(crate) fn measure(arguments: &Arguments) -> Result<Vec<Row>> {
     const PORTION: u32 = 10_000;
     let portions = if arguments.quick { 20 } else { 100 };

@@ -2,7 +2,7 @@
 
 use crate::{analyze, control, filter, goals::Goal, loss, machine::Machine, program, stream, way};
 
-/// Lines the columns up; the first column to the left, the others to the right.
+/// Aligns the columns; the first column to the left, the others to the right.
 fn table(title: &str, header: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<_> = header.iter().map(|cell| cell.chars().count()).collect();
     for row in rows {
@@ -42,7 +42,7 @@ fn or_dash(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
 }
 
-/// What it was measured on.
+/// The environment of the measurements.
 pub(crate) fn machine(machine: &Machine) -> String {
     format!(
         "# captured against its peers\n\n- {}\n- {}, {} cores, {} MiB of memory, Linux {}\n- files in {}\n- {}\n- `{}`",
@@ -92,7 +92,7 @@ pub(crate) fn loss(rows: &[loss::Row]) -> String {
     )
 }
 
-/// What is added to a packet's way.
+/// Time added to each packet's path.
 pub(crate) fn way(rows: &[way::Row]) -> String {
     let rows: Vec<_> = rows
         .iter()
@@ -108,7 +108,7 @@ pub(crate) fn way(rows: &[way::Row]) -> String {
         })
         .collect();
     table(
-        "Added to each packet's way through the stack",
+        "Added to each packet's path through the stack",
         &[
             "recorder", "matching", "bytes", "bare ns", "added ns", "lost %",
         ],
@@ -116,7 +116,7 @@ pub(crate) fn way(rows: &[way::Row]) -> String {
     )
 }
 
-/// What a TCP stream keeps.
+/// The remaining throughput of a TCP stream.
 pub(crate) fn stream(rows: &[stream::Row]) -> String {
     let rows: Vec<_> = rows
         .iter()
@@ -149,7 +149,7 @@ pub(crate) fn program(rows: &[program::Row]) -> String {
     )
 }
 
-/// What analysing a file costs.
+/// The cost of analysing a file.
 pub(crate) fn analyze(rows: &[analyze::Row]) -> String {
     let rows: Vec<_> = rows
         .iter()
@@ -171,7 +171,7 @@ pub(crate) fn analyze(rows: &[analyze::Row]) -> String {
     )
 }
 
-/// How quickly the daemon does what it is told.
+/// Response times of the daemon.
 pub(crate) fn control(rows: &[control::Row]) -> String {
     let rows: Vec<_> = rows
         .iter()
@@ -189,7 +189,7 @@ pub(crate) fn control(rows: &[control::Row]) -> String {
     )
 }
 
-/// What filters cost.
+/// The cost of filters.
 pub(crate) fn filter(rows: &[filter::Row]) -> String {
     let rows: Vec<_> = rows
         .iter()
@@ -216,7 +216,7 @@ pub(crate) fn filter(rows: &[filter::Row]) -> String {
     )
 }
 
-/// What was to be reached.
+/// The goals.
 pub(crate) fn goals(goals: &[Goal]) -> String {
     let rows: Vec<_> = goals
         .iter()

@@ -1,4 +1,4 @@
-//! What a TCP stream with segmentation offload keeps of its throughput while it is recorded to a disk.
+//! The remaining throughput of a TCP stream with segmentation offload while it is recorded to a disk.
 
 use std::process::Command;
 
@@ -20,13 +20,13 @@ pub(crate) struct Row {
     pub(crate) gigabits: f64,
     /// Share of the throughput without a recorder.
     pub(crate) kept: f64,
-    /// Share of the packets that the recorder lost, where it is known.
+    /// Share of the packets that the recorder lost, if known.
     pub(crate) lost: Option<f64>,
 }
 
 const PEERS: [Peer; 4] = [Peer::Bare, Peer::Tcpdump, Peer::Captured, Peer::Dumpcap];
 
-/// Measures in turns: nothing, and each recorder.
+/// Measures in turns: no recorder, and each recorder.
 pub(crate) fn measure(arguments: &Arguments) -> Result<Vec<Row>> {
     let pair = Pair::new()?;
     let mut server = Command::new("iperf3");
@@ -81,7 +81,7 @@ fn once(pair: &Pair, how_much: &str) -> Result<f64> {
         .with_context(|| format!("iperf3 said: {}{}", ended.stdout, ended.stderr))
 }
 
-/// Packets that have passed the interface, unsegmented ones counted once.
+/// Packets that have passed the interface; unsegmented ones count once.
 fn passed(pair: &Pair) -> Result<u64> {
     let text = pair.b.ip("-json -statistics link show dev eth0")?;
     let links: serde_json::Value = serde_json::from_str(&text)?;

@@ -1,4 +1,5 @@
-//! What a recorder adds to each packet's way through the stack. All write to a file system in memory.
+//! The time that a recorder adds to each packet's path through the stack. All write to a file system
+//! in memory.
 
 use anyhow::Result;
 use capture_tests::{
@@ -31,20 +32,20 @@ pub(crate) struct Row {
     pub(crate) lost: Option<f64>,
 }
 
-/// Packets per second: few enough that every recorder keeps up, because a packet that is lost costs less
-/// than one that is kept. What the generator waits is not counted.
+/// Packets per second: few enough that every recorder keeps up, because a lost packet costs less than
+/// one that is kept. Waiting times of the generator are not counted.
 const RATE: u64 = 400_000;
 
 /// Packets sent at once.
 const PORTION: u32 = 40_000;
 
-/// Portions sent to each recorder that is started.
+/// Portions sent to each started recorder.
 const PORTIONS: u32 = 10;
 
-/// Nothing of what is sent.
+/// Matches none of the packets sent.
 const NO_MATCH: &str = "udp port 9";
 
-/// Measures in turns: nothing, and each recorder.
+/// Measures in turns: no recorder, and each recorder.
 pub(crate) fn measure(arguments: &Arguments) -> Result<Vec<Row>> {
     let pair = Pair::new()?;
     let mut generator = Generator::load()?;
@@ -106,7 +107,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Nanoseconds of work per packet, of each portion.
+/// Nanoseconds of work per packet, for each portion.
 fn portions(generator: &mut Generator, pair: &Pair, load: &Load) -> Result<Vec<f64>> {
     (0..PORTIONS)
         .map(|_| {

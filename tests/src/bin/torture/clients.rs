@@ -1,4 +1,4 @@
-//! Clients that hold connections, memory and descriptors.
+//! Clients that occupy connections, memory and descriptors.
 
 use std::{
     io::Write as _,
@@ -73,7 +73,7 @@ pub(crate) const ATTACKS: [Attack; 7] = [
     },
 ];
 
-/// Begins a call whose body never ends. An answer is awaited by nobody.
+/// Begins a call whose body never ends. Nobody waits for the answer.
 async fn unfinished(mut channel: tonic::transport::Channel) -> Result<()> {
     let mut head = vec![0];
     head.extend((3_u32 << 20).to_be_bytes());
@@ -104,7 +104,7 @@ fn unfinished_requests() -> Result<String> {
             for _ in 0..100 {
                 calls.spawn(unfinished(client.channel.clone()));
             }
-            // Refused ones end; the others are left to themselves for a while.
+            // Rejected ones end; the others are left alone for a while.
             let _ = tokio::time::timeout(Duration::from_secs(1), async {
                 while calls.join_next().await.is_some() {}
             })
@@ -123,7 +123,7 @@ fn unread_streams() -> Result<String> {
     let pair = Pair::new()?;
     let daemon = Daemon::start(&pair.b, &["--set", "defaults.compression=none"])?;
     let mut roomy = spec("eth0", "");
-    // All that is sent fits into the ring: what 64 readers cost is no packet, however slow the machine.
+    // All packets fit into the ring: 64 readers must not cost a packet, however slow the machine.
     roomy.ring_size = Some(64 << 20);
     let mut scene = Scene::with(pair, daemon, roomy)?;
     let before = scene.daemon.memory()?;
@@ -174,7 +174,7 @@ fn garbage_and_half_greetings() -> Result<String> {
     let mut open = Vec::new();
     for number in 0..100_u8 {
         let mut garbage = UnixStream::connect(scene.daemon.socket())?;
-        // It may be refused before all of it is written.
+        // It may be rejected before all of it is written.
         let _ = garbage.write_all(&[number; 4096]);
         let mut half = UnixStream::connect(scene.daemon.socket())?;
         let _ = half.write_all(b"PRI * HTTP/2.0\r\n\r\nSM");
@@ -198,7 +198,7 @@ fn silent_socket() -> Result<String> {
     let scene = Scene::new(&[])?;
     let mut silent = Vec::new();
     for _ in 0..450 {
-        // The backlog may be full for a moment, which is no harm.
+        // The backlog may be full for a moment, which is harmless.
         if let Ok(stream) = UnixStream::connect(scene.daemon.socket()) {
             silent.push(stream);
         }
@@ -245,7 +245,7 @@ fn clients_at_once() -> Result<String> {
     Ok(format!("{served} of 200 served, {}", scene.end()?))
 }
 
-/// Gives this process, and so the daemon that it starts, so many descriptors and no more.
+/// Limits the descriptors of this process, and so of the daemon that it starts.
 fn limit_descriptors(most: u64) -> Result<()> {
     let limit = Rlimit {
         current: Some(most),
@@ -268,7 +268,7 @@ fn metrics_connections() -> Result<String> {
             ..Default::default()
         })),
     });
-    // The attacker has more descriptors than the daemon: the limit is the daemon's alone.
+    // The attacker has more descriptors than the daemon: the limit applies only to the daemon.
     let limited = |most: u64| Rlimit {
         current: Some(most),
         maximum: Some(20_000),

@@ -43,7 +43,7 @@ pub(crate) const ATTACKS: [Attack; 4] = [
     },
 ];
 
-/// A shell that becomes `captured record`, with redirections of its own.
+/// A shell that executes `captured record` with redirections.
 fn record(pair: &Pair, directory: &Path, before: &str, redirections: &str) -> Result<Process> {
     let program = recorder::program()?.display();
     let into = directory.display();
@@ -79,7 +79,8 @@ fn unwritable_outputs() -> Result<String> {
         send_through(&pair, &numbered_frames(0..300))?;
         let is_piped = redirections.contains('|');
         let ended = match is_piped {
-            // The shell stays, and the recorder is its child: its end is told by the interface.
+            // The shell stays, and the recorder is its child: its end shows in the interface's
+            // programs.
             true => {
                 let recorder = child_of(process.id())?;
                 let id = rustix::process::Pid::from_raw(recorder).context("no process")?;
@@ -105,7 +106,7 @@ fn unwritable_outputs() -> Result<String> {
     Ok(format!("sent 300, files {files:?}"))
 }
 
-/// The child of a process, by /proc.
+/// The child of a process, from /proc.
 fn child_of(parent: u32) -> Result<i32> {
     wait::until("a child", || {
         let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
@@ -173,7 +174,7 @@ fn damaged_files() -> Result<String> {
     let good = fs::read(good.context("no file")?)?;
     let path = directory.path().join("damaged.pcapng");
     let (mut read, mut refused) = (0, 0);
-    // As random as a fixed seed is.
+    // Pseudo-random with a fixed seed.
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     for round in 0..200_usize {
         let mut bytes = good.clone();
@@ -205,7 +206,7 @@ fn damaged_files() -> Result<String> {
 
 fn size_limit() -> Result<String> {
     let (pair, directory) = (Pair::new()?, TempDir::new()?);
-    // Blocks of 512 or 1,024 bytes, as the shell has it.
+    // Blocks of 512 or 1,024 bytes, depending on the shell.
     let process = record(&pair, directory.path(), "ulimit -f 400;", "")?;
     let frames = numbered_frames(0..3000);
     send_through(&pair, &frames)?;

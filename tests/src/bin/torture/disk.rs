@@ -1,4 +1,4 @@
-//! Files and disks that others have their hands in.
+//! Files and disks that others interfere with.
 
 use std::{
     fs::{self, File},
@@ -123,7 +123,7 @@ fn number(value: Option<u64>) -> Result<u64> {
     value.context("a number of the ledger is not known")
 }
 
-/// What is in no file, by the ledger of a capture that has ended; fails unless the ledger adds up to what was sent.
+/// Lost packets in the ledger of an ended capture; fails unless the ledger adds up to the sender's count.
 fn lost_of(capture: &v1::Capture, sent: u64) -> Result<(u64, u64)> {
     let ledger = capture.ledger.as_ref().context("no ledger")?;
     let discarded = ledger
@@ -199,7 +199,7 @@ fn full_disk() -> Result<String> {
     let (written, lost) = lost_of(&full, 3000)?;
     ensure!(lost > 0, "a full disk lost nothing: {written} written");
     fs::remove_file(filler)?;
-    // It finds out by itself that there is room again.
+    // It notices by itself that there is room again.
     let mut sent = 3000;
     wait::until_true("a packet to be written again", || {
         send_through(&pair, &numbered_frames(sent..sent + 10))?;
@@ -302,7 +302,7 @@ fn unsaved_state() -> Result<String> {
         }
         Err(_) => false,
     };
-    // Acknowledged, or refused because it cannot be remembered.
+    // Acknowledged, or rejected because it cannot be saved.
     let is_stopped = client.stop("before").is_ok();
     let (_ended, directory) = daemon.end()?;
     fs::remove_file(filler)?;

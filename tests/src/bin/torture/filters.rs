@@ -51,14 +51,14 @@ fn hosts(count: u32) -> String {
     hosts.collect::<Vec<_>>().join(" or ")
 }
 
-/// A request that waits half a minute for its answer, which has to come in that time.
+/// A request with a deadline of half a minute.
 fn patient<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(Duration::from_secs(30));
     request
 }
 
-/// An answer of any kind, as long as it is one.
+/// Fails only if there was no answer.
 fn answered<T>(what: &str, answer: Result<T, tonic::Status>) -> Result<()> {
     match answer {
         Err(status) if [Code::DeadlineExceeded, Code::Cancelled].contains(&status.code()) => {
@@ -144,7 +144,7 @@ fn negated_hosts() -> Result<String> {
 
 fn host_names() -> Result<String> {
     let scene = Scene::new(&[])?;
-    // A name server that takes questions and never answers.
+    // A name server that receives queries and never answers.
     let silent = scene
         .pair
         .b

@@ -1,5 +1,5 @@
-//! Attacks on the real programs, and faults around them: each bounded, each with the right value asserted, one line
-//! each.
+//! Attacks on the real programs, and faults around them: each bounded, each with the correct result asserted,
+//! one line each.
 
 mod clients;
 mod commands;
@@ -23,11 +23,11 @@ use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Attacks captured and capturectl as a stranger, a careless user and a bad day would, in network namespaces of its
-/// own.
+/// Attacks captured and capturectl like a stranger, a careless user and a bad day, in separate network
+/// namespaces.
 ///
-/// Each line says what was done, and what the ledger, the files and the API said to it. A capture runs beside most
-/// attacks: its ledger and its files have to agree with what was sent.
+/// Each line shows the attack and the results in the ledger, the files and the API. A capture runs during
+/// most attacks: its ledger and its files must agree with the sender's count.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   capture-torture --quick
@@ -36,32 +36,32 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 Exit status: 0 if everything held, 1 if something fell.")]
 struct Arguments {
-    /// Only those that take seconds
+    /// Run only attacks that take seconds
     #[arg(long)]
     quick: bool,
     /// Print names and descriptions, and do nothing
     #[arg(long)]
     list: bool,
-    /// This attack alone, in this process
+    /// Run this attack alone, in this process
     #[arg(long, hide = true, value_name = "NAME")]
     attack: Option<String>,
-    /// Only these
+    /// Run only these attacks
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
 
-/// Something that is done to the programs.
+/// An attack on the programs.
 pub(crate) struct Attack {
     name: &'static str,
-    /// What is done, for the report.
+    /// A description, for the report.
     done: &'static str,
-    /// Whether it takes seconds, and so belongs to the tests.
+    /// Whether it takes only seconds, and so is part of the tests.
     quick: bool,
-    /// Does it. What the programs said, or what fell.
+    /// Runs it. Returns the results, or what failed.
     run: fn() -> Result<String>,
 }
 
-/// An attack that takes longer is stopped and counts as fallen.
+/// An attack that takes longer is stopped and counts as failed.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 fn attacks() -> impl Iterator<Item = &'static Attack> {
@@ -148,11 +148,11 @@ fn one_line(text: &str) -> String {
     }
 }
 
-/// Mounts the file `$0` over the list of name servers and becomes what follows.
+/// Mounts the file `$0` over the list of name servers and executes the other arguments.
 const WITH_NAME_SERVERS: &str = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
 
-/// Runs an attack in a process group and a mount namespace of its own, so that nothing of it outlives its time. Its
-/// name server is at 127.0.0.1.
+/// Runs an attack in a separate process group and mount namespace, so that nothing of it survives its time
+/// limit. Its name server is at 127.0.0.1.
 fn apart(attack: &Attack) -> Result<String> {
     let mut name_servers = tempfile::NamedTempFile::new()?;
     name_servers.write_all(b"nameserver 127.0.0.1\n")?;
@@ -182,13 +182,13 @@ fn apart(attack: &Attack) -> Result<String> {
 fn read(mut pipe: Option<impl std::io::Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(pipe) = &mut pipe {
-        // What was read before an error is still what was said.
+        // Output before a read error is still used.
         let _ = pipe.read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Whether it ended well. It is killed with all that it started when its time is over.
+/// Whether it succeeded. After its time limit it is killed with all processes that it started.
 fn wait(child: &mut Child) -> Result<bool> {
     let start = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! Calls that come at the same time.
+//! Concurrent calls.
 
 use anyhow::{Context as _, Result, ensure};
 use capture_proto::v1;
@@ -71,7 +71,7 @@ fn concurrent_filters() -> Result<String> {
         matched == Some(expected),
         "{matched:?} matched, {expected} by the filters that were shown"
     );
-    // The capture beside it has seen the packets of the rounds, too.
+    // The other capture has seen the packets of the rounds, too.
     let mut scene = scene;
     scene.sent_beside(300);
     Ok(format!(
@@ -158,7 +158,7 @@ fn concurrent_names() -> Result<String> {
                 "round {round}: {status}"
             );
         }
-        // Not there, if the deletion came last.
+        // It does not exist if the deletion came last.
         let _ = client.delete("raced");
     }
     scene.end()

@@ -1,4 +1,4 @@
-//! Daemons that are killed, and what the next one finds.
+//! Daemons that are killed, and the recovery by the next one.
 
 use std::{
     fs::{self, File},
@@ -62,7 +62,7 @@ fn killed_while_recording() -> Result<String> {
             let written = client.get("a")?.ledger.and_then(|ledger| ledger.written);
             Ok(written.filter(|written| *written >= safe + 500))
         })?;
-        // These are on their way when it dies.
+        // These packets are on their way when it dies.
         send_through(&pair, &numbered_frames(sent..sent + 200))?;
         sent += 200;
         daemon = Daemon::start_in(&pair.b, daemon.kill()?, &[])?;
@@ -230,7 +230,7 @@ fn large_part() -> Result<String> {
     ))
 }
 
-/// Where the packets of a pcapng file begin and where the last whole block ends.
+/// The range from the first packet of a pcapng file to the end of its last whole block.
 fn whole_blocks(bytes: &[u8]) -> Result<std::ops::Range<usize>> {
     const PACKET: u32 = 6;
     let word = |at: usize| -> Option<u32> {

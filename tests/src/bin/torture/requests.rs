@@ -1,4 +1,4 @@
-//! Requests that are large, wrong or meant to be shown.
+//! Requests that are large, wrong or contain text to be shown.
 
 use anyhow::{Context as _, Result, ensure};
 use capture_proto::v1;
@@ -80,7 +80,7 @@ fn large_lists() -> Result<String> {
     let scene = Scene::new(&[])?;
     for name in ["one", "two"] {
         let mut large = spec("eth0", "");
-        // As long as addresses can be.
+        // The longest possible addresses.
         let address = |number: u32| {
             format!(
                 "2001:db8:aaaa:bbbb:cccc:dddd:{:x}:{:x}/128",
@@ -97,7 +97,7 @@ fn large_lists() -> Result<String> {
         let answer = scene
             .client
             .wait(captures.start_capture(start(name, large)));
-        // A request of more than 4 MiB may be refused, but not half taken.
+        // A request of more than 4 MiB may be rejected, but not half applied.
         if let Err(status) = answer {
             ensure!(status.code() == Code::ResourceExhausted, "{status}");
         }
@@ -132,7 +132,7 @@ fn large_lists() -> Result<String> {
     let count: usize = count.context("WatchCaptures")?;
     ensure!(listed == count, "{listed} listed, {count} watched");
     for name in ["one", "two"] {
-        // Not there, if it was refused.
+        // It does not exist if it was rejected.
         let _ = scene.client.delete(name);
     }
     Ok(format!(

@@ -1,4 +1,4 @@
-//! What most attacks begin with: a daemon, and a capture whose packets are counted.
+//! The common setup of most attacks: a daemon, and a capture whose packets are counted.
 
 use std::{
     sync::{
@@ -18,16 +18,15 @@ use capture_tests::{
     scene::{numbered_frames, send_through},
 };
 
-/// The longest that any answer of the daemon may take during an attack. The goal is 100 ms on a machine that has
-/// nothing else to do.
+/// Time limit for any answer of the daemon during an attack. The goal is 100 ms on an otherwise idle machine.
 pub(crate) const ANSWER: Duration = Duration::from_secs(1);
 
 pub(crate) const MEBIBYTE: u64 = 1 << 20;
 
-/// The capture that runs beside an attack.
+/// The capture that runs during an attack.
 pub(crate) const STEADY: &str = "steady";
 
-/// A daemon in `pair.b` with a capture of `eth0`, into which all numbered frames come.
+/// A daemon in `pair.b` with a capture of `eth0`, which receives all numbered frames.
 pub(crate) struct Scene {
     pub(crate) pair: Pair,
     pub(crate) daemon: Daemon,
@@ -42,7 +41,7 @@ impl Scene {
         Self::with(pair, daemon, spec("eth0", ""))
     }
 
-    /// One with a daemon and a capture of the caller's.
+    /// A scene with a daemon and a capture of the caller's.
     pub(crate) fn with(pair: Pair, daemon: Daemon, spec: v1::CaptureSpec) -> Result<Self> {
         let client = daemon.client()?;
         client.start(STEADY, spec)?;
@@ -56,19 +55,20 @@ impl Scene {
         Ok(scene)
     }
 
-    /// Sends so many frames into the capture.
+    /// Sends this many frames into the capture.
     pub(crate) fn send(&mut self, count: u64) -> Result<()> {
         send_through(&self.pair, &numbered_frames(self.sent..self.sent + count))?;
         self.sent += count;
         Ok(())
     }
 
-    /// Says that others have sent so many numbered frames through the pair.
+    /// Adds frames that others have sent through the pair.
     pub(crate) fn sent_beside(&mut self, count: u64) {
         self.sent += count;
     }
 
-    /// Sends more, ends the capture and the daemon, and holds ledger and files against what was sent.
+    /// Sends more, ends the capture and the daemon, and compares ledger and files with the sender's
+    /// count.
     pub(crate) fn end(mut self) -> Result<String> {
         self.send(100)?;
         let capture = self.client.stop(STEADY)?;
@@ -90,7 +90,7 @@ impl Scene {
         Ok(format!("sent {sent}, ledger {sent}, files {files}"))
     }
 
-    /// Asks the daemon for its node, again and again, until told to end.
+    /// Requests the node repeatedly, until told to end.
     pub(crate) fn probe(&self) -> Result<Probe> {
         let client = self.daemon.client()?;
         let over = Arc::new(AtomicBool::new(false));
@@ -111,14 +111,14 @@ impl Scene {
     }
 }
 
-/// Measures how long answers take.
+/// Measures response times.
 pub(crate) struct Probe {
     over: Arc<AtomicBool>,
     thread: JoinHandle<Result<Duration>>,
 }
 
 impl Probe {
-    /// Fails if an answer took longer than it may.
+    /// Fails if an answer took too long.
     pub(crate) fn end(self) -> Result<String> {
         self.over.store(true, Ordering::Relaxed);
         let joined = self
@@ -147,7 +147,7 @@ pub(crate) fn packets_in(directory: &std::path::Path) -> Result<u64> {
     Ok(packets)
 }
 
-/// What a call was refused with.
+/// The status with which a call was rejected.
 pub(crate) fn refusal<T: std::fmt::Debug>(
     answer: Result<tonic::Response<T>, tonic::Status>,
     codes: &[tonic::Code],

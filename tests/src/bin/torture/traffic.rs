@@ -1,4 +1,4 @@
-//! Traffic and interfaces that make trouble.
+//! Problematic traffic and interfaces.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ fn flapping_interface() -> Result<String> {
             scene.pair.b.ip("link set other0 name eth0")?;
         }
         scene.pair.b.ip("link set eth0 up")?;
-        // The stack takes packets as soon as the carrier is there.
+        // The stack accepts packets as soon as there is a carrier.
         capture_tests::wait::until_true("the carrier", || {
             Ok(scene.pair.b.ip("link show dev eth0")?.contains("LOWER_UP")
                 && scene.pair.a.ip("link show dev eth0")?.contains("LOWER_UP"))
