@@ -1,4 +1,4 @@
-//! The kernels that users have: each of them boots, loads the programs, and records every packet.
+//! The kernels that users have: each boots, loads the programs, and records every packet.
 
 use std::fs;
 
@@ -11,13 +11,13 @@ use capture_tests::{
 };
 use tempfile::TempDir;
 
-/// Echo requests, which the guest's loopback sends and receives, as it does the replies.
+/// Echo requests, which the guest's loopback sends and receives, like the replies.
 const PINGS: u64 = 20;
-/// 14 bytes of Ethernet, 20 of IPv4, 8 of ICMP and what was asked for.
+/// 14 bytes of Ethernet, 20 of IPv4, 8 of ICMP and the requested payload.
 const LENGTH: usize = 14 + 20 + 8 + 1400;
 
-/// Options by the name of the run. They differ in what the verifier gets to see: with a spill ring and
-/// without one, short and whole packets, a filter in front or not, and in how it is attached.
+/// Options by the name of the run. They differ in the programs for the verifier: with and without a
+/// spill ring, short and whole packets, with and without a filter; and in the attach method.
 const RUNS: [(&str, &str); 6] = [
     ("plain", "icmp"),
     ("small", "-B 1MiB"),
@@ -30,7 +30,7 @@ const RUNS: [(&str, &str); 6] = [
     ),
 ];
 
-/// One run: `captured` in the background, pings, and all that is left of it given to the test.
+/// One run: `captured` in the background, pings, and all results given to the test.
 const SCRIPT: &str = r#"
 record() {
     name=$1; shift
@@ -90,7 +90,7 @@ fn boot(series: &str) -> Result<Option<Given>> {
     Ok(Some(given))
 }
 
-/// Checks that a run has recorded all pings, and each whole unless it was to be shortened.
+/// Checks that a run has recorded all pings, and each whole unless it was to be truncated.
 fn recorded_all(given: &Given, name: &str) -> Result<()> {
     let text = |what: &str| given.text(&format!("{name}.{what}"));
     let errors = text("errors")?;
@@ -128,7 +128,7 @@ fn recorded_all(given: &Given, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks that a daemon has recorded all pings and nothing of the requests to itself.
+/// Checks that a daemon has recorded all pings and none of the requests to itself.
 fn left_own_traffic_out(given: &Given) -> Result<()> {
     let text = |what: &str| given.text(&format!("own.{what}"));
     let errors = text("errors")?;

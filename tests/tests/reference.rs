@@ -1,5 +1,5 @@
-//! The reference pages of the manual, docs/reference, are what the programs themselves say. With CAPTURE_DOCS=write,
-//! which `cargo xtask docs` sets, they are written instead of compared.
+//! The reference pages of the manual, docs/reference, agree with the programs. With CAPTURE_DOCS=write, which
+//! `cargo xtask docs` sets, they are written instead of compared.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ use capture_tests::{
     wait,
 };
 
-/// Compares a page with what it should be, or writes it.
+/// Compares a page with its expected content, or writes it.
 fn page(name: &str, title: &str, body: &str) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../docs/reference")
@@ -48,7 +48,7 @@ fn page(name: &str, title: &str, body: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program where neither the terminal nor the environment changes what it says.
+/// Runs a program with an environment and terminal that do not affect its output.
 fn run(program: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Output> {
     Command::new(program)
         .args(arguments)
@@ -76,7 +76,7 @@ fn commands(help: &str) -> Vec<String> {
         .collect()
 }
 
-/// The parts of a help text, each with its heading.
+/// The sections of a help text, each with its heading.
 fn sections(help: &str) -> Vec<String> {
     let mut sections = vec![String::new()];
     for line in help.lines() {
@@ -94,7 +94,8 @@ fn sections(help: &str) -> Vec<String> {
         .collect()
 }
 
-/// The help of a command and of all below it, a heading each, without what stands in the help above it.
+/// The help of a command and its subcommands, each under a heading, without sections of the parent's
+/// help.
 fn helps(program: &Path, path: &[&str], above: &[String], body: &mut String) -> Result<()> {
     let name = program.file_name().context("no name")?.to_string_lossy();
     let help = says(program, &[path, &["--help"]].concat())?;
@@ -161,7 +162,7 @@ fn the_page_of_capturectl_is_its_help_with_every_variable_that_it_takes() -> Res
             option.context("no option")?,
         );
     }
-    // An unknown one is answered with those that there are.
+    // An unknown variable causes an error that lists all variables.
     let refusal = run(&client, &["list"], &[("CAPTURECTL_NONE", "1")])?;
     let refusal = String::from_utf8(refusal.stderr)?;
     let known = refusal
@@ -232,7 +233,7 @@ fn the_page_of_the_settings_is_what_the_daemon_says_of_them() -> Result<()> {
     page("settings.md", "Settings of the daemon", &body)
 }
 
-/// A family of metrics in the text that Prometheus reads.
+/// A family of metrics in the format of Prometheus.
 #[derive(Default)]
 struct Family {
     kind: String,
@@ -274,7 +275,7 @@ fn families(text: &str) -> Result<BTreeMap<String, Family>> {
     Ok(families)
 }
 
-/// Labels whose values are the daemon's own and not a user's.
+/// Labels whose values are the daemon's own, not a user's.
 const NAMED_VALUES: [&str; 2] = ["outcome", "state"];
 
 #[test]

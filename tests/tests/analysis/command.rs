@@ -1,11 +1,11 @@
-//! `capturectl analyze`, run as a user runs it.
+//! `capturectl analyze`, run like a user runs it.
 
 use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use capture_tests::{client, gate};
 
-/// A refused connection from 10.0.0.1, and one that is not answered from 10.0.0.3: raw IP.
+/// A refused connection from 10.0.0.1, and an unanswered one from 10.0.0.3: raw IP.
 fn pcap() -> Vec<u8> {
     let mut file = Vec::new();
     for word in [0xa1b2_3c4d_u32, 0x0004_0002, 0, 0, 262_144, 101] {

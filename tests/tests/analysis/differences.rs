@@ -1,10 +1,11 @@
-//! Where the analysis differs from tshark 4.0.17, and why; `docs/analysis.md` says the same to people.
+//! Differences between the analysis and tshark 4.0.17, with reasons; also documented in
+//! `docs/analysis.md`.
 
-/// Files that differ for one reason.
+/// Files that differ for the same reason.
 pub(crate) struct Difference {
-    /// Why.
+    /// The reason.
     pub(crate) reason: &'static str,
-    /// Each file, and in what it differs.
+    /// Each file, and the views that differ.
     pub(crate) files: &'static [(&'static str, &'static str)],
 }
 

@@ -1,4 +1,4 @@
-//! The promises of the analysis, held against tshark and capinfos.
+//! The promises of the analysis, checked against tshark and capinfos.
 
 mod command;
 mod differences;

@@ -1,4 +1,4 @@
-//! Over files of other projects' test suites: what the analysis counts is what tshark and capinfos count.
+//! On files of other projects' test suites, the analysis gets the same counts as tshark and capinfos.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,7 @@ use crate::{
     tshark::{self, KINDS, Row, View, rounded, row},
 };
 
-/// Where the files of other projects are, or `None`, which is reported.
+/// The files of other projects, or `None`, which is reported.
 fn files() -> Result<Option<Vec<PathBuf>>> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/captures");
     let directory = env::var_os("CAPTURE_TEST_FILES").map_or(beside, PathBuf::from);
@@ -47,7 +47,7 @@ fn files() -> Result<Option<Vec<PathBuf>>> {
     Ok(Some(files))
 }
 
-/// The report on one file, and its view in the form in which tshark's is.
+/// The report on one file, and its view in the form of tshark's.
 pub(crate) fn ours(file: &Path) -> Result<(Report, View)> {
     let (sender, flagged) = mpsc::channel();
     let sender = Mutex::new(sender);
@@ -92,7 +92,8 @@ pub(crate) fn ours(file: &Path) -> Result<(Report, View)> {
 fn applications(report: &Report) -> View {
     let mut view = View::default();
     for row in report.dns.iter().flat_map(|dns| &dns.rows) {
-        // A question and its answer are two messages with one name; an answer alone is one.
+        // A question and its answer are two messages with one name; an answer without a question is
+        // one.
         let answered = row.answer_frame.is_some_and(|frame| frame != row.frame);
         let messages = if answered { 2 } else { 1 };
         if !row.name.is_empty() {
@@ -134,18 +135,18 @@ fn conversation(conversation: &Conversation) -> Row {
     )
 }
 
-/// In what the analysis differs from its peers on this file.
+/// The views in which the analysis differs from its peers on this file.
 fn compare(file: &Path) -> Result<BTreeSet<&'static str>> {
     let mut differences = BTreeSet::new();
     let (report, ours) = ours(file)?;
-    // Those of the vendor's own link types are read by nobody else.
+    // Nobody else reads the vendor's own link types.
     let Some((packets, bytes)) = tshark::capinfos(file)? else {
         return Ok(differences);
     };
     if (packets, bytes) != (report.inventory.packets, report.inventory.bytes) {
         differences.insert("inventory");
     }
-    // What is counted and not decoded has no conversations.
+    // Packets that are counted and not decoded have no conversations.
     if report.inventory.undecoded > 0 {
         return Ok(differences);
     }

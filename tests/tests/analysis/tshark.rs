@@ -1,4 +1,4 @@
-//! What tshark and capinfos say of a file.
+//! The output of tshark and capinfos for a file.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Wireshark's words for what a segment is, which are also ours.
+/// Wireshark's names for kinds of segments, which are also ours.
 pub(crate) const FLAGS: [&str; 15] = [
     "retransmission",
     "fast_retransmission",
@@ -27,11 +27,11 @@ pub(crate) const FLAGS: [&str; 15] = [
     "reused_ports",
 ];
 
-/// A conversation: the ends in an order of their own, packets and bytes from the first, then from the
-/// second. Bytes are as tshark prints them, which rounds.
+/// A conversation: the two ends in a fixed order, packets and bytes from the first, then from the
+/// second. Bytes are rounded like tshark's.
 pub(crate) type Row = (String, String, (u64, String), (u64, String));
 
-/// What a program says of a file.
+/// The view of a file by one program.
 #[derive(Debug, Default)]
 pub(crate) struct View {
     pub(crate) packets: u64,
@@ -55,7 +55,7 @@ pub(crate) const KINDS: [(&str, &str); 5] = [
     ("udp", "UDP"),
 ];
 
-/// A row whose ends stand in order.
+/// A row with its ends in the fixed order.
 pub(crate) fn row(first: String, second: String, there: (u64, String), back: (u64, String)) -> Row {
     if first <= second {
         (first, second, there, back)
@@ -64,7 +64,7 @@ pub(crate) fn row(first: String, second: String, there: (u64, String), back: (u6
     }
 }
 
-/// Bytes as tshark prints them in conversations.
+/// Bytes in the format of tshark's conversations.
 pub(crate) fn rounded(bytes: u64) -> String {
     match bytes {
         0..10_000 => format!("{bytes} bytes"),
@@ -73,7 +73,7 @@ pub(crate) fn rounded(bytes: u64) -> String {
     }
 }
 
-/// What tshark says of a file.
+/// tshark's view of a file.
 pub(crate) fn view(file: &Path) -> Result<View> {
     let mut command = Command::new("tshark");
     command.arg("-n").arg("-r").arg(file);
@@ -126,7 +126,7 @@ pub(crate) fn view(file: &Path) -> Result<View> {
     Ok(view)
 }
 
-/// What is asked of tshark about applications, for each frame.
+/// The fields requested from tshark about applications, for each frame.
 const APPLICATION: [&str; 6] = [
     "_ws.col.Protocol",
     "tcp.stream",
@@ -141,11 +141,11 @@ fn application(view: &mut View, names: &mut BTreeSet<(String, String)>, columns:
         return;
     };
     let first = |text: &str| text.split(',').next().unwrap_or_default().to_owned();
-    // The root and names that are none are not compared.
+    // The root and invalid names are not compared.
     if *protocol == "DNS" && !question.is_empty() && !question.starts_with('<') {
         view.dns.push(first(question));
     }
-    // One that is told to begin again asks twice.
+    // A connection that is told to start again asks twice.
     if !stream.is_empty() && !sni.is_empty() {
         names.insert(((*stream).to_owned(), first(sni)));
     }
@@ -169,7 +169,7 @@ fn conversation(line: &str) -> Option<Row> {
     Some(row(first.to_owned(), second.to_owned(), there, back))
 }
 
-/// Packets, and the bytes of them all, as capinfos counts; `None` where it does not read the link type.
+/// Packets and their total bytes, as capinfos counts; `None` if it does not read the link type.
 pub(crate) fn capinfos(file: &Path) -> Result<Option<(u64, u64)>> {
     let output = Command::new("capinfos")
         .args(["-T", "-M", "-r", "-m", "-c", "-d"])

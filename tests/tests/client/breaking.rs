@@ -1,4 +1,4 @@
-//! A way to a daemon that breaks.
+//! A connection to a daemon that breaks.
 
 use std::{
     io::{Read, Write},
@@ -14,7 +14,8 @@ use std::{
 
 use anyhow::Result;
 
-/// Passes on what comes to its socket, and breaks each time that so many bytes have come from the daemon.
+/// Forwards connections to its socket, and breaks each time that a given number of bytes has come from
+/// the daemon.
 pub(crate) struct Breaking {
     pub(crate) socket: PathBuf,
     state: Arc<State>,
@@ -24,7 +25,7 @@ struct State {
     daemon: PathBuf,
     bytes: AtomicU64,
     breaks: AtomicUsize,
-    /// Where to break, in bytes of all connections together; the next one is the last.
+    /// Where to break, in bytes of all connections together; the next one is last.
     at: Mutex<Vec<u64>>,
 }
 
@@ -42,14 +43,14 @@ impl Breaking {
         // Ends with the test's process.
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                // A daemon that is gone is seen by the client as a broken connection.
+                // The client sees the end of the daemon as a broken connection.
                 let _ = accepting.pass_on(client);
             }
         });
         Ok(Self { socket, state })
     }
 
-    /// How often it broke.
+    /// The number of breaks.
     pub(crate) fn breaks(&self) -> usize {
         self.state.breaks.load(Ordering::SeqCst)
     }

@@ -55,7 +55,7 @@ fn a_capture_is_started_followed_changed_stopped_and_removed() -> Result<()> {
     let last = watched.stdout.lines().last().context("no event")?;
     let last: serde_json::Value = serde_json::from_str(last)?;
     let state = last["capture"]["state"].as_str();
-    // A watch that began after the stop is told only that all there is has been told.
+    // A watch that began after the stop receives only the end of the initial list.
     assert!(matches!(state, Some("completed") | None), "{last}");
 
     let files = ctl.json(&["files", "web"])?;
@@ -168,7 +168,7 @@ fn captures_of_lines_are_started_shown_verified_and_pulled_as_they_can_be() -> R
     for (name, kind) in [("text", "text"), ("log", "stdout")] {
         let started = ctl.json(&["start", name, "-i", "eth0", "--to", kind])?;
         assert_eq!(started[0]["spec"]["output"]["kind"], kind);
-        // The answer names the interfaces that it is on.
+        // The answer contains the interfaces that the capture is attached to.
         assert_eq!(started[0]["interfaces"][0]["interface"], "eth0");
     }
     for wrong in [

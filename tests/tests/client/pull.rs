@@ -21,10 +21,10 @@ use crate::breaking::Breaking;
 /// and some minutes.
 const BYTES: u64 = 24 << 20;
 const FRAME: usize = 1514;
-/// Client and daemon, beside the rings.
+/// Memory limit of client and daemon, without the rings.
 const MOST_MEMORY: u64 = 100 << 20;
 
-/// Checks a ledger as a program reads it, against the sender's count.
+/// Checks a ledger in JSON against the sender's count.
 pub(crate) fn wrote_all(capture: &Value, sent: u64) -> Result<()> {
     let ledger = &capture["ledger"];
     let number = |name: &str| {
@@ -59,7 +59,7 @@ fn a_connection_that_breaks_five_times_gives_the_same_bytes() -> Result<()> {
     let pair = Pair::new()?;
     let daemon = Daemon::start(&pair.b, &[])?;
     let ctl = Capturectl::at(&pair.b, &daemon.socket())?;
-    // Plain files, so that what is sent is what is pulled.
+    // Plain files, so that the bytes sent are the bytes pulled.
     let file_bytes = format!("{}B", bytes / 6);
     ctl.output(&[
         "start",
@@ -108,7 +108,7 @@ fn a_connection_that_breaks_five_times_gives_the_same_bytes() -> Result<()> {
     assert!(!path("mended.pcapng.pull").exists(), "nothing else is left");
     fs::remove_file(&mended)?;
 
-    // And file by file, as they are on the node.
+    // And file by file, unchanged from the node.
     let apart = path("apart");
     ctl.peak_memory(&["pull", "large", "--into", apart.to_str().context("UTF-8")?])?;
     let files = ctl.json(&["files", "large"])?;
@@ -151,7 +151,7 @@ fn a_pull_that_was_given_up_goes_on_where_it_was_and_is_never_half_there() -> Re
     let directory = TempDir::new()?;
     let output = directory.path().join("web.pcapng");
     let output_name = output.to_str().context("UTF-8")?;
-    // Breaks for good in the second file: each attempt gets no further than the one before.
+    // Breaks permanently in the second file: no attempt gets further than the one before.
     let breaks: Vec<_> = (0..20).map(|number| 1_500_000 + number).collect();
     let breaking = Breaking::new(directory.path(), &daemon.socket(), &breaks)?;
     let over_breaks = Capturectl::at(&pair.b, &breaking.socket)?;
@@ -171,7 +171,7 @@ fn a_pull_that_was_given_up_goes_on_where_it_was_and_is_never_half_there() -> Re
         .sum::<Result<u64>>()?;
     assert!(here > 1_000_000, "{here} bytes have come");
 
-    // Of what is here already nothing is asked for again: it may be gone from the node by now.
+    // Bytes that are here already are not requested again: they may be gone from the node by now.
     let first = fs::read_dir(&parts)?
         .flatten()
         .map(|entry| entry.path())
@@ -184,7 +184,7 @@ fn a_pull_that_was_given_up_goes_on_where_it_was_and_is_never_half_there() -> Re
     ctl.output(&["pull", "web", "-w", output_name])?;
     assert_eq!(packets(&output)?, 2000);
 
-    // From the beginning the damage on the node is found, named, and not made into an output.
+    // A pull from the start finds and reports the damage on the node, and writes no output.
     let other = directory.path().join("other.pcapng");
     let other_name = other.to_str().context("UTF-8")?;
     let damaged = ctl.run(&["pull", "web", "-w", other_name])?;
@@ -263,7 +263,7 @@ fn files_of_two_nodes_become_one_in_the_order_of_time() -> Result<()> {
                 );
             }
         }
-        // Each packet from both, each node's in the order in which they were sent.
+        // Each packet from both, each node's in the order of sending.
         let mut seen = [0_u64; 500];
         for packet in &merged.packets {
             seen[usize::try_from(frame::number(&packet.bytes).context("no number")?)?] += 1;

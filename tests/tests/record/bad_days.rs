@@ -1,5 +1,5 @@
-//! Bad days: what cannot work is refused with a message that says why, and what breaks on the way
-//! leaves whole files and a true ledger.
+//! Bad days: what cannot work is rejected with a message that says why, and failures while
+//! recording leave whole files and a correct ledger.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ use capture_tests::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-/// It ended with an error that a person can use: it names what was wrong and is no crash.
+/// It ended with a useful error: it names the cause and is not a crash.
 fn refused(ended: &Ended, names: &[&str]) {
     assert!(!ended.status.success(), "it was taken: {names:?}");
     assert!(ended.status.code().is_some(), "it crashed: {ended:?}");
@@ -93,7 +93,7 @@ fn what_makes_no_sense_is_refused_by_its_name() -> Result<()> {
             ended.stderr
         );
     }
-    // Nothing was made, neither there nor beside it.
+    // Nothing was created, neither there nor next to it.
     assert_eq!(fs::read_dir(parent.path())?.count(), 0);
     Ok(())
 }
@@ -167,7 +167,7 @@ fn a_full_disk_keeps_every_finished_file_and_is_what_the_capture_ends_with() -> 
             cpu: None,
         };
         let sent = Generator::load()?.send(&pair.b, "eth0", &load)?;
-        // It goes on, should there be room again.
+        // It continues in case there is room again.
         recorder.process().signal(Signal::INT)?;
         let recorded = recorder.wait()?;
         assert!(!recorded.ended.status.success());
@@ -211,7 +211,7 @@ fn two_captures_of_one_name_do_not_meet() -> Result<()> {
     let first = Recorder::start(&pair.b, directory.path(), &["-i", "eth0", "--name", "web"])?;
     let arguments = ["record", "-w", &path, "-i", "eth0", "--name", "web"];
     refused(&recorder::run(&pair.b, &arguments)?, &["web"]);
-    // Another name is welcome, and the first goes on.
+    // Another name is accepted, and the first capture continues.
     let second = Recorder::start(&pair.b, directory.path(), &["-i", "eth0", "--name", "db"])?;
     send_through(&pair, &numbered_frames(0..50))?;
     for recorder in [first, second] {

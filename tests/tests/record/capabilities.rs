@@ -1,4 +1,4 @@
-//! What a capture may do is enough, and no more is needed.
+//! The documented capabilities are sufficient, and each of them is necessary.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 /// `nobody`, on every distribution.
 const NOBODY: u32 = 65534;
 
-/// A directory of nobody's, with a program in it that nobody may run.
+/// A directory of nobody's, with a copy of the program.
 struct Home {
     directory: TempDir,
     program: PathBuf,
@@ -40,7 +40,7 @@ impl Home {
         self.directory.path().join("captures")
     }
 
-    /// A capture as nobody with these capabilities and no others.
+    /// A capture as nobody with only these capabilities.
     fn command(&self, capabilities: &[&str], captures: &Path) -> Result<Command> {
         let mut set = String::from("-all");
         for capability in capabilities {
@@ -130,7 +130,7 @@ fn run(pair: &Pair, command: Command) -> Result<Ended> {
     Process::start(&pair.b, command)?.wait()
 }
 
-/// A command in `pair.b` by another program, which restricts what it may do.
+/// A command in `pair.b`, run by another program that restricts it.
 fn restricted(pair: &Pair, words: &[&str], options: &[&str]) -> Result<Ended> {
     let directory = TempDir::new()?;
     let (program, arguments) = words.split_first().context("no program")?;
@@ -166,7 +166,7 @@ fn what_forbids_bpf_although_the_capabilities_are_there_is_named() -> Result<()>
     let pair = Pair::new()?;
     let mut cases: Vec<(&[&str], &str)> = vec![
         (&["unshare", "--user", "--map-root-user"], "user namespace"),
-        // Enough to start, and not enough for the maps.
+        // Enough to start, but not for the maps.
         (&["prlimit", "--nofile=14"], "raise the limit (ulimit -n"),
     ];
     if gate::in_path("python3") {
@@ -225,7 +225,7 @@ fn a_ring_that_the_control_group_has_no_memory_for_is_refused_with_the_way_out()
     };
     let join = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", group.0.display());
     let words = ["sh", "-c", &join, "sh"];
-    // More than there is at all, and more than is left beside the recorder itself.
+    // More than the limit, and more than is left besides the recorder itself.
     for ring in ["256MiB", "64MiB"] {
         let ended = restricted(&pair, &words, &["-B", ring])?;
         ensure!(!ended.status.success(), "{ring} fitted into 64 MiB");

@@ -29,7 +29,7 @@ fn timestamps_are_utc_across_a_step_of_the_system_clock() -> Result<()> {
         drop(stepped);
         sender.send_all(&frames)
     })?;
-    // tcpdump's timestamps are the kernel's own, of the clock as it stood.
+    // tcpdump's timestamps are the kernel's, from the clock at that moment.
     scene.agrees()?;
     let jump = scene.ours[50].timestamp - scene.ours[49].timestamp;
     assert!(jump >= 4_000_000_000, "no step: {jump} ns");
@@ -51,7 +51,7 @@ fn a_packet_is_dated_between_its_sending_and_its_arrival() -> Result<()> {
     let recorded = recorder.stop()?;
     recorded.lost_nothing(10)?;
     for packet in recorded.packets()? {
-        // A millisecond for clocks that are compared and not the same.
+        // A millisecond for clocks that differ slightly.
         let (earliest, latest) = (before - 1_000_000, after + 1_000_000);
         assert!(
             (earliest..=latest).contains(&packet.timestamp),

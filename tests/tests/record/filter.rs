@@ -1,4 +1,4 @@
-//! With an expression the same packets as tcpdump with the same expression.
+//! With an expression, the same packets as tcpdump with the same expression.
 
 use anyhow::{Context as _, Result, ensure};
 use capture_tests::{
@@ -18,16 +18,16 @@ use crate::same_packets::{every_kind_of_frame, unsegmented};
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-/// What `eth0` is to record, and tcpdump beside it, each with the same expression.
+/// The recording of `eth0`, and tcpdump's, with the same expression.
 struct Case<'a> {
     namespace: &'a Namespace,
     direction: &'a str,
     expression: &'a str,
-    /// What tcpdump is given in their place, where that is not the same.
+    /// tcpdump's options and expression, if different.
     peer: Option<(&'a str, &'a str)>,
 }
 
-/// What came of it.
+/// The result of a case.
 struct Outcome {
     recorded: Recorded,
     ours: Vec<Packet>,
@@ -44,9 +44,9 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Records while the traffic runs. `last` has to match; when tcpdump has it, all is over.
+    /// Records while the traffic runs. `last` must match; when tcpdump has it, the traffic is over.
     fn record(&self, last: &[&Vec<u8>], traffic: impl FnOnce() -> Result<()>) -> Result<Outcome> {
-        // tcpdump tells directions apart before its filter, as the recorder does.
+        // tcpdump separates directions before its filter, like the recorder.
         let own = (self.direction, self.expression);
         let (direction, expression) = self.peer.unwrap_or(own);
         let options = ["-Q", direction, expression];
@@ -70,7 +70,7 @@ impl<'a> Case<'a> {
 }
 
 impl Outcome {
-    /// Of the packets sent, those that tcpdump took were written and all others filtered.
+    /// Of the packets sent, those that tcpdump kept were written and all others filtered.
     fn adds_up(&self, sent: usize) -> Result<()> {
         let ledger = self.recorded.summary.total;
         let written = self.theirs.len() as u64;
@@ -92,7 +92,7 @@ fn an_expression_records_what_tcpdump_records_with_it() -> Result<()> {
     };
     let pair = Pair::new()?;
     let frames = every_kind_of_frame();
-    // Matches every expression below: what ends the traffic.
+    // Matches every expression below: the end of the traffic.
     let last = frame::numbered(u64::MAX, 1000);
     for expression in [
         "ip",
@@ -124,7 +124,7 @@ fn an_expression_records_what_tcpdump_records_with_it() -> Result<()> {
     Ok(())
 }
 
-/// An IPv4 frame to an address that nobody has.
+/// An IPv4 frame to an unused address.
 fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
     let header = Ipv4 {
         protocol,
@@ -136,8 +136,8 @@ fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
     )
 }
 
-/// Frames that nothing answers, so that the sender's count is all there is: each with no tag, one and
-/// two, in the order in which expressions have to tell them apart.
+/// Frames that nothing answers, so that the sender's count is complete: each with no tag, one and
+/// two, in the order in which expressions have to distinguish them.
 fn tagged_and_untagged() -> Vec<Vec<u8>> {
     let mut inner = vec![
         ipv4(TCP, &frame::tcp(1025, 80, b"GET / HTTP/1.0\r\n\r\n")),
@@ -149,14 +149,14 @@ fn tagged_and_untagged() -> Vec<Vec<u8>> {
         frame::ethernet_to([0xff; 6], 0x1234, &[0x12; 60]),
         frame::ethernet_to([1, 0, 0x5e, 0, 0, 0xfb], 0x1234, &[0x12; 61]),
     ];
-    // A request for an address that nobody has.
+    // A request for an unused address.
     let mut request = vec![0, 1, 8, 0, 6, 4, 0, 1];
     request.extend(MAC_A);
     request.extend(frame::ADDRESS_A);
     request.extend([0; 6]);
     request.extend(frame::ADDRESS_NOBODY);
     inner.push(frame::ethernet(ARP, &request));
-    // Three fragments: the first alone has the ports.
+    // Three fragments: only the first has the ports.
     let datagram = frame::udp(4000, 4001, &[0x44; 792]);
     for (offset, more_fragments) in [(0, true), (400, true), (600, false)] {
         let header = Ipv4 {
@@ -192,8 +192,8 @@ fn tagged_and_untagged() -> Vec<Vec<u8>> {
     frames
 }
 
-/// Another host on a bridge with `namespace`'s `eth0`. What it sends goes out there, and a tag that it
-/// sends is beside the bytes by then.
+/// Another host on a bridge with `namespace`'s `eth0`. Its packets leave there, with any tag moved to
+/// the metadata.
 fn behind_a_bridge(namespace: &Namespace) -> Result<Namespace> {
     let host = Namespace::new()?;
     host.ip(&format!(
@@ -211,7 +211,7 @@ fn behind_a_bridge(namespace: &Namespace) -> Result<Namespace> {
     Ok(host)
 }
 
-/// Frames that the bridge lets out at `eth0`.
+/// Frames that the bridge forwards at `eth0`.
 fn through_a_bridge() -> Vec<Vec<u8>> {
     let frame = frame::numbered_for_another(1, 200);
     let tag = |identifier, frame: &[u8]| frame::tagged(VLAN, identifier, frame);
@@ -223,7 +223,7 @@ fn through_a_bridge() -> Vec<Vec<u8>> {
     ]
 }
 
-/// `eth0` of `pair.b`, with traffic both ways that nothing answers.
+/// `eth0` of `pair.b`, with traffic in both directions that nothing answers.
 struct Crossroads {
     pair: Pair,
     bridged: Namespace,
@@ -242,7 +242,7 @@ impl Crossroads {
         })
     }
 
-    /// Sends all frames, and `last` each way.
+    /// Sends all frames, and `last` in each direction.
     fn send(&self, last_in: &[u8], last_out: &[u8]) -> Result<()> {
         let (into, out) = (
             PacketSocket::sender(&self.pair.a, "eth0")?,
@@ -261,8 +261,9 @@ impl Crossroads {
     }
 }
 
-/// tcpdump's answers are those for received packets, whose outer tag the kernel has moved to the metadata.
-/// Where a packet leaves with the tag in its bytes, tcpdump has another answer, and captured the same one.
+/// tcpdump's verdicts are those for received packets, whose outer tag the kernel has moved to the
+/// metadata. For a packet that is sent with the tag in its bytes, tcpdump has another verdict, and
+/// captured the same one.
 #[test]
 fn tags_fragments_addresses_and_lengths_are_told_apart_as_tcpdump_does_on_the_way_in() -> Result<()>
 {
@@ -271,7 +272,7 @@ fn tags_fragments_addresses_and_lengths_are_told_apart_as_tcpdump_does_on_the_wa
     };
     let crossroads = Crossroads::new()?;
     let Pair { a, b } = &crossroads.pair;
-    // Longer than all others: `greater 1500` takes these two, whatever follows it.
+    // Longer than all others: `greater 1500` matches these two, whatever follows it.
     let (last_in, last_out) = (frame::numbered(1, 1514), frame::numbered(2, 1514));
     for expression in [
         "vlan",
@@ -367,8 +368,8 @@ fn inbound_and_outbound_choose_a_direction() -> Result<()> {
     };
     let crossroads = Crossroads::new()?;
     let last = frame::tagged(VLAN, 5, &frame::numbered(1, 1000));
-    // tcpdump is asked for the direction by an option: what comes right after its start it filters in
-    // user space, where `inbound` and `outbound` match nothing.
+    // tcpdump gets the direction by an option: packets right after its start it filters in user
+    // space, where `inbound` and `outbound` match nothing.
     for (expression, direction, theirs) in [
         ("inbound", "in", ""),
         ("outbound", "out", ""),
@@ -403,8 +404,8 @@ fn bytes_outside_a_packets_linear_part_are_seen_by_the_filter() -> Result<()> {
     let packets: Vec<_> = lengths.into_iter().map(unsegmented).collect();
     let (last_header, last) = unsegmented(64_000);
     for expression in [
-        // The payload is the numbers 0 to 250, again and again: these are true where the packet is
-        // long enough.
+        // The payload is the numbers 0 to 250, repeated: these are true if the packet is long
+        // enough.
         "tcp[1020:4] = 0xf7f8f9fa",
         "tcp[10020:2] = 0xd3d4",
         "ip[39999] = 0x32",

@@ -1,4 +1,4 @@
-//! A capture that has nothing to do does nothing, and is there for the next packet.
+//! An idle capture uses no CPU, and is ready for the next packet.
 
 use std::{fs, thread, time::Duration};
 
@@ -43,7 +43,7 @@ fn an_idle_capture_sleeps_until_a_packet_comes_and_misses_none() -> Result<()> {
         for count in [0, 1, 500, 1] {
             send_through(&pair, &numbered_frames(sent..sent + count))?;
             sent += count;
-            // It comes to rest within a second or so, whatever is written meanwhile.
+            // It becomes idle within a second or so, whatever is written meanwhile.
             wait::until_true("the drain thread to sleep", || {
                 let before = sleeps(pid, "drain")?;
                 thread::sleep(Duration::from_millis(700));
@@ -71,7 +71,7 @@ fn packets_that_come_one_by_one_to_a_sleeping_capture_are_all_recorded() -> Resu
         send_through(&pair, &numbered_frames(number..number + 1))?;
         thread::sleep(Duration::from_millis(85 + 10 * (number % 14)));
     }
-    // It ends by itself, which takes a wake-up for the last packet.
+    // It ends by itself, which needs a wake-up for the last packet.
     let recorded = recorder.wait_for_success()?;
     recorded.lost_nothing(40)?;
     compare::same_frames(&recorded.packets()?, &numbered_frames(0..40))

@@ -1,4 +1,4 @@
-//! Interfaces that come, go, change their names, are down, or are not there.
+//! Interfaces that appear, disappear, are renamed, are down, or do not exist.
 
 use std::{net::UdpSocket, process::Command};
 
@@ -18,7 +18,7 @@ use capture_tests::{
 };
 use tempfile::TempDir;
 
-/// Joins `a` and `b` by another pair, of this name in each.
+/// Joins `a` and `b` by another pair, with this name on both sides.
 fn add_interface(pair: &Pair, name: &str) -> Result<()> {
     pair.a.ip(&format!(
         "link add {name} type veth peer name {name} netns {}",
@@ -29,7 +29,7 @@ fn add_interface(pair: &Pair, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Packets of the capture that came in through the interface of this name.
+/// Packets of the capture that were received by the interface of this name.
 fn packets_of(files: &[Contents], name: &str) -> Vec<Packet> {
     let mut packets = Vec::new();
     for file in files {
@@ -65,7 +65,7 @@ fn an_interface_that_appears_and_matches_is_recorded_and_one_that_goes_keeps_its
         send_on(&pair, name, &frames)?;
     }
     pair.b.ip("link del pod1")?;
-    // The capture goes on.
+    // The capture continues.
     send_through(&pair, &numbered_frames(10..20))?;
     assert!(recorder.process().is_running()?);
     let recorded = recorder.stop()?;
@@ -123,7 +123,7 @@ fn a_renamed_interface_keeps_its_identity() -> Result<()> {
     compare::same_frames(&recorded.packets()?, &numbered_frames(0..20))
 }
 
-/// As [`add_interface`], with an index of its own in `b`.
+/// Like [`add_interface`], with a given index in `b`.
 fn add_interface_with_index(pair: &Pair, name: &str, index: u32) -> Result<()> {
     pair.b.ip(&format!(
         "link add {name} index {index} type veth peer name {name} netns {}",
@@ -152,7 +152,7 @@ fn interfaces_whose_indexes_lead_to_one_place_are_counted_each_for_itself() -> R
         send_on(&pair, "first", &numbered_frames(0..10))?;
         send_on(&pair, "second", &numbered_frames(0..20))?;
         pair.b.ip("link del first")?;
-        // Those that come later have the place that has become free, one after the other.
+        // Later interfaces use the freed slot, one after the other.
         for number in 3..8 {
             let name = format!("pod{number}");
             add_interface_with_index(&pair, &name, index(number))?;
@@ -381,7 +381,7 @@ fn what_a_queue_drops_behind_the_recorder_is_told_beside_the_ledger() -> Result<
         return Ok(());
     };
     let pair = Pair::new()?;
-    // 20 KB of queue at 1 Mbit/s: most of what follows at once finds it full.
+    // 20 KB of queue at 1 Mbit/s: most of the packets that follow find it full.
     pair.b
         .tc("qdisc add dev eth0 root tbf rate 1mbit burst 5kb limit 20kb")?;
     let directory = TempDir::new()?;
@@ -389,7 +389,7 @@ fn what_a_queue_drops_behind_the_recorder_is_told_beside_the_ledger() -> Result<
     let arguments = ["-i", "eth0", "-Q", "out", "udp"];
     let recorder = Recorder::start(&pair.b, directory.path(), &arguments)?;
     pair.b.run(|| -> Result<()> {
-        // Nobody tells the socket of a packet that finds no room in the queue.
+        // The socket gets no error for a packet that finds no room in the queue.
         let sender = UdpSocket::bind("10.0.0.2:0")?;
         for _ in 0..200 {
             sender.send_to(&[7; 1000], "10.0.0.1:7788")?;

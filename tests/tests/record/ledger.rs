@@ -1,4 +1,4 @@
-//! The ledger is true.
+//! The ledger is correct.
 
 use std::{fs, sync::Barrier, thread};
 
@@ -70,7 +70,7 @@ fn what_a_full_ring_loses_is_counted_and_the_rest_is_in_the_files() -> Result<()
     let directory = TempDir::new()?;
     let recorded = record_load(
         &directory,
-        // Too small for what comes, and too much work with it.
+        // Too small for the load, and too much work for each packet.
         &["-B", "128KiB", "--compress", "zstd:19"],
         Load {
             frame: frame::numbered(0, 300),
@@ -99,7 +99,8 @@ fn what_the_front_ring_has_no_room_for_is_recorded_in_its_place() -> Result<()> 
     let Some(_permit) = gate::alone()? else {
         return Ok(());
     };
-    // The first alone are five times what the front ring holds, all of them less than the spill ring.
+    // The first ones alone are five times the size of the front ring, all of them less than the spill
+    // ring.
     const FIRST: u32 = 7_000;
     const THEN: u32 = 50_000;
     const INTERFACES: [&str; 2] = ["eth0", "eth1"];
@@ -119,7 +120,7 @@ fn what_the_front_ring_has_no_room_for_is_recorded_in_its_place() -> Result<()> 
         directory.path(),
         &["-i", "eth0", "-i", "eth1", "-B", "256MiB"],
     )?;
-    // Each interface has a CPU of its own, which numbers its packets from 0.
+    // Each interface has a separate CPU, which numbers its packets from 0.
     let send = |count: u32, begun: &Barrier| -> Result<()> {
         thread::scope(|scope| {
             let sending: Vec<_> = (0..)
@@ -150,7 +151,8 @@ fn what_the_front_ring_has_no_room_for_is_recorded_in_its_place() -> Result<()> 
     let begun = Barrier::new(INTERFACES.len() + 1);
     let stopped = StoppedThread::of(recorder.process().id(), "drain")?;
     send(FIRST, &begun)?;
-    // From here on the reader catches up while more comes: the front ring has room now and then.
+    // From here on the reader catches up while more packets come: the front ring sometimes has
+    // room.
     drop(stopped);
     send(THEN, &begun)?;
     let recorded = recorder.stop()?;
@@ -176,7 +178,7 @@ fn under_a_flood_what_is_filtered_and_what_matches_are_all_that_was_sent() -> Re
     let directory = TempDir::new()?;
     let recorded = record_load(
         &directory,
-        // The last byte of the number: every other packet, far more than the ring holds.
+        // The last byte of the number: every other packet, far more than fit into the ring.
         &[
             "-B",
             "128KiB",

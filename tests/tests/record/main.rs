@@ -1,4 +1,4 @@
-//! `captured record` from outside: the real program in network namespaces of the tests' own, beside
+//! `captured record` from outside: the real program in the tests' network namespaces, next to
 //! tcpdump, with every packet accounted for.
 
 mod bad_days;

@@ -1,4 +1,4 @@
-//! A capture never harms the traffic it watches, nor the programs beside it.
+//! A capture never harms the traffic it watches, nor other programs.
 
 use anyhow::Result;
 use aya::programs::{
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 const METHODS: [&str; 2] = ["tcx", "clsact"];
 
-/// Attaches somebody else's program to what `namespace` receives on eth0.
+/// Attaches a program of somebody else to packets that `namespace` receives on eth0.
 fn attach(counter: &mut Counter, namespace: &Namespace, options: TcAttachOptions) -> Result<()> {
     namespace.run(|| {
         counter
@@ -27,7 +27,7 @@ fn attach(counter: &mut Counter, namespace: &Namespace, options: TcAttachOptions
 }
 
 fn clsact(namespace: &Namespace, priority: u16) -> Result<TcAttachOptions> {
-    // Both this and the recorder may have made it already.
+    // Either this or the recorder may have created it already.
     let _exists = namespace.tc("qdisc add dev eth0 clsact");
     Ok(TcAttachOptions::Netlink(NlOptions {
         priority,
@@ -43,7 +43,7 @@ fn traffic_arrives_complete_and_unchanged_under_a_capture() -> Result<()> {
     for method in METHODS {
         let pair = Pair::new()?;
         let directory = TempDir::new()?;
-        // On both ends, so that each packet meets an egress and an ingress program.
+        // On both ends, so that each packet passes an egress and an ingress program.
         let arguments = ["-i", "eth0", "--attach", method];
         let sending = Recorder::start(&pair.a, &directory.path().join("a"), &arguments)?;
         let receiving = Recorder::start(&pair.b, &directory.path().join("b"), &arguments)?;
@@ -90,13 +90,13 @@ fn programs_of_others_before_and_behind_ours_still_run() -> Result<()> {
         let [early, early_filter, before, late_filter] = &mut counters[..] else {
             anyhow::bail!("four were loaded");
         };
-        // Two that were there already: the recorder goes before them.
+        // Two that were attached already: the recorder is placed before them.
         let tcx_last = TcAttachOptions::TcxOrder(LinkOrder::last());
         attach(early, &pair.b, tcx_last)?;
         attach(early_filter, &pair.b, clsact(&pair.b, 10)?)?;
         let arguments = ["-i", "eth0", "--attach", method];
         let recorder = Recorder::start(&pair.b, directory.path(), &arguments)?;
-        // Two that come later, one of them before the recorder.
+        // Two that are attached later, one of them before the recorder.
         let tcx_first = TcAttachOptions::TcxOrder(LinkOrder::first());
         attach(before, &pair.b, tcx_first)?;
         attach(late_filter, &pair.b, clsact(&pair.b, 20)?)?;
@@ -108,7 +108,7 @@ fn programs_of_others_before_and_behind_ours_still_run() -> Result<()> {
             let count = counter.count()?;
             assert_eq!(count, frames.len() as u64, "{method}: program {position}");
         }
-        // And they still do when the recorder is gone.
+        // And they still do after the recorder is gone.
         send_through(&pair, &frames)?;
         for counter in &counters {
             assert_eq!(counter.count()?, 2 * frames.len() as u64);
@@ -185,7 +185,7 @@ fn filters_that_a_killed_capture_left_are_removed_and_those_of_others_stay() -> 
     assert_eq!(filters()?.len(), 3);
     start("killed")?.kill()?;
     assert_eq!(filters()?.len(), 5, "{:?}", filters()?);
-    // What stays behind hinders nothing.
+    // The leftovers disturb nothing.
     send_through(&pair, &frames)?;
     assert_eq!(counter.count()?, 100);
 
@@ -227,7 +227,7 @@ fn a_program_that_comes_before_the_recorder_is_told_of_as_long_as_it_is_there() 
             let first = TcAttachOptions::TcxOrder(LinkOrder::first());
             attach(&mut counter, &pair.b, first)?;
         } else {
-            // The same priority: the kernel puts the newest filter first.
+            // The same priority: the kernel places the newest filter first.
             attach(&mut counter, &pair.b, clsact(&pair.b, 1)?)?;
         }
         recorder.process().wait_for_stderr(told)?;
@@ -240,7 +240,7 @@ fn a_program_that_comes_before_the_recorder_is_told_of_as_long_as_it_is_there() 
             "{method}: {warnings:?}"
         );
 
-        // Ours goes before one that is there: nothing is told.
+        // Ours is placed before an existing one: no warning.
         let recorded = start()?.stop()?;
         recorded.lost_nothing(0)?;
         assert_eq!(recorded.summary.warnings, [""; 0], "{method}");

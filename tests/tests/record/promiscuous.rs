@@ -1,4 +1,4 @@
-//! Promiscuous mode: as tcpdump has it, and gone when the capture is.
+//! Promiscuous mode: as in tcpdump, and ended with the capture.
 
 use std::process::Command;
 
@@ -14,7 +14,7 @@ use capture_tests::{
 };
 use tempfile::TempDir;
 
-/// How many hold an interface in promiscuous mode, as the kernel counts them.
+/// How many requests for promiscuous mode the kernel counts on an interface.
 fn promiscuity(namespace: &Namespace, interface: &str) -> Result<u64> {
     let text = namespace.ip(&format!("-json -details link show dev {interface}"))?;
     let links: serde_json::Value = serde_json::from_str(&text)?;
@@ -53,7 +53,7 @@ impl Bridge {
         Ok(Self { pair, other })
     }
 
-    /// Teaches the bridge where the hosts are, so that it does not flood what follows.
+    /// Teaches the bridge the hosts' ports, so that it does not flood later frames.
     fn learn(&self) -> Result<()> {
         let there = PacketSocket::open(&self.other, "eth0")?.only_incoming()?;
         let hello = frame_between(A, B, 9999);
@@ -100,7 +100,7 @@ fn a_bridge_shows_what_it_forwards_as_tcpdump_sees_it() -> Result<()> {
     bridge.learn()?;
     let directory = TempDir::new()?;
     let frames = forwarded(1000);
-    // tcpdump runs with -p: it sees what our promiscuous mode makes the bridge show.
+    // tcpdump runs with -p: it sees the packets that our promiscuous mode makes the bridge show.
     let tcpdump = Tcpdump::start(&bridge.pair.b, "br0", &[])?;
     let recorder = Recorder::start(&bridge.pair.b, directory.path(), &["-i", "br0"])?;
     assert_eq!(promiscuity(&bridge.pair.b, "br0")?, 1);

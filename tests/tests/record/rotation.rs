@@ -24,7 +24,8 @@ fn finished(directory: &Path) -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// Records 2,000 frames; checks that the files, joined, are these frames, and that each opens alone.
+/// Records 2,000 frames; checks that the concatenated files are these frames, and that each file
+/// opens separately.
 fn record_rotated(arguments: &[&str]) -> Result<(Recorded, TempDir)> {
     let pair = Pair::new()?;
     let directory = TempDir::new()?;
@@ -96,7 +97,7 @@ fn a_file_is_finished_on_the_clock_also_when_no_packet_comes() -> Result<()> {
     for half in frames.chunks(10) {
         let before = finished(directory.path())?;
         send_through(&pair, half)?;
-        // From here on there is silence.
+        // From here on there is no traffic.
         wait::until_true("a file that ends by the clock", || {
             Ok(finished(directory.path())?.len() > before.len())
         })?;
@@ -119,7 +120,7 @@ fn the_oldest_files_go_first_and_the_newest_stay() -> Result<()> {
     let frames = numbered_frames(0..2000);
     let arguments = ["-i", "eth0", "--rotate-packets", "300", "--max-files", "3"];
     let recorder = Recorder::start(&pair.b, directory.path(), &arguments)?;
-    // What is not the capture's own stays, however old.
+    // Files of others are kept, however old.
     let stranger = directory.path().join("another-capture.pcapng");
     fs::write(&stranger, "not ours")?;
     send_through(&pair, &frames)?;
@@ -210,7 +211,7 @@ fn a_file_can_be_read_while_it_grows_and_when_its_recorder_was_killed() -> Resul
                 Ok(None)
             };
             let case = || format!("{format} {compression}");
-            // No packet comes any more: the recorder lets go of them by itself.
+            // No more packets come: the recorder flushes the last ones by itself.
             let packets =
                 wait::until("the packets in the unfinished file", read).with_context(case)?;
             compare::same_frames(&packets, &frames).with_context(case)?;

@@ -49,7 +49,7 @@ pub(crate) fn every_kind_of_frame() -> Vec<Vec<u8>> {
     let sum = frame::checksum(&echo);
     echo[2..4].copy_from_slice(&sum.to_be_bytes());
     frames.push(frame::ethernet(IPV4, &frame::ipv4(protocol(1), &echo)));
-    // A datagram to a port that nobody listens on, which b answers.
+    // A datagram to a closed port, which b answers.
     let closed = frame::udp(1, 9, b"anybody there?");
     frames.push(frame::ethernet(IPV4, &frame::ipv4(protocol(UDP), &closed)));
     frames.push(frame::ethernet(
@@ -79,7 +79,7 @@ pub(crate) fn every_kind_of_frame() -> Vec<Vec<u8>> {
     ]
     .concat();
     frames.push(frame::ethernet(IPV6, &frame::ipv6(0, &extended)));
-    // Multicast, broadcast, somebody else's.
+    // Multicast, broadcast, another host's.
     for destination in [
         [1, 0, 0x5e, 0, 0, 0xfb],
         [0x33, 0x33, 0, 0, 0, 1],
@@ -88,7 +88,7 @@ pub(crate) fn every_kind_of_frame() -> Vec<Vec<u8>> {
     ] {
         frames.push(frame::ethernet_to(destination, IPV4, &datagram(30)));
     }
-    // Tags: one, one of priority only, two, two of the same kind, three, and QinQ alone.
+    // Tags: one, one with priority only, two, two of the same kind, three, and only QinQ.
     let plain = frame::ethernet(IPV4, &datagram(100));
     for tags in [
         &[(VLAN, 0x2064)][..],
@@ -103,14 +103,14 @@ pub(crate) fn every_kind_of_frame() -> Vec<Vec<u8>> {
         };
         frames.push(tags.iter().fold(plain.clone(), tag));
     }
-    // Tagged, and as long as the wire allows.
+    // Tagged, with the maximum length.
     let longest = frame::ethernet(IPV4, &datagram(1500 - 28));
     frames.push(frame::tagged(VLAN, 9, &longest));
     frames.push(longest);
-    // 802.3 with a length where the type stands, and types that nobody knows.
+    // 802.3 with a length in place of the type, and unknown types.
     frames.push(frame::ethernet(38, &[0xaa; 46]));
     frames.push(frame::ethernet(0x1234, &[0xbb; 200]));
-    // Nothing but a header, and every length around the sizes in which the kernel hands packets over.
+    // Only a header, and every length around the sizes in which the kernel passes packets on.
     frames.push(frame::ethernet(IPV4, &[]));
     for size in [15, 16, 33, 34, 42, 63, 64, 65, 95, 96, 97, 159, 160, 161] {
         frames.push(frame::ethernet(0x1234, &vec![0xcc; size - 14]));
@@ -133,7 +133,7 @@ fn every_kind_of_frame_is_recorded_as_tcpdump_records_it() -> Result<()> {
         PacketSocket::sender(&pair.b, "eth0")?.send_all(&frames)
     })?;
     scene.agrees_by_direction()?;
-    // Beside the peer's word there is the sender's; one frame is the one that ends the traffic.
+    // Besides the peer's view there is the sender's; one frame ends the traffic.
     let came_in = scene.ours_of(Direction::In);
     compare::same_frames(&came_in[..frames.len()], &frames)
 }
@@ -163,8 +163,8 @@ fn frames_that_go_one_way_keep_their_order_in_both_formats() -> Result<()> {
     Ok(())
 }
 
-/// A busy machine may take the CPU away between one recorder's look at the clock and the other's, so a
-/// packet may be further apart now and then; but not on every try, and never ahead of its sending.
+/// A busy machine may preempt between one recorder's reading of the clock and the other's, so a packet
+/// may differ by more now and then; but not on every try, and never before it was sent.
 #[test]
 fn every_timestamp_is_within_a_millisecond_of_tcpdumps() -> Result<()> {
     const TRIES: usize = 10;
@@ -268,7 +268,7 @@ fn packets_that_are_not_segmented_yet_and_not_linear_are_recorded_whole() -> Res
         return Ok(());
     };
     let pair = Pair::new()?;
-    // Up to the longest that an interface takes unless told otherwise (gso_max_size, 65,536).
+    // Up to the default maximum of an interface (gso_max_size, 65,536).
     let packets: Vec<_> = [
         1600, 2900, 4608, 4609, 9248, 9249, 16_384, 20_512, 20_513, 32_768, 65_000, 65_535,
     ]

@@ -1,4 +1,4 @@
-//! A capture stops when it is told to, and when a limit is reached.
+//! A capture stops on request, and when a limit is reached.
 
 use std::{
     fs::{self, File},
@@ -32,7 +32,7 @@ fn exactly_as_many_packets_as_asked_for_are_written() -> Result<()> {
         let recorder = Recorder::start(&pair.b, directory.path(), &arguments)?;
         let frames = numbered_frames(0..2000);
         send_through(&pair, &frames)?;
-        // Nobody tells it to.
+        // Without a request.
         let recorded = recorder.wait_for_success()?;
         let ledger = recorded.summary.total;
         assert_eq!(ledger.written, limit as u64, "{ledger:?}");
@@ -49,7 +49,7 @@ fn a_capture_ends_by_itself_when_its_time_is_over() -> Result<()> {
     };
     let pair = Pair::new()?;
     let directory = TempDir::new()?;
-    // Long enough that the frames are sent before it ends, also on a machine that has much to do.
+    // Long enough that the frames are sent before it ends, even on a busy machine.
     let arguments = ["-i", "eth0", "--duration", "3s"];
     let recorder = Recorder::start(&pair.b, directory.path(), &arguments)?;
     let frames = numbered_frames(0..10);
@@ -89,7 +89,7 @@ fn every_signal_to_stop_ends_the_capture_well() -> Result<()> {
     let pair = Pair::new()?;
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let directory = TempDir::new()?;
-        // The tests themselves may run under nohup, which is passed on.
+        // The tests themselves may run under nohup, which is inherited.
         let mut command = Command::new("env");
         command
             .arg("--default-signal=HUP")
@@ -114,7 +114,7 @@ fn a_second_signal_stops_at_once_and_what_was_written_can_be_read() -> Result<()
     };
     let pair = Pair::new()?;
     let directory = TempDir::new()?;
-    // A ring that holds what takes minutes to compress: every packet has other bytes.
+    // A ring whose content takes minutes to compress: every packet has different bytes.
     let arguments = ["-i", "eth0", "-B", "512MiB", "--compress", "zstd:19"];
     let mut recorder = Recorder::start(&pair.b, directory.path(), &arguments)?;
     let mut generator = Generator::load()?;
@@ -129,7 +129,7 @@ fn a_second_signal_stops_at_once_and_what_was_written_can_be_read() -> Result<()
         sent += generator.send(&pair.b, "eth0", &load)?.count;
     }
     recorder.process().signal(Signal::INT)?;
-    // Two signals at the same moment would be one.
+    // Two signals at the same moment would count as one.
     wait::until_true("the capture to detach", || {
         Ok(attached::programs(&pair.b, "eth0")?.is_empty())
     })?;

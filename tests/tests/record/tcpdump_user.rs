@@ -1,4 +1,4 @@
-//! What a tcpdump user types does what it does there, or is refused with what to type instead.
+//! The options of tcpdump work as in tcpdump, or are rejected with an alternative.
 
 use std::{
     collections::BTreeSet,
@@ -83,7 +83,7 @@ fn a_named_file_that_rotates_has_a_sequence_and_keeps_its_newest() -> Result<()>
     let pair = Pair::new()?;
     let directory = TempDir::new()?;
     let path = directory.path().join("web.pcapng.zst");
-    // A file that only looks like one of the sequence is not the capture's.
+    // A file with a similar name is not part of the capture.
     let other = directory.path().join("web-000099.pcapng.zst");
     fs::write(&other, "mine")?;
     let frames = numbered_frames(0..100);
@@ -336,7 +336,8 @@ fn a_stderr_and_a_stdout_that_cannot_be_written_to_end_no_capture() -> Result<()
         let process = Process::start(&pair.b, command)?;
         let part = directory.path().join(format!("{number}.pcapng.part"));
         wait::until_true("the file that is being written", || Ok(part.exists()))?;
-        // What was sent before the programs were attached is not missed: it is sent until it is enough.
+        // Packets sent before the programs are attached do not matter: more are sent until there are
+        // enough.
         wait::until_true("20 packets", || {
             send_through(&pair, &numbered_frames(0..20))?;
             Ok(file.exists())

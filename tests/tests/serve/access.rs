@@ -1,4 +1,4 @@
-//! Who comes in over TCP, and what they may do.
+//! Access over TCP, and what clients may do.
 
 use std::{
     io::{Read as _, Write as _},
@@ -30,7 +30,7 @@ fn an_operator_does_everything_and_a_viewer_only_looks() -> Result<()> {
     let bob = lab.authority.client("bob", "", Time::Now)?;
     let viewer = lab.ctl(&pair.b, "bob", &bob)?;
 
-    // The audit log is none of the levels.
+    // The audit log is written at every level.
     operator.output(&["node", "--set-log-level", "error"])?;
     let started = operator.json(&["--reason", "a test", "start", "web", "-i", "eth0"])?;
     assert_eq!(started[0]["state"], "running");
@@ -56,7 +56,7 @@ fn an_operator_does_everything_and_a_viewer_only_looks() -> Result<()> {
         audited(&mut daemon, &["CN:bob", method, "refused"])?;
     }
     operator.output(&["stop", "web"])?;
-    // Names of files are states, what is in them is not.
+    // Names of files are visible to viewers, their contents are not.
     assert_eq!(viewer.json(&["files", "web"])?[0]["packets"], 100);
     let out = lab.path("web.pcapng").display().to_string();
     let ended = viewer.run(&["pull", "web", "-w", &out])?;
@@ -99,7 +99,7 @@ fn packets_of_two_nodes_are_shown_in_the_order_of_time() -> Result<()> {
     }
     let ended = tail.wait()?;
     ensure!(ended.status.success(), "{}", ended.stderr);
-    // A line begins with its time, in digits whose order is that of time.
+    // A line begins with its time, in a form that sorts by time.
     let lines = ended.stdout.lines();
     let times: Vec<_> = lines.filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(times.len(), 400);
@@ -147,7 +147,7 @@ fn who_proves_nothing_or_the_wrong_thing_stays_outside_and_is_logged() -> Result
             "no role",
             "no [[client]] matches its certificate",
         ),
-        // A certificate for daemons is none for clients.
+        // A certificate for daemons is not valid for clients.
         (
             "node-as-client",
             own.node(Time::Now)?,
@@ -160,7 +160,7 @@ fn who_proves_nothing_or_the_wrong_thing_stays_outside_and_is_logged() -> Result
         ends_with(&ended, 5, told).context(name)?;
         audited(&mut daemon, &["127.0.0.1", "connect", "refused", logged]).context(name)?;
     }
-    // The other way round: a client that does not trust the daemon.
+    // The reverse: a client that does not trust the daemon.
     replace(&lab.path("foreign-ca.pem"), foreign.pem())?;
     let alice = lab.alice()?.write(lab.directory.path(), "alice")?;
     let distrustful = Lab::ctl_with(
@@ -181,7 +181,7 @@ fn who_proves_nothing_or_the_wrong_thing_stays_outside_and_is_logged() -> Result
         stream.write_all(greeting)?;
         stream.shutdown(Shutdown::Write)?;
         let mut answer = Vec::new();
-        // A reset says no as well.
+        // A reset is a rejection as well.
         let _ = stream.read_to_end(&mut answer);
         assert!(answer.len() < 16, "no more than an alert: {answer:?}");
     }
@@ -198,7 +198,7 @@ fn who_proves_nothing_or_the_wrong_thing_stays_outside_and_is_logged() -> Result
     Ok(())
 }
 
-/// A client of TLS that shows no certificate.
+/// A TLS client without a certificate.
 fn nameless(namespace: &Namespace, authority: &Authority) -> Result<()> {
     use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
     let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
@@ -208,7 +208,7 @@ fn nameless(namespace: &Namespace, authority: &Authority) -> Result<()> {
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            // In TLS 1.3 it may be only the first request that finds out.
+            // In TLS 1.3 the rejection may show only at the first request.
             let Ok(channel) = endpoint.connect().await else {
                 return Ok(());
             };
@@ -234,7 +234,7 @@ fn a_client_that_stalls_holds_nobody_up() -> Result<()> {
     for number in 0..400_u32 {
         let mut stream = pair.b.run(|| TcpStream::connect(ADDRESS))?;
         match number % 3 {
-            // Nothing, half a greeting of TLS, and garbage.
+            // Nothing, half a TLS greeting, and garbage.
             0 => {}
             1 => stream.write_all(&[22, 3, 1, 2, 0, 1, 0, 1])?,
             _ => {
@@ -243,7 +243,7 @@ fn a_client_that_stalls_holds_nobody_up() -> Result<()> {
         }
         stalled.push(stream);
     }
-    // New clients come in all the same, while those are still there.
+    // New clients are still admitted, while those are connected.
     for _ in 0..5 {
         let another = lab.client(&pair.b, &lab.alice()?)?;
         assert_eq!(another.get("steady")?.name, "steady");

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::lab::Lab;
 
-/// A Python that has grpcio: the one that `cargo xtask setup` made, or the system's.
+/// A Python with grpcio: the one that `cargo xtask setup` created, or the system's.
 fn python() -> Result<Option<PathBuf>> {
     let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/python");
     for candidate in [own, "python3".into()] {

@@ -1,4 +1,4 @@
-//! What clients may ask for, and what it costs.
+//! Limits of requests, and their cost.
 
 use std::{thread, time::Duration};
 
@@ -182,13 +182,13 @@ fn what_is_larger_than_its_bound_or_makes_no_sense_is_refused_by_its_name() -> R
     ] {
         assert_eq!(code(list(&client, request)), Code::InvalidArgument);
     }
-    // Far beyond what such a call may have.
+    // Far beyond the limit of such a call.
     let glob = v1::ListCapturesRequest {
         name_glob: "{a,b}".repeat(800_000),
         ..Default::default()
     };
     assert_eq!(code(list(&client, glob)), Code::ResourceExhausted);
-    // Many errors are a status that stock clients accept.
+    // Many errors result in a status that standard clients accept.
     let many = of_spec(&|spec| spec.targets = vec!["\u{e9}".repeat(30); 5000]);
     let many = many.err().context("not refused")?;
     let details = many.get_details_bad_request().context("no details")?;
@@ -268,7 +268,7 @@ fn the_node_answers_while_clients_send_what_takes_long() -> Result<()> {
                     filter: expression.clone(),
                     ..Default::default()
                 };
-                // Whether they are refused is not the question here.
+                // Whether they are rejected does not matter here.
                 let _ = hostile.wait(hostile.captures.clone().stream_packets(stream));
                 let spec = v1::CaptureSpec {
                     filter: expression,
@@ -352,7 +352,7 @@ fn a_client_that_compresses_its_requests_is_understood() -> Result<()> {
         reason: "r".repeat(reason),
         ..Default::default()
     };
-    // What is small when it is compressed has the same bounds.
+    // Messages that are small when compressed have the same limits.
     let bomb = client.wait(captures.start_capture(request(64 << 20)));
     assert_ne!(code(bomb), Code::Ok);
     client.wait(captures.start_capture(request(1000)))?;

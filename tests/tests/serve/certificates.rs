@@ -1,4 +1,4 @@
-//! The daemon's certificates: checked at the start, followed while it runs.
+//! The daemon's certificates: checked at startup, reloaded while it runs.
 
 use anyhow::{Result, ensure};
 use capture_tests::{
@@ -25,7 +25,7 @@ fn certificates_are_exchanged_while_a_stream_runs_and_broken_ones_are_not_taken(
     wait_for_readers(&daemon, 1)?;
     send_through(&pair, &numbered_frames(0..50))?;
 
-    // Broken: what was in force stays so, and it is said.
+    // Broken: the old ones stay in force, and the error is logged.
     let node = lab.directory.path();
     replace(
         &lab.path("node.pem"),
@@ -33,7 +33,7 @@ fn certificates_are_exchanged_while_a_stream_runs_and_broken_ones_are_not_taken(
     )?;
     daemon.process().wait_for_stderr("stay in use")?;
     assert_eq!(alice.json(&["list"])?[0]["name"], "web");
-    // Expired: clients would refuse it, so the one that they accept stays.
+    // Expired: clients would reject it, so the accepted one stays.
     lab.authority.node(Time::Past)?.write(node, "node")?;
     daemon
         .process()
@@ -60,7 +60,7 @@ fn certificates_are_exchanged_while_a_stream_runs_and_broken_ones_are_not_taken(
     let old = lab.ctl(&pair.b, "alice", &lab.alice()?)?;
     ends_with(&old.run(&["list"])?, 5, "an authority that the node trusts")?;
 
-    // The stream goes on as if nothing had been.
+    // The stream continues undisturbed.
     assert!(stream.is_running()?);
     send_through(&pair, &numbered_frames(50..100))?;
     renewed.output(&["stop", "web"])?;
@@ -87,7 +87,7 @@ fn a_daemon_whose_certificate_has_expired_says_so_and_serves_its_socket() -> Res
     let alice = lab.ctl(&pair.b, "alice", &lab.alice()?)?;
     ends_with(&alice.run(&["list"])?, 4, "it has expired")?;
     daemon.client()?.start("web", spec("eth0", ""))?;
-    // A good one is taken at once.
+    // A valid one is used at once.
     lab.authority
         .node(Time::Now)?
         .write(lab.directory.path(), "node")?;

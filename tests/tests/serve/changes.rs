@@ -1,4 +1,4 @@
-//! What is changed while a capture runs.
+//! Changes of a running capture.
 
 use std::thread;
 
@@ -12,11 +12,11 @@ use capture_tests::{
     netns::Pair,
 };
 
-/// Where the last byte of a packet's number is.
+/// The last byte of a packet's number.
 const EVEN: &str = "ether[49] & 1 = 0";
 const EVERY_FOURTH: &str = "ether[49] & 3 = 0";
 
-/// An update of this field to what a capture's specification has it.
+/// An update of this field to its value in a specification.
 fn update(path: &str, change: impl FnOnce(&mut v1::CaptureSpec)) -> v1::UpdateCaptureRequest {
     let mut spec = v1::CaptureSpec::default();
     change(&mut spec);
@@ -30,8 +30,8 @@ fn update(path: &str, change: impl FnOnce(&mut v1::CaptureSpec)) -> v1::UpdateCa
     }
 }
 
-/// Changes that leave every fourth packet in the capture, however far they have come: programs are
-/// exchanged for it, or the targets in their maps.
+/// Changes after which every fourth packet matches, however far they have progressed: programs are
+/// replaced, or the targets in their maps.
 fn changes() -> Vec<v1::UpdateCaptureRequest> {
     let targets = |targets: &[&str]| {
         let targets = targets.iter().map(ToString::to_string).collect();
@@ -62,7 +62,7 @@ fn a_packet_that_the_old_and_the_new_filter_match_is_recorded_once() -> Result<(
     client.start(
         "change",
         v1::CaptureSpec {
-            // All that matches, should the machine have no time for the recorder.
+            // Room for all matching packets, in case the recorder gets no CPU time.
             ring_size: Some(64 << 20),
             ..spec("eth0", EVEN)
         },

@@ -1,4 +1,4 @@
-//! One truth: what is shown is what runs, what is on disk and what survives.
+//! One truth: the shown state is what runs, what is on disk and what survives.
 
 use std::{fs, os::unix::fs::symlink, thread};
 
@@ -146,7 +146,7 @@ fn a_mask_changes_and_checks_only_what_it_names() -> Result<()> {
         ..spec("eth0", "udp")
     };
     client.start("mask", both)?;
-    // What is not named may be nonsense.
+    // Fields that the mask does not name may be invalid.
     let new = v1::CaptureSpec {
         limits: Some(v1::Limits {
             packets: Some(0),
@@ -258,7 +258,7 @@ fn links_and_pipes_in_the_data_directory_are_not_read_and_a_linked_directory_is_
     let own = &files.first().context("no file")?.name;
     let secret = daemon.directory().join("secret");
     fs::write(&secret, "of root alone")?;
-    // The file that is listed is replaced by a link, and others are planted beside it.
+    // The listed file is replaced by a link, and other files are placed next to it.
     let path = daemon.files("web").join(own);
     fs::remove_file(&path)?;
     symlink(&secret, &path)?;
@@ -270,12 +270,12 @@ fn links_and_pipes_in_the_data_directory_are_not_read_and_a_linked_directory_is_
     let read = client.wait(client.files.clone().read_file(request));
     assert_eq!(read.err().map(|status| status.code()), Some(Code::NotFound));
     assert!(client.list_files("web")?.is_empty());
-    // A manifest that is no text: the files are still listed.
+    // A manifest that is not text: the files are still listed.
     fs::remove_file(&path)?;
     fs::write(&path, "whatever")?;
     fs::write(daemon.files("web").join("web.manifest.jsonl"), [0xff; 1000])?;
     assert_eq!(client.list_files("web")?.len(), 1);
-    // The whole directory is a link to one of somebody else.
+    // The whole directory is a link to somebody else's.
     let foreign = daemon.directory().join("foreign");
     fs::rename(daemon.files("web"), &foreign)?;
     symlink(&foreign, daemon.files("web"))?;

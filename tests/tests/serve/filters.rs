@@ -1,4 +1,4 @@
-//! Filters that clients send: what they cost others, and sets that leave packets out.
+//! Filters from clients: their cost for others, and sets that exclude packets.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use capture_tests::{
 };
 use tonic::Code;
 
-/// What would hold the daemon up if it were compiled in it: names that a resolver is asked for, and
+/// Filters that would block the daemon if it compiled them itself: host names for a resolver, and
 /// hundreds of terms.
 fn costly() -> Vec<(String, &'static str)> {
     let terms = |count: usize| {
@@ -140,7 +140,7 @@ fn excluded_targets_leave_their_packets_out_also_while_they_change() -> Result<(
     sender.send_all(&frames)?;
     seen(8)?;
     let ended = client.stop("without")?;
-    // The first to port 80 and another address; then the two to port 53.
+    // The first one to port 80 and another address; then the two to port 53.
     wrote_all(&ended, 3)?;
     assert_eq!(ended.ledger.context("no ledger")?.filtered, Some(5));
     Ok(())

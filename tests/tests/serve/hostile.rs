@@ -1,4 +1,4 @@
-//! Clients that mean harm, or are broken.
+//! Malicious and broken clients.
 
 use std::{
     io::{Read as _, Write as _},
@@ -26,8 +26,8 @@ use crate::lab::{Lab, audited};
 const MEBIBYTE: u64 = 1 << 20;
 const GIBIBYTE: u32 = 1 << 30;
 
-/// Sends a message that claims to be so long, as far as it is let; the answer, or `None` when the
-/// connection is closed before there is one.
+/// Sends as much as possible of a message that claims this length; returns the answer, or `None` if
+/// the connection is closed before there is one.
 fn flood(client: &Client, claimed: u32) -> Result<Option<Code>> {
     let mut head = vec![0];
     head.extend(claimed.to_be_bytes());
@@ -66,7 +66,7 @@ fn clients_that_mean_harm_cost_bounded_memory_and_disturb_no_capture() -> Result
     let mut open = Vec::new();
     for number in 0..10_u8 {
         let mut stream = UnixStream::connect(daemon.socket())?;
-        // It may be refused before all of it is written.
+        // It may be rejected before all of it is written.
         let _ = stream.write_all(&[number; 4096]);
         open.push(stream);
     }
@@ -86,7 +86,7 @@ fn clients_that_mean_harm_cost_bounded_memory_and_disturb_no_capture() -> Result
     for _ in 0..60 {
         streams.push(watch(&lazy)?);
     }
-    // Messages that are too large, by a little and by far.
+    // Messages that are slightly and far too large.
     let large = v1::StartCaptureRequest {
         reason: "x".repeat(5 << 20),
         ..Default::default()
@@ -144,7 +144,7 @@ fn a_message_of_a_gibibyte_over_tls_costs_bounded_memory_and_disturbs_no_capture
     let viewer = lab.authority.client("bob", "", Time::Now)?;
     let viewer = lab.client(&pair.b, &viewer)?;
     for _ in 0..4 {
-        // Who may not start a capture is told so, whatever the message is like.
+        // A client without permission to start a capture is told so, whatever its message.
         for (client, code) in [
             (&client, Code::ResourceExhausted),
             (&viewer, Code::PermissionDenied),

@@ -1,4 +1,4 @@
-//! What the tests of access share: an authority, a daemon with its certificate, and clients.
+//! Shared by the tests of access: an authority, a daemon with its certificate, and clients.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ pub(crate) const ADDRESS: &str = "127.0.0.1:9443";
 pub(crate) const URI: &str = "https://localhost:9443";
 pub(crate) const ALICE: &str = "spiffe://lab/alice";
 
-/// An authority, and the files that a daemon with its certificate has.
+/// An authority, and the files of a daemon with its certificate.
 pub(crate) struct Lab {
     pub(crate) authority: Authority,
     pub(crate) directory: TempDir,
@@ -111,7 +111,7 @@ impl Lab {
     }
 }
 
-/// A line of the audit log with all of these in it.
+/// Waits for a line of the audit log with all of these parts.
 pub(crate) fn audited(daemon: &mut Daemon, parts: &[&str]) -> Result<()> {
     wait::until_true(&format!("an audit line with {parts:?}"), || {
         let log = daemon.process().stderr();
@@ -132,7 +132,7 @@ pub(crate) fn ends_with(ended: &Ended, status: i32, part: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits until so many clients look on.
+/// Waits until there are this many live readers.
 pub(crate) fn wait_for_readers(daemon: &Daemon, count: u64) -> Result<()> {
     wait::until_true("the reader to be there", || {
         let client = daemon.client()?;

@@ -1,4 +1,4 @@
-//! A capture's life, and what is refused.
+//! The states of a capture, and rejected requests.
 
 use anyhow::{Context as _, Result};
 use capture_proto::v1::{self, CaptureState, StateReason};

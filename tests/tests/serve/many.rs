@@ -28,7 +28,7 @@ fn sixty_four_captures_of_one_interface_each_with_its_own_filter_add_up() -> Res
             spec("eth0", &format!("udp dst port {}", 1000 + number)),
         )?;
     }
-    // Capture n gets n + 1 packets of its own.
+    // Capture n gets n + 1 packets.
     let mut frames = Vec::new();
     for number in 0..CAPTURES {
         for _ in 0..=number {
@@ -48,7 +48,7 @@ fn sixty_four_captures_of_one_interface_each_with_its_own_filter_add_up() -> Res
     Ok(())
 }
 
-/// TCX would hold up whoever else changes interfaces for seconds; clsact comes behind TCX programs.
+/// TCX would block others who change interfaces for seconds; clsact runs after TCX programs.
 #[test]
 fn many_interfaces_are_attached_to_by_clsact_where_no_program_of_others_would_hide_packets()
 -> Result<()> {
@@ -102,7 +102,7 @@ fn many_interfaces_are_attached_to_by_clsact_where_no_program_of_others_would_hi
         assert_eq!(filters(interface)?, [""; 0]);
     }
 
-    // What is left of a killed daemon is gone when the next one serves.
+    // Leftovers of a killed daemon are removed before the next one serves.
     client.start("again", spec("v*", ""))?;
     let directory = daemon.kill()?;
     assert_eq!(filters("v0")?.len(), 2, "clsact knows no owner");
@@ -128,7 +128,8 @@ fn a_thousand_starts_and_stops_leave_nothing_behind() -> Result<()> {
         client.stop(&name)?;
         client.delete(&name)
     };
-    // What is made once and kept, as threads for blocking calls, is there after a few.
+    // Resources that are created once and kept, such as threads for blocking calls, exist after a
+    // few cycles.
     (0..20).try_for_each(&cycle)?;
     let settled = || -> Result<_> {
         let mut last = daemon.resources()?;

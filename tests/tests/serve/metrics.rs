@@ -1,4 +1,4 @@
-//! What Prometheus and whoever restarts daemons read.
+//! Metrics and health for Prometheus and liveness probes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +34,7 @@ fn get(namespace: &Namespace, path: &str) -> Result<(u16, String)> {
     })
 }
 
-/// Metrics by name and labels, as they stand on a line.
+/// Metrics by name and labels, as on a line.
 fn metrics(namespace: &Namespace) -> Result<BTreeMap<String, f64>> {
     let (status, text) = get(namespace, "/metrics")?;
     ensure!(status == 200, "{status}: {text}");

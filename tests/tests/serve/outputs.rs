@@ -54,7 +54,7 @@ fn read(path: &Path, codec: Codec) -> Result<String> {
     Ok(text)
 }
 
-/// What a line has to say of a frame, behind its time.
+/// The expected line of a frame, after its time.
 fn said(frame: &[u8]) -> String {
     format!(
         "eth0 In  IP 10.0.0.1.4000 > 10.0.0.99.{}: UDP, length {}",
@@ -165,7 +165,7 @@ fn an_output_that_nobody_reads_disturbs_no_capture_and_what_it_does_not_take_is_
     client.start("files", roomy)?;
     let frames = numbered_frames(0..FRAMES);
     send_through(&pair, &frames[..2000])?;
-    // From here on its blocks are known not to be taken.
+    // From here on its blocks are known not to be accepted.
     let discarded = |capture: &v1::Capture| {
         let ledger = capture.ledger.as_ref()?;
         ledger.discarded.as_ref()?.queue_full
@@ -180,11 +180,11 @@ fn an_output_that_nobody_reads_disturbs_no_capture_and_what_it_does_not_take_is_
     let ledger = ended.ledger.as_ref().context("no ledger")?;
     let written = ledger.written.context("not known")?;
     assert_eq!(ledger.matched, Some(FRAMES));
-    // Whether a packet finds its ring full or its block taken is a matter of how busy the machine is.
+    // Whether a packet finds its ring full or no free block depends on the load of the machine.
     let ring_full = ledger.ring_full.context("not known")?;
     assert_eq!(Some(FRAMES - written - ring_full), discarded(&ended));
 
-    // What it says was written is what comes out, line by line; and then there is room again.
+    // The bytes counted as written come out, line by line; and then there is room again.
     let mut text = vec![0; usize::try_from(ended.bytes_written)?];
     reader.read_exact(&mut text)?;
     let text = String::from_utf8(text)?;

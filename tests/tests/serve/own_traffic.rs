@@ -1,4 +1,4 @@
-//! The daemon's own connections: left out by default, recorded when asked for, and never a loop.
+//! The daemon's own connections: excluded by default, recorded on request, and never a loop.
 
 use std::{
     io::{Read as _, Write as _},
@@ -30,8 +30,8 @@ fn send_datagrams(namespace: &Namespace, count: usize) -> Result<()> {
     })
 }
 
-/// Looks on while datagrams are sent: the lengths of all packets that come until none has come for a
-/// second.
+/// Reads live packets while datagrams are sent: returns the lengths of all packets until none has
+/// come for a second.
 fn look_on(
     client: &Client,
     namespace: &Namespace,
@@ -128,8 +128,8 @@ fn a_client_on_another_host_is_left_out_and_the_same_port_of_others_is_recorded(
     let capture = client.stop("eth")?;
     let ledger = capture.ledger.context("no ledger")?;
     let own = ledger.filtered.context("not known")?;
-    // 50 requests, their answers and some acknowledgements; of the other server a handshake, the data,
-    // and the end.
+    // 50 requests, their answers and some acknowledgements; for the other server a handshake, the
+    // data, and the end.
     assert!(own >= 100, "{own} packets of its own: {ledger:?}");
     let written = ledger.written.context("not known")?;
     assert!((6..20).contains(&written), "{written} packets of others");

@@ -1,4 +1,4 @@
-//! What survives a daemon that is killed, and one that is told to end.
+//! Recovery after a daemon that was killed, and one that was shut down.
 
 use anyhow::{Context as _, Result, ensure};
 use capture_proto::v1::{self, CaptureState, FileState};
@@ -31,7 +31,7 @@ fn plain(spec: v1::CaptureSpec, codec: v1::Codec) -> v1::CaptureSpec {
     }
 }
 
-/// Fails unless the ledger says that so many packets were written, and adds up.
+/// Fails unless the ledger counts this many packets as written, and adds up.
 fn wrote_all_of(capture: &v1::Capture, written: u64) -> Result<()> {
     let ledger = capture.ledger.as_ref().context("no ledger")?;
     let lost = ledger.discarded.as_ref().and_then(|lost| lost.write_error);
@@ -44,7 +44,7 @@ fn wrote_all_of(capture: &v1::Capture, written: u64) -> Result<()> {
     Ok(())
 }
 
-/// Kills the daemon at different moments of a capture under load, and looks at what it left.
+/// Kills the daemon at different moments of a capture under load, and checks what it left.
 #[test]
 fn a_killed_daemon_leaves_whole_files_and_the_next_one_goes_on() -> Result<()> {
     let Some(_permit) = gate::beside_others()? else {
@@ -60,7 +60,7 @@ fn a_killed_daemon_leaves_whole_files_and_the_next_one_goes_on() -> Result<()> {
         let name = format!("k{kill}");
         client.start(&name, plain(spec("eth0", ""), codec))?;
         send_through(&pair, &numbered_frames(0..150 + kill * 7))?;
-        // Some die with the last packets on their way, some when all is on disk.
+        // Some die with the last packets on their way, some with everything on disk.
         std::thread::sleep(std::time::Duration::from_millis(kill * 37 % 1500));
         directory = daemon.kill()?;
         assert!(
@@ -70,7 +70,7 @@ fn a_killed_daemon_leaves_whole_files_and_the_next_one_goes_on() -> Result<()> {
 
         let daemon = Daemon::start_in(&pair.b, directory, &[])?;
         let client = daemon.client()?;
-        // It has no limit, so it is taken up again.
+        // It has no limit, so it is resumed.
         let capture = client.wait_for_state(&name, CaptureState::Running)?;
         assert_eq!(capture.resumed, 1);
         let files = client.list_files(&name)?;
@@ -87,7 +87,7 @@ fn a_killed_daemon_leaves_whole_files_and_the_next_one_goes_on() -> Result<()> {
         }
         let died = capture.warnings.iter().any(|one| one.contains("died"));
         assert!(died, "{:?}", capture.warnings);
-        // What the new session does not add to: nothing is sent.
+        // The new session adds nothing: no packets are sent.
         wrote_all_of(&capture, held).with_context(|| format!("kill {kill}"))?;
         client.delete(&name)?;
         directory = daemon.end()?.1;

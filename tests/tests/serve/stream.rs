@@ -1,4 +1,4 @@
-//! Looking on while a capture runs.
+//! Live packets of a running capture.
 
 use anyhow::{Context as _, Result};
 use capture_proto::v1::{self, stream_packets_response::Event};
