@@ -13,7 +13,7 @@ pub const MAX_COMPILE_MEMORY: u64 = 512 << 20;
 /// Maximum host names of an expression.
 pub const MAX_NAMES: usize = 16;
 /// Maximum tunnels that are searched for an inner packet.
-pub const MAX_TUNNELS: usize = 64;
+pub const MAX_TUNNELS: usize = 16;
 /// Maximum length of an expression in bytes.
 pub const MAX_EXPRESSION_BYTES: usize = 64 * 1024;
 /// Maximum words and operators of an expression. libpcap's compile time grows at least with the square

@@ -1,6 +1,10 @@
 //! `captured filter`: checks, explains, tests and measures filters.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use capture_args::FilterArgs;
@@ -67,19 +71,20 @@ struct Test {
 pub(super) fn run(command: &FilterCommand) -> anyhow::Result<ExitCode> {
     // Like tcpdump.
     filters::resolve_names(true);
+    let mut out = io::stdout().lock();
     match &command.action {
-        Action::Check(look) => check(look),
+        Action::Check(look) => check(&mut out, look),
         Action::Explain(look) => {
             let link_type = look.linktype.as_deref().unwrap_or("EN10MB");
             let filter = filters::compiler().compile_named(&look.filter.filter()?.0, link_type)?;
-            print!("{}", explain(&filter, &filter.program(EPILOGUE)));
+            write!(out, "{}", explain(&filter, &filter.program(EPILOGUE)))?;
             Ok(ExitCode::SUCCESS)
         }
         Action::Bench(bench) => {
             let costs = bench::measure()?;
             match bench.summary {
-                Style::Json => println!("{}", serde_json::to_string(&costs)?),
-                Style::Text => print_costs(&costs),
+                Style::Json => writeln!(out, "{}", serde_json::to_string(&costs)?)?,
+                Style::Text => print_costs(&mut out, &costs)?,
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -88,15 +93,17 @@ pub(super) fn run(command: &FilterCommand) -> anyhow::Result<ExitCode> {
             let totals = try_on_file(filters::compiler(), &spec, &targets, &test.read)
                 .with_context(|| test.read.display().to_string())?;
             match test.summary {
-                Style::Json => println!("{}", serde_json::to_string(&totals)?),
+                Style::Json => writeln!(out, "{}", serde_json::to_string(&totals)?)?,
                 Style::Text => {
-                    println!("{} of {} packets match", totals.matched, totals.packets);
+                    let (matched, packets) = (totals.matched, totals.packets);
+                    writeln!(out, "{matched} of {packets} packets match")?;
                     if totals.interpreted > 0 {
-                        println!(
+                        writeln!(
+                            out,
                             "{} of them the kernel's test run could not take; the same program was \
                              interpreted for them",
                             totals.interpreted
-                        );
+                        )?;
                     }
                 }
             }
@@ -105,19 +112,21 @@ pub(super) fn run(command: &FilterCommand) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn print_costs(costs: &[bench::Cost]) {
-    let line = |name: &str, cells: [&str; 6]| {
+fn print_costs(out: &mut impl io::Write, costs: &[bench::Cost]) -> io::Result<()> {
+    let line = |out: &mut dyn io::Write, name: &str, cells: [&str; 6]| {
         let cells = cells.map(|cell| format!("{cell:>12}")).concat();
-        println!("{name:<18}{cells}");
+        writeln!(out, "{name:<18}{cells}")
     };
     let number = |value: Option<f64>| value.map_or("-".to_owned(), |ns| format!("{ns:.0}"));
-    println!(
+    writeln!(
+        out,
         "nanoseconds per packet; over: more than an empty program; classic: as a socket filter"
-    );
+    )?;
     line(
+        out,
         "",
         ["no match", "over", "classic", "match", "over", "classic"],
-    );
+    )?;
     for cost in costs {
         let of = |side: Option<bench::Nanoseconds>| {
             [
@@ -129,10 +138,12 @@ fn print_costs(costs: &[bench::Cost]) {
         let [no_match, over, classic] = of(Some(cost.no_match));
         let [matching, over2, classic2] = of(cost.matching);
         line(
+            out,
             &cost.filter,
             [&no_match, &over, &classic, &matching, &over2, &classic2],
-        );
+        )?;
     }
+    Ok(())
 }
 
 /// Any epilogue does for counting instructions.
@@ -141,7 +152,7 @@ const EPILOGUE: Epilogue = Epilogue {
     direction: Direction::In,
 };
 
-fn check(look: &Look) -> anyhow::Result<ExitCode> {
+fn check(out: &mut impl io::Write, look: &Look) -> anyhow::Result<ExitCode> {
     let (spec, _) = look.filter.filter()?;
     let link_types = match &look.linktype {
         Some(name) => vec![name.as_str()],
@@ -151,14 +162,17 @@ fn check(look: &Look) -> anyhow::Result<ExitCode> {
         .into_iter()
         .map(|name| Ok((name, filters::compiler().compile_named(&spec, name)?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    println!("valid");
+    writeln!(out, "valid")?;
     for (name, filter) in filters {
         if filter
             .classic()
             .iter()
             .any(|(_, program)| program.matches_nothing())
         {
-            println!("{name}: matches nothing, this link type does not have what it asks for");
+            writeln!(
+                out,
+                "{name}: matches nothing, because packets of this link type lack what it tests"
+            )?;
             continue;
         }
         let classic: usize = filter
@@ -167,7 +181,10 @@ fn check(look: &Look) -> anyhow::Result<ExitCode> {
             .map(|(_, program)| program.instructions().len())
             .sum();
         let ebpf = filter.program(EPILOGUE).instructions().len();
-        println!("{name}: {classic} instructions of classic BPF, {ebpf} of eBPF");
+        writeln!(
+            out,
+            "{name}: {classic} instructions of classic BPF, {ebpf} of eBPF"
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }

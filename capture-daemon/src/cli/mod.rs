@@ -1,6 +1,6 @@
 //! The command line of `captured`.
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -65,10 +65,24 @@ impl Cli {
             }
             Command::Filter(command) => {
                 log::start(log.unwrap_or("info"), log::Format::Text)?;
-                filter::run(&command)
+                unless_closed(filter::run(&command))
             }
             Command::Serve(arguments) => serve::run(*arguments, log),
-            Command::Config(command) => serve::config(&command),
+            Command::Config(command) => unless_closed(serve::config(&command)),
         }
     }
+}
+
+/// A closed stdout is no failure: its reader, such as `head`, has read enough.
+fn unless_closed(result: anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+    match result {
+        Err(error) if is_closed(&error) => Ok(ExitCode::SUCCESS),
+        other => other,
+    }
+}
+
+fn is_closed(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

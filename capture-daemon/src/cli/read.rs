@@ -44,17 +44,8 @@ pub(super) fn print(
     let shown = show(reader, spec.expression.as_deref(), most, numbered, &mut out);
     // Packets read so far are shown even if the rest is damaged.
     let flushed = out.flush().map_err(anyhow::Error::from);
-    match shown.and(flushed) {
-        Err(error) if is_closed(&error) => Ok(ExitCode::SUCCESS),
-        done => done.context(name).map(|()| ExitCode::SUCCESS),
-    }
-}
-
-/// Whether the output is closed because its reader has seen enough.
-fn is_closed(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    let done = shown.and(flushed).map(|()| ExitCode::SUCCESS);
+    super::unless_closed(done).context(name)
 }
 
 fn show(

@@ -37,7 +37,6 @@ pub(super) const LABELS: usize = 64;
 pub(super) const INTERFACES: usize = 256;
 pub(super) const TARGETS: usize = 65_536;
 pub(super) const PORTS: usize = 65_536;
-pub(super) const TUNNELS: usize = 16;
 pub(super) const STATES: usize = 16;
 pub(super) const NAMES: usize = 1000;
 pub(super) const MASK_PATHS: usize = 16;

@@ -9,6 +9,7 @@ use crate::{
     session::SessionError,
 };
 use capture_file::DirectoryError;
+use capture_filter::FilterError;
 
 /// All invalid fields of a request; if there are many, the first few and their number.
 #[derive(Debug, Default)]
@@ -138,6 +139,7 @@ impl From<ManagerError> for Status {
 
 fn session(error: &SessionError) -> Code {
     match error {
+        SessionError::Filter(FilterError::Compiler(_)) => Code::Internal,
         SessionError::Filter(_) => Code::InvalidArgument,
         SessionError::Ended | SessionError::Features(_) | SessionError::Interface(_) => {
             Code::FailedPrecondition

@@ -49,6 +49,12 @@ fn an_idle_capture_sleeps_until_a_packet_comes_and_misses_none() -> Result<()> {
                 thread::sleep(Duration::from_millis(700));
                 Ok(sleeps(pid, "drain")? == before)
             })?;
+            // Retention is applied every two seconds while nothing is written.
+            wait::until_true("the finalizer to rest", || {
+                let before = sleeps(pid, "finalize")?;
+                thread::sleep(Duration::from_millis(1500));
+                Ok(sleeps(pid, "finalize")? <= before + 1)
+            })?;
         }
         let recorded = recorder.stop()?;
         recorded.lost_nothing(sent)?;

@@ -156,6 +156,28 @@ fn a_reader_that_has_seen_enough_ends_the_stream_well() -> Result<()> {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_of_a_text_is_no_failure() -> Result<()> {
+    for arguments in [
+        &["config", "defaults"][..],
+        &["filter", "check", "udp"],
+        &["filter", "explain", "udp"],
+    ] {
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        let output = Command::new(recorder::program()?)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .output()?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{arguments:?}: {errors}");
+        ensure!(errors.is_empty(), "{arguments:?}: {errors}");
+    }
+    Ok(())
+}
+
+#[test]
 fn options_alone_record_and_the_limit_says_what_stopped_means() -> Result<()> {
     let Some(_permit) = gate::beside_others()? else {
         return Ok(());

@@ -59,7 +59,7 @@ fn written_inner(given: Option<&v1::InnerFilter>, wrong: &mut Violations) -> Opt
     const TUNNELS: &str = "spec.inner_filter.tunnels";
     let given = given?;
     let mut tunnels = Vec::new();
-    if wrong.at_most_elements(TUNNELS, given.tunnels.len(), bounds::TUNNELS) {
+    if wrong.at_most_elements(TUNNELS, given.tunnels.len(), capture_filter::MAX_TUNNELS) {
         for (at, text) in given.tunnels.iter().enumerate() {
             let field = format!("{TUNNELS}[{at}]");
             if wrong.at_most(&field, text, bounds::TUNNEL) {
