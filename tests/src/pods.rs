@@ -1,5 +1,5 @@
-//! A node with pods, as a CNI plug-in makes it: network namespaces, each joined by a veth pair to a bridge of
-//! the node.
+//! A node with pods, set up like by a CNI plug-in: network namespaces, each joined by a veth pair to a bridge
+//! of the node.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
@@ -10,13 +10,13 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::netns::{Namespace, run};
 
-/// A node: its bridge `cni0` has 10.244.0.1, its uplink `eth0` 10.9.0.1, and the world at the other end of
-/// that 10.9.0.2.
+/// A node: its bridge `cni0` has 10.244.0.1, its uplink `eth0` 10.9.0.1, and the outside world at the
+/// uplink's other end 10.9.0.2.
 #[derive(Debug)]
 pub struct Node {
     /// The node's network namespace.
     pub namespace: Namespace,
-    /// What is behind the node's uplink.
+    /// The network namespace at the node's uplink.
     pub world: Namespace,
 }
 
@@ -27,7 +27,7 @@ pub struct PodNamespace {
     pub namespace: Namespace,
     /// Its address.
     pub address: Ipv4Addr,
-    /// The interface of the node that is its other end.
+    /// The node's interface at the other end.
     pub interface: String,
 }
 
@@ -61,15 +61,15 @@ impl Node {
     }
 
     /// A pod whose address ends in this number, between 2 and 99. It knows the hardware addresses of the
-    /// pods with the numbers in `peers`, and they the pod's if they were made with its number; so no packet
-    /// passes but those that a test sends.
+    /// pods with the numbers in `peers`, and they know the pod's if they were created with its number; so
+    /// the only packets are those that a test sends.
     pub fn pod(&self, number: u8, peers: &[u8]) -> Result<PodNamespace> {
         let pod = self.pod_without_address(number)?;
         pod.take_address(peers)?;
         Ok(pod)
     }
 
-    /// The same before it has its address.
+    /// The same without its address yet.
     pub fn pod_without_address(&self, number: u8) -> Result<PodNamespace> {
         let namespace = Namespace::new()?;
         let interface = format!("veth{number}");
@@ -81,7 +81,7 @@ impl Node {
         ))?;
         node.ip(&format!("link set {interface} master cni0"))?;
         node.ip(&format!("link set {interface} up"))?;
-        // Known for good: the bridge floods nothing.
+        // Permanent entries: the bridge floods nothing.
         run(
             "bridge",
             &[
@@ -111,7 +111,7 @@ impl Node {
 }
 
 impl PodNamespace {
-    /// Gives the pod its address.
+    /// Assigns the pod's address.
     pub fn take_address(&self, peers: &[u8]) -> Result<()> {
         let namespace = &self.namespace;
         namespace.ip(&format!("addr add {}/24 dev eth0", self.address))?;
@@ -136,8 +136,8 @@ fn mac(number: u8) -> String {
     format!("02:00:00:00:f5:{number:02x}")
 }
 
-/// Sends so many UDP datagrams from one namespace to an address of another, and waits until all of them
-/// have arrived there.
+/// Sends this many UDP datagrams from one namespace to an address of another, and waits until all of
+/// them have arrived there.
 pub fn send(from: &Namespace, to: &Namespace, address: Ipv4Addr, count: u32) -> Result<()> {
     let receiver = to.run(|| UdpSocket::bind(SocketAddr::from((address, PORT))))?;
     receiver.set_read_timeout(Some(Duration::from_secs(20)))?;
@@ -145,7 +145,7 @@ pub fn send(from: &Namespace, to: &Namespace, address: Ipv4Addr, count: u32) -> 
     let mut buffer = [0; 64];
     for number in 0..count {
         sender.send_to(&number.to_be_bytes(), (address, PORT))?;
-        // One at a time: no queue on the way overflows.
+        // One at a time: no queue on the path overflows.
         let length = receiver
             .recv(&mut buffer)
             .with_context(|| format!("datagram {number} of {count} to {address}"))?;

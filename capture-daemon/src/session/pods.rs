@@ -1,4 +1,4 @@
-//! The pods of a capture: where each is captured, and when to look for those that are not.
+//! The pods of a capture: where each is captured, and when to search for the others.
 
 mod looks;
 #[cfg(test)]
@@ -20,21 +20,21 @@ use crate::{
 };
 use capture_types::{Directions, Pod, PodAddresses, PodAttachment, PodId, PodSelection, PodState};
 
-/// A pod has its address when its network is complete. If no interface leads to the address after this
-/// long, none will: the pod's interface has no other end on the node.
+/// A pod has its address when its network is complete. If the address is on no interface after this
+/// long, it never will be: the pod's interface has no other end on the node.
 const SETTLED: Duration = Duration::from_secs(5);
 
 /// The pods of a capture.
 #[derive(Debug)]
 pub(super) struct Pods {
     entries: Vec<Entry>,
-    /// Whether a packet between two pods is kept at one of their interfaces only.
+    /// Whether a packet between two pods is kept at only one of their interfaces.
     keeps_once: bool,
-    /// Whether packets are captured that interfaces receive: what pods send.
+    /// Whether packets that interfaces receive, which pods send, are captured.
     sees_sent: bool,
     node: Arc<str>,
     pub(super) looks: Looks,
-    /// Why the kernel could not be asked for addresses.
+    /// Why the kernel could not be queried for addresses.
     trouble: Option<String>,
 }
 
@@ -44,7 +44,7 @@ struct Entry {
     place: Place,
     /// Since when it has been without an interface.
     since: Instant,
-    /// Whether it once had an interface of its own.
+    /// Whether it once had a host-side interface.
     had_interface: bool,
     /// Why its interface could not be joined.
     failure: Option<String>,
@@ -59,11 +59,11 @@ enum Place {
         ifindex: u32,
         name: String,
     },
-    /// By address: its interface has no other end here. The kind of the interface, if it is known.
+    /// By address: its interface has no other end here. The kind of the interface, if known.
     Apart(Option<String>),
-    /// By address: it has the node's.
+    /// By address: it shares the node's.
     Here,
-    /// By address: nothing leads to it.
+    /// By address: it is on no interface.
     Unseen,
 }
 
@@ -89,7 +89,7 @@ impl Entry {
         }
     }
 
-    /// Whether an interface of its own may still turn up.
+    /// Whether a host-side interface may still appear.
     fn is_looked_for(&self) -> bool {
         !self.pod.host_network && self.ifindex().is_none() && !self.pod.addresses.is_empty()
     }
@@ -117,7 +117,7 @@ impl Pods {
         pods
     }
 
-    /// Replaces the pods; what is known of those that stay is kept. The caller looks for the others.
+    /// Replaces the pods; the state of remaining ones is kept. The caller searches for the others.
     pub(super) fn set(&mut self, selection: PodSelection, now: Instant) {
         let entries = std::mem::take(&mut self.entries).into_iter();
         let mut known: HashMap<PodId, Entry> =
@@ -141,7 +141,7 @@ impl Pods {
         self.looks.something_changed(now);
     }
 
-    /// The addresses to be looked for.
+    /// The addresses to search for.
     pub(super) fn wanted(&self) -> BTreeSet<IpAddr> {
         let looked_for = self.entries.iter().filter(|entry| entry.is_looked_for());
         looked_for
@@ -149,7 +149,7 @@ impl Pods {
             .collect()
     }
 
-    /// Takes over where addresses are, and which interfaces there are.
+    /// Updates the locations of addresses, and the existing interfaces.
     pub(super) fn found(
         &mut self,
         located: Result<HashMap<IpAddr, Located>, String>,
@@ -190,7 +190,7 @@ impl Pods {
         self.looks.looked(began, now, waits, settles);
     }
 
-    /// An interface is gone.
+    /// Handles the removal of an interface.
     pub(super) fn gone(&mut self, ifindex: u32, now: Instant) {
         for entry in &mut self.entries {
             if entry.ifindex() == Some(ifindex) {
@@ -206,7 +206,7 @@ impl Pods {
         }
     }
 
-    /// An interface could not be joined.
+    /// Records that an interface could not be joined.
     pub(super) fn failed(&mut self, ifindex: u32, error: &str) {
         for entry in &mut self.entries {
             if entry.ifindex() == Some(ifindex) {
@@ -227,7 +227,7 @@ impl Pods {
         self.entries.iter().any(Entry::is_by_address)
     }
 
-    /// What the programs look up.
+    /// The addresses for the programs to look up.
     pub(super) fn addresses(&self) -> PodAddresses {
         let of = |counts: &dyn Fn(&Entry) -> bool| {
             let entries = self.entries.iter().filter(|entry| counts(entry));
@@ -241,8 +241,8 @@ impl Pods {
         }
     }
 
-    /// The addresses of pods whose packets are kept at those of their interfaces for which `counts` holds,
-    /// and nowhere else.
+    /// The addresses of pods whose packets are kept only at their interfaces, for interfaces for which
+    /// `counts` holds.
     pub(super) fn addresses_at(&self, counts: impl Fn(u32) -> bool) -> BTreeSet<IpAddr> {
         let counts = |entry: &&Entry| {
             self.keeps_once && entry.failure.is_none() && entry.ifindex().is_some_and(&counts)
@@ -252,7 +252,7 @@ impl Pods {
         addresses.collect()
     }
 
-    /// The names of addresses. The node's address is not the name of one pod.
+    /// The names of addresses. The node's address is not used as the name of one pod.
     pub(super) fn names(&self) -> Vec<(IpAddr, String)> {
         let mut known = HashSet::new();
         let mut names = Vec::new();
@@ -268,7 +268,7 @@ impl Pods {
         names
     }
 
-    /// Says in the description of an interface which pod it is of.
+    /// Adds the pod of an interface to its description.
     pub(super) fn describe(&self, description: &mut InterfaceDescription) {
         let Some(pod) = self.at(description.ifindex) else {
             return;
@@ -296,7 +296,7 @@ impl Pods {
         description.comment = comment.join("\n");
     }
 
-    /// What became of each pod, in their order.
+    /// The state of each pod, in their order.
     pub(super) fn states(&self) -> Vec<PodState> {
         self.entries.iter().map(|entry| self.state(entry)).collect()
     }
@@ -346,7 +346,7 @@ impl Pods {
     }
 }
 
-/// Where a pod without an interface is, by where its addresses are.
+/// The location of a pod without an interface, by the locations of its addresses.
 fn place(
     entry: &Entry,
     located: &HashMap<IpAddr, Located>,

@@ -1,4 +1,4 @@
-//! Captures of pods that have interfaces of their own, as bridges of CNI plug-ins give them.
+//! Captures of pods with host-side interfaces, as CNI plug-ins with bridges create them.
 
 use std::{path::Path, process::Command};
 
@@ -14,7 +14,7 @@ use capture_tests::{
     wait,
 };
 
-/// A pod as its coordinator knows it, with one address.
+/// A pod as its coordinator describes it, with one address.
 pub(crate) fn pod(name: &str, address: &str) -> v1::Pod {
     v1::Pod {
         namespace: "shop".to_owned(),
@@ -57,13 +57,13 @@ pub(crate) fn set_pods(client: &Client, name: &str, pods: Vec<v1::Pod>) -> Resul
     answer.into_inner().capture.context("no capture")
 }
 
-/// What became of each pod.
+/// The state of each pod.
 pub(crate) fn attachments(capture: &v1::Capture) -> Vec<PodAttachment> {
     let attachments = capture.pods.iter().map(v1::PodState::attachment);
     attachments.collect()
 }
 
-/// Waits until a pod is captured like this.
+/// Waits until a pod has this attachment.
 pub(crate) fn wait_for_pod(
     client: &Client,
     name: &str,
@@ -77,7 +77,7 @@ pub(crate) fn wait_for_pod(
     })
 }
 
-/// Seen, filtered and written of an interface, all its times in the capture together.
+/// Seen, filtered and written packets of an interface, all its entries in the capture together.
 pub(crate) fn counts(capture: &v1::Capture, interface: &str) -> [u64; 3] {
     let mut counts = [0; 3];
     for entry in capture
@@ -119,7 +119,7 @@ pub(crate) fn names_in(path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// A node and a daemon on it.
+/// A node with a daemon.
 fn scene() -> Result<(Node, Daemon, Client)> {
     let node = Node::new()?;
     let daemon = Daemon::start(&node.namespace, &["--set", "node_name=node1"])?;
@@ -160,7 +160,8 @@ fn a_packet_between_two_pods_is_kept_once_and_the_ledger_of_each_pod_is_what_it_
     send(&a.namespace, &c.namespace, c.address, 50)?;
     send(&c.namespace, &b.namespace, b.address, 70)?;
     let once = client.stop("once")?;
-    // Seen: sent and got. Filtered: got from the other pod, at whose interface it is kept.
+    // Seen: sent and received. Filtered: received from the other pod, at whose interface it is
+    // kept.
     assert_eq!(counts(&once, &a.interface), [550, 200, 350]);
     assert_eq!(counts(&once, &b.interface), [570, 300, 270]);
     assert_eq!(
@@ -192,7 +193,7 @@ fn a_pod_is_followed_when_it_comes_goes_and_is_exchanged_for_another() -> Result
     };
     let (node, daemon, client) = scene()?;
     let peer = node.pod(20, &[21, 22])?;
-    // Nothing is there yet.
+    // Nothing exists yet.
     let started = client.start("follow", spec_of(Vec::new()))?;
     assert_eq!(
         (started.state(), started.pods.len()),
@@ -201,14 +202,14 @@ fn a_pod_is_followed_when_it_comes_goes_and_is_exchanged_for_another() -> Result
     let late = set_pods(&client, "follow", vec![pod("a", "10.244.0.21")])?;
     assert_eq!(attachments(&late), [PodAttachment::Waiting]);
 
-    // Its interface comes first, and its address a little later, as with CNI plug-ins.
+    // Its interface is created first, and its address a little later, as by CNI plug-ins.
     let a = node.pod_without_address(21)?;
     std::thread::sleep(std::time::Duration::from_millis(700));
     a.take_address(&[20])?;
     wait_for_pod(&client, "follow", 0, PodAttachment::Interface)?;
     send(&a.namespace, &peer.namespace, peer.address, 100)?;
 
-    // Another one is added; the first stays as it is.
+    // Another one is added; the first is unchanged.
     let b = node.pod(22, &[20])?;
     let both = vec![pod_of("a", &a), pod_of("b", &b)];
     let updated = set_pods(&client, "follow", both)?;
@@ -216,13 +217,13 @@ fn a_pod_is_followed_when_it_comes_goes_and_is_exchanged_for_another() -> Result
     send(&b.namespace, &peer.namespace, peer.address, 30)?;
     send(&peer.namespace, &a.namespace, a.address, 7)?;
 
-    // The first goes away with its namespace.
+    // The first is removed with its namespace.
     drop(a);
     let gone = wait_for_pod(&client, "follow", 0, PodAttachment::Waiting)?;
     assert_eq!(gone.pods[0].message, "its interface is gone");
     send(&b.namespace, &peer.namespace, peer.address, 20)?;
 
-    // It comes back at another interface, and the second is taken out.
+    // It comes back at another interface, and the second is removed.
     let a = node.pod(21, &[20])?;
     wait_for_pod(&client, "follow", 0, PodAttachment::Interface)?;
     send(&a.namespace, &peer.namespace, peer.address, 11)?;
@@ -374,7 +375,7 @@ fn wrong_pods_are_refused_by_field_value_and_way_out() -> Result<()> {
             assert!(error.contains(part), "no {part:?} in {error}");
         }
     }
-    // A capture that was not started with pods gets none, and one that was keeps the field.
+    // A capture that was started without pods accepts none, and one with pods keeps the field.
     client.start("plain", capture_tests::daemon::spec("lo", ""))?;
     let error = set_pods(&client, "plain", vec![good()]).expect_err("not of pods");
     assert!(

@@ -1,4 +1,4 @@
-//! Captures of pods without a host-side interface of their own, and of pods on other interfaces as well.
+//! Captures of pods without a host-side interface, and of pods on other interfaces as well.
 
 use std::net::Ipv4Addr;
 
@@ -32,7 +32,7 @@ fn macvlan(node: &Node) -> Result<Namespace> {
     Ok(namespace)
 }
 
-/// Gives the macvlan of a pod its address.
+/// Assigns the address of a pod's macvlan.
 fn settle_macvlan(node: &Node, namespace: &Namespace) -> Result<()> {
     namespace.ip("link set eth0 up")?;
     namespace.ip(&format!("addr add {MACVLAN}/24 dev eth0"))?;
@@ -145,7 +145,7 @@ fn a_pod_to_which_no_interface_leads_is_captured_by_address_after_a_while() -> R
     let node = Node::new()?;
     let daemon = Daemon::start(&node.namespace, &[])?;
     let client = daemon.client()?;
-    // As CNI plug-ins make it: at once in the pod's namespace, for which the node has no number then.
+    // As CNI plug-ins create it: directly in the pod's namespace, for which the node has no id then.
     let apart = Namespace::new()?;
     node.namespace.ip(&format!(
         "link add link eth0 name eth0 address 02:00:00:00:09:50 netns {} type macvlan mode bridge",
@@ -202,7 +202,7 @@ fn the_capture_of_a_daemon_that_is_exchanged_goes_on_and_tells_how_long_it_was_a
     Ok(())
 }
 
-/// The capabilities that a daemon on a node has (capability(7): 12, 38, 39).
+/// The capabilities of a daemon on a node (capability(7): 12, 38, 39).
 #[test]
 fn pods_are_found_with_no_more_capabilities_than_a_capture_takes() -> Result<()> {
     let Some(_permit) = gate::beside_others()? else {

@@ -29,7 +29,7 @@ pub(in crate::session) struct FollowedPods {
 }
 
 impl FollowedPods {
-    /// Nothing has been looked for yet.
+    /// No pods have been searched for yet.
     pub(in crate::session) fn new(
         selection: PodSelection,
         directions: Directions,
@@ -41,7 +41,7 @@ impl FollowedPods {
         })
     }
 
-    /// Looks for pods without an interface among these, which exist now.
+    /// Searches for pods without an interface among these existing interfaces.
     pub(in crate::session) async fn look(&mut self, interfaces: &[Interface]) {
         let began = Instant::now();
         let wanted = self.pods.wanted();
@@ -64,16 +64,17 @@ impl FollowedPods {
     }
 }
 
-/// What a capture is to be attached to.
+/// The interfaces and pods that a capture attaches to.
 pub(in crate::session) struct Wanted {
     /// Interfaces by name and pattern.
     pub(in crate::session) selection: Selection,
-    /// `None` for a capture that has nothing to do with pods.
+    /// `None` for a capture without pods.
     pub(in crate::session) pods: Option<FollowedPods>,
 }
 
 impl Wanted {
-    /// Why a capture is attached to this interface, which exists; `None` if it is not.
+    /// The role of this existing interface in the capture; `None` if the capture does not attach to
+    /// it.
     pub(super) fn role(&mut self, interface: &Interface) -> Option<Role> {
         let asked = self.selection.matches(interface);
         let Some(FollowedPods { pods, .. }) = &self.pods else {
@@ -109,7 +110,7 @@ impl Followed {
         (description, pod)
     }
 
-    /// Waits until it is time to look for pods. Cancel safe.
+    /// Waits until the next search for pods is due. Cancel safe.
     pub(in crate::session) async fn pods_due(&self) {
         match &self.wanted.pods {
             Some(followed) => followed.pods.looks.due().await,
@@ -117,7 +118,7 @@ impl Followed {
         }
     }
 
-    /// Looks for pods without an interface, and joins what was found.
+    /// Searches for pods without an interface, and joins the interfaces found.
     pub(in crate::session) async fn look_for_pods(&mut self, parts: Parts<'_>) {
         if let Err(error) = self.follow_pods(parts).await {
             tracing::warn!("pods could not be followed: {error}");
@@ -168,7 +169,7 @@ impl Followed {
         Ok(())
     }
 
-    /// To be called when interfaces have joined and left.
+    /// To be called after interfaces have joined or left.
     pub(in crate::session) fn show_pods(&mut self, parts: Parts<'_>) -> Result<(), SessionError> {
         if let Some(followed) = &self.wanted.pods {
             parts.monitor.set_pods(followed.pods.states());

@@ -1,27 +1,27 @@
-//! When to look for pods: soon after something has changed, for a while again and again, as the kernel tells
-//! nobody here of an address in another namespace, and then no more.
+//! When to search for pods: soon after a change, then repeatedly for a while, because the kernel does not
+//! report addresses in other namespaces, and then no more.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Changes come many at a time.
+/// Changes come in bursts.
 const FIRST: Duration = Duration::from_millis(20);
 /// A pod that appears is joined within 2 seconds.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1500);
-/// A network plug-in gives a pod its address within this after it made the interface.
+/// A network plug-in assigns a pod's address within this time after creating the interface.
 const LOOKED_FOR: Duration = Duration::from_secs(60);
-/// Looking takes a tenth of a core at most.
+/// A search uses at most a tenth of a core.
 const SHARE: u32 = 10;
 
-/// When to look next.
+/// The schedule of searches.
 #[derive(Debug)]
 pub(in crate::session) struct Looks {
     next: Option<Instant>,
-    /// When something changed last.
+    /// When the last change was.
     changed: Instant,
     pause: Duration,
-    /// When the next look may be, by how long the last one took.
+    /// The earliest time of the next search, by the duration of the last one.
     earliest: Instant,
 }
 
@@ -35,7 +35,7 @@ impl Looks {
         }
     }
 
-    /// Something has changed: look soon.
+    /// Something has changed: search soon.
     pub(super) fn something_changed(&mut self, now: Instant) {
         self.changed = now;
         self.pause = FIRST;
@@ -43,8 +43,8 @@ impl Looks {
         self.next = Some(self.next.map_or(soon, |next| next.min(soon)));
     }
 
-    /// A look that began then is over. `waits`: something was not found; `settles`: when that means
-    /// something.
+    /// A search that began at this time has ended. `waits`: something was not found; `settles`:
+    /// when that becomes final.
     pub(super) fn looked(
         &mut self,
         began: Instant,
@@ -60,7 +60,7 @@ impl Looks {
         self.next = next.map(|next| next.max(self.earliest));
     }
 
-    /// Waits until it is time to look. Cancel safe.
+    /// Waits until the next search is due. Cancel safe.
     pub(in crate::session) async fn due(&self) {
         match self.next {
             Some(next) => sleep_until(next).await,
@@ -68,7 +68,7 @@ impl Looks {
         }
     }
 
-    /// How long until the next look, for tests.
+    /// The time until the next search, for tests.
     #[cfg(test)]
     pub(super) fn until_next(&self, now: Instant) -> Option<Duration> {
         self.next.map(|next| next.saturating_duration_since(now))

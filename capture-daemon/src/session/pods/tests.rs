@@ -39,7 +39,7 @@ fn attachments(pods: &Pods) -> Vec<PodAttachment> {
     pods.states().iter().map(|state| state.attachment).collect()
 }
 
-/// Looks, with `located` as the kernel's answer.
+/// Searches, with `located` as the kernel's answer.
 fn look(pods: &mut Pods, located: &[(u8, Located)], interfaces: &[Interface], now: Instant) {
     let located = located.iter();
     let located = located.map(|(last, located)| (address(*last), located.clone()));
@@ -70,7 +70,7 @@ fn a_pod_is_followed_to_its_interface_and_waits_when_that_is_gone() {
     pods.gone(7, now);
     assert_eq!(pods.states()[0].message, "its interface is gone");
     assert!(pods.addresses().at_interfaces.is_empty());
-    // However long it takes: somebody else may have its address by then.
+    // However long it takes: its address may belong to another pod by then.
     look(&mut pods, &[], &[], now + SETTLED * 2);
     let expected = [PodAttachment::Waiting, PodAttachment::Address];
     assert_eq!(attachments(&pods), expected);
@@ -231,7 +231,7 @@ fn looking_is_quick_after_a_change_and_ends_when_nothing_changes() {
     pods.link_changed(now);
     let pause = pods.looks.until_next(now).expect("something has changed");
     assert!(pause < Duration::from_millis(100));
-    // A look that took long is not followed by another one at once.
+    // A long search is not followed by another one at once.
     pods.found(Ok(HashMap::new()), &[], now, now + Duration::from_secs(1));
     now += Duration::from_secs(1);
     pods.link_changed(now);

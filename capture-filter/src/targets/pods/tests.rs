@@ -47,7 +47,7 @@ fn trial(stage: PodStage, link_type: LinkType) -> Trial {
     Trial::load(program, Some(maps)).unwrap()
 }
 
-/// Whether a packet is from (`src`) or to (`dst`) one of the hosts, by libpcap; behind tags as well.
+/// Whether a packet is from (`src`) or to (`dst`) one of the hosts, by libpcap; also after tags.
 struct Ends(Vec<BpfProgram>);
 
 impl Ends {
@@ -102,7 +102,7 @@ fn what_pods_decide_is_what_source_and_destination_mean_in_an_expression() {
         ] {
             let trial = trial(stage, link_type);
             let mut outcomes = [0, 0];
-            // What is cut off within its addresses decides nothing.
+            // A packet that is cut off within its addresses decides nothing.
             for packet in packets.iter().filter(|packet| packet.len() >= 70) {
                 let expected = match stage {
                     PodStage::NotFromPod => !from_own.has(packet),
