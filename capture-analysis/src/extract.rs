@@ -1,4 +1,4 @@
-//! The packets of a finding: the frames that prove it, or all of its flow from the first of them to the last.
+//! The packets of a finding: the frames that prove it, or all of its flow from the first to the last of them.
 
 use std::net::IpAddr;
 
@@ -8,14 +8,14 @@ use crate::{
     report::{End, Finding, FrameReference},
 };
 
-/// Tells which packets are a finding's.
+/// Selects the packets of a finding.
 pub struct Wanted {
     last: FrameReference,
     how: How,
 }
 
 enum How {
-    /// In order.
+    /// Sorted.
     Frames(Vec<FrameReference>),
     Between {
         first: FrameReference,
@@ -25,7 +25,7 @@ enum How {
 }
 
 impl Wanted {
-    /// The frames that prove a finding; `None` where they were not kept ([`crate::Hooks::kept_frames`]).
+    /// The frames that prove a finding; `None` if they were not kept ([`crate::Hooks::kept_frames`]).
     #[must_use]
     pub fn frames_of(finding: &Finding) -> Option<Self> {
         Some(Self {
@@ -55,8 +55,8 @@ impl Wanted {
         }
     }
 
-    /// Whether a packet is one of them. The packets of a file are asked about in their order, so that
-    /// fragments find together.
+    /// Whether a packet belongs to it. The packets of a file must be checked in order, so that
+    /// fragments are recognised.
     pub fn wants(&mut self, packet: &Packet<'_>) -> bool {
         let at = FrameReference {
             file: packet.file,
@@ -79,7 +79,7 @@ impl Wanted {
         }
     }
 
-    /// Whether no packet from this file on is one of them.
+    /// Whether no packet from this file on belongs to it.
     #[must_use]
     pub const fn is_done(&self, file: u32) -> bool {
         file > self.last.file
@@ -92,7 +92,7 @@ struct Seen<'w> {
 }
 
 impl Seen<'_> {
-    /// Every end that is wanted must be one of the packet's two.
+    /// Every wanted end must be one of the packet's two.
     fn see(&mut self, ip: &Ip, ports: Option<(u16, u16)>) {
         let (source, destination) = match ports {
             Some((source, destination)) => (Some(source), Some(destination)),

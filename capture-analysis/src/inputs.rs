@@ -1,4 +1,4 @@
-//! Which files are meant: files, directories with files, and manifests of captures.
+//! The files to analyse: files, directories with files, and manifests of captures.
 
 use std::{
     fs::{self, File},
@@ -11,20 +11,20 @@ use capture_file::{CaptureReader, Item, manifest::Manifest};
 use crate::report::{LossSpan, RecorderLoss};
 
 const MANIFEST: &str = ".manifest.jsonl";
-/// A manifest larger than this is none.
+/// A larger file is not a manifest.
 const LARGEST_MANIFEST: u64 = 256 << 20;
-/// Names of capture files; behind them may stand `.gz` or `.zst`.
+/// Extensions of capture files; `.gz` or `.zst` may follow.
 const EXTENSIONS: [&str; 4] = ["pcap", "pcapng", "cap", "part"];
 
 /// Why there is nothing to analyse.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
-    /// A path leads nowhere, or must not be read.
+    /// A path does not exist, or must not be read.
     #[error("{path}: {source}", path = path.display())]
     Path {
         /// The path.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// A directory has no capture files.
@@ -33,23 +33,23 @@ pub enum InputError {
     Nothing(PathBuf),
 }
 
-/// Files to analyse, in the order of time.
+/// Files to analyse, by time.
 #[derive(Debug, Default)]
 pub struct Inputs {
     /// The files.
     pub files: Vec<PathBuf>,
-    /// What the report calls them, where that is not their path.
+    /// Their names in the report, if different from their paths.
     pub names: Vec<String>,
-    /// What the recorder lost, where a manifest says it.
+    /// The recorder's loss according to a manifest.
     pub recorder: Option<RecorderLoss>,
-    /// Bytes of all files, as they are on disk.
+    /// Bytes of all files on disk.
     pub bytes: u64,
-    /// What was left out and why.
+    /// Skipped files, with reasons.
     pub notes: Vec<String>,
 }
 
 impl Inputs {
-    /// Finds the files that paths mean.
+    /// Finds the files for these paths.
     ///
     /// # Errors
     /// See [`InputError`].
@@ -107,7 +107,7 @@ impl Inputs {
         Ok(())
     }
 
-    /// What a manifest says of the recorder's loss, and, if wanted, its files.
+    /// The recorder's loss according to a manifest and, if wanted, its files.
     fn manifest(&mut self, path: &Path, with_files: bool) -> Result<(), InputError> {
         let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
         if size > LARGEST_MANIFEST {
@@ -118,7 +118,7 @@ impl Inputs {
         let manifest = Manifest::parse(&text);
         let mut lost_before = 0;
         for file in &manifest.files {
-            // A name and no path: a manifest must not lead elsewhere.
+            // A name and not a path: a manifest must not refer to files elsewhere.
             let Some(name) = Path::new(&file.file).file_name() else {
                 continue;
             };
@@ -159,7 +159,7 @@ impl Inputs {
         Ok(())
     }
 
-    /// By the time of the first packet, so that a flow goes on from file to file.
+    /// By the time of the first packet, so that flows continue from file to file.
     fn order(&mut self) {
         if self.files.len() > 1 {
             self.files.sort_by_cached_key(|file| first_time(file));
@@ -189,11 +189,11 @@ fn is_capture(path: &Path) -> bool {
         .is_some_and(|(_, extension)| EXTENSIONS.contains(&extension))
 }
 
-/// Nanoseconds; files without a packet go last, and are told of when they are read.
+/// Nanoseconds; files without packets come last, and are reported when they are read.
 fn first_time(path: &Path) -> u64 {
     let first = || -> Option<u64> {
         let mut reader = CaptureReader::new(File::open(path).ok()?).ok()?;
-        // Descriptions come first; after many of them the order does not matter any more.
+        // Descriptions come first; after many of them the order no longer matters.
         for _ in 0..1_000 {
             if let Item::Packet(packet) = reader.next_item().ok()?? {
                 return Some(packet.timestamp);

@@ -1,5 +1,5 @@
-//! From capture files to an answer, in one streaming pass: reader, decoder, flows, analysers, report.
-//! There is no server, no database and no kernel in here, and memory does not grow with the file.
+//! From capture files to a report, in one streaming pass: reader, decoder, flows, analysers, report.
+//! It needs no server, database or kernel, and its memory does not grow with the file.
 
 pub mod analysers;
 pub mod crossing;

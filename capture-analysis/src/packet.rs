@@ -1,6 +1,6 @@
-//! What the analysis takes in: a packet, wherever it comes from.
+//! The input of the analysis: a packet from any source.
 
-/// A packet as it stands in a capture file, borrowed from the reader.
+/// A packet of a capture file, borrowed from the reader.
 #[derive(Debug, Clone, Copy)]
 pub struct Packet<'a> {
     /// Nanoseconds since 1970-01-01 UTC.
@@ -11,10 +11,10 @@ pub struct Packet<'a> {
     pub link_type: u16,
     /// Its length on the wire.
     pub original_length: u32,
-    /// The bytes that were captured.
+    /// The captured bytes.
     pub data: &'a [u8],
     /// The number of its file, from 0.
     pub file: u32,
-    /// Its number in its file, from 1, as Wireshark counts.
+    /// Its number in its file, from 1, like Wireshark's.
     pub frame: u64,
 }

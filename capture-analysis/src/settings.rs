@@ -1,24 +1,24 @@
-//! What the analysis is told: bounds and thresholds.
+//! Settings of the analysis: limits and thresholds.
 
 use crate::{decode::FragmentLimits, flow::FlowLimits};
 
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MILLISECOND;
 
-/// Bounds and thresholds.
+/// Limits and thresholds.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How many flows are live at once.
+    /// Maximum live flows.
     pub flows: FlowLimits,
-    /// How many fragments wait for their rest.
+    /// Limits of waiting fragments.
     pub fragments: FragmentLimits,
-    /// Conversations kept for the report, of each kind; the largest stay.
+    /// Conversations kept for the report, of each kind; the largest are kept.
     pub conversations: usize,
     /// Rows of DNS, TLS and HTTP kept for the report, of each.
     pub rows: usize,
-    /// From where on something is a finding.
+    /// Thresholds of findings.
     pub thresholds: Thresholds,
-    /// Which security hints are given.
+    /// Security hints to report.
     pub hints: Hints,
 }
 
@@ -35,38 +35,38 @@ impl Default for Settings {
     }
 }
 
-/// A share of all, from 0 to 1, and how many at least.
+/// A share of all, from 0 to 1, and a minimum count.
 #[derive(Debug, Clone, Copy)]
 pub struct Share {
-    /// Fewer than this say nothing.
+    /// Minimum count.
     pub least: u64,
-    /// A warning from here on.
+    /// Threshold of a warning.
     pub warning: f64,
-    /// Critical from here on.
+    /// Threshold of a critical finding.
     pub critical: f64,
 }
 
 /// A time in nanoseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
-    /// A warning from here on.
+    /// Threshold of a warning.
     pub warning: u64,
-    /// Critical from here on.
+    /// Threshold of a critical finding.
     pub critical: u64,
 }
 
-/// From where on something is a finding.
+/// Thresholds of findings.
 #[derive(Debug, Clone)]
 pub struct Thresholds {
-    /// Data segments that were sent again, of all of a connection.
+    /// Retransmitted data segments among all of a connection.
     pub retransmissions: Share,
     /// Segments out of order of a connection.
     pub out_of_order: u64,
     /// Segments of a connection that filled the window.
     pub window_full: u64,
-    /// How long a side took no data.
+    /// How long a side accepted no data.
     pub zero_window: Span,
-    /// Silence after which a reset is one of a forgotten connection, nanoseconds.
+    /// Silence after which a reset means a forgotten connection, nanoseconds.
     pub idle: u64,
     /// How long a server may take to answer, beyond the round trip, nanoseconds.
     pub slow_server: u64,
@@ -74,11 +74,11 @@ pub struct Thresholds {
     pub slow_handshake: u64,
     /// How long a name server may take, nanoseconds.
     pub slow_dns: u64,
-    /// Questions for names that do not exist that one answer was looked for with, before it is a storm.
+    /// Questions for non-existent names before one that exists, from which it is a storm.
     pub search_storm: u64,
     /// ARP requests from one device within a second.
     pub arp_storm: u64,
-    /// Days before a certificate's end that it is told of.
+    /// Days before a certificate's end from which it is reported.
     pub certificate_days: u64,
 }
 
@@ -107,12 +107,12 @@ impl Default for Thresholds {
     }
 }
 
-/// Security hints: each has its threshold, and none is given where that is absent.
+/// Security hints: each has its threshold, and is disabled if that is absent.
 #[derive(Debug, Clone)]
 pub struct Hints {
-    /// Ports of one host, or hosts on one port, that one address tries without being let in.
+    /// Ports of one host, or hosts on one port, that one address tries without success.
     pub scan: Option<u64>,
-    /// Short connections from one address to one port where people log in.
+    /// Short connections from one address to one port of a login service.
     pub brute_force: Option<u64>,
     /// SYNs to one port without a completed handshake.
     pub flood: Option<u64>,
@@ -126,7 +126,7 @@ pub struct Hints {
     pub lateral_movement: Option<u64>,
 }
 
-/// A security hint that can be switched off.
+/// A security hint that can be disabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields of `Hints` say what they are")]
 pub enum Hint {
@@ -140,7 +140,7 @@ pub enum Hint {
 }
 
 impl Hint {
-    /// Every hint.
+    /// All hints.
     pub const ALL: [Self; 7] = [
         Self::Scan,
         Self::BruteForce,
@@ -151,7 +151,7 @@ impl Hint {
         Self::LateralMovement,
     ];
 
-    /// Its name; the kind of its findings is `security-` and this.
+    /// Its name; the kind of its findings is `security-` plus this.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -167,7 +167,7 @@ impl Hint {
 }
 
 impl Hints {
-    /// Switches a hint off.
+    /// Disables a hint.
     pub const fn without(&mut self, hint: Hint) {
         let threshold = match hint {
             Hint::Scan => &mut self.scan,

@@ -29,7 +29,7 @@ const STORM: Kind = Kind {
     next: "See whether it is the same question (a loop) or ever others (a scan).",
 };
 
-/// Addresses and devices that are told apart.
+/// Maximum addresses and devices that are tracked.
 const MOST: usize = 65_536;
 const SECOND: u64 = 1_000_000_000;
 

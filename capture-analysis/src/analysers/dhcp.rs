@@ -1,4 +1,4 @@
-//! DHCP: who asks, who answers, and who does not.
+//! DHCP: clients that ask, servers that answer, and requests without an answer.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -34,15 +34,15 @@ const SEVERAL: Kind = Kind {
     next: "Compare what they offer: gateway, name servers and range.",
 };
 
-/// Clients and servers that are told apart.
+/// Maximum clients and servers that are tracked.
 const MOST: usize = 16_384;
-/// Questions without an answer from which it is told of.
+/// Unanswered requests from which a finding is reported.
 const TRIES: u64 = 2;
 
 #[derive(Default)]
 pub(crate) struct Dhcp {
     messages: BTreeMap<String, u64>,
-    /// What clients asked since the last answer, by hardware address.
+    /// Requests of clients since the last answer, by hardware address.
     asking: HashMap<[u8; 6], Evidence, RandomState>,
     offers: BTreeMap<IpAddr, Evidence>,
     servers: BTreeSet<IpAddr>,
@@ -114,7 +114,7 @@ impl Analyser for Dhcp {
 }
 
 impl Dhcp {
-    /// RFC 2131; the type of a message stands in option 53 (RFC 2132, 9.6).
+    /// RFC 2131; the message type is in option 53 (RFC 2132, 9.6).
     fn datagram(&mut self, datagram: &Datagram<'_>) {
         let Some((head, mut options)) = datagram.udp.payload.split_first_chunk::<240>() else {
             return;

@@ -1,4 +1,4 @@
-//! ICMP: errors and the flows that they speak of, and packets too large for the way.
+//! ICMP: errors and the flows that they refer to, and packets too large for the path.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -41,11 +41,11 @@ const BLACK_HOLE: Kind = Kind {
            clamp the MSS, or set net.ipv4.tcp_mtu_probing=1.",
 };
 
-/// Senders and reasons that are told apart.
+/// Maximum senders and reasons that are tracked.
 const MOST: usize = 16_384;
-/// Full-sized segments sent again in a row without an acknowledgement.
+/// Consecutive retransmissions of full-sized segments without an acknowledgement.
 const STUCK: u32 = 3;
-/// Segments smaller than this are no reason to think of the MTU.
+/// Smaller segments do not suggest an MTU problem.
 const LARGE: u32 = 1_000;
 
 struct Seen {
@@ -54,7 +54,7 @@ struct Seen {
     mtu: Option<u32>,
 }
 
-/// The largest segments of a direction that are not acknowledged.
+/// The largest unacknowledged segments of a direction.
 struct Stuck {
     sequence: u32,
     length: u32,
@@ -106,7 +106,7 @@ impl Analyser for Messages {
                 stuck.times += 1;
                 stuck.evidence.add(segment.packet);
             }
-            // It got on: that was only loss.
+            // It made progress: that was only loss.
             Some(stuck) if stuck.times < STUCK => {
                 *stuck = Stuck {
                     sequence,
@@ -219,7 +219,7 @@ impl Analyser for Messages {
     }
 }
 
-/// RFC 792, RFC 4443, those that are met.
+/// RFC 792, RFC 4443, the common ones.
 const fn name(v6: bool, kind: u8, code: u8) -> &'static str {
     match (v6, kind, code) {
         (false, 0, _) | (true, 129, _) => "echo reply",

@@ -1,4 +1,4 @@
-//! Analysers: each looks at one thing and is one file. A new one is one file, and one line in `all`.
+//! Analysers: each covers one topic in one file. A new one needs one file, and one line in `all`.
 
 mod arp;
 mod collect;
@@ -28,53 +28,53 @@ use crate::{
 
 /// A TCP segment in its connection.
 pub struct Segment<'a> {
-    /// The frame it came in.
+    /// Its frame.
     pub packet: &'a Packet<'a>,
     /// Its IP header.
     pub ip: &'a Ip,
     /// Its TCP header and data.
     pub tcp: &'a Tcp<'a>,
-    /// Its flow, with this segment counted in.
+    /// Its flow, including this segment.
     pub flow: &'a Flow,
-    /// Which way it goes.
+    /// Its direction.
     pub way: Way,
-    /// What it is.
+    /// Its flags.
     pub flags: Flags,
 }
 
 /// A UDP datagram in its flow.
 pub struct Datagram<'a> {
-    /// The frame it came in, or the last of its fragments.
+    /// Its frame, or that of the last fragment.
     pub packet: &'a Packet<'a>,
     /// Its IP header.
     pub ip: &'a Ip,
     /// Its UDP header and data.
     pub udp: &'a Udp<'a>,
-    /// Its flow, with this datagram counted in.
+    /// Its flow, including this datagram.
     pub flow: &'a Flow,
-    /// Which way it goes.
+    /// Its direction.
     pub way: Way,
 }
 
-/// Looks at one thing. What it keeps is bounded, whatever the files hold.
+/// Analyses one topic. Its memory is bounded, whatever the files contain.
 pub trait Analyser: Send {
     /// An IP header, outermost or inside a tunnel.
     fn ip(&mut self, _packet: &Packet<'_>, _ip: &Ip) {}
-    /// A TCP segment; copies seen on further interfaces are left out.
+    /// A TCP segment; copies seen on further interfaces are skipped.
     fn tcp(&mut self, _segment: &Segment<'_>) {}
-    /// A UDP datagram; copies seen on further interfaces are left out.
+    /// A UDP datagram; copies seen on further interfaces are skipped.
     fn udp(&mut self, _datagram: &Datagram<'_>) {}
     /// An ICMP or `ICMPv6` message.
     fn icmp(&mut self, _packet: &Packet<'_>, _ip: &Ip, _icmp: &Icmp<'_>) {}
     /// An ARP message.
     fn arp(&mut self, _packet: &Packet<'_>, _message: &[u8]) {}
-    /// A flow is over, or was closed early.
+    /// A flow has ended, or was closed early.
     fn closed(&mut self, _flow: &Flow) {}
-    /// All packets were seen: adds its part to the report.
+    /// All packets were seen: adds the analyser's part to the report.
     fn finish(&mut self, report: &mut Report);
 }
 
-/// Every analyser.
+/// All analysers.
 pub(crate) fn all(settings: &Settings) -> Vec<Box<dyn Analyser>> {
     let thresholds = &settings.thresholds;
     vec![

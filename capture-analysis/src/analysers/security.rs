@@ -1,4 +1,4 @@
-//! Hints at attacks: each has its threshold and can be switched off, and none is a proof.
+//! Hints at attacks: each has its threshold and can be disabled, and none is a proof.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -59,15 +59,15 @@ const LATERAL: Kind = hint(
     "See whether it is a host for administration, and who is logged in there.",
 );
 
-/// Keys that are told apart, of each kind.
+/// Maximum keys that are tracked, of each kind.
 const MOST: usize = 16_384;
-/// Members counted of each.
+/// Maximum members counted for each.
 const MOST_MEMBERS: usize = 4_096;
-/// Ports where people log in.
+/// Ports of login services.
 const LOGINS: [u16; 12] = [
     21, 22, 23, 110, 143, 445, 1433, 3306, 3389, 5432, 5900, 5985,
 ];
-/// Ports where machines are administered.
+/// Ports of remote administration.
 const ADMINISTRATION: [u16; 6] = [22, 135, 445, 3389, 5985, 5986];
 const SECOND: u64 = 1_000_000_000;
 
@@ -76,7 +76,7 @@ struct Members<M> {
     evidence: Evidence,
 }
 
-/// Sets by key, within bounds.
+/// Sets by key, within limits.
 struct Groups<K, M>(HashMap<K, Members<M>, RandomState>);
 
 impl<K: Hash + Eq, M: Hash + Eq> Groups<K, M> {
@@ -96,7 +96,7 @@ impl<K: Hash + Eq, M: Hash + Eq> Groups<K, M> {
         }
     }
 
-    /// Those with at least so many members.
+    /// Sets with at least this many members.
     fn over(&mut self, threshold: u64) -> impl Iterator<Item = (K, u64, Evidence)> {
         std::mem::take(&mut self.0)
             .into_iter()
@@ -107,7 +107,7 @@ impl<K: Hash + Eq, M: Hash + Eq> Groups<K, M> {
 
 pub(crate) struct Security {
     hints: Hints,
-    /// Ports tried of one host; hosts tried on one port.
+    /// Ports tried on one host; hosts tried on one port.
     ports: Groups<(IpAddr, IpAddr), u16>,
     hosts: Groups<(IpAddr, u16), IpAddr>,
     logins: Groups<(IpAddr, Endpoint), u64>,
@@ -345,8 +345,8 @@ impl Analyser for Security {
     }
 }
 
-/// The middle interval of times, and how far the others are from it in the mean, as a share; `None` for
-/// too few, for intervals below a second, and for uneven ones.
+/// The median interval, and the mean deviation of the others as a share of it; `None` for too few, for
+/// intervals below a second, and for uneven ones.
 fn regularity(times: HashSet<u64, RandomState>, threshold: u64) -> Option<(u64, f64)> {
     let mut times: Vec<u64> = times.into_iter().collect();
     if (times.len() as u64) < threshold.max(3) {

@@ -1,8 +1,8 @@
-//! One direction of a TCP stream, put in order as far as its beginning or its messages need it.
+//! One direction of a TCP stream, reordered as far as analysers need its beginning or its messages.
 
 use crate::{decode::Tcp, tcp::sequence::ahead};
 
-/// Bytes that may wait for what comes before them.
+/// Bytes that may wait for earlier ones.
 const MOST_WAITING: usize = 64 << 10;
 
 #[derive(Default)]
@@ -10,12 +10,12 @@ pub(crate) struct Stream {
     next: Option<u32>,
     waiting: Vec<(u32, Vec<u8>)>,
     waiting_bytes: usize,
-    /// Bytes are missing: what follows cannot be read.
+    /// Bytes are missing: the rest cannot be read.
     broken: bool,
 }
 
 impl Stream {
-    /// Hands on what is in order now.
+    /// Passes on the bytes that are in order.
     pub(crate) fn segment(&mut self, tcp: &Tcp<'_>, mut take: impl FnMut(&[u8])) {
         if tcp.has(Tcp::SYN) {
             *self = Self {
@@ -34,7 +34,7 @@ impl Stream {
             return;
         }
         self.take(tcp.sequence, tcp.payload, &mut take);
-        // Cut by the snap length: the rest of the segment will never come.
+        // Truncated by the snap length: the rest of the segment will never come.
         if tcp
             .length
             .is_some_and(|length| length as usize > tcp.payload.len())

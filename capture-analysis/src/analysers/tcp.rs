@@ -1,4 +1,4 @@
-//! TCP connections that went badly after their handshake.
+//! TCP connections with problems after their handshake.
 
 use super::{
     Analyser, Segment,
@@ -70,10 +70,10 @@ const SLOW_SERVER: Kind = Kind {
     next: "Look at the server's log at that time, and at what it asks of others meanwhile.",
 };
 
-/// Flows with evidence that are remembered at once.
+/// Maximum flows with evidence that are tracked at once.
 const MOST: usize = 65_536;
 
-/// What evidence is about.
+/// The subject of evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum About {
     Again,
@@ -98,7 +98,7 @@ impl Tcp {
         }
     }
 
-    /// A finding whose frames were flagged.
+    /// A finding from flagged frames.
     fn flagged(
         &mut self,
         kind: &Kind,

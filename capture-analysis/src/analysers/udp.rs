@@ -1,4 +1,4 @@
-//! UDP: flows, and QUIC connections among them.
+//! UDP: flows, including QUIC connections.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use crate::{
     report::{Report, TlsSummary, UdpSummary},
 };
 
-/// QUIC connections that are told apart at once.
+/// Maximum QUIC connections that are tracked at once.
 const MOST: usize = 8_192;
 
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! What stays the same of a packet on its way.
+//! The properties of a packet that do not change on its path.
 
 use crate::{
     decode::{Ethernet, Icmp, Ip, Protocol, Tcp, Udp, Visitor},
@@ -6,16 +6,16 @@ use crate::{
     packet::Packet,
 };
 
-/// Bytes of a datagram's beginning: fewer than any sensible snap length leaves.
+/// Bytes from the beginning of a datagram: fewer than any sensible snap length keeps.
 const BEGINNING: usize = 8;
 
-/// A packet, as it can be told from others at both ends.
+/// The identity of a packet at both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     source: Endpoint,
     destination: Endpoint,
     protocol: u8,
-    /// Which of several transmissions of the same bytes, where the sender numbers them.
+    /// Distinguishes several transmissions of the same bytes, if the sender numbers them.
     identification: u32,
     length: u32,
     inside: Inside,
@@ -23,7 +23,7 @@ pub(super) struct Identity {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Inside {
-    /// Nothing that is looked at.
+    /// Nothing to compare.
     Other,
     Tcp {
         sequence: u32,
@@ -40,7 +40,7 @@ impl Identity {
         (self.protocol, self.source, self.destination)
     }
 
-    /// Of TCP with data: its first sequence number and its bytes.
+    /// For TCP with data: its first sequence number and its bytes.
     pub(super) const fn tcp_data(&self) -> Option<(u32, u32)> {
         match self.inside {
             Inside::Tcp {
@@ -51,7 +51,7 @@ impl Identity {
     }
 }
 
-/// The identity of a packet's innermost IP packet.
+/// The identity of a packet, from its innermost IP packet.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) identity: Option<Identity>,

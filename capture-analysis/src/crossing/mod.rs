@@ -1,9 +1,10 @@
-//! Two captures of the same traffic, packet by packet: both ends of a path, what left one and did not reach
-//! the other.
+//! Compares two captures of the same traffic packet by packet, from both ends of a path: which packets left
+//! one end and did not reach the other.
 //!
-//! A packet is recognized by what stays the same on its way: addresses, ports, numbers and lengths of its
-//! innermost IP packet. Hop counts, checksums, hardware addresses, tags and tunnels may differ. Where
-//! segmentation offload cuts the same TCP data differently at both ends, its bytes are compared instead.
+//! A packet is recognized by properties that do not change on its path: addresses, ports, numbers and
+//! lengths of its innermost IP packet. Hop counts, checksums, hardware addresses, tags and tunnels may
+//! differ. If segmentation offload cuts the same TCP data differently at both ends, the bytes are
+//! compared instead.
 
 mod identity;
 mod offload;
@@ -26,12 +27,12 @@ use offload::without_what_arrived;
 
 /// Packets of each side that are remembered: 64 bytes each.
 const MOST: usize = 2_000_000;
-/// Directions of flows that are told apart.
+/// Maximum directions of flows that are tracked.
 const MOST_WAYS: usize = 100_000;
-/// Packets listed.
+/// Maximum packets listed.
 const MOST_LISTED: usize = 10_000;
 
-/// Which of two captures.
+/// One of two captures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Capture {
@@ -41,28 +42,28 @@ pub enum Capture {
     Other,
 }
 
-/// What is in both captures and what is in one of them only.
+/// The packets in both captures and in only one of them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Crossing {
     /// Packets in both.
     pub both: u64,
-    /// Packets in the first only, of the time in which both captured.
+    /// Packets in the first only, from the time in which both captured.
     pub only_first: u64,
-    /// Packets in the other only, of the time in which both captured.
+    /// Packets in the other only, from the time in which both captured.
     pub only_other: u64,
-    /// Packets of the time in which only one of them captured.
+    /// Packets from the time in which only one of them captured.
     pub outside: u64,
-    /// Packets that are not IP, and those beyond what is remembered.
+    /// Packets that are not IP, and those beyond the limit.
     pub not_compared: u64,
-    /// By how much the other one's times are later, for the packet in the middle: the way there and what the
-    /// clocks differ, nanoseconds. Absent where no packet is in both.
+    /// The median difference of the other capture's times: the transit time plus the difference of the
+    /// clocks, nanoseconds. Absent if no packet is in both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub later_ns: Option<i64>,
-    /// Flows, each direction by itself, that are not the same in both; the largest difference first.
+    /// Flows, each direction separately, that differ; the largest difference first.
     pub ways: Vec<Way>,
     /// Directions of flows that are the same in both.
     pub equal_ways: u64,
-    /// The packets that are in one only, in the order of time, up to a bound.
+    /// The packets in one capture only, by time, up to a limit.
     pub missing: Vec<Missing>,
 }
 
@@ -71,9 +72,9 @@ pub struct Crossing {
 pub struct Way {
     /// `tcp`, `udp` or the number of another protocol.
     pub transport: String,
-    /// Who sends.
+    /// The sender.
     pub source: End,
-    /// To whom.
+    /// The receiver.
     pub destination: End,
     /// Packets in both.
     pub both: u64,
@@ -83,10 +84,10 @@ pub struct Way {
     pub only_other: u64,
 }
 
-/// A packet that is in one capture only.
+/// A packet in one capture only.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Missing {
-    /// Which has it.
+    /// The capture that has it.
     pub only_in: Capture,
     /// Its frame there.
     pub frame: FrameReference,
@@ -94,26 +95,26 @@ pub struct Missing {
     pub time_ns: u64,
     /// `tcp`, `udp` or the number of another protocol.
     pub transport: String,
-    /// Who sent it.
+    /// The sender.
     pub source: End,
-    /// To whom.
+    /// The receiver.
     pub destination: End,
-    /// Bytes of data, where it is TCP.
+    /// Bytes of data, for TCP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_bytes: Option<u32>,
 }
 
-/// A packet that waits for the other capture's.
+/// A packet that waits for its counterpart in the other capture.
 #[derive(Debug, Clone, Copy)]
 struct Sighting {
     time: u64,
     frame: FrameReference,
     way: u32,
-    /// Of TCP: its first sequence number and its bytes.
+    /// For TCP: its first sequence number and its bytes.
     data: Option<(u32, u32)>,
 }
 
-/// One direction of a flow, while it is counted.
+/// One direction of a flow, while counting.
 type WayKey = (u8, Endpoint, Endpoint);
 
 /// Compares packets as they are read: all of the first capture, then all of the other.
@@ -122,7 +123,7 @@ pub struct Comparison {
     hasher: RandomState,
     copies: [Copies; 2],
     ways: HashMap<WayKey, u32, RandomState>,
-    /// Packets in both, by way.
+    /// Packets in both, by direction.
     both: Vec<u64>,
     waiting: HashMap<u64, Vec<Sighting>, RandomState>,
     waiting_packets: usize,
@@ -151,7 +152,7 @@ impl Default for Comparison {
 }
 
 impl Comparison {
-    /// Takes a packet in. All packets of the first capture come before those of the other.
+    /// Adds a packet. All packets of the first capture come before those of the other.
     pub fn packet(&mut self, capture: Capture, packet: &Packet<'_>) {
         let span = &mut self.spans[capture as usize];
         match span {
@@ -226,7 +227,7 @@ impl Comparison {
         }
     }
 
-    /// All packets of both were seen.
+    /// Called when all packets of both were added.
     #[must_use]
     pub fn finish(mut self) -> Crossing {
         let later = middle(&mut self.later);

@@ -9,8 +9,8 @@ use super::Sighting;
 /// Bytes that one side sent more often than the other saw: from, to, how many times more.
 type Excess = (i64, i64, i64);
 
-/// Takes those segments out of both lists whose bytes the other side has too, only cut differently. Says of
-/// which way each of the first list's was. The lists are in the order of time.
+/// Removes segments from both lists whose bytes the other side has too, only cut differently. Returns the
+/// direction of each of the first list's. The lists are sorted by time.
 pub(super) fn without_what_arrived(
     first: &mut Vec<Sighting>,
     other: &mut Vec<Sighting>,
@@ -44,7 +44,7 @@ pub(super) fn without_what_arrived(
     arrived
 }
 
-/// Sequence numbers wrap: they are counted from one in the middle of what is compared.
+/// Sequence numbers wrap: they are counted relative to one in the middle of the compared data.
 fn range(base: u32, (sequence, length): (u32, u32)) -> (i64, i64) {
     let from = i64::from(sequence.wrapping_sub(base).cast_signed());
     (from, from + i64::from(length))
@@ -72,7 +72,7 @@ fn excess(base: u32, sent: &[(u32, u32)], seen: &[(u32, u32)]) -> Vec<Excess> {
     excess
 }
 
-/// Whether a segment has bytes that are in excess; those are then accounted for.
+/// Whether a segment has surplus bytes; if so, they are accounted for.
 fn is_missing(
     one: &Sighting,
     side: usize,
@@ -134,11 +134,11 @@ mod tests {
 
     #[test]
     fn a_piece_that_is_missing_is_found_once_and_its_retransmission_is_not() {
-        // Sent as one of 3,000 bytes; the second third was lost and sent again.
+        // Sent as one segment of 3,000 bytes; the second third was lost and sent again.
         let sent = [(0, 3_000), (1_000, 1_000)];
         let seen = [(0, 1_000), (2_000, 1_000), (1_000, 1_000)];
         assert_eq!(left(&sent, &seen), (vec![1], vec![]));
-        // All in small pieces at the sender: it is the first of both.
+        // All in small pieces at the sender: it is the first capture.
         let sent = [(0, 1_000), (1_000, 1_000), (2_000, 1_000), (1_000, 1_000)];
         let seen = [(0, 2_000), (2_000, 1_000)];
         assert_eq!(left(&sent, &seen), (vec![2], vec![]));

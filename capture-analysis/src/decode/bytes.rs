@@ -1,4 +1,4 @@
-//! Numbers in network byte order, where they were captured.
+//! Numbers in network byte order, if they were captured.
 
 #[inline]
 pub(super) fn half(data: &[u8], at: usize) -> Option<u16> {

@@ -1,4 +1,4 @@
-//! Fragments that wait for their rest, within bounds of number, bytes and time.
+//! Fragments that wait for the rest of their datagrams, with limits of number, bytes and time.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -6,12 +6,12 @@ use ahash::RandomState;
 
 use super::Ip;
 
-/// How much waits at most.
+/// Limits of waiting fragments.
 #[derive(Debug, Clone, Copy)]
 pub struct FragmentLimits {
     /// Datagrams.
     pub datagrams: usize,
-    /// Bytes of all of them.
+    /// Bytes of all datagrams.
     pub bytes: usize,
 }
 
@@ -24,26 +24,26 @@ impl Default for FragmentLimits {
     }
 }
 
-/// What became of fragments.
+/// Counts of fragments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FragmentTotals {
     /// Fragments seen.
     pub fragments: u64,
-    /// Datagrams put together.
+    /// Reassembled datagrams.
     pub reassembled: u64,
-    /// Datagrams whose rest did not come, or that were given up to keep the bounds.
+    /// Datagrams whose rest did not come, or that were dropped at a limit.
     pub incomplete: u64,
-    /// Fragments that overlap others with other bytes: an attack, or damage.
+    /// Fragments that overlap others with different bytes: an attack, or damage.
     pub overlapping: u64,
-    /// Fragments that the snap length cut.
+    /// Fragments truncated by the snap length.
     pub cut: u64,
 }
 
-/// RFC 791: at least 15 s; Linux waits for 30.
+/// RFC 791: at least 15 s; Linux waits for 30 s.
 const PATIENCE: u64 = 30_000_000_000;
 const LARGEST: usize = 65_535;
 
-/// What the fragments of one datagram share.
+/// The common fields of the fragments of one datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct FragmentKey {
     source: IpAddr,
@@ -58,7 +58,7 @@ impl FragmentKey {
             source: ip.source,
             destination: ip.destination,
             identification: ip.identification,
-            // IPv6 goes by the identification alone (RFC 8200, 4.5).
+            // IPv6 uses only the identification (RFC 8200, 4.5).
             protocol: if ip.source.is_ipv4() { ip.protocol } else { 0 },
         }
     }
@@ -73,7 +73,7 @@ pub(super) struct Fragment {
 struct Waiting {
     first_seen: u64,
     bytes: Vec<u8>,
-    /// Ranges that are there, in order, apart from each other.
+    /// Received ranges, sorted and separate from each other.
     ranges: Vec<(usize, usize)>,
     end: Option<usize>,
 }
@@ -104,7 +104,7 @@ impl Reassembly {
         self.totals.cut += 1;
     }
 
-    /// The whole datagram once its last missing fragment is there.
+    /// The whole datagram when its last missing fragment arrives.
     pub(super) fn add(&mut self, fragment: &Fragment, data: &[u8], time: u64) -> Option<Vec<u8>> {
         self.totals.fragments += 1;
         let end = fragment.offset + data.len();
@@ -161,7 +161,7 @@ impl Reassembly {
         if self.waiting.len() < self.limits.datagrams && self.bytes < self.limits.bytes {
             return;
         }
-        // Rare, and half of them go at once.
+        // Rare, and half of them are dropped at once.
         let mut times: Vec<u64> = self.waiting.values().map(|one| one.first_seen).collect();
         let middle = times.len() / 2;
         let (_, median, _) = times.select_nth_unstable(middle);
@@ -184,7 +184,7 @@ impl Reassembly {
         }
     }
 
-    /// The file has ended.
+    /// Called at the end of a file.
     pub(super) fn finish(&mut self) {
         self.totals.incomplete += self.waiting.len() as u64;
         self.waiting.clear();

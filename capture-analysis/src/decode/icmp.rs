@@ -1,4 +1,4 @@
-//! ICMP and `ICMPv6`, and what an error quotes of the packet it speaks of.
+//! ICMP and `ICMPv6`, and the packet quoted in an error.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,27 +13,27 @@ pub struct Icmp<'a> {
     pub kind: u8,
     /// Its code.
     pub code: u8,
-    /// Behind type, code and checksum.
+    /// The data after type, code and checksum.
     pub rest: &'a [u8],
 }
 
-/// What an ICMP error quotes.
+/// The packet quoted in an ICMP error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quote {
-    /// Who sent the packet that met the error.
+    /// The sender of the packet that caused the error.
     pub source: IpAddr,
-    /// Where it was to go.
+    /// Its destination.
     pub destination: IpAddr,
     /// Its transport protocol.
     pub protocol: u8,
-    /// The ports, where the quote reaches so far.
+    /// The ports, if the quote is long enough.
     pub ports: Option<(u16, u16)>,
-    /// Its length as its header says.
+    /// Its length according to its header.
     pub length: u16,
 }
 
 impl Icmp<'_> {
-    /// The packet that an error speaks of; `None` for other messages and cut quotes.
+    /// The packet that an error refers to; `None` for other messages and truncated quotes.
     #[must_use]
     pub fn quote(&self) -> Option<Quote> {
         let error = if self.v6 {
@@ -73,7 +73,7 @@ impl Icmp<'_> {
         })
     }
 
-    /// The next hop's MTU, where the message is about a packet too big for it.
+    /// The next hop's MTU, if the message is about a packet that was too big.
     #[must_use]
     pub fn mtu(&self) -> Option<u32> {
         if self.v6 && self.kind == 2 {

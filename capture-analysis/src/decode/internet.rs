@@ -20,7 +20,7 @@ const SHIM6: u8 = 140;
 const MOST_EXTENSIONS: usize = 16;
 
 impl<V: Visitor> Walk<'_, '_, V> {
-    /// IPv4 or IPv6, as the first four bits say.
+    /// IPv4 or IPv6, according to the first four bits.
     pub(super) fn ip(&mut self, view: View<'_>) {
         match view.data.first().map(|byte| byte >> 4) {
             Some(4) => self.ipv4(view),
@@ -39,7 +39,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
             return;
         }
         let total = match u16::from_be_bytes([header[2], header[3]]) {
-            // Segmentation offload of more than 64 KiB leaves it empty.
+            // Segmentation offload of more than 64 KiB leaves it 0.
             0 => view.reported,
             total => usize::from(total),
         };
@@ -92,7 +92,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
         let Some(mut payload) = view.skip(40) else {
             return;
         };
-        // 0 where a jumbogram or segmentation offload needs more.
+        // 0 if a jumbogram or segmentation offload needs more.
         match u16::from_be_bytes([header[4], header[5]]) {
             0 => {}
             length => payload = payload.limit(usize::from(length)),
@@ -154,7 +154,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
             return;
         }
         if payload.data.len() < payload.reported {
-            // A cut one cannot be put together; the first tells at least the ports.
+            // A truncated fragment cannot be reassembled; the first one still has the ports.
             self.fragments.cut();
             if fragment.offset == 0 {
                 self.transport(ip, payload, true);
@@ -185,8 +185,8 @@ impl<V: Visitor> Walk<'_, '_, V> {
     }
 }
 
-/// Where a packet goes in the end whose routing header is not worked off: ports and checksums are of
-/// that address.
+/// The final destination of a packet whose routing header is not used up: ports and checksums refer
+/// to that address.
 fn routed_to(header: View<'_>) -> Option<IpAddr> {
     let [_, length, kind, left, ..] = *header.data else {
         return None;
@@ -206,7 +206,7 @@ fn routed_to(header: View<'_>) -> Option<IpAddr> {
 
 type Extension<'b> = (u8, View<'b>, Option<(u32, usize, bool)>);
 
-/// The protocol behind an extension header, and what lies there; for a fragment header also its
+/// The protocol after an extension header, and the data there; for a fragment header also its
 /// identification, its offset and whether more follow.
 fn extension(protocol: u8, view: View<'_>) -> Option<Extension<'_>> {
     let next = *view.data.first()?;

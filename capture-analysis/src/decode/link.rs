@@ -36,11 +36,11 @@ pub(super) const fn decodes(link_type: u16) -> bool {
     )
 }
 
-/// Up to here the field is a length (IEEE 802.3), above it a type.
+/// Up to this value the field is a length (IEEE 802.3), above it a type.
 const LARGEST_LENGTH: u16 = 1500;
 
 impl<V: Visitor> Walk<'_, '_, V> {
-    /// False where the link type is not decoded.
+    /// False if the link type is not decoded.
     #[inline]
     pub(super) fn link(&mut self, link_type: u16, view: View<'_>) -> bool {
         match link_type {
@@ -125,7 +125,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
             return;
         }
         match view.data {
-            // SNAP with an Ethernet type behind the organisation.
+            // SNAP with an Ethernet type after the organisation.
             [0xaa, 0xaa, 3, 0, 0, 0, high, low, ..] => {
                 if let Some(rest) = view.skip(8) {
                     self.ether_type(u16::from_be_bytes([*high, *low]), rest);
@@ -156,7 +156,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
         match view.data.first().map(|byte| byte >> 4) {
             Some(4) => self.ipv4(view),
             Some(6) => self.ipv6(view),
-            // The control word of a pseudowire (RFC 4448), and Ethernet behind it.
+            // The control word of a pseudowire (RFC 4448), followed by Ethernet.
             Some(0) => {
                 if let Some(rest) = view.skip(4) {
                     self.ethernet(rest);
@@ -176,7 +176,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
     }
 
     fn ppp_frame(&mut self, view: View<'_>) {
-        // Cisco's framing under the same link type: unicast or multicast, and control 0.
+        // Cisco's framing with the same link type: unicast or multicast, and control 0.
         if matches!(view.data, [0x0f | 0x8f, 0, ..]) {
             return self.cisco_hdlc(view);
         }
@@ -185,7 +185,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
         }
     }
 
-    /// Address, control and an Ethernet type; Cisco's keep-alives have one of their own.
+    /// Address, control and an Ethernet type; Cisco's keep-alives have a separate type.
     fn cisco_hdlc(&mut self, view: View<'_>) {
         let (Some(ether_type), Some(rest)) = (half(view.data, 2), view.skip(4)) else {
             return;
@@ -195,7 +195,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
         }
     }
 
-    /// From the protocol on, behind address and control where they stand.
+    /// From the protocol on, after address and control if present.
     pub(super) fn ppp(&mut self, mut view: View<'_>) {
         if view.data.starts_with(&[0xff, 3]) {
             match view.skip(2) {
@@ -223,7 +223,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
         }
     }
 
-    /// The address family of BSD's loopback, in the byte order of whoever wrote it.
+    /// The address family of BSD's loopback, in the byte order of the writer.
     fn loopback(&mut self, link_type: u16, view: View<'_>) {
         let (Some(family), Some(rest)) = (word(view.data, 0), view.skip(4)) else {
             return;
@@ -245,7 +245,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
         }
     }
 
-    /// Linux cooked capture: the protocol stands at `at`, the packet at `header`.
+    /// Linux cooked capture: the protocol is at `at`, the packet at `header`.
     fn cooked(&mut self, view: View<'_>, at: usize, header: usize) {
         let (Some(protocol), Some(rest)) = (half(view.data, at), view.skip(header)) else {
             return;

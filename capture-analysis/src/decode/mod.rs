@@ -1,9 +1,9 @@
-//! From bytes to headers, without allocation. A packet cut by its snap length is decoded as far as it
-//! goes; lengths are those of the wire, so that a cut payload is a cut one and not a lost one. What is
-//! inside tunnels is told in the order it stands in the packet.
+//! From bytes to headers, without allocation. A packet truncated by its snap length is decoded as far
+//! as possible; lengths are those on the wire, so that a truncated payload counts as truncated and not
+//! as lost. The contents of tunnels are reported in the order of the packet.
 //!
-//! Own code, because it runs for each packet: `etherparse` refuses a header whose options are cut, which
-//! is the rule at small snap lengths.
+//! Our own code, because it runs for each packet: `etherparse` rejects a header with truncated options,
+//! which are common at small snap lengths.
 
 mod bytes;
 mod fragments;
@@ -23,30 +23,30 @@ pub use protocol::Protocol;
 use crate::packet::Packet;
 use fragments::Reassembly;
 
-/// Headers inside headers; what is deeper is not decoded.
+/// Maximum nesting of headers; deeper ones are not decoded.
 const DEEPEST: u8 = 16;
 
 /// An Ethernet header, outermost or inside a tunnel.
 #[derive(Debug, Clone, Copy)]
 pub struct Ethernet {
-    /// Who sent it.
+    /// The sender.
     pub source: [u8; 6],
-    /// Who is to get it.
+    /// The receiver.
     pub destination: [u8; 6],
 }
 
 /// An IPv4 or IPv6 header with its extension headers.
 #[derive(Debug, Clone, Copy)]
 pub struct Ip {
-    /// Who sent it.
+    /// The sender.
     pub source: IpAddr,
-    /// Who is to get it.
+    /// The receiver.
     pub destination: IpAddr,
-    /// The protocol of the payload, behind the extension headers.
+    /// The protocol of the payload, after the extension headers.
     pub protocol: u8,
     /// Time to live, or hop limit.
     pub ttl: u8,
-    /// The packet's length as its header says, or the frame's where it says none.
+    /// The packet's length according to its header, or the frame's if the header has none.
     pub length: u32,
     /// The identification that its fragments share.
     pub identification: u32,
@@ -54,7 +54,7 @@ pub struct Ip {
     pub dont_fragment: bool,
     /// Whether it is a fragment.
     pub fragment: bool,
-    /// Whether congestion was marked on the way (RFC 3168).
+    /// Whether congestion was marked on the path (RFC 3168).
     pub congestion: bool,
     /// 0 for the outermost.
     pub depth: u8,
@@ -69,17 +69,17 @@ pub struct Tcp<'a> {
     pub destination: u16,
     /// The sequence number of the first byte.
     pub sequence: u32,
-    /// The next byte that is expected from the other side.
+    /// The next byte expected from the other side.
     pub acknowledgement: u32,
     /// FIN 1, SYN 2, RST 4, PSH 8, ACK 16.
     pub flags: u16,
-    /// As it stands in the header, not scaled.
+    /// The value in the header, not scaled.
     pub window: u16,
     /// Options, as far as they were captured.
     pub options: &'a [u8],
     /// Data, as far as it was captured.
     pub payload: &'a [u8],
-    /// Bytes of data on the wire; absent where a fragment does not tell.
+    /// Bytes of data on the wire; absent if a fragment does not have the length.
     pub length: Option<u32>,
 }
 
@@ -113,7 +113,7 @@ pub struct Udp<'a> {
     pub length: u32,
 }
 
-/// Takes what the decoder finds.
+/// Receives the decoder's results.
 pub trait Visitor {
     /// A header was entered.
     fn protocol(&mut self, packet: &Packet<'_>, protocol: Protocol);
@@ -131,14 +131,14 @@ pub trait Visitor {
     fn icmp(&mut self, packet: &Packet<'_>, ip: &Ip, icmp: &Icmp<'_>);
 }
 
-/// Decodes packets; keeps the fragments that wait for their rest.
+/// Decodes packets; keeps fragments that wait for the rest.
 pub struct Decoder {
     fragments: Reassembly,
     undecoded: u64,
 }
 
 impl Decoder {
-    /// A decoder that keeps at most so many fragments.
+    /// A decoder with these limits of fragments.
     #[must_use]
     pub fn new(limits: FragmentLimits) -> Self {
         Self {
@@ -153,7 +153,7 @@ impl Decoder {
         link::decodes(link_type)
     }
 
-    /// What became of the fragments.
+    /// Counts of fragments.
     #[must_use]
     pub const fn fragment_totals(&self) -> FragmentTotals {
         self.fragments.totals()
@@ -165,12 +165,12 @@ impl Decoder {
         self.undecoded
     }
 
-    /// All packets were seen: fragments that still wait are incomplete.
+    /// Called when all packets were seen: fragments that still wait are incomplete.
     pub fn finish(&mut self) {
         self.fragments.finish();
     }
 
-    /// Tells `visitor` what is in a packet.
+    /// Decodes a packet and reports its contents to `visitor`.
     #[inline]
     pub fn decode<V: Visitor>(&mut self, packet: &Packet<'_>, visitor: &mut V) {
         let reported = packet.original_length as usize;
@@ -188,7 +188,7 @@ impl Decoder {
     }
 }
 
-/// A part of a packet: what was captured of it, and how long it is on the wire.
+/// A part of a packet: its captured bytes, and its length on the wire.
 #[derive(Debug, Clone, Copy)]
 struct View<'b> {
     data: &'b [u8],
@@ -196,7 +196,7 @@ struct View<'b> {
 }
 
 impl<'b> View<'b> {
-    /// What lies behind the first bytes.
+    /// The data after the first bytes.
     #[inline]
     fn skip(self, bytes: usize) -> Option<Self> {
         let reported = self.reported.checked_sub(bytes)?;
@@ -204,7 +204,7 @@ impl<'b> View<'b> {
         Some(Self { data, reported })
     }
 
-    /// No more than this on the wire.
+    /// Limited to this length on the wire.
     #[inline]
     fn limit(self, reported: usize) -> Self {
         let reported = self.reported.min(reported);
@@ -213,7 +213,7 @@ impl<'b> View<'b> {
     }
 }
 
-/// The way through one packet.
+/// The state of decoding one packet.
 struct Walk<'w, 'p, V> {
     fragments: &'w mut Reassembly,
     packet: &'w Packet<'p>,

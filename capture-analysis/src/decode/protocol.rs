@@ -1,8 +1,8 @@
-//! The protocols that the decoder tells apart.
+//! The protocols that the decoder distinguishes.
 
 macro_rules! protocols {
     ($($name:ident => $text:literal,)*) => {
-        /// A protocol, as the tree of protocols names it.
+        /// A protocol in the tree of protocols.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
         #[expect(missing_docs, reason = "the names are the protocols'")]

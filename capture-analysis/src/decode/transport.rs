@@ -1,4 +1,4 @@
-//! TCP, UDP and what else stands behind an IP header.
+//! TCP, UDP and other protocols after an IP header.
 
 use super::{
     Icmp, Ip, Protocol, Tcp, Udp, View, Visitor, Walk,
@@ -6,7 +6,7 @@ use super::{
 };
 
 impl<V: Visitor> Walk<'_, '_, V> {
-    /// `fragmented` where only the first fragment is there.
+    /// `fragmented` if only the first fragment exists.
     #[inline]
     pub(super) fn transport(&mut self, ip: &Ip, view: View<'_>, fragmented: bool) {
         match ip.protocol {
@@ -85,7 +85,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
         };
         let half = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
         let length = usize::from(half(4));
-        // 0 where a jumbogram or segmentation offload needs more (RFC 2675).
+        // 0 if a jumbogram or segmentation offload needs more (RFC 2675).
         let length = match length {
             0 => view.reported,
             1..8 if ip.protocol == 17 => return,

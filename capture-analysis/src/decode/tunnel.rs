@@ -1,4 +1,4 @@
-//! Tunnels in UDP, told by their ports.
+//! Tunnels in UDP, recognised by their ports.
 
 use super::{Protocol, Udp, View, Visitor, Walk, bytes::half};
 
@@ -71,7 +71,7 @@ impl<V: Visitor> Walk<'_, '_, V> {
         self.behind(view, header, Self::ip);
     }
 
-    /// RFC 4380, 5.1.1: authentication and origin may stand before the packet.
+    /// RFC 4380, 5.1.1: authentication and origin may precede the packet.
     fn teredo(&mut self, mut view: View<'_>) {
         if let [0, 1, id, authentication, ..] = view.data {
             let header = 13 + usize::from(*id) + usize::from(*authentication);

@@ -1,4 +1,4 @@
-//! Flows that are over: every analyser looks at them, and the largest are kept for the report.
+//! Ended flows: every analyser gets them, and the largest are kept for the report.
 
 use super::rows;
 use crate::{
@@ -38,7 +38,7 @@ impl Closing {
             Transport::Udp => &mut self.udp,
         };
         list.push(rows::flow(&flow));
-        // Now and then, so that it costs little and holds little.
+        // From time to time, so that it costs little time and memory.
         if list.len() > self.most.saturating_add(self.most / 4).max(1) {
             self.not_listed += largest(list, self.most);
         }
@@ -54,7 +54,7 @@ impl Closing {
     }
 }
 
-/// Leaves the largest `most` in the list, and tells how many went.
+/// Keeps the largest `most` in the list, and returns how many were removed.
 fn largest(list: &mut Vec<Conversation>, most: usize) -> u64 {
     if list.len() <= most {
         return 0;

@@ -1,11 +1,11 @@
 //! The same packet on several interfaces: veth, bridge and NIC each show it. It is one packet of its
-//! flow and no retransmission.
+//! flow and not a retransmission.
 
 use std::hash::Hash;
 
 use ahash::RandomState;
 
-/// Sightings that are remembered: the way through a host takes far less time than it takes to fill them.
+/// Sightings that are remembered: a packet passes a host in far less time than it takes to fill them.
 const SIGHTINGS: usize = 1 << 13;
 /// A copy comes within this, in nanoseconds.
 const WITHIN: u64 = 100_000_000;
@@ -14,13 +14,13 @@ const WITHIN: u64 = 100_000_000;
 struct Sighting {
     fingerprint: u64,
     time: u64,
-    /// The interface and one more; 0 for none.
+    /// The interface plus one; 0 for none.
     interface: u32,
 }
 
 pub(crate) struct Copies {
     hasher: RandomState,
-    /// Nothing is looked up as long as there is one interface only.
+    /// Nothing is looked up while there is only one interface.
     sightings: Vec<Sighting>,
     first_interface: Option<u32>,
     pub(crate) found: u64,
@@ -36,7 +36,7 @@ impl Copies {
         }
     }
 
-    /// There are several interfaces: copies are looked for from now on.
+    /// There are several interfaces: copies are searched for from now on.
     pub(crate) fn expect(&mut self) {
         if self.sightings.is_empty() {
             self.sightings = vec![Sighting::default(); SIGHTINGS];

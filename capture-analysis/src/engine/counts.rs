@@ -9,7 +9,7 @@ use crate::{
     tcp::{Flag, Flags},
 };
 
-/// What is counted in each bucket of time.
+/// The counters of each bucket of time.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Bucket {
     pub(crate) packets: u64,
@@ -77,7 +77,7 @@ impl Counts {
         self.interfaces[interface] += 1;
     }
 
-    /// The one at hand is last.
+    /// The current one is last.
     fn link_type(&mut self, number: u16) {
         match self.link_types.iter().position(|(one, _)| *one == number) {
             Some(at) => {

@@ -1,4 +1,4 @@
-//! Quantiles of times in bounded memory, exact to a sixteenth.
+//! Quantiles of times in bounded memory, with a resolution of a sixteenth.
 
 /// Sixteen steps for each power of two.
 const STEPS: u32 = 4;
@@ -20,7 +20,7 @@ impl Quantiles {
         self.total += 1;
     }
 
-    /// The least time that at least this share of all is not above.
+    /// The smallest time such that at least this share of all times is not above it.
     pub(crate) fn at(&self, share: f64) -> Option<u64> {
         let wanted = (self.total as f64 * share).ceil().max(1.0) as u64;
         let mut sum = 0;

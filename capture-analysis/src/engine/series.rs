@@ -1,10 +1,11 @@
-//! Counters over time in a bounded number of buckets: when the time outgrows them, two become one.
+//! Counters over time in a bounded number of buckets: when the time outgrows them, buckets are
+//! merged in pairs.
 
 use std::ops::AddAssign;
 
 const NARROWEST: u64 = 1_000_000;
 
-/// Counters over time, in at most so many buckets; at least half as many are in use once there were so many.
+/// Counters over time, in at most this many buckets; at least half of them stay in use once all were.
 #[derive(Debug, Clone)]
 pub(crate) struct Series<T, const BUCKETS: u64 = 512> {
     start: Option<u64>,
@@ -24,7 +25,7 @@ impl<T, const BUCKETS: u64> Default for Series<T, BUCKETS> {
 }
 
 impl<T: Clone + Default + AddAssign, const BUCKETS: u64> Series<T, BUCKETS> {
-    /// The bucket of a time. Times before the first one are counted with it.
+    /// The bucket of a time. Times before the first bucket count in it.
     #[inline]
     pub(crate) fn at(&mut self, time: u64) -> &mut T {
         let start = *self.start.get_or_insert(time);

@@ -1,4 +1,4 @@
-//! The tree of protocols: what stands in what, and how much of it.
+//! The tree of protocols: their nesting, and the packets and bytes of each.
 
 use crate::decode::Protocol;
 
@@ -11,7 +11,7 @@ pub(crate) struct Node {
     pub(crate) children: Vec<u16>,
 }
 
-/// More nodes than this come from nonsense only.
+/// Only malformed traffic has more nodes than this.
 const MOST: usize = 1024;
 
 #[derive(Default)]

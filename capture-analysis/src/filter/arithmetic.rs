@@ -9,7 +9,7 @@ use super::{
     tokens::Token,
 };
 
-/// Operators that bind alike, those that bind least first.
+/// Operators by precedence, the lowest first.
 const LEVELS: [&[(&str, Operator)]; 5] = [
     &[("|", Operator::Or), ("^", Operator::Xor)],
     &[("&", Operator::And)],
@@ -108,7 +108,7 @@ impl Parser {
     }
 }
 
-/// What can be computed now, is.
+/// Computes constant parts.
 fn of(operator: Operator, one: Arithmetic, other: Arithmetic) -> Result<Arithmetic, FilterError> {
     if let (Operator::Divide | Operator::Remainder, Arithmetic::Number(0)) = (operator, &other) {
         return Err(FilterError::Value {

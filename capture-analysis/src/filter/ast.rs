@@ -1,16 +1,16 @@
-//! An expression as it was written, whatever the link type of the packets.
+//! An expression as written, independent of the link type of the packets.
 
-/// Protocols that have a name in expressions.
+/// Protocols with a name in expressions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Proto {
     Link,
     Ip,
     Ip6,
-    /// By the type in the link header: ARP, RARP and what is rarer.
+    /// By the type in the link header: ARP, RARP and rarer ones.
     Type(u16),
     /// By the service access point of LLC.
     Sap(u8),
-    /// Behind IPv4 or IPv6, and whether in IPv4 only.
+    /// Carried by IPv4 or IPv6, and whether by IPv4 only.
     Transport(u8, bool),
     Icmp6,
 }
@@ -57,7 +57,7 @@ impl Proto {
     }
 }
 
-/// Which end of a packet.
+/// An end of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Either,
@@ -77,14 +77,14 @@ pub(super) enum Ast {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Primitive {
     Protocol(Proto),
-    /// The protocol, or those that carry such addresses; the address and its mask.
+    /// The protocol, or those with such addresses; the address and its mask.
     Net4(Option<Proto>, Side, u32, u32),
     Net6(Side, u128, u128),
     Ether(Side, [u8; 6]),
     /// The transport protocol or any with ports; the first and the last port.
     Ports(Option<u8>, Side, u16, u16),
     EtherType(u32),
-    /// What IPv4 (false), IPv6 (true) or either of them carries.
+    /// The protocol carried by IPv4 (false), IPv6 (true) or either of them.
     Carries(Option<bool>, u8),
     Broadcast,
     /// Of the link, of IPv4 (false) or IPv6 (true).
@@ -99,7 +99,7 @@ pub(super) enum Primitive {
 pub(super) enum Arithmetic {
     Number(u32),
     Length,
-    /// So many bytes of a protocol's header at an offset.
+    /// This many bytes of a protocol's header at an offset.
     Load(Proto, Box<Arithmetic>, u8),
     Negated(Box<Arithmetic>),
     Of(Operator, Box<Arithmetic>, Box<Arithmetic>),

@@ -1,5 +1,5 @@
-//! What an expression comes to for one link type, and its verdict on a packet. As in classic BPF, arithmetic
-//! is of 32 bits without a sign, and a packet too short for what is asked of it does not match at all.
+//! The compiled form of an expression for one link type, and its verdict on a packet. As in classic BPF,
+//! arithmetic is unsigned with 32 bits, and a packet too short for a load does not match at all.
 
 use super::ast::{Operator, Relation};
 
@@ -9,11 +9,11 @@ pub(super) enum Value {
     Number(u32),
     /// The packet's length on the wire.
     Length,
-    /// So many bytes at a fixed place.
+    /// This many bytes at a fixed offset.
     At(u32, u8),
-    /// So many bytes at a place that is computed.
+    /// This many bytes at a computed offset.
     Behind(Box<Value>, u8),
-    /// The length of an IPv4 header at this place.
+    /// The length of an IPv4 header at this offset.
     HeaderLength(u32),
     Of(Operator, Box<Value>, Box<Value>),
 }
@@ -25,7 +25,7 @@ pub(super) enum Code {
     And(Box<Code>, Box<Code>),
     Or(Box<Code>, Box<Code>),
     Not(Box<Code>),
-    /// Whether so many bytes at a place, less what is masked away, are this.
+    /// Whether this many bytes at an offset, masked, have this value.
     Masked(u32, u8, u32, u32),
     Compare(Value, Relation, Value),
 }
@@ -60,7 +60,7 @@ impl Value {
         }
     }
 
-    /// So many bytes at this place.
+    /// This many bytes at this offset.
     pub(super) fn load(self, size: u8) -> Self {
         match self {
             Self::Number(at) => Self::At(at, size),
@@ -68,7 +68,7 @@ impl Value {
         }
     }
 
-    /// `None` where the packet is too short, and for a division by zero.
+    /// `None` if the packet is too short, and for a division by zero.
     fn of(&self, packet: Bytes<'_>) -> Option<u32> {
         match self {
             Self::Number(number) => Some(*number),
@@ -136,7 +136,7 @@ impl Code {
         }
     }
 
-    /// `None` where the packet is too short to tell.
+    /// `None` if the packet is too short to decide.
     pub(super) fn of(&self, packet: Bytes<'_>) -> Option<bool> {
         match self {
             Self::Always(always) => Some(*always),

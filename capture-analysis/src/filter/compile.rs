@@ -1,5 +1,5 @@
-//! From an expression to what it comes to for one link type. As for libpcap, `vlan`, `mpls` and `pppoes`
-//! move the place where all that is written behind them looks.
+//! Compiles an expression for one link type. As in libpcap, `vlan`, `mpls` and `pppoes` move the offset
+//! for everything written after them.
 
 use super::{
     ast::{Arithmetic, Ast, Operator, Primitive, Proto, Relation, Side},
@@ -9,7 +9,7 @@ use super::{
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const SCTP_TCP_UDP: [u8; 3] = [Proto::TCP, Proto::UDP, Proto::SCTP];
-/// Up to here the field of an Ethernet header is a length.
+/// Up to this value the field of an Ethernet header is a length.
 const LARGEST_LENGTH: u32 = 1500;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,18 +21,18 @@ enum Link {
     Loopback,
     Raw,
     Only(bool),
-    /// Labels are before the network layer, which says by itself what it is.
+    /// Labels precede the network layer, which identifies itself.
     Labels,
     Unknown,
 }
 
-/// Where the headers are.
+/// The offsets of the headers.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     link: Link,
     /// The link header.
     start: u32,
-    /// The field that says what is inside.
+    /// The field with the inner protocol.
     kind: u32,
     /// The network header.
     net: u32,
@@ -68,7 +68,7 @@ const fn byte(at: u32, value: u8) -> Code {
     Code::Masked(at, 1, 0xff, value as u32)
 }
 
-/// A check of one end, for both of them.
+/// Extends a check of one end to both of them.
 fn of_side(side: Side, source: Code, destination: Code) -> Code {
     match side {
         Side::Source => source,
@@ -134,7 +134,7 @@ impl Place {
         }
     }
 
-    /// Whether the link header says that this is inside.
+    /// Whether the link header has this inner protocol.
     fn kind(&self, number: u32) -> Code {
         let short = u16::try_from(number).unwrap_or(0);
         match self.link {
@@ -173,7 +173,7 @@ impl Place {
         }
     }
 
-    /// Behind LLC: by the access point of the destination, or for some protocols both of them.
+    /// After LLC: by the access point of the destination, or for some protocols both of them.
     fn sap(&self, is_llc: Code, number: u32) -> Code {
         const NOVELL: u32 = 0xe0;
         let llc = self.net;
@@ -214,7 +214,7 @@ impl Place {
         self.ipv4().and(byte(self.net + 9, number))
     }
 
-    /// Behind the header, or a fragment header behind it.
+    /// After the header, or after a fragment header that follows it.
     fn in_ipv6(&self, number: u8) -> Code {
         const FRAGMENT: u8 = 44;
         let behind = byte(self.net + 6, FRAGMENT).and(byte(self.net + 40, number));
@@ -227,7 +227,7 @@ impl Place {
             Proto::Ip => self.ipv4(),
             Proto::Ip6 => self.ipv6(),
             Proto::Type(number @ (0x809b | 0x80f3)) if self.link == Link::Ethernet => {
-                // AppleTalk also stands in SNAP.
+                // AppleTalk also occurs in SNAP.
                 let organisation = if number == 0x809b { 0x0800_0700 } else { 0 };
                 let snap = Code::Compare(
                     Value::At(self.kind, 2),
@@ -331,7 +331,7 @@ impl Place {
         in_four.or(in_six)
     }
 
-    /// Fragments behind the first have no ports.
+    /// Fragments after the first have no ports.
     const fn first_fragment(&self) -> Code {
         Code::Masked(self.net + 6, 2, 0x1fff, 0)
     }
@@ -354,7 +354,7 @@ impl Place {
 
     fn mpls(&mut self, label: Option<u32>) -> Code {
         let there = if self.link == Link::Labels {
-            // The label before is not the last.
+            // The previous label is not the last.
             Code::Masked(self.net - 2, 1, 1, 0)
         } else {
             self.kind(0x8847)
@@ -386,7 +386,7 @@ impl Place {
         code
     }
 
-    /// A value, and what a packet must be to have it.
+    /// A value, and the conditions for a packet to have it.
     fn value(&self, arithmetic: &Arithmetic, checks: &mut Code) -> Value {
         match arithmetic {
             Arithmetic::Number(number) => Value::Number(*number),
@@ -401,7 +401,7 @@ impl Place {
             }
             Arithmetic::Of(operator, one, other) => {
                 let one = self.value(one, checks);
-                // As with libpcap, the protocol of the right side is not checked.
+                // As in libpcap, the protocol of the right side is not checked.
                 let other = self.value(other, &mut Code::Always(true));
                 Value::Of(*operator, Box::new(one), Box::new(other))
             }
@@ -415,7 +415,7 @@ impl Place {
         }
     }
 
-    /// Where a protocol's header begins, and what a packet must be to have it.
+    /// The start of a protocol's header, and the conditions for a packet to have it.
     fn header(&self, proto: Proto) -> (Code, Value) {
         match proto {
             Proto::Link => (Code::Always(true), Value::Number(self.start)),
@@ -433,7 +433,7 @@ impl Place {
     }
 }
 
-/// PPP's number of what Ethernet numbers so.
+/// PPP's number of a protocol, by Ethernet's number.
 const fn ppp(number: u16) -> u16 {
     match number {
         IPV4 => 0x0021,

@@ -1,4 +1,4 @@
-//! Identifiers: addresses, networks, ports and protocols, as the words before them say.
+//! Identifiers: addresses, networks, ports and protocols, depending on the words before them.
 
 use super::{
     FilterError,
@@ -8,7 +8,7 @@ use super::{
     tokens::Token,
 };
 
-/// What an identifier means: the words before it, which later ones without words inherit.
+/// The meaning of an identifier: the words before it, which later ones without words inherit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Qualifiers {
     pub(super) proto: Option<Proto>,
@@ -95,7 +95,7 @@ impl Parser {
         }
         let (value, bits) = match token {
             Token::Six(address) => return self.six(qualifiers, address.to_bits()),
-            // A number alone: 10 is 10.0.0.0/8 for networks.
+            // A single number: 10 is 10.0.0.0/8 for networks.
             Token::Number(number) => (number, 32),
             Token::Dotted(value, bits) => (value, bits),
             other => {
@@ -121,7 +121,7 @@ impl Parser {
                     other => return Err(wrong(&other, "mask")),
                 };
             } else {
-                // Leading zeros are no part of a network: 10.0 is 10.0.0.0/16.
+                // Leading zeros are not part of a network: 10.0 is 10.0.0.0/16.
                 (address, mask) = (value, u32::MAX);
                 while address != 0 && address & 0xff00_0000 == 0 {
                     (address, mask) = (address << 8, mask << 8);
@@ -245,7 +245,7 @@ fn transport_with_ports(proto: Option<Proto>) -> Result<Option<u8>, FilterError>
     }
 }
 
-/// So many leading bits, at the upper end.
+/// A mask of this many leading bits.
 fn prefix(length: u32, most: u32) -> Option<u128> {
     (length <= most).then(|| u128::MAX.checked_shl(128 - length).unwrap_or(0))
 }

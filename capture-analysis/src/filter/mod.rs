@@ -1,6 +1,6 @@
-//! Which packets are analysed: expressions in the language of pcap-filter(7), as tcpdump decides on packets
-//! of a file. There is no libpcap in here, because reports are also made where it is not installed; a test
-//! compares every kind of primitive with tcpdump.
+//! Selects the packets to analyse: expressions in the language of pcap-filter(7), with tcpdump's verdicts
+//! on packets of a file. This does not use libpcap, because reports are also made where it is not
+//! installed; a test compares every kind of primitive with tcpdump.
 
 mod arithmetic;
 mod ast;
@@ -17,16 +17,16 @@ use crate::packet::Packet;
 use ast::Ast;
 use code::{Bytes, Code};
 
-/// An expression is not understood.
+/// An expression cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
-    /// A word that is not known, or stands where it must not.
+    /// An unknown or misplaced word.
     #[error("{word:?} is not understood there; pcap-filter(7) has the language")]
     Word {
         /// The word.
         word: String,
     },
-    /// pcap-filter has it, and it cannot be told of packets in files, or is not supported.
+    /// A primitive of pcap-filter that does not apply to packets in files, or is not supported.
     #[error("{word:?} is not supported on files here")]
     NotHere {
         /// The word.
@@ -35,18 +35,18 @@ pub enum FilterError {
     /// Something is missing at the end.
     #[error("it ends where {expected} should stand")]
     End {
-        /// What.
+        /// What is missing.
         expected: &'static str,
     },
-    /// A value is not what it should be.
+    /// A value is invalid.
     #[error("{value:?} is no {expected}")]
     Value {
         /// The value.
         value: String,
-        /// What it should be.
+        /// What is valid.
         expected: &'static str,
     },
-    /// It is longer than any sensible one.
+    /// It is too long.
     #[error("it has more than {0} words and operators")]
     TooLong(usize),
     /// It is nested too deep.
@@ -57,17 +57,17 @@ pub enum FilterError {
 /// A filter of packets.
 #[derive(Debug, Clone)]
 pub struct Filter {
-    /// Nothing for the empty expression, which every packet matches.
+    /// `None` for the empty expression, which every packet matches.
     ast: Option<Ast>,
-    /// What it comes to for each link type that was met.
+    /// The compiled forms for the link types seen so far.
     codes: Vec<(u16, Code)>,
 }
 
 impl Filter {
-    /// Reads an expression.
+    /// Parses an expression.
     ///
     /// # Errors
-    /// It is not understood; the message names what is.
+    /// It cannot be parsed; the message names the part.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         Ok(Self {
             ast: parse::parse(text)?,

@@ -1,15 +1,15 @@
-//! Names that stand for numbers in expressions.
+//! Names of numbers in expressions.
 
 use std::fs;
 
 use super::ast::Proto;
 
-/// Where systems keep the names of ports.
+/// The system's file of port names.
 const SERVICES: &str = "/etc/services";
-/// A file larger than this is none of services.
+/// A larger file is not a services file.
 const LARGEST: u64 = 4 << 20;
 
-/// Names that are known where there is no such file.
+/// Names that are known without that file.
 const USUAL: [(&str, u16); 16] = [
     ("ftp", 21),
     ("ssh", 22),
@@ -29,7 +29,7 @@ const USUAL: [(&str, u16); 16] = [
     ("https", 443),
 ];
 
-/// The port of a service, and the transport protocol if it has the name for one of them only.
+/// The port of a service, and the transport protocol if the name applies to only one of them.
 pub(super) fn service(name: &str) -> Option<(u16, Option<u8>)> {
     let listed = fs::metadata(SERVICES)
         .ok()
@@ -63,7 +63,7 @@ fn in_services(text: &str, name: &str) -> Option<(u16, Option<u8>)> {
     }
 }
 
-/// Offsets and values that have names: those of pcap-filter(7).
+/// Named offsets and values of pcap-filter(7).
 pub(super) fn constant(name: &str) -> Option<u32> {
     Some(match name {
         "icmptype" | "icmp6type" | "icmp-echoreply" => 0,
@@ -110,7 +110,7 @@ pub(super) fn constant(name: &str) -> Option<u32> {
     })
 }
 
-/// The number of a protocol behind IP.
+/// The number of an IP protocol.
 pub(super) fn transport(name: &str) -> Option<u8> {
     match Proto::named(name) {
         Some(Proto::Transport(number, _)) => Some(number),
@@ -126,7 +126,7 @@ pub(super) fn transport(name: &str) -> Option<u8> {
     }
 }
 
-/// The type that stands for a protocol in an Ethernet header, or its service access point.
+/// A protocol's type in an Ethernet header, or its service access point.
 pub(super) fn ether_type(name: &str) -> Option<u32> {
     match Proto::named(name) {
         Some(Proto::Ip) => Some(0x0800),

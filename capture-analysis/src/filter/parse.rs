@@ -10,7 +10,7 @@ use super::{
 };
 
 const DEEPEST: usize = 50;
-/// Words of pcap-filter that say nothing about packets in files, or are not understood here.
+/// Words of pcap-filter that do not apply to packets in files, or are not supported here.
 const NOT_HERE: [&str; 22] = [
     "gateway",
     "protochain",
@@ -120,7 +120,7 @@ impl Parser {
         parsed
     }
 
-    /// `and` and `or` bind alike, from left to right.
+    /// `and` and `or` have the same precedence, from left to right.
     fn expression(&mut self) -> Result<Ast, FilterError> {
         let mut left = self.term()?;
         loop {
@@ -139,7 +139,7 @@ impl Parser {
         }
     }
 
-    /// Whether an identifier without words of its own comes next, not a term.
+    /// Whether the next token is an identifier without words, not a term.
     fn is_identifier(&self) -> bool {
         let mut at = self.at;
         while matches!(self.tokens.get(at), Some(Token::Sign("(" | "!")))
@@ -167,7 +167,7 @@ impl Parser {
                     self.last = None;
                     return Ok(Ast::Is(relation));
                 }
-                // A parenthesis may as well hold an expression.
+                // A parenthesis may also contain an expression.
                 Err(error) if !matches!(self.tokens.get(start), Some(Token::Sign("("))) => {
                     return Err(error);
                 }
@@ -260,7 +260,7 @@ impl Parser {
         self.qualified(&word)
     }
 
-    /// A number that may stand behind a word; the word is left to be taken.
+    /// A number that may follow a word; the word has not been consumed.
     fn number_behind(&mut self) -> Option<u32> {
         let Some(Token::Number(number)) = self.tokens.get(self.at + 1) else {
             return None;
@@ -280,7 +280,7 @@ impl Parser {
         }
     }
 
-    /// Words for protocol, direction and kind, and an identifier; or a protocol alone.
+    /// Words for protocol, direction and kind, and an identifier; or only a protocol.
     fn qualified(&mut self, word: &str) -> Result<Ast, FilterError> {
         let proto = Proto::named(word);
         self.at += usize::from(proto.is_some());

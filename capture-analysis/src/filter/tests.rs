@@ -68,7 +68,7 @@ fn expressions_match_as_those_of_tcpdump_do() {
         "tcp or udp and port 1",
         "vlan",
         "ether host 02:00:00:00:00:01",
-        // A packet too short for what is asked of it does not match, whatever is made of the answer.
+        // A packet too short for a load does not match, whatever the rest of the expression.
         "not ip[4000] = 1",
     ] {
         assert!(!matches(expression), "{expression}");

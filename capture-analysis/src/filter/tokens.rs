@@ -4,18 +4,18 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::FilterError;
 
-/// No sensible expression has more.
+/// Maximum tokens of a sensible expression.
 pub(super) const MOST_TOKENS: usize = 2_000;
 
-/// What stands in an expression.
+/// A token of an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token {
     /// A keyword, a name, or a range such as `80-90`.
     Word(String),
-    /// A name behind a backslash: never a keyword.
+    /// A name after a backslash: never a keyword.
     Escaped(String),
     Number(u32),
-    /// The first bytes of an IPv4 address, and how many bits they are.
+    /// The first bytes of an IPv4 address, and their number of bits.
     Dotted(u32, u32),
     Six(Ipv6Addr),
     Hardware([u8; 6]),

@@ -1,6 +1,6 @@
-//! What a flow carries, told by the first bytes of data.
+//! The application protocol of a flow, recognised by the first bytes of data.
 
-/// What a flow carries.
+/// The application protocol of a flow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Application {
     /// No data was seen yet.
@@ -28,7 +28,7 @@ const METHODS: [&[u8]; 10] = [
 ];
 
 impl Application {
-    /// Of the first bytes that one side sends.
+    /// Recognises it by the first bytes that one side sends.
     #[must_use]
     pub fn of(data: &[u8]) -> Self {
         match data {

@@ -7,20 +7,20 @@ use ahash::RandomState;
 use super::{Side, Span, Way};
 use crate::packet::Packet;
 
-/// What a pair of addresses said to each other.
+/// The traffic between a pair of addresses.
 #[derive(Debug, Clone, Copy)]
 pub struct Pair<A> {
-    /// Who spoke first.
+    /// The address that sent first.
     pub first: A,
     /// The other one.
     pub second: A,
-    /// What each sent.
+    /// The traffic of each.
     pub sides: [Side; 2],
-    /// When.
+    /// The time span.
     pub span: Span,
 }
 
-/// All pairs of one kind of address, up to a bound; what goes beyond it is counted together.
+/// All pairs of one kind of address, up to a limit; traffic beyond it is counted together.
 pub struct Pairs<A> {
     index: HashMap<(A, A), u32, RandomState>,
     pairs: Vec<Pair<A>>,
@@ -42,7 +42,7 @@ impl<A: Copy + Eq + Hash + Ord> Pairs<A> {
 
     #[inline]
     pub(crate) fn add(&mut self, source: A, destination: A, packet: &Packet<'_>) {
-        // Packets of one conversation come one after the other more often than not.
+        // Packets of one conversation usually follow each other.
         if let Some(pair) = self.pairs.get_mut(self.latest as usize)
             && pair.add(source, destination, packet)
         {
@@ -85,7 +85,7 @@ impl<A: Copy + Eq + Hash + Ord> Pairs<A> {
         &self.pairs
     }
 
-    /// What pairs beyond the bound sent.
+    /// The traffic of pairs beyond the limit.
     #[must_use]
     pub const fn beyond(&self) -> Side {
         self.beyond

@@ -2,23 +2,23 @@
 
 use crate::packet::Packet;
 
-/// Which way a packet goes in its conversation.
+/// The direction of a packet in its conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Way {
-    /// From the side that spoke first.
+    /// From the side that sent first.
     Forward,
-    /// To the side that spoke first.
+    /// To the side that sent first.
     Backward,
 }
 
 impl Way {
-    /// Index of its side.
+    /// Index of the sending side.
     #[must_use]
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// The other one.
+    /// The opposite direction.
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -28,7 +28,7 @@ impl Way {
     }
 }
 
-/// What one side sent.
+/// The traffic of one side.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Side {
     /// Packets.

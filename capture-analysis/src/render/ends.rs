@@ -1,8 +1,8 @@
-//! Ends of conversations as text, with the names that the files give them.
+//! Ends of conversations as text, with the names from the files.
 
 use crate::report::{End, Report};
 
-/// Words ends of one report.
+/// Formats ends of one report.
 pub(super) struct Ends<'r>(&'r Report);
 
 impl<'r> Ends<'r> {

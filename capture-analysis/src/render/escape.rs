@@ -1,9 +1,9 @@
-//! Texts from packets, made harmless for where they go.
+//! Texts from packets, escaped for their output medium.
 
 use std::fmt::{self, Write as _};
 
-/// Characters that a terminal or a browser does something with instead of showing them: controls, and
-/// what changes the direction of the text around it.
+/// Characters with an effect on a terminal or a browser beyond being shown: controls, and characters
+/// that change the text direction.
 fn is_active(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -12,7 +12,7 @@ fn is_active(character: char) -> bool {
         )
 }
 
-/// Shows a text with such characters written out, as in `\u{1b}`.
+/// Shows a text with such characters escaped, as in `\u{1b}`.
 #[must_use]
 pub fn printable(text: &str) -> Printable<'_> {
     Printable(text)
@@ -56,7 +56,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// For a field of a CSV file (RFC 4180). A spreadsheet takes a field that begins with one of these for a
+/// For a field of a CSV file (RFC 4180). A spreadsheet treats a field that begins with one of these as a
 /// formula: an apostrophe before it makes it a text.
 pub(super) fn csv_field(text: &str) -> String {
     let shown = printable(text).to_string();

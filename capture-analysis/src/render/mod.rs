@@ -1,5 +1,5 @@
-//! A report for people and for spreadsheets. What stands in packets is hostile: every text goes through
-//! the escape of its medium.
+//! Reports for people and for spreadsheets. Data from packets is hostile: every text is escaped for its
+//! medium.
 
 mod csv;
 mod ends;

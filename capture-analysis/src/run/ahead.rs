@@ -1,4 +1,4 @@
-//! Reads and unpacks a file on a thread of its own, ahead of the analysis.
+//! Reads and decompresses a file on a separate thread, ahead of the analysis.
 
 use std::{
     io::Read,
@@ -8,9 +8,9 @@ use std::{
 
 use capture_file::{AddressNames, CaptureReader, Interface, Item, ReadError, Statistics};
 
-/// Batches that wait for the analysis.
+/// Batches that may wait for the analysis.
 pub(super) const QUEUED: usize = 3;
-/// A batch has about so many bytes: few enough to stay in the caches of both cores.
+/// Approximate bytes of a batch: few enough to stay in the caches of both cores.
 const BYTES: usize = 256 << 10;
 const PACKETS: usize = 2048;
 
@@ -23,7 +23,7 @@ pub(super) struct Head {
     data: Range<usize>,
 }
 
-/// Packets, and what stands behind them in the file.
+/// Packets, and the position after them in the file.
 #[derive(Default)]
 pub(super) struct Batch {
     bytes: Vec<u8>,
@@ -42,9 +42,9 @@ pub(super) enum Then {
     End(End),
 }
 
-/// How the reading ended.
+/// The end of reading.
 pub(super) struct End {
-    /// Why it was not the end of the file.
+    /// The error, if it was not the end of the file.
     pub(super) error: Option<ReadError>,
     /// Bytes read, uncompressed.
     pub(super) bytes: u64,
@@ -59,7 +59,7 @@ impl Batch {
             .map(|head| (head, &self.bytes[head.data.clone()]))
     }
 
-    /// Its memory, for another one.
+    /// Returns its memory for reuse.
     fn cleared(mut self) -> Self {
         self.bytes.clear();
         self.heads.clear();
@@ -72,7 +72,7 @@ impl Batch {
     }
 }
 
-/// Reads to the end, or until nobody takes batches any more. Used ones come back through `used`.
+/// Reads to the end, or until the receiver is gone. Used batches come back through `used`.
 pub(super) fn read<R: Read>(
     mut reader: CaptureReader<R>,
     batches: &SyncSender<Batch>,

@@ -1,5 +1,5 @@
-//! A file as it is unpacked: what unpacks to far more than real traffic does is stopped, and its first
-//! bytes are kept, to say what it is if it is no capture file.
+//! Decompression of a file with limits: a file that expands far more than real traffic is stopped, and
+//! its first bytes are kept, to identify a file that is not a capture file.
 
 use std::{
     io::{self, Read},
@@ -9,15 +9,15 @@ use std::{
     },
 };
 
-/// Small files may unpack to this much whatever the ratio.
+/// Small files may expand to this much whatever the ratio.
 const ALWAYS_ALLOWED: u64 = 64 << 20;
 /// First bytes kept.
 const START: usize = 512;
 
-/// How much a compressed file may unpack to.
+/// Limits of decompression.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Bytes for each compressed byte. Captures of real traffic stay below 20; gzip itself ends at 1032.
+    /// Bytes for each compressed byte. Captures of real traffic stay below 20; gzip's maximum is 1032.
     pub ratio: u64,
     /// Bytes in all.
     pub bytes: u64,
@@ -32,37 +32,37 @@ impl Default for Bounds {
     }
 }
 
-/// What is known of a file while it is read.
+/// Properties of a file while it is read.
 #[derive(Default)]
 struct Shared {
     packed: AtomicU64,
-    /// The first bytes as they are on disk, and unpacked.
+    /// The first bytes on disk, and decompressed.
     starts: Mutex<(Vec<u8>, Vec<u8>)>,
-    /// The bound that was met.
+    /// The limit that was reached.
     met: Mutex<Option<String>>,
 }
 
-/// Tells of a file what its reader does not.
+/// Properties of a file that its reader does not report.
 #[derive(Clone, Default)]
 pub(super) struct Watch(Arc<Shared>);
 
 impl Watch {
-    /// The bound that was met, if one was.
+    /// The limit that was reached, if any.
     pub(super) fn met(&self) -> Option<String> {
         lock(&self.0.met).clone()
     }
 
-    /// Bytes read as they are on disk.
+    /// Bytes read from disk.
     pub(super) fn packed(&self) -> u64 {
         self.0.packed.load(Ordering::Relaxed)
     }
 
-    /// The first bytes unpacked.
+    /// The first bytes, decompressed.
     pub(super) fn start(&self) -> Vec<u8> {
         lock(&self.0.starts).1.clone()
     }
 
-    /// How it is compressed.
+    /// Its compression.
     pub(super) fn compression(&self) -> Option<&'static str> {
         let starts = lock(&self.0.starts);
         if starts.0.starts_with(&[0x1f, 0x8b]) {
@@ -79,7 +79,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A file, unpacked within bounds, and what is known of it.
+/// A file, decompressed within limits, and its properties.
 pub(super) fn open<'a>(
     input: impl Read + Send + 'a,
     bounds: Bounds,

@@ -1,6 +1,6 @@
-//! What a file is that is no capture file.
+//! Identifies files that are not capture files.
 
-/// A word for what a file is that is no capture file.
+/// The kind of a file that is not a capture file.
 pub(super) fn looks_like(bytes: &[u8]) -> &'static str {
     const KNOWN: [(&[u8], &str); 12] = [
         (b"\x7fELF", "a program"),
@@ -25,7 +25,7 @@ pub(super) fn looks_like(bytes: &[u8]) -> &'static str {
     let start = &bytes[..bytes.len().min(512)];
     let characters = match std::str::from_utf8(start) {
         Ok(text) => text,
-        // The last character may be cut.
+        // The last character may be cut off.
         Err(error) if error.error_len().is_none() => {
             std::str::from_utf8(&start[..error.valid_up_to()]).unwrap_or_default()
         }

@@ -1,4 +1,5 @@
-//! Reads files one after the other into one analysis: rotated files of one capture are one capture.
+//! Reads files one after the other into one analysis: rotated files of one capture are treated as
+//! one.
 
 mod ahead;
 mod bounded;
@@ -23,37 +24,37 @@ use ahead::{Batch, End, Head, Then};
 pub use bounded::Bounds;
 use bounded::Watch;
 
-/// Names of addresses that are kept.
+/// Maximum names of addresses that are kept.
 const MOST_NAMES: usize = 10_000;
 
 /// A file to analyse.
 pub struct Source<'a> {
     /// Its name in the report.
     pub name: String,
-    /// Its bytes, as they are on disk.
+    /// Its bytes on disk.
     pub input: Box<dyn Read + Send + 'a>,
 }
 
-/// How far the reading has come.
+/// The progress of reading.
 #[derive(Debug, Clone, Copy)]
 pub struct Progress {
     /// Packets read.
     pub packets: u64,
-    /// Bytes read of the files as they are on disk.
+    /// Bytes read of the files on disk.
     pub bytes: u64,
 }
 
-/// What the caller has to say on the way.
+/// Hooks of the caller.
 pub struct Hooks<'a> {
-    /// Which packets are analysed; the others are not even counted.
+    /// Selects the packets to analyse; others are not even counted.
     pub filter: Box<dyn FnMut(&Packet<'_>) -> bool + 'a>,
     /// Called after every few thousand packets; may end the reading.
     pub progress: Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a>,
-    /// What the recorder lost, if a manifest said it; otherwise the files are asked.
+    /// The recorder's loss, if a manifest has it; otherwise it is read from the files.
     pub recorder: Option<RecorderLoss>,
-    /// How much compressed files may unpack to.
+    /// Limits of decompression.
     pub bounds: Bounds,
-    /// How many frames the findings may remember in all, for [`crate::Wanted::frames_of`].
+    /// Maximum frames that the findings keep in all, for [`crate::Wanted::frames_of`].
     pub kept_frames: usize,
 }
 
@@ -69,7 +70,7 @@ impl Default for Hooks<'_> {
     }
 }
 
-/// An interface is the same one in the next file if all of this is.
+/// An interface is the same in the next file if all of this is equal.
 type InterfaceKey = (Option<String>, Option<String>, u16, u32);
 
 struct Reading<'a, 'h> {
@@ -77,14 +78,15 @@ struct Reading<'a, 'h> {
     hooks: &'h mut Hooks<'a>,
     sources: Sources,
     numbers: HashMap<InterfaceKey, u32>,
-    /// What each interface's recorder had lost at the end of the file before.
+    /// The loss that each interface's recorder had reported at the end of the previous file.
     lost_before: Vec<u64>,
     packets: u64,
     bytes: u64,
     stopped: bool,
 }
 
-/// The report on these files. What cannot be read, or not to its end, says so in its summary.
+/// The report on these files. Files that cannot be read, or not to their end, are marked in its
+/// summary.
 pub fn analyse<'s>(
     analysis: Analysis,
     files: impl IntoIterator<Item = (String, io::Result<Source<'s>>)>,
@@ -144,7 +146,7 @@ impl Reading<'_, '_> {
         self.sources.files.push(summary);
     }
 
-    /// Reads on a thread of its own, and analyses on this one.
+    /// Reads on a separate thread, and analyses on this one.
     fn read<R: Read + Send>(
         &mut self,
         reader: CaptureReader<R>,
@@ -172,7 +174,7 @@ impl Reading<'_, '_> {
                     self.stopped = true;
                     break;
                 }
-                // It may have ended; then nobody needs the memory.
+                // If it has ended, nobody needs the memory.
                 used.send(batch).ok();
             }
             self.losses(&file);
@@ -210,7 +212,7 @@ impl Reading<'_, '_> {
                 });
             }
             Then::Statistics(statistics) => {
-                // The last about an interface holds.
+                // The last statistics of an interface count.
                 file.statistics.insert(statistics.interface, statistics);
             }
             Then::Names(names) => self.names(names),
@@ -267,7 +269,7 @@ impl Reading<'_, '_> {
         self.analysis.packet(&packet);
     }
 
-    /// What the recorder lost while it wrote this file. Its counters go on from file to file.
+    /// The recorder's loss while it wrote this file. Its counters continue from file to file.
     fn losses(&mut self, file: &OpenFile) {
         let Some((from_ns, to_ns)) = file.span else {
             return;
@@ -322,7 +324,7 @@ struct Described {
     snaplen: usize,
 }
 
-/// What the recorder lost at an interface, as far as it said.
+/// The recorder's loss at an interface, as far as reported.
 fn lost(statistics: &Statistics) -> Option<u64> {
     match (statistics.dropped(), statistics.system_dropped()) {
         (None, None) => None,

@@ -1,4 +1,4 @@
-//! What a segment is, by the rules that Wireshark's User's Guide gives under "TCP Analysis".
+//! Classifies a segment, by the rules in Wireshark's User's Guide, "TCP Analysis".
 
 use crate::decode::Tcp;
 
@@ -9,13 +9,14 @@ use super::{
 };
 
 const MILLISECOND: u64 = 1_000_000;
-/// A retransmission that follows the last duplicate ACK sooner is a fast one.
+/// A retransmission sooner than this after the last duplicate ACK is a fast one.
 const FAST: u64 = 20 * MILLISECOND;
-/// Out of order is what comes sooner behind its successor than a round trip; this where that is unknown.
+/// A segment that follows its successor within a round trip is out of order; this is used if the round
+/// trip is unknown.
 const OUT_OF_ORDER: u64 = 3 * MILLISECOND;
 const CONTROL: u16 = Tcp::SYN | Tcp::FIN | Tcp::RST;
 
-/// A segment and when it came.
+/// A segment and its time.
 pub(super) struct Arrival<'a> {
     pub(super) tcp: &'a Tcp<'a>,
     pub(super) length: u32,
@@ -25,7 +26,7 @@ pub(super) struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
-    /// Behind its last byte; SYN and FIN count as one.
+    /// The number after its last byte; SYN and FIN count as one.
     fn end(&self) -> u32 {
         let end = self.tcp.sequence.wrapping_add(self.length);
         if self.tcp.has(Tcp::SYN | Tcp::FIN) {
@@ -40,7 +41,7 @@ impl Arrival<'_> {
     }
 }
 
-/// What `arrival` is, sent by `own`, and takes it in.
+/// Classifies `arrival`, sent by `own`, and updates the state.
 pub(super) fn classify(arrival: &Arrival<'_>, own: &mut Half, other: &mut Half) -> Flags {
     let tcp = arrival.tcp;
     let mut flags = Flags::NONE;
@@ -58,11 +59,12 @@ pub(super) fn classify(arrival: &Arrival<'_>, own: &mut Half, other: &mut Half) 
         && ahead(tcp.acknowledgement, highest) > 0
     {
         if other.next.is_some_and(|next| ahead(next, highest) > 0) {
-            // Up to what is there behind the gap.
+            // Up to the data after the gap.
             flags.set(Flag::AckLostSegment);
             other.contiguous = other.next;
         } else {
-            // Beyond everything that is there: said once, until the other side acknowledges more.
+            // Beyond all data in the capture: reported once, until the other side acknowledges
+            // more.
             if !other.gap_said {
                 flags.set(Flag::AckLostSegment);
             }
@@ -78,7 +80,7 @@ pub(super) fn classify(arrival: &Arrival<'_>, own: &mut Half, other: &mut Half) 
     flags
 }
 
-/// Everything that does not depend on whether the bytes were sent before.
+/// All flags that do not depend on whether the bytes were sent before.
 fn window_flags(arrival: &Arrival<'_>, own: &Half, other: &Half, flags: &mut Flags) {
     let tcp = arrival.tcp;
     let length = arrival.length;
@@ -142,7 +144,7 @@ fn again(arrival: &Arrival<'_>, own: &Half, other: &Half, flags: &mut Flags) {
     let Some(next) = own.next else {
         return;
     };
-    // One byte before the end and more than one long: new data behind a probe.
+    // One byte before the end and longer than one: new data after a probe.
     let behind_probe = length > 1 && start == next.wrapping_sub(1);
     if ahead(next, start) <= 0 || behind_probe {
         return;
@@ -163,7 +165,7 @@ fn again(arrival: &Arrival<'_>, own: &Half, other: &Half, flags: &mut Flags) {
     flags.set(Flag::Retransmission);
 }
 
-/// Takes the segment into the state of both sides.
+/// Updates the state of both sides.
 fn remember(arrival: &Arrival<'_>, own: &mut Half, other: &mut Half, flags: Flags) {
     let tcp = arrival.tcp;
     let end = arrival.end();
@@ -196,7 +198,7 @@ fn remember(arrival: &Arrival<'_>, own: &mut Half, other: &mut Half, flags: Flag
     }
 }
 
-/// What the acknowledgement covers no longer waits; the latest of it tells the round trip.
+/// Acknowledged segments no longer wait; the latest of them gives the round trip.
 fn acknowledge(arrival: &Arrival<'_>, other: &mut Half) {
     let ack = arrival.tcp.acknowledgement;
     let mut latest = None;

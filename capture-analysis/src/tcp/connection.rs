@@ -13,7 +13,7 @@ use super::{
 pub enum Opened {
     /// The capture begins in its middle.
     Before,
-    /// The handshake is there.
+    /// The handshake is in the capture.
     Completed,
     /// The SYN was answered with RST.
     Refused,
@@ -26,22 +26,22 @@ pub enum Opened {
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Both sides said FIN.
+    /// Both sides sent FIN.
     Closed,
-    /// One side said FIN.
+    /// One side sent FIN.
     HalfClosed,
     /// One side reset it.
     Reset,
-    /// It had not ended when the capture had.
+    /// It had not ended at the end of the capture.
     Open,
 }
 
-/// Who reset a connection, and after what.
+/// A reset of a connection, and what preceded it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reset {
-    /// Which way the RST went.
+    /// The direction of the RST.
     pub way: Way,
-    /// When.
+    /// Its time.
     pub time: u64,
     /// Its file and frame.
     pub frame: (u32, u64),
@@ -49,25 +49,25 @@ pub struct Reset {
     pub after_bytes: u64,
     /// Nanoseconds since the packet before it.
     pub after_idle: u64,
-    /// It came when both sides had said FIN or in answer to a SYN.
+    /// It came after both sides had sent FIN or in answer to a SYN.
     pub expected: bool,
 }
 
-/// Who waited for whom, in nanoseconds.
+/// Waiting times in nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Waited {
-    /// The client for the server's answer, beyond the round trip.
+    /// Of the client for the server's answers, beyond the round trip.
     pub server: Round,
-    /// The server for the client's next request.
+    /// Of the server for the client's next requests.
     pub client: Round,
-    /// Both for the network: a round trip of each answer.
+    /// Of both for the network: a round trip for each answer.
     pub network: u64,
 }
 
 /// The state of one connection.
 #[derive(Debug, Default)]
 pub struct Connection {
-    /// What each side sent; the side that spoke first is the first.
+    /// The state of each side; the side that sent first is the first.
     pub halves: [Half; 2],
     /// When the last SYN without ACK came.
     syn_time: Option<u64>,
@@ -77,11 +77,12 @@ pub struct Connection {
     refused: bool,
     /// The first reset.
     pub reset: Option<Box<Reset>>,
-    /// Who waited for whom.
+    /// Waiting times.
     pub waited: Waited,
-    /// The longest wait for the server: nanoseconds beyond the round trip, the frame that ended it, when.
+    /// The longest wait for the server: nanoseconds beyond the round trip, the frame that ended it, its
+    /// time.
     pub longest_answer: Option<(u64, (u32, u64), u64)>,
-    /// The last data: who sent it and when.
+    /// The last data: its sender and its time.
     last_data: Option<(Way, u64)>,
     last_time: u64,
     /// The longest silence: nanoseconds, and the frame that ended it.
@@ -108,7 +109,7 @@ impl Connection {
         self.reset.is_some() || self.halves.iter().any(|half| half.fins > 0)
     }
 
-    /// Takes a segment in and says what it is. `client` is corrected where the segment tells.
+    /// Adds a segment and classifies it. `client` is corrected if the segment shows it.
     pub(crate) fn segment(
         &mut self,
         tcp: &Tcp<'_>,
@@ -176,7 +177,7 @@ impl Connection {
             if tcp.has(Tcp::ACK) {
                 *client = way.other();
                 self.syn_ack = true;
-                // Without the client's SYN in the capture, nothing is known of its scale.
+                // Without the client's SYN in the capture, its scale is unknown.
                 let peer = &self.halves[way.other().index()];
                 if peer.scale == Scale::None || options.window_scale.is_none() {
                     for half in &mut self.halves {
@@ -252,7 +253,7 @@ impl Connection {
         self.reset.get_or_insert_with(|| Box::new(reset));
     }
 
-    /// The flow is over: what is still going on ends with it.
+    /// The flow has ended: waits in progress end with it.
     pub(crate) fn finish(&mut self, last: u64) {
         for half in &mut self.halves {
             if let Some(since) = half.zero_window_since.take() {
@@ -293,7 +294,7 @@ impl Connection {
         }
     }
 
-    /// Segments of both sides that are so.
+    /// Segments of both sides with this flag.
     #[must_use]
     pub fn counted(&self, flag: Flag) -> u64 {
         self.halves

@@ -1,43 +1,43 @@
-//! What a segment can be.
+//! The flags of segments.
 
-/// Something a segment is.
+/// A flag of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Flag {
-    /// Sent again.
+    /// Retransmitted.
     Retransmission,
-    /// Sent again soon after duplicate ACKs asked for it.
+    /// Retransmitted soon after duplicate ACKs requested it.
     FastRetransmission,
-    /// Sent again although it had been acknowledged.
+    /// Retransmitted although it had been acknowledged.
     SpuriousRetransmission,
-    /// Later than what follows it, and not sent twice.
+    /// Later than its successor, and not sent twice.
     OutOfOrder,
     /// Acknowledges the same byte again.
     DuplicateAck,
-    /// What comes before it is not in the capture.
+    /// The data before it is not in the capture.
     LostSegment,
-    /// Acknowledges what is not in the capture.
+    /// Acknowledges data that is not in the capture.
     AckLostSegment,
-    /// Asks whether the other side is still there.
+    /// Checks whether the other side is still there.
     KeepAlive,
-    /// Answers that.
+    /// Answers a keep-alive.
     KeepAliveAck,
-    /// The sender takes no more data.
+    /// The sender accepts no more data.
     ZeroWindow,
-    /// Asks whether the window is open again.
+    /// Checks whether the window is open again.
     ZeroWindowProbe,
-    /// Answers that.
+    /// Answers a window probe.
     ZeroWindowProbeAck,
     /// Fills the receiver's window to the last byte.
     WindowFull,
-    /// Only tells a new window.
+    /// Only announces a new window.
     WindowUpdate,
-    /// Opens a connection between ports that had one.
+    /// Opens a connection between ports that had one before.
     ReusedPorts,
 }
 
 impl Flag {
-    /// All of them.
+    /// All flags.
     pub const ALL: [Self; 15] = [
         Self::Retransmission,
         Self::FastRetransmission,
@@ -56,7 +56,7 @@ impl Flag {
         Self::ReusedPorts,
     ];
 
-    /// Wireshark's word: the field is `tcp.analysis.` and this.
+    /// Wireshark's name: the field is `tcp.analysis.` plus this.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -79,41 +79,41 @@ impl Flag {
     }
 }
 
-/// Some of them.
+/// A set of flags.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Flags(u16);
 
 impl Flags {
-    /// None.
+    /// The empty set.
     pub const NONE: Self = Self(0);
 
-    /// One more.
+    /// Adds a flag.
     #[inline]
     pub const fn set(&mut self, flag: Flag) {
         self.0 |= 1 << flag as u8;
     }
 
-    /// These too.
+    /// Adds these flags.
     #[inline]
     pub const fn add(&mut self, more: Self) {
         self.0 |= more.0;
     }
 
-    /// Whether this one is among them.
+    /// Whether this flag is in the set.
     #[inline]
     #[must_use]
     pub const fn has(self, flag: Flag) -> bool {
         self.0 & 1 << flag as u8 != 0
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     #[inline]
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether the bytes were sent before, for whatever reason.
+    /// Whether the bytes were sent before, for any reason.
     #[must_use]
     pub const fn sent_again(self) -> bool {
         self.has(Flag::Retransmission)
@@ -121,7 +121,7 @@ impl Flags {
             || self.has(Flag::SpuriousRetransmission)
     }
 
-    /// Each of them.
+    /// Each flag of the set.
     pub fn iter(self) -> impl Iterator<Item = Flag> {
         Flag::ALL.into_iter().filter(move |flag| self.has(*flag))
     }

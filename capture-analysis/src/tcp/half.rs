@@ -4,17 +4,17 @@ use std::collections::VecDeque;
 
 use super::{Flag, Offered};
 
-/// More segments that wait for their acknowledgement are not remembered.
+/// Maximum segments that wait for their acknowledgement.
 const MOST_SEGMENTS: usize = 512;
 
-/// Round-trip times: how many, the least, the sum, the largest, in nanoseconds.
+/// Round-trip times: count, minimum, sum and maximum, in nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Round {
-    /// How many were measured.
+    /// Number of measurements.
     pub count: u64,
     /// The shortest.
     pub least: u64,
-    /// All together.
+    /// The sum.
     pub sum: u64,
     /// The longest.
     pub most: u64,
@@ -32,7 +32,7 @@ impl Round {
         self.count += 1;
     }
 
-    /// The mean; `None` where nothing was measured.
+    /// The mean; `None` without measurements.
     #[must_use]
     pub const fn mean(&self) -> Option<u64> {
         self.sum.checked_div(self.count)
@@ -44,29 +44,29 @@ impl Round {
 pub(super) struct Sent {
     pub(super) end: u32,
     pub(super) time: u64,
-    /// Its acknowledgement says nothing about the round trip (Karn).
+    /// Its acknowledgement is not used for the round trip (Karn).
     pub(super) again: bool,
 }
 
-/// What one side sent, and what it said about the other's data.
+/// The data that one side sent, and its acknowledgements of the other's data.
 #[derive(Debug, Default)]
 pub struct Half {
     /// Its first sequence number.
     pub(super) base: Option<u32>,
-    /// Behind its highest byte.
+    /// The number after its highest byte.
     pub(super) next: Option<u32>,
     pub(super) next_time: u64,
-    /// Behind its highest byte without a gap.
+    /// The number after its highest byte without a gap.
     pub(super) contiguous: Option<u32>,
     pub(super) last_ack: Option<u32>,
     pub(super) last_ack_time: u64,
-    /// As it stood in its last header.
+    /// The value in its last header.
     pub(super) window: u16,
-    /// The window in bytes, where its scale is known.
+    /// The window in bytes, if its scale is known.
     pub(super) window_bytes: Option<u64>,
     pub(super) scale: Scale,
     pub(super) duplicate_acks: u32,
-    /// The other side acknowledged more than there is of this one, and that was said.
+    /// The other side acknowledged more data than the capture has, which was reported.
     pub(super) gap_said: bool,
     pub(super) was_keep_alive: bool,
     pub(super) was_probe: bool,
@@ -78,13 +78,13 @@ pub struct Half {
     pub segments: u64,
     /// Bytes of data, each as often as it was sent.
     pub data_bytes: u64,
-    /// Of these, bytes that had been sent before.
+    /// Bytes that had been sent before.
     pub again_bytes: u64,
     /// Segments with data.
     pub data_segments: u64,
     /// From a segment to its acknowledgement: the way to the other side and back.
     pub round_trip: Round,
-    /// How long it took no data, in nanoseconds.
+    /// How long it accepted no data, in nanoseconds.
     pub zero_window: u64,
     /// The options of its SYN.
     pub offered: Option<Offered>,
@@ -96,7 +96,7 @@ pub struct Half {
     pub largest: u32,
 }
 
-/// How windows are scaled.
+/// The scaling of windows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Scale {
     /// The SYN was not seen.
@@ -113,7 +113,7 @@ impl Half {
         *count = count.saturating_add(1);
     }
 
-    /// Segments that are so.
+    /// Segments with this flag.
     #[must_use]
     pub fn counted(&self, flag: Flag) -> u32 {
         self.counts

@@ -1,5 +1,5 @@
-//! TCP, segment by segment: what each one is in the light of those before it, as Wireshark words it, and
-//! what the connection adds up to.
+//! TCP, segment by segment: the flags of each one, named like Wireshark's, and the totals of the
+//! connection.
 
 mod classify;
 mod connection;

@@ -1,26 +1,26 @@
 //! TCP options.
 
-/// What a segment's options say, as far as they were captured.
+/// The options of a segment, as far as they were captured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
-    /// The largest segment its sender takes.
+    /// The maximum segment size of its sender.
     pub mss: Option<u16>,
-    /// How far its sender's windows are shifted.
+    /// The window scale of its sender.
     pub window_scale: Option<u8>,
     /// Selective acknowledgement is offered.
     pub sack_permitted: bool,
     /// Timestamps: own and echoed.
     pub timestamps: Option<(u32, u32)>,
-    /// Selective acknowledgements: how many, and the ranges.
+    /// Selective acknowledgements: their number, and the ranges.
     pub sacks: (u8, [(u32, u32); 4]),
 }
 
-/// What a SYN offers.
+/// The options offered in a SYN.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Offered {
-    /// The largest segment its sender takes.
+    /// The maximum segment size of its sender.
     pub mss: Option<u16>,
-    /// How far its sender's windows are shifted.
+    /// The window scale of its sender.
     pub window_scale: Option<u8>,
     /// Selective acknowledgement.
     pub sack_permitted: bool,
@@ -40,7 +40,7 @@ impl From<&Options> for Offered {
 }
 
 impl Options {
-    /// Options that cannot be are left out, as is everything behind them.
+    /// Invalid options are skipped, with all that follow.
     #[must_use]
     pub fn read(mut rest: &[u8]) -> Self {
         let mut options = Self::default();

@@ -64,7 +64,7 @@ fn certificate(year: i32, month: u8, day: u8) -> Vec<u8> {
     record(22, &message(11, &with_length(&list, 3)))
 }
 
-/// What client and server say to each other in turns, in segments of so many bytes.
+/// The messages of client and server in turns, in segments of this size.
 fn conversation(turns: &[(bool, Vec<u8>)], segment: usize) -> Report {
     let mut frames = handshake();
     let mut sent = [1_u32, 1];
@@ -112,7 +112,7 @@ fn names_versions_ciphers_and_certificates_are_read_across_segments() {
 
 #[test]
 fn a_certificate_that_expires_soon_or_has_expired_is_told() {
-    // The frames are of 2023-11-14.
+    // The frames are from 2023-11-14.
     let with = |certificate: Vec<u8>| {
         let hello = [server_hello([3, 3], None), certificate].concat();
         conversation(

@@ -1,4 +1,4 @@
-//! Files that are not as they should be, and amounts that nothing is made for.
+//! Invalid files, and unusually large amounts.
 
 use capture_analysis::{
     Analysis, Hooks, Settings, Source, analyse,
@@ -17,7 +17,7 @@ fn handshake() -> Frames {
         .client(ACK, 1, 1, b"")
 }
 
-/// A pcap file, its numbers in either byte order.
+/// A pcap file, with its numbers in either byte order.
 fn pcap(little: bool, magic: u32, link_type: u32, records: &[(u32, u32, u32, &[u8])]) -> Vec<u8> {
     let word = |word: u32| {
         if little {
@@ -333,7 +333,7 @@ fn lengths_that_cannot_be_are_taken_as_they_are() {
         report.inventory.bytes,
         u64::from(u32::MAX) + 10 + long.len() as u64
     );
-    // A captured length that no file can have.
+    // An impossible captured length.
     let mut damaged = pcap(true, 0xa1b2_c3d4, 101, &records[..1]);
     damaged.extend([
         0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
@@ -453,7 +453,7 @@ fn what_a_manifest_says_of_loss_explains_findings_of_its_time_only_and_is_drawn(
 #[test]
 fn segmentation_offload_and_tags_are_what_they_are() {
     let mut frames = handshake();
-    // Offload hands over segments of up to 64 KiB.
+    // Offload passes on segments of up to 64 KiB.
     for number in 0..3_u32 {
         frames = frames
             .client(PSH | ACK, 1 + number * 60_000, 1, &[1; 60_000])

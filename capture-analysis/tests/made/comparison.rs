@@ -10,7 +10,8 @@ use crate::support::{
     wire::{Header, ipv4, tcp, udp},
 };
 
-/// What is in both, by the frames of either side; the other's clock is ahead by so much.
+/// The number of packets in both, by the frames of either side; the other's clock is ahead by this
+/// much.
 fn compared(first: &Frames, other: &Frames, ahead: u64) -> Crossing {
     let mut comparison = Comparison::default();
     for (capture, frames, ahead) in [(Capture::First, first, 0), (Capture::Other, other, ahead)] {
@@ -42,7 +43,7 @@ fn datagram(id: u16, ttl: u8) -> Vec<u8> {
 #[test]
 fn what_left_one_end_and_did_not_reach_the_other_is_named_frame_by_frame() {
     let sent = Frames::new().frames((1..=50).map(|id| datagram(id, 64)));
-    // Routers take from the hop count; packets 7 and 20 are lost on the way.
+    // Routers decrement the hop count; packets 7 and 20 are lost on the path.
     let mut arrived = Frames::new();
     for id in 1..=50 {
         arrived = if id == 7 || id == 20 {
@@ -84,7 +85,7 @@ fn what_only_one_captured_because_it_began_earlier_is_not_called_lost() {
     );
 }
 
-/// From the client or from the server, with an identification of its own.
+/// From the client or from the server, with a given identification.
 fn segment(from_client: bool, id: u16, numbers: [u32; 2], flags: u8, data: &[u8]) -> Vec<u8> {
     let (client, server) = ([10, 0, 0, 1], [10, 0, 0, 2]);
     let (from, to, ports) = if from_client {

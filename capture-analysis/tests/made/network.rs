@@ -1,4 +1,4 @@
-//! IP, ICMP, ARP, DHCP, media streams, and the ways that packets take.
+//! IP, ICMP, ARP, DHCP, media streams, and the paths of packets.
 
 use capture_analysis::report::{Report, Severity};
 
@@ -278,7 +278,7 @@ fn a_media_stream_tells_what_is_missing_and_its_jitter() {
     let report = analysed(&lossy.pcap());
     assert_eq!(report.udp.rtp[0].missing, 10);
     assert_eq!(one(&report, "rtp-loss").evidence.count, 10);
-    // Every tenth comes half a second late, and what follows it too.
+    // Every tenth comes half a second late, and so do the next ones.
     let mut uneven = Frames::every(SPACING);
     for number in 0..100 {
         if number % 10 == 5 {
@@ -361,7 +361,7 @@ fn throughput_of_a_large_flow_adds_up_to_its_bytes_and_small_ones_have_none() {
 
 #[test]
 fn who_waited_for_whom_is_told_apart() {
-    // A round trip of 2 ms; the server thinks for 100 ms, the client for 400 ms.
+    // A round trip of 2 ms; the server takes 100 ms, the client 400 ms.
     let frames = handshake()
         .client(PSH | ACK, 1, 1, b"question")
         .wait(100 * STEP)

@@ -77,7 +77,7 @@ fn tags_close_in_the_order_in_which_they_opened() {
     assert_eq!(open, [""; 0]);
 }
 
-/// Where a text of a plot stands: left, right and its line.
+/// The position of a text of a plot: left, right and its line.
 fn texts(svg: &str) -> Vec<(f64, f64, f64, String)> {
     let attribute = |tag: &str, name: &str| -> Option<String> {
         let behind = tag.split(&format!(" {name}=\"")).nth(1)?;

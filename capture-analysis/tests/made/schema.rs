@@ -1,4 +1,4 @@
-//! The published schema is that of the types.
+//! The published schema agrees with the types.
 
 use std::{fs, path::Path};
 

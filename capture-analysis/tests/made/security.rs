@@ -1,4 +1,4 @@
-//! Security hints: each is given from its threshold on, and can be switched off.
+//! Security hints: each is reported from its threshold on, and can be disabled.
 
 use capture_analysis::{Hint, Settings, report::Report};
 

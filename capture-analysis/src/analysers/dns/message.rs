@@ -1,33 +1,33 @@
-//! The head and the question of a DNS message. Own code: a message cut by the snap length still tells its
-//! question, and libraries refuse it.
+//! The header and the question of a DNS message. Our own code: a message truncated by the snap length
+//! still contains its question, and libraries reject it.
 
 use std::fmt::Write as _;
 
-/// What is read of a message.
+/// The parsed fields of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Message {
     pub(crate) id: u16,
     pub(crate) response: bool,
     pub(crate) truncated: bool,
     pub(crate) code: u8,
-    /// The name asked for, without the dot at its end; and the type.
+    /// The name in the question, without the final dot; and the type.
     pub(crate) question: Option<(String, u16)>,
 }
 
 /// RFC 1035, 2.3.4: 255 bytes; as text with escapes up to four times that.
 const LONGEST_NAME: usize = 255;
-/// Pointers followed in one name.
+/// Maximum pointers followed in one name.
 const MOST_POINTERS: usize = 8;
 
 impl Message {
-    /// `None` for what is no DNS message.
+    /// `None` if it is not a DNS message.
     pub(crate) fn read(data: &[u8]) -> Option<Self> {
         let header = data.first_chunk::<12>()?;
         let half = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
         let flags = half(2);
         let opcode = flags >> 11 & 15;
         let questions = half(4);
-        // Reserved opcodes and hundreds of questions: something else on this port.
+        // Reserved opcodes and hundreds of questions: another protocol on this port.
         if opcode > 6 || questions > 16 {
             return None;
         }
@@ -95,7 +95,7 @@ fn push(name: &mut String, label: &[u8]) {
     }
 }
 
-/// <https://www.iana.org/assignments/dns-parameters>, those that are met.
+/// <https://www.iana.org/assignments/dns-parameters>, the common ones.
 pub(crate) fn kind(number: u16) -> String {
     match number {
         1 => "A",

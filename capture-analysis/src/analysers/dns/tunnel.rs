@@ -1,4 +1,4 @@
-//! A hint at data that leaves in the names that are asked for.
+//! A hint at data that is sent out in the names of questions.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,9 +21,9 @@ const TUNNEL: Kind = Kind {
     next: "Look at the names themselves and at who registered the domain; count the bytes of the answers (TXT).",
 };
 
-/// Pairs of client and domain that are watched.
+/// Maximum pairs of client and domain that are tracked.
 const MOST_PAIRS: usize = 4_096;
-/// Different names counted of each.
+/// Maximum different names counted for each.
 const MOST_NAMES: usize = 1_024;
 /// Shorter names carry no data.
 const LONG: usize = 40;
@@ -93,7 +93,7 @@ impl Tunnel {
     }
 }
 
-/// For a string in a display filter.
+/// Escapes a string for a display filter.
 fn quoted(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
 }

@@ -19,7 +19,7 @@ pub(crate) const CLIENT_PORT: u16 = 40_000;
 const SERVER_PORT: u16 = 80;
 const CLIENT: [u8; 4] = [10, 0, 0, 1];
 const SERVER: [u8; 4] = [10, 0, 0, 2];
-/// Between two frames, nanoseconds.
+/// Time between two frames, nanoseconds.
 pub(crate) const STEP: u64 = 1_000_000;
 
 /// Frames over Ethernet, one every step.
@@ -29,7 +29,7 @@ pub(crate) struct Frames {
     sequence: u32,
     port: u16,
     cut: usize,
-    /// When the first frame came.
+    /// The time of the first frame.
     start: u64,
     pub(crate) frames: Vec<(u64, Vec<u8>)>,
 }
@@ -89,7 +89,7 @@ impl Frames {
             }
             .to_be_bytes(),
         );
-        // Zeroed checksums, as offload leaves them.
+        // Checksums of 0, as left by offload.
         segment.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
         segment.extend(data);
         self.ip(from_client, 6, &segment)
@@ -144,12 +144,12 @@ impl Frames {
         self
     }
 
-    /// Any frame, a step after the one before: many.
+    /// Several frames, each a step after the one before.
     pub(crate) fn frames(self, frames: impl IntoIterator<Item = Vec<u8>>) -> Self {
         frames.into_iter().fold(self, Self::frame)
     }
 
-    /// What follows comes so much later.
+    /// Delays the following frames by this much.
     pub(crate) const fn wait(mut self, nanoseconds: u64) -> Self {
         self.start += nanoseconds;
         self
@@ -225,7 +225,7 @@ impl Frames {
         file
     }
 
-    /// With the statistics of a recorder that lost so many packets.
+    /// With the statistics of a recorder that lost this many packets.
     pub(crate) fn pcapng_with_loss(&self, lost: u64) -> Vec<u8> {
         let mut file = self.pcapng_on(&["eth0"]);
         let mut body = vec![0; 12];
@@ -320,7 +320,7 @@ pub(crate) fn one<'r>(report: &'r Report, kind: &str) -> &'r capture_analysis::r
     }
 }
 
-/// Frames that are flagged.
+/// Frames with flags.
 pub(crate) fn flags_of(file: &[u8]) -> Vec<(u64, Flags)> {
     let flagged = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&flagged);

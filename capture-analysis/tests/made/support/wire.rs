@@ -1,6 +1,6 @@
 //! Headers as they are on the wire.
 
-/// What varies in an IPv4 header.
+/// The variable fields of an IPv4 header.
 #[derive(Clone, Copy)]
 pub(crate) struct Header {
     pub(crate) from: [u8; 4],
@@ -65,7 +65,7 @@ pub(crate) fn tcp(ports: [u16; 2], numbers: [u32; 2], flags: u8, payload: &[u8])
     segment
 }
 
-/// An ICMP message; `rest` is behind the checksum.
+/// An ICMP message; `rest` follows the checksum.
 pub(crate) fn icmp(kind: u8, code: u8, rest: [u8; 4], quote: &[u8]) -> Vec<u8> {
     [&[kind, code, 0, 0][..], &rest, quote].concat()
 }
