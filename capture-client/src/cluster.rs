@@ -1,4 +1,4 @@
-//! A client of a coordinator, which reaches the nodes of a cluster for its clients.
+//! A client of a coordinator, which gives access to the nodes of a cluster.
 
 use std::path::PathBuf;
 
@@ -22,20 +22,20 @@ use crate::{
     pull::Fetch,
 };
 
-/// How a coordinator is reached.
+/// The address and credentials for a coordinator.
 #[derive(Debug, Clone)]
 pub struct Coordinator {
     /// `HOST:PORT`.
     pub address: String,
     /// Certificate of the authority that signed the coordinator's, PEM.
     pub cacert: PathBuf,
-    /// The name in the coordinator's certificate, if it is not the host's.
+    /// The name in the coordinator's certificate, if different from the host.
     pub server_name: Option<String>,
-    /// Who the caller is.
+    /// The caller's credentials.
     pub proof: Proof,
 }
 
-/// Who the caller is.
+/// The caller's credentials.
 #[derive(Clone)]
 pub enum Proof {
     /// A bearer token of Kubernetes.
@@ -50,7 +50,7 @@ pub enum Proof {
 }
 
 impl std::fmt::Debug for Proof {
-    /// Without the token.
+    /// Does not show the token.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Token(_) => f.write_str("Token"),
@@ -68,7 +68,7 @@ pub struct ClusterClient {
 }
 
 impl std::fmt::Debug for ClusterClient {
-    /// Without the token.
+    /// Does not show the token.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ClusterClient").finish_non_exhaustive()
     }
@@ -79,7 +79,7 @@ impl std::fmt::Debug for ClusterClient {
 pub struct ClusterNode {
     /// Its name.
     pub name: String,
-    /// What its daemon says of it, or why it cannot be reached.
+    /// The node's description by its daemon, or why it cannot be reached.
     pub node: Result<Box<Node>, String>,
 }
 
@@ -88,7 +88,7 @@ pub struct ClusterNode {
 pub struct ClusterCapture {
     /// The node's name.
     pub node: String,
-    /// The capture as the node last told it.
+    /// The last known state of the capture.
     pub capture: Capture,
     /// Why the node cannot be reached now.
     pub problem: Option<String>,
@@ -103,18 +103,18 @@ pub struct NodeFiles {
     pub files: Vec<File>,
     /// Files that retention has removed.
     pub removed_files: u64,
-    /// Why its files are not known.
+    /// Why its files are unknown.
     pub problem: Option<String>,
 }
 
-/// What a stream of packets of the cluster tells, with the node it is about.
+/// An event of a cluster's packet stream, with its node.
 #[derive(Debug, Clone)]
 pub enum ClusterEvent {
     /// An interface, packets of any nodes, names, or packets that were missed. Ids of interfaces are unique.
     Stream {
         /// The node; empty for packets and names.
         node: String,
-        /// What it tells.
+        /// The event.
         event: StreamEvent,
     },
     /// A node was lost.
@@ -130,7 +130,7 @@ impl ClusterClient {
     /// Connects.
     ///
     /// # Errors
-    /// The coordinator cannot be reached, or a certificate is not accepted.
+    /// The coordinator cannot be reached, or a certificate is rejected.
     pub async fn connect(
         coordinator: &Coordinator,
         options: &CallOptions,
@@ -142,7 +142,7 @@ impl ClusterClient {
             Proof::Token(token) => {
                 let value = format!("Bearer {}", token.trim()).parse();
                 let mut value: MetadataValue<Ascii> = value.map_err(|_| {
-                    ClientError::Files("the token holds characters that no token has".to_owned())
+                    ClientError::Files("the token contains invalid characters".to_owned())
                 })?;
                 value.set_sensitive(true);
                 authorization = Some(value);

@@ -1,12 +1,12 @@
-//! `capturectl analyze -f` decides about packets of files without libpcap. Here what it decides is held
-//! against libpcap, over the same expressions and packets as the kernel's programs.
+//! `capturectl analyze -f` filters packets of files without libpcap. These tests compare its verdicts
+//! with libpcap's, for the same expressions and packets as the kernel's programs.
 
 use capture_analysis::{Filter, Packet};
 use pcap::{Capture, Linktype};
 
 use crate::samples;
 
-/// Expressions that are refused on files, by a word in them.
+/// Expressions that are rejected for files, by a word in them.
 const NOT_HERE: [&str; 13] = [
     "geneve",
     "vxlan",
@@ -65,7 +65,8 @@ fn expressions_on_files_decide_as_libpcap_does() {
                     continue;
                 }
             };
-            // What libpcap refuses for a link type, such as `vlan` on raw IP, matches nothing.
+            // Expressions that libpcap rejects for a link type, such as `vlan` on raw IP, match
+            // nothing.
             let theirs = match handle.compile(expression, true) {
                 Ok(theirs) => Some(theirs),
                 Err(pcap::Error::PcapError(message)) if message.contains("rejects all") => None,

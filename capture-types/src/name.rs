@@ -69,7 +69,7 @@ fn reason_against(name: &str) -> Option<&'static str> {
     } else if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         Some("begins with neither a letter nor a digit")
     } else if name.contains("..") {
-        Some("holds \"..\"")
+        Some("contains \"..\"")
     } else if !name
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
