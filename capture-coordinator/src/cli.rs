@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 use crate::{
+    delete_all,
     resource::{self, Cel},
     run,
     settings::{Layer, Settings},
@@ -50,6 +51,12 @@ enum Command {
         #[arg(long)]
         without_cel: bool,
     },
+    /// Delete every PacketCaptureConfig and wait until its captures have ended: before the coordinator is removed.
+    DeleteAll {
+        /// How long to wait; resources that are still there then are let go without their captures being ended.
+        #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+        patience: std::time::Duration,
+    },
 }
 
 impl Cli {
@@ -60,6 +67,13 @@ impl Cli {
     pub fn run(self) -> Result<()> {
         match self.command {
             Some(Command::Crd { without_cel }) => print_definition(without_cel),
+            Some(Command::DeleteAll { patience }) => {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .context("starting")?;
+                runtime.block_on(delete_all::delete_all(patience))
+            }
             None => {
                 let below = match &self.config {
                     Some(path) => Layer::read(path)?,

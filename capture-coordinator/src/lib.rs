@@ -15,6 +15,7 @@ pub mod cli;
 pub mod cluster;
 pub mod controller;
 pub mod decide;
+pub mod delete_all;
 pub mod fixed;
 pub mod lease;
 pub mod metrics;

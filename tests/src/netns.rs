@@ -25,6 +25,8 @@ const PREFIX: &str = "captest";
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
+    /// Whether somebody else made it, and removes it.
+    is_foreign: bool,
 }
 
 impl Namespace {
@@ -39,7 +41,10 @@ impl Namespace {
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
         run("ip", &["netns", "add", &name])?;
-        let namespace = Self { name };
+        let namespace = Self {
+            name,
+            is_foreign: false,
+        };
         namespace.run(|| -> Result<()> {
             for scope in ["all", "default"] {
                 let path = format!("/proc/sys/net/ipv6/conf/{scope}/disable_ipv6");
@@ -52,6 +57,15 @@ impl Namespace {
         })?;
         namespace.ip("link set lo up")?;
         Ok(namespace)
+    }
+
+    /// One that something else made and removes.
+    #[must_use]
+    pub fn existing(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            is_foreign: true,
+        }
     }
 
     /// Its name in iproute2.
@@ -123,6 +137,9 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
+        if self.is_foreign {
+            return;
+        }
         // A failure here must not hide the test's own.
         if let Err(error) = run("ip", &["netns", "del", &self.name]) {
             eprintln!("network namespace {} stays behind: {error:#}", self.name);

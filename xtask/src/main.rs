@@ -12,6 +12,7 @@ mod fuzz;
 mod helm;
 mod image;
 mod kernels;
+mod krew;
 mod kube;
 mod layers;
 mod lint;
@@ -72,6 +73,9 @@ enum Task {
     /// Write container images of the programs, without a container engine or a registry
     #[command(after_help = image::EXAMPLES)]
     Image(image::Arguments),
+    /// Pack `kubectl capture` for krew, kubectl's plugin manager
+    #[command(after_help = krew::EXAMPLES)]
+    Krew(krew::Arguments),
     /// Run a real Kubernetes cluster of two nodes on this machine, with the chart installed
     #[command(after_help = cluster::EXAMPLES)]
     Cluster(cluster::Arguments),
@@ -117,6 +121,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Run(arguments) => run::record(&arguments),
         Task::Test(arguments) => test::all(&arguments),
         Task::Image(arguments) => image::all(&arguments),
+        Task::Krew(arguments) => krew::pack(&arguments),
         Task::Cluster(arguments) => cluster::act(&arguments),
         Task::Manifests => {
             helm::install()?;

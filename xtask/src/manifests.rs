@@ -12,7 +12,9 @@ const FILE: &str = "deploy/manifests/capture.yaml";
 
 /// The options for rendering the plain manifests. Certificates are the user's: the repository contains no
 /// secrets.
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 11] = [
+    // Helm's hooks would run at once: one of them deletes every capture.
+    "--no-hooks",
     "--namespace",
     "capture-system",
     "--kube-version",

@@ -65,6 +65,25 @@ pub(crate) fn install_missing(purposes: &[Purpose]) -> Result<()> {
     Ok(())
 }
 
+/// Installs packages for a task that few people run, by name and a file that each provides.
+pub(crate) fn install_named(packages: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<&str> = packages
+        .iter()
+        .filter(|(_, file)| !Path::new(file).exists())
+        .map(|(package, _)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let line = format!("{} {}", INSTALL.join(" "), missing.join(" "));
+    if requirements::program("apt-get").is_none() || !rustix::process::geteuid().is_root() {
+        bail!("missing on this machine; as root, run: apt-get update && apt-get {line}");
+    }
+    eprintln!("set-up: installing with apt-get: {}", missing.join(" "));
+    apt_get(&["update"])?;
+    apt_get(&[INSTALL, &missing].concat())
+}
+
 fn explain(requirements: &[&Requirement]) -> String {
     requirements
         .iter()

@@ -11,7 +11,7 @@ use crate::requirements::Purpose;
 use crate::stages::Stages;
 use crate::totals::Totals;
 use crate::workspace::Profile;
-use crate::{build, kernels, setup, workspace};
+use crate::{helm, image, kernels, kube, setup, workspace};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   cargo xtask test
@@ -29,14 +29,23 @@ pub(crate) struct Arguments {
 pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     let mut stages = Stages::default();
     stages.time("set-up", || {
-        setup::prepare(&[Purpose::Build, Purpose::Test])
+        setup::prepare(&[Purpose::Build, Purpose::Test, Purpose::Cluster])
     })?;
-    stages.time("release build", || build::compile(Profile::Release))?;
+    stages.time("release build", || image::compile(Profile::Release))?;
+    stages.time("images", || image::native(Profile::Release))?;
     stages.time("test build", || run(cargo_test().arg("--no-run")))?;
     let kernels = kernels::directory()?;
+    let cluster = [
+        ("ASSETS", kube::assets()?),
+        ("HELM", helm::program()?),
+        ("IMAGES", image::directory()),
+    ];
     let totals = stages.time("tests", || {
         let mut tests = cargo_test();
         tests.env("CAPTURE_TEST_KERNELS", &kernels);
+        for (name, path) in &cluster {
+            tests.env(format!("CAPTURE_TEST_CLUSTER_{name}"), path);
+        }
         tests.arg("--no-fail-fast").arg("--").args(&arguments.tests);
         count(&mut tests, std::io::stdout(), std::io::stderr())
     })?;

@@ -6,6 +6,7 @@ mod cluster;
 mod events;
 mod finalizer;
 mod memory;
+mod pause;
 mod reconcile;
 mod recorder;
 mod results;

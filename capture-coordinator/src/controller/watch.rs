@@ -21,7 +21,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::Context;
+use super::{Context, pause::Pause};
 use crate::{
     cluster::{Interest, node, pod},
     decide::LABEL_RESOURCE,
@@ -101,7 +101,7 @@ async fn watch_resources(
 ) {
     let api = Api::<PacketCaptureConfig>::all(context.client.clone());
     let events = watcher(api, watcher::Config::default())
-        .default_backoff()
+        .backoff(Pause::default())
         .modify(|resource| {
             resource.metadata.managed_fields = None;
         })
@@ -160,7 +160,7 @@ fn forget(context: &Context, name: &str) {
 
 async fn watch_pods(context: Arc<Context>, ready: signal::Sender<Ready>) {
     let pods = Api::<api::Pod>::all(context.client.clone());
-    let events = watcher(pods, watcher::Config::default()).default_backoff();
+    let events = watcher(pods, watcher::Config::default()).backoff(Pause::default());
     let mut events = Box::pin(events);
     let mut followed = 0;
     let mut present = HashSet::new();
@@ -205,7 +205,7 @@ async fn watch_pods(context: Arc<Context>, ready: signal::Sender<Ready>) {
 
 async fn watch_nodes(context: Arc<Context>, ready: signal::Sender<Ready>) {
     let nodes = Api::<api::Node>::all(context.client.clone());
-    let events = watcher(nodes, watcher::Config::default()).default_backoff();
+    let events = watcher(nodes, watcher::Config::default()).backoff(Pause::default());
     let mut events = Box::pin(events);
     let mut present = BTreeSet::new();
     while let Some(event) = events.next().await {

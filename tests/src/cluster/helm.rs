@@ -27,6 +27,12 @@ impl Helm {
         }
     }
 
+    /// The directory of the chart.
+    #[must_use]
+    pub fn chart(&self) -> &Path {
+        &self.chart
+    }
+
     /// `helm` with the cluster's administrator, without the user's configuration.
     #[must_use]
     pub fn command(&self, cluster: &Cluster, words: &[&str]) -> Command {

@@ -30,7 +30,10 @@ use processes::Processes;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::{netns, wait};
+use crate::{
+    netns::{self, Namespace},
+    wait,
+};
 
 /// Time limit for starting everything on a busy machine.
 const START: Duration = Duration::from_secs(180);
@@ -245,8 +248,14 @@ impl Cluster {
 
     /// The network namespace in which nodes and pods are reachable at their addresses.
     #[must_use]
-    pub fn network(&self) -> String {
-        ControlPlane::namespace(&self.name)
+    pub fn network(&self) -> Namespace {
+        Namespace::existing(&ControlPlane::namespace(&self.name))
+    }
+
+    /// The network of a node, in which the host-side interfaces of its pods are.
+    #[must_use]
+    pub fn network_of(&self, node: &Node) -> Namespace {
+        Namespace::existing(&node.namespace(&self.name))
     }
 
     fn ready_nodes(&self) -> Result<usize> {

@@ -9,7 +9,7 @@ mod oci;
 mod tree;
 
 pub use libraries::{Library, LibraryPath};
-pub use oci::Image;
+pub use oci::{Image, sha256};
 pub use tree::Tree;
 
 use anyhow::{Result, bail};

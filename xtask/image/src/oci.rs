@@ -37,7 +37,7 @@ struct Blob {
 
 impl Blob {
     fn new(content: Vec<u8>) -> Self {
-        let digest = digest(&content);
+        let digest = sha256(&content);
         Self { digest, content }
     }
 
@@ -47,7 +47,9 @@ impl Blob {
     }
 }
 
-fn digest(content: &[u8]) -> String {
+/// The SHA-256 of some bytes, in hexadecimal.
+#[must_use]
+pub fn sha256(content: &[u8]) -> String {
     let digest = Sha256::digest(content);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -60,7 +62,7 @@ impl Image {
     /// The file cannot be written.
     pub fn write(&self, tree: &Tree, file: &Path) -> Result<String> {
         let layer = tree.to_tar()?;
-        let config = Blob::new(serde_json::to_vec(&self.configuration(&digest(&layer)))?);
+        let config = Blob::new(serde_json::to_vec(&self.configuration(&sha256(&layer)))?);
         let layer = Blob::new(compress(&layer)?);
         let manifest = Blob::new(serde_json::to_vec(&json!({
             "schemaVersion": 2,
@@ -178,7 +180,7 @@ mod tests {
             let name = descriptor["digest"].as_str().unwrap().replace(':', "/");
             let content = &files[&format!("blobs/{name}")];
             assert_eq!(descriptor["size"], content.len());
-            assert_eq!(name, format!("sha256/{}", super::digest(content)));
+            assert_eq!(name, format!("sha256/{}", super::sha256(content)));
             content.clone()
         };
         let index = json(&files["index.json"]);
@@ -194,7 +196,7 @@ mod tests {
         GzDecoder::new(follow(&manifest["layers"][0]).as_slice())
             .read_to_end(&mut layer)
             .unwrap();
-        let expected = format!("sha256:{}", super::digest(&layer));
+        let expected = format!("sha256:{}", super::sha256(&layer));
         assert_eq!(configuration["rootfs"]["diff_ids"][0], expected);
         assert_eq!(layer, tree.to_tar().unwrap());
         assert_eq!(

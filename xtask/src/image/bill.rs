@@ -137,8 +137,9 @@ mod tests {
         let package = |name: &str| json!({"id": name, "name": name, "version": "1.0.0", "license": "MIT/Apache-2.0"});
         let dependency =
             |name: &str, kind: Value| json!({"pkg": name, "dep_kinds": [{"kind": kind}]});
+        let packages = ["daemon", "linked", "behind", "builds", "tests", "other"].map(package);
         let metadata = json!({
-            "packages": ["daemon", "linked", "behind", "builds", "tests", "other"].map(package),
+            "packages": packages,
             "resolve": {"nodes": [
                 {"id": "daemon", "deps": [
                     dependency("linked", Value::Null),

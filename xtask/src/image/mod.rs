@@ -53,24 +53,34 @@ struct Contents {
     directories: &'static [&'static str],
 }
 
-const CONTENTS: [Contents; 1] = [Contents {
-    name: "captured",
-    description: "Records packets of a node; with its client capturectl",
-    programs: &[
-        ("capture-daemon", "captured"),
-        ("capture-cli", "capturectl"),
-    ],
-    user: "0",
-    // Names of ports and protocols in filter expressions.
-    files: &["/etc/services", "/etc/protocols"],
-    directories: &[
-        "/etc/captured/config",
-        "/etc/captured/tls",
-        "/run/captured",
-        "/var/lib/captured",
-        "/var/lib/packet-captures",
-    ],
-}];
+const CONTENTS: [Contents; 2] = [
+    Contents {
+        name: "captured",
+        description: "Records packets of a node; with its client capturectl",
+        programs: &[
+            ("capture-daemon", "captured"),
+            ("capture-cli", "capturectl"),
+        ],
+        user: "0",
+        // Names of ports and protocols in filter expressions.
+        files: &["/etc/services", "/etc/protocols"],
+        directories: &[
+            "/etc/captured/config",
+            "/etc/captured/tls",
+            "/run/captured",
+            "/var/lib/captured",
+            "/var/lib/packet-captures",
+        ],
+    },
+    Contents {
+        name: "capture-coordinator",
+        description: "Turns PacketCaptureConfig resources into captures on nodes",
+        programs: &[("capture-coordinator", "capture-coordinator")],
+        user: "65532",
+        files: &[],
+        directories: &["/etc/capture/tls"],
+    },
+];
 
 /// Builds the images and prints their paths.
 pub(crate) fn all(arguments: &Arguments) -> Result<()> {
@@ -87,7 +97,7 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     let mut stages = Stages::default();
     stages.time("set-up", || setup::prepare(&[Purpose::Build]))?;
     let toolchain = stages.time("cross toolchain", || Toolchain::prepare(architecture))?;
-    stages.time("build", || toolchain.build(profile))?;
+    stages.time("build", || toolchain.build(profile, &packages()))?;
     let images = stages.time("images", || write(&toolchain, profile))?;
     for image in images {
         println!("{}", image.display());
@@ -121,10 +131,13 @@ fn write_one(
     directory: &Path,
 ) -> Result<PathBuf> {
     let architecture = toolchain.architecture();
-    let path = LibraryPath::of(architecture, toolchain.libraries());
+    let path = LibraryPath::of(architecture, &toolchain.libraries());
     let mut tree = Tree::default();
     let mut libraries: Vec<Library> = Vec::new();
     for (_, program) in contents.programs {
+        if let Some(said) = toolchain.try_out(profile, program)? {
+            eprintln!("under qemu: {said}");
+        }
         let stripped = directory.join(format!("{program}-{}", architecture.name()));
         run(command(toolchain.strip())
             .arg("--strip-debug")

@@ -65,6 +65,8 @@ impl Go<'_> {
         let path = std::env::var("PATH").unwrap_or_default();
         command
             .current_dir(&self.tree)
+            // Imports are resolved by the path through the link.
+            .env("PWD", &self.tree)
             .env("GOROOT", self.root())
             .env(
                 "PATH",

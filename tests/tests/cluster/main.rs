@@ -1,0 +1,164 @@
+//! The promises on a real Kubernetes cluster of two nodes: the images that `cargo xtask image` makes, installed by
+//! Helm from the chart, capturing real pods that talk to each other. Nothing between is mocked.
+//!
+//! All tests share one cluster, one after the other: starting one takes a quarter of a minute, and some of them
+//! kill what the others need.
+
+mod captures;
+mod chart;
+mod faults;
+mod lab;
+mod moves;
+mod rights;
+mod workload;
+
+use std::{
+    panic,
+    process::ExitCode,
+    sync::{Mutex, OnceLock, PoisonError},
+};
+
+use anyhow::{Result, bail};
+use capture_tests::gate;
+use lab::Lab;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+type Test = fn(&Lab) -> Result<()>;
+
+/// In this order: what ends parts of the cluster comes late, the removal of the chart last.
+const TESTS: &[(&str, Test)] = &[
+    (
+        "the_chart_is_valid_for_old_and_new_clusters_and_rejects_wrong_values",
+        chart::the_chart_is_valid_for_old_and_new_clusters_and_rejects_wrong_values,
+    ),
+    (
+        "an_upgrade_keeps_the_certificates_until_they_need_renewal",
+        chart::an_upgrade_keeps_the_certificates_until_they_need_renewal,
+    ),
+    (
+        "the_daemons_hold_three_capabilities_and_no_token",
+        rights::the_daemons_hold_three_capabilities_and_no_token,
+    ),
+    (
+        "service_accounts_may_do_what_they_need_and_nothing_else",
+        rights::service_accounts_may_do_what_they_need_and_nothing_else,
+    ),
+    (
+        "the_ledger_of_pods_on_two_nodes_equals_what_the_pods_counted",
+        captures::the_ledger_of_pods_on_two_nodes_equals_what_the_pods_counted,
+    ),
+    (
+        "manifests_of_users_apply_unchanged_and_end_completed",
+        captures::manifests_of_users_apply_unchanged_and_end_completed,
+    ),
+    (
+        "twenty_captures_of_one_pod_at_once_have_all_its_packets_each",
+        captures::twenty_captures_of_one_pod_at_once_have_all_its_packets_each,
+    ),
+    (
+        "a_pod_that_is_rescheduled_to_the_other_node_is_captured_there",
+        moves::a_pod_that_is_rescheduled_to_the_other_node_is_captured_there,
+    ),
+    (
+        "a_deployment_is_followed_from_one_to_ten_to_two_pods",
+        moves::a_deployment_is_followed_from_one_to_ten_to_two_pods,
+    ),
+    (
+        "a_killed_coordinator_starts_nothing_twice_and_loses_nothing",
+        faults::a_killed_coordinator_starts_nothing_twice_and_loses_nothing,
+    ),
+    (
+        "a_killed_daemon_goes_on_capturing_and_its_files_stay",
+        faults::a_killed_daemon_goes_on_capturing_and_its_files_stay,
+    ),
+    (
+        "captures_go_on_while_kubelet_and_containerd_are_killed",
+        faults::captures_go_on_while_kubelet_and_containerd_are_killed,
+    ),
+    (
+        "an_upgrade_of_the_daemons_interrupts_a_capture_and_says_so",
+        faults::an_upgrade_of_the_daemons_interrupts_a_capture_and_says_so,
+    ),
+    (
+        "captures_go_on_while_the_api_server_is_away",
+        faults::captures_go_on_while_the_api_server_is_away,
+    ),
+    (
+        "uninstalling_leaves_nothing_but_the_files",
+        chart::uninstalling_leaves_nothing_but_the_files,
+    ),
+];
+
+/// Started by the first test that runs.
+static LAB: OnceLock<Mutex<State>> = OnceLock::new();
+
+#[derive(Default)]
+enum State {
+    #[default]
+    NotStarted,
+    Runs(Box<Lab>),
+    /// It cannot run here, which has been reported.
+    Cannot,
+    /// It did not start, and would not the next time.
+    Failed(String),
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let trials = TESTS
+        .iter()
+        .map(|&(name, test)| Trial::test(name, move || run(test).map_err(failed)))
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    let lab = LAB.get().map(|lab| {
+        let mut lab = lab.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *lab)
+    });
+    if let Some(State::Runs(lab)) = lab
+        && let Err(error) = lab.end()
+    {
+        eprintln!("the cluster did not end: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
+}
+
+fn failed(error: anyhow::Error) -> Failed {
+    format!("{error:#}").into()
+}
+
+fn run(test: Test) -> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let lab = LAB.get_or_init(Mutex::default);
+    let mut lab = lab.lock().unwrap_or_else(PoisonError::into_inner);
+    if matches!(*lab, State::NotStarted) {
+        *lab = match Lab::start() {
+            Ok(Some(lab)) => State::Runs(Box::new(lab)),
+            Ok(None) => State::Cannot,
+            Err(error) => State::Failed(format!("{error:#}")),
+        };
+    }
+    let lab = match &*lab {
+        State::Runs(lab) => lab,
+        State::Failed(error) => bail!("the cluster did not start: {error}"),
+        State::NotStarted | State::Cannot => return Ok(()),
+    };
+    let outcome = panic::catch_unwind(panic::AssertUnwindSafe(|| test(lab)));
+    match outcome {
+        Ok(Ok(())) => lab.clean(),
+        Ok(Err(error)) => {
+            eprintln!("{}", lab.diagnosis());
+            lab.clean()?;
+            Err(error)
+        }
+        Err(panic) => {
+            eprintln!("{}", lab.diagnosis());
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            bail!("panicked: {}", text.unwrap_or_default())
+        }
+    }
+}
