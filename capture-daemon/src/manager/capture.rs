@@ -176,6 +176,22 @@ impl Live {
     }
 }
 
+/// What a reader of a capture has seen of it.
+pub(super) struct Revision {
+    generation: u64,
+    pods: Option<Arc<[PodState]>>,
+}
+
+impl PartialEq for Revision {
+    fn eq(&self, other: &Self) -> bool {
+        let same_pods = match (&self.pods, &other.pods) {
+            (Some(own), Some(others)) => Arc::ptr_eq(own, others),
+            (own, others) => own.is_none() && others.is_none(),
+        };
+        self.generation == other.generation && same_pods
+    }
+}
+
 /// The prefix of the warning that a capture's record is not on disk.
 const UNSAVED: &str = "its state could not be saved, and a crash would lose it";
 
@@ -270,7 +286,7 @@ impl Capture {
             .and_then(|live| live.monitor.progress().file());
         if let Some(live) = &live {
             record.totals = record.totals.and(&live.totals());
-            record.pods = live.monitor.pods();
+            record.pods = live.monitor.pods().to_vec();
             live.add_warnings(&mut record);
         }
         Snapshot {
@@ -345,6 +361,16 @@ impl Capture {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.inner().record.generation
+    }
+
+    /// Differs from an earlier one if a reader has something new to be told: its generation, and what became
+    /// of its pods.
+    pub(super) fn revision(&self) -> Revision {
+        let inner = self.inner();
+        Revision {
+            generation: inner.record.generation,
+            pods: inner.live.as_ref().map(|live| live.monitor.pods()),
+        }
     }
 
     /// Whether it has all of these labels.
@@ -444,7 +470,7 @@ impl Capture {
                 last.interfaces.clone_from(&report.interfaces);
             }
             inner.record.totals = inner.record.totals.and(&last);
-            inner.record.pods = live.monitor.pods();
+            inner.record.pods = live.monitor.pods().to_vec();
             live.add_warnings(&mut inner.record);
         }
     }

@@ -1,6 +1,6 @@
 //! One capture from its start to its end, as a task.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{
     sync::oneshot,
@@ -112,6 +112,7 @@ async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: St
     tracing::info!("capture {name} runs");
     let _ = started.send(Ok(()));
 
+    let mut pods = session.monitor().follow_pods();
     let mut why = None;
     let ended = session.run(async {
         let reason = until_it_should_end(&capture).await;
@@ -123,7 +124,16 @@ async fn run(inner: Arc<Inner>, capture: Arc<Capture>, share: Share, started: St
         inner.announce();
         EndReason::Stopped
     });
-    let ended = ended.await;
+    let announce_pods = async {
+        while pods.changed().await.is_ok() {
+            inner.announce();
+        }
+        std::future::pending::<Infallible>().await
+    };
+    let ended = tokio::select! {
+        ended = ended => ended,
+        never = announce_pods => match never {},
+    };
     finish(&inner, &capture, why, ended, share).await;
     inner.announce();
 }

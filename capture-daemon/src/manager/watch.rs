@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::watch;
 
-use super::{Inner, capture::Capture};
+use super::{
+    Inner,
+    capture::{Capture, Revision},
+};
 use capture_types::CaptureName;
 
 /// What changed.
@@ -13,7 +16,7 @@ use capture_types::CaptureName;
 pub enum CaptureChange {
     /// The capture is new to the reader.
     Added,
-    /// Its state, request or labels changed.
+    /// Its state, request, labels, or what became of its pods changed.
     Changed,
     /// It was deleted.
     Deleted,
@@ -23,7 +26,7 @@ pub enum CaptureChange {
 pub struct Follower {
     inner: Arc<Inner>,
     version: watch::Receiver<u64>,
-    seen: BTreeMap<CaptureName, (Arc<Capture>, u64)>,
+    seen: BTreeMap<CaptureName, (Arc<Capture>, Revision)>,
 }
 
 impl Follower {
@@ -51,14 +54,14 @@ impl Follower {
             same
         });
         for (name, capture) in now {
-            let generation = capture.generation();
+            let revision = capture.revision();
             match self.seen.get_mut(&name) {
                 None => {
-                    self.seen.insert(name, (Arc::clone(&capture), generation));
+                    self.seen.insert(name, (Arc::clone(&capture), revision));
                     changes.push((CaptureChange::Added, capture));
                 }
-                Some((_, seen)) if *seen != generation => {
-                    *seen = generation;
+                Some((_, seen)) if *seen != revision => {
+                    *seen = revision;
                     changes.push((CaptureChange::Changed, capture));
                 }
                 Some(_) => {}

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::warnings::Warnings;
 use crate::{
@@ -21,7 +22,7 @@ pub struct Monitor {
     drain: Arc<DrainState>,
     ring: RingFill,
     interfaces: Mutex<Vec<Joined>>,
-    pods: Mutex<Vec<PodState>>,
+    pods: watch::Sender<Arc<[PodState]>>,
     pub(super) warnings: Warnings,
 }
 
@@ -60,7 +61,7 @@ impl Monitor {
             drain,
             ring,
             interfaces: Mutex::default(),
-            pods: Mutex::default(),
+            pods: watch::Sender::default(),
             warnings: Warnings::default(),
         }
     }
@@ -111,15 +112,24 @@ impl Monitor {
 
     /// The state of each pod of the capture.
     #[must_use]
-    pub fn pods(&self) -> Vec<PodState> {
-        self.pods
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub fn pods(&self) -> Arc<[PodState]> {
+        Arc::clone(&self.pods.borrow())
+    }
+
+    /// Tells of each change of that.
+    #[must_use]
+    pub fn follow_pods(&self) -> watch::Receiver<Arc<[PodState]>> {
+        self.pods.subscribe()
     }
 
     pub(super) fn set_pods(&self, states: Vec<PodState>) {
-        *self.pods.lock().unwrap_or_else(PoisonError::into_inner) = states;
+        self.pods.send_if_modified(|known| {
+            let is_new = **known != *states;
+            if is_new {
+                *known = Arc::from(states);
+            }
+            is_new
+        });
     }
 
     /// The warnings that hold now, in sentences.

@@ -205,8 +205,26 @@ fn a_pod_is_followed_when_it_comes_goes_and_is_exchanged_for_another() -> Result
     // Its interface is created first, and its address a little later, as by CNI plug-ins.
     let a = node.pod_without_address(21)?;
     std::thread::sleep(std::time::Duration::from_millis(700));
+    let watch = v1::WatchCapturesRequest::default();
+    let mut events = client
+        .wait(client.captures.clone().watch_captures(watch))?
+        .into_inner();
     a.take_address(&[20])?;
-    wait_for_pod(&client, "follow", 0, PodAttachment::Interface)?;
+    let attached = async {
+        while let Some(event) = events.message().await? {
+            let capture = event.capture.unwrap_or_default();
+            if attachments(&capture) == [PodAttachment::Interface] {
+                return anyhow::Ok(event.r#type);
+            }
+        }
+        anyhow::bail!("the watch ended")
+    };
+    let told = client.wait(async { tokio::time::timeout(wait::PATIENCE, attached).await })??;
+    assert_eq!(
+        told,
+        i32::from(v1::EventType::Changed),
+        "who watches is told"
+    );
     send(&a.namespace, &peer.namespace, peer.address, 100)?;
 
     // Another one is added; the first is unchanged.
