@@ -295,7 +295,7 @@ impl Capture {
         }
     }
 
-    /// The counts, at most [`FRESH`] old.
+    /// The counts, at most 50 ms old.
     #[must_use]
     pub fn counts(&self) -> Arc<Counts> {
         let mut last = self.counts.lock().unwrap_or_else(PoisonError::into_inner);

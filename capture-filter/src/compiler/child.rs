@@ -31,7 +31,7 @@ pub(super) enum Request {
 pub(super) type Compiled = Result<ClassicPrograms, FilterError>;
 pub(super) type Resolved = Result<Vec<IpAddr>, String>;
 
-/// Compiles for another process, if the first argument of this one is [`ARGUMENT`]. To be called at
+/// Compiles for another process, if the first argument of this one is `compile-filter`. To be called at
 /// the beginning of `main`, before any thread is started.
 #[must_use]
 pub fn run_if_asked() -> Option<ExitCode> {

@@ -328,7 +328,7 @@ mod tests {
              client_ca = \"/no/such\"\ndefault_role = \"viewer\"",
         );
         assert!(
-            missing.contains("tls.certificate = \"/no/such\": there is no such file"),
+            missing.contains("tls.certificate = \"/no/such\": no such file"),
             "{missing}"
         );
         let role = told("[tls]\ndefault_role = \"admin\"");
