@@ -19,6 +19,7 @@ mod capture;
 mod error;
 mod files;
 mod packets;
+mod record;
 mod recover;
 mod request;
 mod run;
@@ -32,10 +33,11 @@ mod watch;
 use self::store::{Save, Store};
 pub use self::{
     budget::{Budget, BudgetLimits, BudgetUsage, Exhausted, ReaderShare},
-    capture::{Capture, Counts, Record, SessionStart, Snapshot},
+    capture::Capture,
     error::ManagerError,
     files::{CaptureFiles, FileStatus, StoredFile},
     packets::PacketReader,
+    record::{Counts, Record, SessionStart, Snapshot},
     request::{CaptureRequest, MADE_UP_NAME, StopConditions},
     state::{Reason, State},
     store::StoreError,

@@ -12,8 +12,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
     Manager, ManagerError,
-    capture::{Away, Capture, Record},
+    capture::Capture,
     files::{blocking, io_error},
+    record::{Away, Record},
     run,
     start::interfaces,
     state::{Reason, State},

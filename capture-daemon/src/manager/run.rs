@@ -10,7 +10,8 @@ use tokio::{
 use super::{
     Inner, ManagerError,
     budget::Share,
-    capture::{Capture, Counts, Live, SessionStart},
+    capture::{Capture, Live},
+    record::{Counts, SessionStart},
     state::{Reason, State},
     store::Save,
 };

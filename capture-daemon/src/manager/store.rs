@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 use tokio::sync::oneshot;
 
-use super::capture::Record;
+use super::record::Record;
 use capture_types::CaptureName;
 
 const SUFFIX: &str = ".json";
