@@ -45,9 +45,7 @@ pub(super) fn all(directory: &Path, tree: &Path, assets: &Path, missing: &[&str]
         fs::write(own.join("main.go"), PAUSE)?;
         go.build("pause", "k8s.io/kubernetes/cmd/own-pause", assets)?;
     }
-    // Gigabytes that are no longer needed; the sources are kept for the next attempt after a
-    // failure.
-    run(go.command().args(["clean", "-cache"]))
+    Ok(())
 }
 
 impl Go<'_> {

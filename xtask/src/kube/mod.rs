@@ -63,11 +63,37 @@ pub(crate) fn prepare() -> Result<()> {
         return Ok(());
     };
     build::all(&directory, &tree, &assets, &missing)?;
+    // Gigabytes that are not needed again. After a failure they stay for the next attempt.
+    for name in [
+        "apt",
+        "gocache",
+        "gopath",
+        "packages",
+        "root",
+        "src",
+        "openapi-violations",
+    ] {
+        remove(&directory.join(name))?;
+    }
     eprintln!(
         "set-up: Kubernetes is built: {:.0} s",
         start.elapsed().as_secs_f64()
     );
     Ok(())
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let result = if path.is_dir() {
+        std::fs::remove_dir_all(path)
+    } else {
+        std::fs::remove_file(path)
+    };
+    match result {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn missing(assets: &Path) -> Vec<&'static str> {
