@@ -16,6 +16,7 @@ use std::{
     panic,
     process::ExitCode,
     sync::{Mutex, OnceLock, PoisonError},
+    time::Instant,
 };
 
 use anyhow::{Result, bail};
@@ -108,7 +109,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let trials = TESTS
         .iter()
-        .map(|&(name, test)| Trial::test(name, move || run(test).map_err(failed)))
+        .map(|&(name, test)| Trial::test(name, move || timed(name, test).map_err(failed)))
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     let lab = LAB.get().map(|lab| {
@@ -122,6 +123,14 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()
+}
+
+/// Says what a test took: they share a cluster, and CI has minutes for all of them.
+fn timed(name: &str, test: Test) -> Result<()> {
+    let start = Instant::now();
+    let outcome = run(test);
+    eprintln!("{:5.1} s {name}", start.elapsed().as_secs_f64());
+    outcome
 }
 
 fn failed(error: anyhow::Error) -> Failed {
