@@ -1,7 +1,7 @@
 //! `kubectl capture` for krew, kubectl's plugin manager: an archive with the client, and its manifest.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use capture_image::{Architecture, sha256};
@@ -74,7 +74,7 @@ pub(crate) fn pack(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn write_archive(program: &PathBuf, archive: &PathBuf) -> Result<()> {
+fn write_archive(program: &Path, archive: &Path) -> Result<()> {
     let file = File::create(archive).with_context(|| format!("creating {}", archive.display()))?;
     let mut tar = command("tar");
     tar.args(["--create", "--gzip", "--owner=0", "--group=0", "--mtime=@0"])
