@@ -18,6 +18,7 @@ mod layers;
 mod lint;
 mod manifests;
 mod modules;
+mod npm;
 mod packages;
 mod python;
 mod requirements;

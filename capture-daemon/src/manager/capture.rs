@@ -18,7 +18,7 @@ use crate::{
     pipeline::drain::DrainState,
     session::{Control, Monitor, Report},
 };
-use capture_types::{CaptureName, Ledger, time};
+use capture_types::{CaptureName, Ledger, PodState, time};
 
 /// Warnings that are kept; the oldest are dropped first.
 const MOST_WARNINGS: usize = 16;

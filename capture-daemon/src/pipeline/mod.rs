@@ -11,6 +11,7 @@ pub mod encode;
 mod file_size;
 mod finalize;
 mod idle;
+mod inbox;
 pub mod interface_counters;
 mod interfaces;
 mod messages;

@@ -8,11 +8,10 @@ use std::{
         fd::{AsFd as _, BorrowedFd},
         unix::fs::OpenOptionsExt as _,
     },
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::Receiver;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, OFlags, fstat},
@@ -20,11 +19,7 @@ use rustix::{
     net::{SendFlags, send},
 };
 
-use super::{
-    block::{Block, Pool},
-    outcome::Outcomes,
-    progress::Progress,
-};
+use super::{block::Block, inbox::Inbox};
 
 /// Bytes written in one piece: a pipe takes this many bytes at once or not at all (`PIPE_BUF`,
 /// pipe(7)), so that lines of several captures never mix and the outcome of each block is known.
@@ -162,48 +157,26 @@ fn put_all(sink: &Sink, bytes: &[u8], until: Instant) -> io::Result<usize> {
     Ok(taken)
 }
 
-/// The thread of a capture that writes its lines.
-pub(crate) struct LineWriter {
-    pub(crate) inbox: Receiver<Box<Block>>,
-    pub(crate) pool: Arc<Pool>,
-    pub(crate) outcomes: Arc<Outcomes>,
-    pub(crate) progress: Arc<Progress>,
+/// Writes the lines of a capture until all senders of blocks are gone.
+pub(crate) fn write_lines(inbox: &Inbox) {
+    inbox.write_each(|block| write_block(inbox, block));
 }
 
-impl LineWriter {
-    /// Writes until all senders of lines are gone.
-    pub(crate) fn run(self) {
-        while let Ok(block) = self.inbox.recv() {
-            self.take(&block);
-            self.progress.dequeue();
-            self.pool.give(block);
-        }
+fn write_block(inbox: &Inbox, block: &Block) {
+    if block.span.packets == 0 {
+        return;
     }
-
-    fn take(&self, block: &Block) {
-        if block.span.packets == 0 {
-            return;
-        }
-        if self.outcomes.failed() {
-            return self.outcomes.lost(&block.counts);
-        }
-        let begun = Instant::now();
-        match OUTPUT.write(block.buffer.as_slice()) {
-            Ok(true) => {
-                self.progress.add_write(begun.elapsed());
-                self.outcomes.written(&block.counts);
-                let bytes = block.buffer.len() as u64;
-                self.progress.add_written(block.span.packets, bytes);
-            }
-            Ok(false) => self.outcomes.too_slow(&block.counts),
-            // A reader may come back: the next piece is tried again.
-            Err(error) => {
-                self.progress.warn(format!(
-                    "cannot write to the daemon's own output: {error}; lines count as write_error until it \
-                     can be written again. Write to files instead, or see what has become of whoever read it"
-                ));
-                self.outcomes.lost(&block.counts);
-            }
+    let begun = Instant::now();
+    match OUTPUT.write(block.buffer.as_slice()) {
+        Ok(true) => inbox.written(block, begun),
+        Ok(false) => inbox.outcomes.too_slow(&block.counts),
+        // A reader may come back: the next piece is tried again.
+        Err(error) => {
+            inbox.progress.warn(format!(
+                "cannot write to the daemon's own output: {error}; lines count as write_error until it can be \
+                 written again. Write to files instead, or check the program that reads the output"
+            ));
+            inbox.outcomes.lost(&block.counts);
         }
     }
 }
@@ -217,8 +190,8 @@ mod tests {
 
     use std::{fs::File, sync::Arc};
 
-    use super::{LineWriter, OUTPUT, PATIENCE, PIECE, Sink, put_all};
-    use crate::pipeline::{block::Pool, outcome::Outcomes, progress::Progress};
+    use super::{OUTPUT, PATIENCE, PIECE, Sink, put_all, write_block};
+    use crate::pipeline::{block::Pool, inbox::Inbox, outcome::Outcomes, progress::Progress};
 
     #[test]
     fn a_pipe_that_nobody_reads_takes_whole_pieces_or_nothing() {
@@ -251,8 +224,8 @@ mod tests {
         let outcomes = Arc::new(Outcomes::default());
         let progress = Arc::new(Progress::default());
         let pool = Arc::new(Pool::new(1, PIECE).expect("memory"));
-        let writer = LineWriter {
-            inbox: crossbeam_channel::bounded(1).1,
+        let inbox = Inbox {
+            blocks: crossbeam_channel::bounded(1).1,
             pool: Arc::clone(&pool),
             outcomes: Arc::clone(&outcomes),
             progress: Arc::clone(&progress),
@@ -266,15 +239,15 @@ mod tests {
             .write(true)
             .open("/dev/full")
             .expect("it is there"));
-        writer.take(&block);
-        writer.take(&block);
+        write_block(&inbox, &block);
+        write_block(&inbox, &block);
         assert_eq!(outcomes.outcome(0).lost.write_error, 2);
         assert!(!outcomes.failed());
         assert_eq!(progress.warnings().len(), 1, "said once");
         let (mut reader, pipe) = pipe().expect("pipe");
         rustix::io::ioctl_fionbio(&pipe, true).expect("non-blocking");
         set(std::os::fd::OwnedFd::from(pipe).into());
-        writer.take(&block);
+        write_block(&inbox, &block);
         let mut line = [0; 7];
         reader.read_exact(&mut line).expect("it is there");
         assert_eq!((&line, outcomes.outcome(0).written), (b"a line\n", 1));

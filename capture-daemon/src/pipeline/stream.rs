@@ -2,57 +2,28 @@
 //! stream is complete: the recorder waits for a slow reader as for a slow disk, and counts packets that
 //! find no room meanwhile.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
-use crossbeam_channel::Receiver;
 use rustix::io::Errno;
 
-use super::{
-    block::{Block, Pool},
-    outcome::{FailureKind, Outcomes},
-    progress::Progress,
-};
+use super::{inbox::Inbox, outcome::FailureKind};
 
 /// Bytes of a block: several of the largest packets.
 pub(crate) const PIECE: usize = 256 << 10;
 
-/// The thread that writes the stream.
-pub(crate) struct StreamWriter {
-    pub(crate) inbox: Receiver<Box<Block>>,
-    pub(crate) pool: Arc<Pool>,
-    pub(crate) outcomes: Arc<Outcomes>,
-    pub(crate) progress: Arc<Progress>,
-}
-
-impl StreamWriter {
-    /// Writes until all senders of blocks are gone.
-    pub(crate) fn run(self) {
-        while let Ok(block) = self.inbox.recv() {
-            self.take(&block);
-            self.progress.dequeue();
-            self.pool.give(block);
-        }
-    }
-
-    fn take(&self, block: &Block) {
-        if self.outcomes.failed() {
-            return self.outcomes.lost(&block.counts);
-        }
+/// Writes the stream until all senders of blocks are gone.
+pub(crate) fn write_stream(inbox: &Inbox) {
+    inbox.write_each(|block| {
         let begun = Instant::now();
         match write_all(block.buffer.as_slice()) {
-            Ok(()) => {
-                self.progress.add_write(begun.elapsed());
-                self.outcomes.written(&block.counts);
-                let bytes = block.buffer.len() as u64;
-                self.progress.add_written(block.span.packets, bytes);
-            }
+            Ok(()) => inbox.written(block, begun),
             Err(error) => {
                 let problem = format!("cannot write to stdout: {error}");
-                self.outcomes.fail(FailureKind::WriteError, problem);
-                self.outcomes.lost(&block.counts);
+                inbox.outcomes.fail(FailureKind::WriteError, problem);
+                inbox.outcomes.lost(&block.counts);
             }
         }
-    }
+    });
 }
 
 /// Bypasses the buffer of the standard library, which flushes at line breaks.

@@ -20,12 +20,12 @@ use super::{
         digest::{self, Digester},
         file_size::FileSize,
         finalize::Finalizer,
+        inbox::Inbox,
         messages::FinalizeTask,
         outcome::{FailureKind, Outcomes},
         progress::Progress,
         recompress::Recompressor,
-        stdout::{self, LineWriter},
-        stream::{self, StreamWriter},
+        stdout, stream,
         write::Writer,
     },
     error::RecorderError,
@@ -218,25 +218,13 @@ impl Threads {
     ) -> Result<Self, RecorderError> {
         /// 1 MiB, which is some 10,000 lines.
         const BLOCKS: usize = 256;
-        let pool = Pool::new(BLOCKS, stdout::PIECE)
-            .map(Arc::new)
-            .map_err(RecorderError::Memory)?;
-        let (filled, inbox) = bounded(BLOCKS);
-        let writer = LineWriter {
-            inbox,
-            pool: Arc::clone(&pool),
-            outcomes: Arc::clone(outcomes),
-            progress: Arc::clone(progress),
-        };
-        Ok(Self {
-            pool,
-            filled: Some(filled),
-            workers: Vec::new(),
-            writer: spawn("write", || writer.run())?,
-            idle: Vec::new(),
-            finalizer: None,
-            abort: Arc::default(),
-        })
+        Self::start_one(
+            BLOCKS,
+            stdout::PIECE,
+            outcomes,
+            progress,
+            stdout::write_lines,
+        )
     }
 
     /// The one thread of a capture that is a stream.
@@ -246,12 +234,28 @@ impl Threads {
     ) -> Result<Self, RecorderError> {
         /// 32 MiB, for a reader that pauses.
         const BLOCKS: usize = 128;
-        let pool = Pool::new(BLOCKS, stream::PIECE)
+        Self::start_one(
+            BLOCKS,
+            stream::PIECE,
+            outcomes,
+            progress,
+            stream::write_stream,
+        )
+    }
+
+    fn start_one(
+        blocks: usize,
+        piece: usize,
+        outcomes: &Arc<Outcomes>,
+        progress: &Arc<Progress>,
+        write: fn(&Inbox),
+    ) -> Result<Self, RecorderError> {
+        let pool = Pool::new(blocks, piece)
             .map(Arc::new)
             .map_err(RecorderError::Memory)?;
-        let (filled, inbox) = bounded(BLOCKS);
-        let writer = StreamWriter {
-            inbox,
+        let (filled, arriving) = bounded(blocks);
+        let inbox = Inbox {
+            blocks: arriving,
             pool: Arc::clone(&pool),
             outcomes: Arc::clone(outcomes),
             progress: Arc::clone(progress),
@@ -260,7 +264,7 @@ impl Threads {
             pool,
             filled: Some(filled),
             workers: Vec::new(),
-            writer: spawn("write", || writer.run())?,
+            writer: spawn("write", move || write(&inbox))?,
             idle: Vec::new(),
             finalizer: None,
             abort: Arc::default(),
