@@ -9,10 +9,10 @@ use kube::{
 };
 use tokio::time::sleep;
 
-/// How often the file is looked at: authorities are renewed rarely, and before they expire.
+/// How often the file is checked: authorities are renewed rarely, and before they expire.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Publishes the file in a ConfigMap, again whenever it changes.
+/// Publishes the file in a ConfigMap, and again whenever it changes.
 pub(crate) async fn publish(client: Client, namespace: &str, name: &str, file: &Path) {
     let maps = Api::<ConfigMap>::namespaced(client, namespace);
     let mut published = None;

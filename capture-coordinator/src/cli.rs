@@ -47,7 +47,7 @@ Examples:
 enum Command {
     /// Print the CustomResourceDefinition as YAML.
     Crd {
-        /// Leave out the CEL rules, which servers before Kubernetes 1.25 do not know.
+        /// Omit the CEL rules, which servers before Kubernetes 1.25 do not support
         #[arg(long)]
         without_cel: bool,
     },
@@ -60,10 +60,10 @@ enum Command {
 }
 
 impl Cli {
-    /// Does what the command line says.
+    /// Runs the command.
     ///
     /// # Errors
-    /// What went wrong, for a person.
+    /// The error, with its context.
     pub fn run(self) -> Result<()> {
         match self.command {
             Some(Command::Crd { without_cel }) => print_definition(without_cel),
@@ -100,7 +100,7 @@ fn print_definition(without_cel: bool) -> Result<()> {
 
 /// Logs to stderr.
 fn log(settings: &Settings) {
-    // The library's spans would name the resource twice in each line.
+    // The library's spans would repeat the resource's name in each line.
     let filter = format!("kube_runtime::controller=warn,{}", settings.log_level);
     let lines = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))

@@ -19,14 +19,14 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Entry {
     name: String,
-    /// `HOST`, or `HOST:PORT` where the port is not the usual one.
+    /// `HOST`, or `HOST:PORT` for a port other than the default.
     address: String,
 }
 
 /// Reads the list.
 ///
 /// # Errors
-/// It cannot be read, is not valid, or names a node twice or none.
+/// It cannot be read, is not valid, names a node twice, or names no node.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Daemon>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
     parse(&text).with_context(|| format!("{}", path.display()))

@@ -1,5 +1,5 @@
-//! Leader election by a Lease: of several coordinators one acts. The holder of a lease that is not renewed is
-//! found out by this process's own clock, so that clocks that differ do no harm.
+//! Leader election by a Lease: of several coordinators one acts. An expired lease is detected by this
+//! process's own clock, so that differences between clocks do no harm.
 
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,11 @@ use kube::{
 };
 use tokio::time::sleep;
 
-/// A lease that was not renewed for so long is free.
+/// A lease that was not renewed for this long is free.
 const DURATION: Duration = Duration::from_secs(9);
-/// How often it is renewed, and looked at by those who wait.
+/// How often it is renewed, and checked by the candidates.
 const RENEW: Duration = Duration::from_secs(2);
-/// A holder that could not renew it for so long stops acting, before somebody else begins.
+/// A holder that could not renew it for this long stops acting, before another one begins.
 const DEADLINE: Duration = Duration::from_secs(6);
 
 /// A candidate.
@@ -37,7 +37,7 @@ struct Seen {
 }
 
 impl Election {
-    /// One that goes by this identity, which no other process has.
+    /// A candidate with this identity, which must be unique.
     #[must_use]
     pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Election {
         }
     }
 
-    /// Gives the lease to whoever wants it.
+    /// Releases the lease.
     pub async fn release(&self) -> Result<(), kube::Error> {
         let Some(mut lease) = self.leases.get_opt(&self.name).await? else {
             return Ok(());
@@ -181,7 +181,7 @@ impl Election {
     }
 }
 
-/// Somebody else was faster: no error.
+/// Somebody else was faster, which is not an error.
 fn taken(result: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
     match result {
         Ok(_) => Ok(true),

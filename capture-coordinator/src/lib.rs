@@ -1,5 +1,5 @@
-//! The coordinator: one Kubernetes resource, `PacketCaptureConfig`, becomes captures on the right interfaces
-//! of the right nodes, follows the pods while they move, and tells what became of every packet.
+//! The coordinator: turns the Kubernetes resource `PacketCaptureConfig` into captures on the right
+//! interfaces of the right nodes, follows the pods while they move, and reports the outcome of every packet.
 //!
 //! ```text
 //! API server -> controller/watch -> cluster/index --+
@@ -7,7 +7,7 @@
 //!                                                             \-> status, events, ConfigMaps
 //! ```
 //!
-//! [`decide`] is a pure function of a snapshot; what reads and acts stands around it.
+//! [`decide`] is a pure function of a snapshot; other modules read and act.
 
 pub mod api;
 mod authority;

@@ -1,4 +1,4 @@
-//! The coordinator's program; what it does is in the library.
+//! The coordinator's program; its code is in the library.
 
 use std::process::ExitCode;
 

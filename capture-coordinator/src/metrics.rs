@@ -22,7 +22,7 @@ use prometheus_client::{
 };
 use tokio::net::TcpListener;
 
-/// The numbers of the coordinator.
+/// The coordinator's metrics.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     reconciles: Family<ByResult, Counter>,
@@ -47,16 +47,16 @@ struct ByLink {
     link: &'static str,
 }
 
-/// Numbers that are counted when they are asked for.
+/// Gauges that are computed on request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Current {
-    /// Resources that are known.
+    /// Number of resources.
     pub resources: usize,
-    /// Pods that are known.
+    /// Number of pods.
     pub pods: usize,
-    /// Daemons that are connected.
+    /// Connected daemons.
     pub connected: usize,
-    /// Daemons that are not.
+    /// Daemons that are not connected.
     pub not_connected: usize,
 }
 
@@ -136,7 +136,7 @@ impl Metrics {
     }
 }
 
-/// What the pages are made from.
+/// The state behind the pages.
 #[derive(Clone)]
 struct Pages {
     metrics: Metrics,

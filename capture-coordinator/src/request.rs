@@ -1,4 +1,4 @@
-//! What a resource asks for, checked and converted once.
+//! The request in a resource, checked and converted once.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,12 +9,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::resource::{self, Amount, OutputFormat, PacketCaptureConfigSpec};
 
-/// What the settings say about files where the resource says nothing.
+/// Defaults for files, from the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileDefaults {
     /// Files kept of a capture on each node: `MAX_CAPTURE_FILES`.
     pub max_files: u32,
-    /// Bytes of a file before the next one begins: `MAX_CAPTURE_FILE_SIZE_MB`.
+    /// Bytes of a file at which the next one begins: `MAX_CAPTURE_FILE_SIZE_MB`.
     pub max_file_bytes: u64,
 }
 
@@ -27,7 +27,7 @@ impl Default for FileDefaults {
     }
 }
 
-/// What a resource asks for.
+/// The request in a resource.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Addresses and networks, in canonical form.
@@ -40,40 +40,40 @@ pub struct Plan {
     pub ports: Vec<u32>,
     /// A pcap-filter expression; the nodes check it.
     pub filter: String,
-    /// Interfaces of nodes; empty: the pods' own, or any.
+    /// Interfaces of nodes; empty for the pods' own, or any.
     pub interfaces: Vec<String>,
-    /// Which way.
+    /// Received packets, sent packets or both.
     pub direction: Option<Directions>,
     /// Bytes kept of each packet.
     pub snaplen: Option<u32>,
-    /// Where packets go.
+    /// The destination of packets.
     pub output: Output,
-    /// How long.
+    /// The duration.
     pub duration: Duration,
     /// Packets on each node.
     pub packets: u64,
     /// How long after its end the resource is deleted.
     pub ttl: Option<Duration>,
-    /// No capture may run.
+    /// The captures are suspended.
     pub suspend: bool,
 }
 
-/// Which pods.
+/// Selects pods.
 #[derive(Debug, Clone)]
 pub struct Selection {
     /// By namespace and name.
     pub names: Vec<(String, String)>,
-    /// By labels, and the namespaces that they are looked for in; all if there are none.
+    /// By labels, and the namespaces to search; all if empty.
     pub labels: Option<(Selector, Vec<String>)>,
 }
 
-/// A value that cannot be used. It stays so until somebody changes the resource.
+/// An invalid value. It stays invalid until somebody changes the resource.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct Invalid {
     /// The field, as in `spec.targetIPs[0]`.
     pub field: String,
-    /// Its value and what would be right.
+    /// Its value and what is valid.
     pub problem: String,
 }
 
@@ -84,16 +84,16 @@ fn invalid<T>(field: impl Into<String>, problem: impl Into<String>) -> Result<T,
     })
 }
 
-/// Most entries of lists, as in the resource's schema and on the nodes.
+/// Maximum entries of lists, as in the resource's schema and on the nodes.
 const MOST: usize = 4096;
-/// Most pods that a node takes.
+/// Maximum pods that a node accepts.
 pub const MOST_PODS: usize = 1024;
 
 impl Plan {
     /// Checks every value of a resource.
     ///
     /// # Errors
-    /// The first value that cannot be used.
+    /// The first invalid value.
     pub fn new(spec: &PacketCaptureConfigSpec, defaults: FileDefaults) -> Result<Self, Invalid> {
         let selection = spec.pod_selector.as_ref().map(selection).transpose()?;
         if spec.target_ips.is_empty() && selection.is_none() {
@@ -123,7 +123,7 @@ impl Plan {
         })
     }
 
-    /// Digest of what a node's capture cannot change while it runs.
+    /// Digest of the fields that cannot change while a node's capture runs.
     #[must_use]
     pub fn fixed_digest(&self) -> String {
         digest(&(
@@ -135,7 +135,7 @@ impl Plan {
         ))
     }
 
-    /// Digest of everything that makes a run: a change of it after the end begins a new one.
+    /// Digest of the fields that define a run: a change after the end begins a new one.
     #[must_use]
     pub fn run_digest(&self) -> String {
         let pods = self.selection.as_ref().map(|selection| {
@@ -314,7 +314,7 @@ fn output(spec: &PacketCaptureConfigSpec, defaults: FileDefaults) -> Result<Outp
     })
 }
 
-/// Without a word about it: gzip once a file is complete, so that the newest can be read at once.
+/// Default: gzip once a file is complete, so that the newest can be read at once.
 fn compression(given: Option<&resource::Compression>) -> Result<Compression, Invalid> {
     let given = given.cloned().unwrap_or_default();
     let (codec, most, least) = match given.codec {

@@ -1,4 +1,4 @@
-//! The coordinator from start to end.
+//! Runs the coordinator from start to end.
 
 use std::{path::Path, sync::Arc};
 
@@ -21,7 +21,7 @@ use crate::{
     settings::{Listen, Settings},
 };
 
-/// Runs until a signal says that it is enough.
+/// Runs until a signal to end.
 ///
 /// # Errors
 /// The API server cannot be configured, or an address cannot be listened on.
@@ -134,7 +134,7 @@ async fn run_in_cluster(settings: Settings) -> Result<()> {
     Ok(())
 }
 
-/// Users of the cluster API find its authority in a ConfigMap.
+/// Publishes the authority of the cluster API in a ConfigMap for users.
 async fn publish_authority(settings: &Settings, context: &Context, namespace: &str) {
     let authority = settings
         .listen
@@ -200,7 +200,7 @@ async fn lead(context: &Arc<Context>, metrics: &Metrics, election: Option<&Elect
         tokio::select! {
             () = &mut hold => {
                 leads.send_replace(false);
-                // What is on its way has a moment to end; what does not is dropped.
+                // Work in progress has a moment to end; the rest is dropped.
                 let _ = tokio::time::timeout(std::time::Duration::from_secs(2), &mut work).await;
             }
             () = &mut work => {}

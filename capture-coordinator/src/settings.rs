@@ -14,20 +14,20 @@ use crate::{
     request::FileDefaults,
 };
 
-/// One layer of settings. The same names stand in the file, with underscores.
+/// One layer of settings. The same names are used in the file, with underscores.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layer {
     /// Port of the daemons [default: 8080].
     #[arg(long, value_name = "PORT", env = "AGENT_PORT")]
     pub agent_port: Option<u16>,
-    /// Files kept of a capture on each node where a resource does not say [default: 5].
+    /// Default number of files kept of a capture on each node [default: 5].
     #[arg(long, value_name = "NUMBER", env = "MAX_CAPTURE_FILES")]
     pub max_capture_files: Option<u32>,
-    /// Size of a file in megabytes where a resource does not say [default: 10].
+    /// Default size of a file in megabytes [default: 10].
     #[arg(long, value_name = "MEGABYTES", env = "MAX_CAPTURE_FILE_SIZE_MB")]
     pub max_capture_file_size_mb: Option<u32>,
-    /// What to log: error, warn, info, debug, trace, or a filter as for RUST_LOG [default: INFO].
+    /// Log level: error, warn, info, debug, trace, or a filter as for RUST_LOG [default: INFO].
     #[arg(long, value_name = "LEVEL", env = "LOG_LEVEL")]
     pub log_level: Option<String>,
     /// Format of the log: text or json [default: text].
@@ -63,23 +63,23 @@ pub struct Layer {
         env = "CAPTURE_COORDINATOR_DAEMON_TLS_SERVER_NAME"
     )]
     pub daemon_tls_server_name: Option<String>,
-    /// Talk to daemons without TLS: anyone on the way can read and change everything.
+    /// Connect to daemons without TLS: anyone on the path can read and change everything.
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", env = "CAPTURE_COORDINATOR_DAEMON_INSECURE")]
     pub daemon_insecure: Option<bool>,
-    /// Namespace of the coordinator: of its lease and of ConfigMaps with results.
+    /// Namespace of the coordinator's lease and of ConfigMaps with results.
     #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE")]
     pub namespace: Option<String>,
-    /// Name of this process, which no other one has [default: the host's name and the process id].
+    /// Unique name of this process [default: the host name and the process id].
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     pub identity: Option<String>,
-    /// Name of the lease by which one of several coordinators is elected; empty: this is the only one
-    /// [default: capture-coordinator].
+    /// Name of the lease by which one of several coordinators is elected; empty if this is the only
+    /// one [default: capture-coordinator].
     #[arg(long, value_name = "NAME", env = "CAPTURE_COORDINATOR_LEASE")]
     pub lease: Option<String>,
-    /// HTTP address of /metrics, /healthz and /readyz; empty: none [default: 127.0.0.1:9101].
+    /// HTTP address of /metrics, /healthz and /readyz; empty for none [default: 127.0.0.1:9101].
     #[arg(long, value_name = "ADDRESS", env = "CAPTURE_COORDINATOR_METRICS")]
     pub metrics: Option<String>,
-    /// TCP address of the cluster API, which needs a certificate; empty: none.
+    /// TCP address of the cluster API, which needs a certificate; empty for none.
     #[arg(long, value_name = "ADDRESS", env = "CAPTURE_COORDINATOR_LISTEN")]
     pub listen: Option<String>,
     /// Certificate of the cluster API and its intermediates, PEM.
@@ -92,7 +92,8 @@ pub struct Layer {
     /// [default: the daemons' authority].
     #[arg(long, value_name = "FILE", env = "CAPTURE_COORDINATOR_TLS_CA")]
     pub tls_ca: Option<PathBuf>,
-    /// Authority whose client certificates the cluster API accepts; needed with --nodes, where there are no tokens.
+    /// Authority whose client certificates the cluster API accepts; required with --nodes, where there are no
+    /// tokens.
     #[arg(long, value_name = "FILE", env = "CAPTURE_COORDINATOR_TLS_CLIENT_CA")]
     pub tls_client_ca: Option<PathBuf>,
     /// Serve the cluster API over the nodes of this file, without Kubernetes.
@@ -100,26 +101,26 @@ pub struct Layer {
     pub nodes: Option<PathBuf>,
 }
 
-/// The settings in force.
+/// The effective settings.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How daemons are reached.
+    /// How to connect to daemons.
     pub reach: Reach,
-    /// What files of captures have where a resource says nothing.
+    /// Defaults for files of captures.
     pub files: FileDefaults,
-    /// What is logged.
+    /// The log level.
     pub log_level: String,
     /// Whether the log is JSON.
     pub log_json: bool,
-    /// Namespace of the daemons' pods, if it is not the coordinator's.
+    /// Namespace of the daemons' pods, if different from the coordinator's.
     pub daemon_namespace: Option<String>,
     /// Labels of the daemons' pods.
     pub daemon_selector: Selector,
-    /// The coordinator's own namespace, if it is said.
+    /// The coordinator's namespace, if set.
     pub namespace: Option<String>,
     /// The name of this process.
     pub identity: String,
-    /// The lease; `None`: this is the only coordinator.
+    /// The lease; `None` if this is the only coordinator.
     pub lease: Option<String>,
     /// Metrics and health over HTTP.
     pub metrics: Option<SocketAddr>,
@@ -129,7 +130,7 @@ pub struct Settings {
     pub nodes: Option<PathBuf>,
 }
 
-/// Where and with what the cluster API is served.
+/// The address and certificates of the cluster API.
 #[derive(Debug, Clone)]
 pub struct Listen {
     /// The address.
@@ -144,7 +145,7 @@ pub struct Listen {
     pub client_ca: Option<PathBuf>,
 }
 
-/// Everything that is wrong with the settings.
+/// All errors of the settings.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 pub struct SettingsError(Vec<String>);
@@ -153,7 +154,7 @@ impl Layer {
     /// Reads a file in TOML.
     ///
     /// # Errors
-    /// It cannot be read, or has a key or a value that is none.
+    /// It cannot be read, or has an unknown key or an invalid value.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| SettingsError(vec![format!("{}: {error}", path.display())]))?;
@@ -166,7 +167,7 @@ impl Layer {
         })
     }
 
-    /// This layer, and where it says nothing, the one below.
+    /// Merges this layer with the one below, which applies to unset values.
     #[must_use]
     pub fn over(self, below: Self) -> Self {
         Self {
@@ -197,10 +198,10 @@ impl Layer {
         }
     }
 
-    /// Checks every value; all that is wrong is told at once.
+    /// Checks every value; all errors are reported at once.
     ///
     /// # Errors
-    /// What is wrong, a line each.
+    /// The errors, one per line.
     pub fn check(self) -> Result<Settings, SettingsError> {
         let mut wrong = Vec::new();
         let tls = self.daemon_tls(&mut wrong);
@@ -290,7 +291,7 @@ impl Layer {
                 cacert: cacert.clone(),
                 cert: cert.clone(),
                 key: key.clone(),
-                // Daemons of a list are called by their own names.
+                // Daemons of a list are identified by their own names.
                 server_name: match &self.daemon_tls_server_name {
                     None if self.nodes.is_some() => None,
                     None => Some("captured".to_owned()),
@@ -347,7 +348,7 @@ fn address(key: &str, text: &str) -> Result<Option<SocketAddr>, String> {
         .map_err(|_| format!("{key} {text:?}: give an address and a port, as in 0.0.0.0:9443"))
 }
 
-/// Labels as `KEY=VALUE`, with commas between.
+/// Parses labels of the form `KEY=VALUE`, separated by commas.
 fn selector(text: &str) -> Option<Selector> {
     let pair = |part: &str| {
         let (key, value) = part.split_once('=')?;

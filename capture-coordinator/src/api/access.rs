@@ -1,5 +1,5 @@
-//! Who may do what. In Kubernetes RBAC decides: a token is reviewed, and then the user's right to the resource,
-//! to its subresource, and to the pods of every namespace that the capture selects from.
+//! Access control. In Kubernetes RBAC decides: a token is reviewed, and then the user's right to the
+//! resource, to its subresource, and to the pods of every namespace that the capture selects from.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -23,20 +23,20 @@ use crate::{
     resource::{GROUP, PLURAL, PacketCaptureConfig},
 };
 
-/// How long an answer of the API server is believed.
+/// How long an answer of the API server is cached.
 const BELIEVED: Duration = Duration::from_secs(10);
-/// Most tokens that are remembered.
+/// Maximum cached tokens.
 const REMEMBERED: usize = 1024;
-/// Longest token.
+/// Maximum length of a token.
 const LONGEST_TOKEN: usize = 16 << 10;
-/// Reviews at once: whoever sends tokens does not load the API server.
+/// Concurrent reviews: clients that send tokens must not overload the API server.
 const REVIEWS: usize = 16;
 
-/// Who decides.
+/// The authority that decides.
 pub enum Access {
     /// The API server.
     Kubernetes(Box<Reviews>),
-    /// Whoever has a certificate may do everything: the TLS handshake has checked it.
+    /// Every client with a certificate may do everything: the TLS handshake has verified it.
     Certificates,
 }
 
@@ -54,14 +54,14 @@ impl std::fmt::Debug for Access {
 pub enum Captures {
     /// All.
     All,
-    /// Those of resources.
+    /// Those of resources only.
     OfResources,
-    /// Those of the resource with this uid.
+    /// Only those of the resource with this uid.
     Of(String),
 }
 
 impl Captures {
-    /// Whether a capture is one of them.
+    /// Whether the caller may see a capture.
     #[must_use]
     pub fn has(&self, capture: &Capture) -> bool {
         let label = capture.labels.get(LABEL_UID);
@@ -73,10 +73,10 @@ impl Captures {
     }
 }
 
-/// Users by the digest of their token, and since when they are known.
+/// Users by the digest of their token, and since when they are cached.
 type Users = HashMap<[u8; 32], (Instant, Arc<UserInfo>)>;
 
-/// Asks the API server.
+/// Queries the API server.
 pub struct Reviews {
     client: kube::Client,
     resources: Store<PacketCaptureConfig>,
@@ -96,7 +96,7 @@ impl Access {
         }))
     }
 
-    /// Whether the caller may see the resource, or all of them without a name.
+    /// Whether the caller may see the resource, or all resources if there is no name.
     pub(super) async fn see<T>(
         &self,
         request: &Request<T>,
@@ -143,7 +143,7 @@ impl Access {
     }
 }
 
-/// Notes in the log who did what.
+/// Logs who did what.
 fn told<T>(
     user: &UserInfo,
     call: &str,
@@ -163,15 +163,15 @@ fn told<T>(
     result
 }
 
-/// The namespaces whose pods a resource's captures show; an empty name: all of them.
+/// The namespaces whose pods appear in a resource's captures; an empty name means all.
 fn namespaces(resource: &PacketCaptureConfig) -> BTreeSet<String> {
     let all = || BTreeSet::from([String::new()]);
-    // Captures that ran before somebody made the resource invalid may hold anything.
+    // Captures that ran before the resource became invalid may contain anything.
     let Ok(plan) = Plan::new(&resource.spec, FileDefaults::default()) else {
         return all();
     };
     let Some(selection) = plan.selection.filter(|_| plan.targets.is_empty()) else {
-        // An address may be that of any pod.
+        // An address may belong to any pod.
         return all();
     };
     let mut namespaces: BTreeSet<String> = selection
@@ -221,7 +221,7 @@ impl Reviews {
             .ok_or_else(|| Status::not_found(format!("there is no PacketCaptureConfig {name:?}")))
     }
 
-    /// Who sends a request.
+    /// The sender of a request.
     async fn user<T>(&self, request: &Request<T>) -> Result<Arc<UserInfo>, Status> {
         let refused = |why: &str| {
             let from = request.remote_addr();
@@ -272,7 +272,7 @@ impl Reviews {
         Ok(user)
     }
 
-    /// Fails unless a user has a right.
+    /// Fails unless the user has a right.
     async fn may(&self, user: &UserInfo, right: ResourceAttributes) -> Result<(), Status> {
         let what = describe(&right);
         let review = SubjectAccessReview {

@@ -1,4 +1,4 @@
-//! A client's connection, which holds its place until it ends.
+//! A client's connection, which counts against the limit until it ends.
 
 use std::{
     io,

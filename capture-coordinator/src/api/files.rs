@@ -1,4 +1,4 @@
-//! Files of captures, passed on from the nodes.
+//! Files of captures, forwarded from the nodes.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::{
 use crate::nodes::Nodes;
 
 const AT_ONCE: usize = 64;
-/// Largest message of a node: a page of files, or a chunk of one.
+/// Maximum message of a node: a page of files, or a chunk of one.
 const LARGEST_ANSWER: usize = 16 << 20;
 
 fn service(client: &Client) -> FileServiceClient<tonic::transport::Channel> {
@@ -92,7 +92,7 @@ pub(super) fn place(
     }
 }
 
-/// Passes a file on.
+/// Forwards a file.
 pub(super) async fn read(
     client: Client,
     capture: String,

@@ -1,4 +1,4 @@
-//! The cluster API: captures on many nodes through one address, for users who have no right on a node.
+//! The cluster API: captures on many nodes through one address, for users without rights on the nodes.
 
 mod access;
 mod connection;
@@ -21,18 +21,18 @@ use crate::{nodes::Nodes, settings::Listen};
 
 pub use access::{Access, Captures};
 
-/// A stream of answers.
+/// A stream of responses.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// Streams of packets and files of all clients together.
+/// Limit of streams of packets and files of all clients together.
 const STREAMS: usize = 128;
-/// Requests of one connection that are worked on at a time.
+/// Concurrent requests of one connection.
 const REQUESTS_PER_CONNECTION: u32 = 64;
-/// No request is larger.
+/// Maximum size of a request.
 const LARGEST_MESSAGE: usize = 64 << 10;
-/// A client that has gone away without a word is noticed after this.
+/// A client that disappeared without closing the connection is noticed after this.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// How long a node may take to answer.
+/// Time limit for an answer of a node.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The service.
@@ -73,7 +73,7 @@ pub async fn serve(listen: &Listen, nodes: Arc<Nodes>, access: Access) -> anyhow
 }
 
 impl Cluster {
-    /// A stream that ends when nobody reads it any more.
+    /// A stream that ends when its reader is gone.
     fn answer<T, F>(
         &self,
         task: impl FnOnce(mpsc::Sender<Result<T, Status>>) -> F,

@@ -12,9 +12,9 @@ use tonic::{Request, Status};
 use super::{PATIENCE, access::Captures};
 use crate::{decide::Link, nodes::Nodes};
 
-/// Nodes that are asked at once.
+/// Nodes that are called concurrently.
 const AT_ONCE: usize = 64;
-/// Largest answer of a node.
+/// Maximum answer of a node.
 const LARGEST_ANSWER: usize = 16 << 20;
 
 /// A request to a node, with a deadline.
@@ -24,7 +24,7 @@ pub(super) fn timely<T>(message: T) -> Request<T> {
     request
 }
 
-/// Why a node cannot be asked.
+/// Why a node cannot be called.
 pub(super) fn problem(link: &Link) -> String {
     match link {
         Link::NoDaemon => "no daemon runs on it".to_owned(),
@@ -34,7 +34,7 @@ pub(super) fn problem(link: &Link) -> String {
     }
 }
 
-/// Asks every node; the answers are in the order of their names.
+/// Calls every node; the answers are sorted by node name.
 async fn each<T, F: Future<Output = T>>(names: Vec<String>, ask: impl Fn(String) -> F) -> Vec<T> {
     stream::iter(names.into_iter().map(ask))
         .buffered(AT_ONCE)
@@ -70,7 +70,7 @@ async fn node(client: &Client) -> Result<Option<v1::Node>, Status> {
     Ok(answer.into_inner().node)
 }
 
-/// Captures that the caller may see, of one name or of all.
+/// Captures that the caller may see, with one name or all.
 pub(super) async fn captures(
     nodes: &Arc<Nodes>,
     captures: &Captures,
@@ -123,7 +123,7 @@ pub(super) async fn captures(
     v1::ListClusterCapturesResponse { captures: all }
 }
 
-/// Nodes that have the capture, and may show it.
+/// Nodes that have the capture, if the caller may see it.
 pub(super) fn with_capture(nodes: &Nodes, captures: &Captures, name: &str) -> Vec<String> {
     let mut found = nodes.with_capture(name);
     found.retain(|node| {
@@ -143,7 +143,7 @@ async fn list_captures(client: &Client, name: &str) -> Result<Vec<v1::Capture>, 
         let request = v1::ListCapturesRequest {
             page_size: 1000,
             page_token: page_token.clone(),
-            // Names of captures hold nothing that a glob could take for a wildcard.
+            // Names of captures contain no glob wildcards.
             name_glob: name.to_owned(),
             ..v1::ListCapturesRequest::default()
         };

@@ -1,4 +1,4 @@
-//! Packets of a capture on all its nodes as they come, merged by timestamp.
+//! Live packets of a capture on all its nodes, merged by timestamp.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,19 +25,19 @@ use tonic::Status;
 use super::{access::Captures, nodes::with_capture, unknown};
 use crate::nodes::Nodes;
 
-/// How often is looked for nodes on which the capture has begun.
+/// How often new nodes of the capture are searched for.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long a capture may take to begin on its first node, and a pod to move to another.
+/// Time limit for a capture to start on its first node, and for a pod to move to another.
 const BEGINNING: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(3);
-/// Events of all nodes that wait to be merged.
+/// Maximum events of all nodes that wait to be merged.
 const WAITING: usize = 64;
 /// Packets in one message.
 const BATCH: usize = 512;
 
 type Sink = mpsc::Sender<Result<v1::StreamClusterPacketsResponse, Status>>;
 
-/// What a node's stream tells; `Err`: why it broke.
+/// An event of a node's stream; `Err`: why it broke.
 type Told = (usize, Result<StreamEvent, String>);
 
 /// Streams until the capture has ended on every node.
@@ -61,7 +61,7 @@ pub(super) async fn stream(
             _ = looks.tick() => {
                 for node in with_capture(&nodes, &captures, &request.name) {
                     let Some((client, uid)) = running(&nodes, &node, &request.name) else { continue };
-                    // A capture that began anew on a node is another one.
+                    // A capture that was started again on a node is a different one.
                     if !joined.insert((node.clone(), uid)) {
                         continue;
                     }
@@ -125,18 +125,18 @@ async fn follow(
     let _ = told.send((number, Err(lost))).await;
 }
 
-/// Puts packets of many nodes in order.
+/// Orders the packets of many nodes.
 struct Merge {
     sink: Sink,
     nodes: Vec<String>,
     order: ReorderBuffer,
-    /// Numbers of interfaces in this stream, by node and number there.
+    /// Numbers of interfaces in this stream, by node and number on the node.
     interfaces: BTreeMap<(usize, u32), u32>,
-    /// Ends that wait until the packets before them are sent.
+    /// Ends that wait until all packets before them are sent.
     ended: Vec<v1::ClusterNodeEnded>,
 }
 
-/// Without anything that waits.
+/// An empty buffer.
 const IDLE: Duration = Duration::from_secs(3600);
 
 impl Merge {
@@ -251,7 +251,7 @@ impl Merge {
             self.send(Event::Packets(v1::PacketBatch { packets }))
                 .await?;
         }
-        // With no packet left, what ended before is told.
+        // When no packets are left, earlier ends are reported.
         if self.order.due().is_none() {
             for ended in std::mem::take(&mut self.ended) {
                 self.send(Event::Ended(ended)).await?;
@@ -260,7 +260,7 @@ impl Merge {
         Ok(())
     }
 
-    /// Sends what is left.
+    /// Sends the rest.
     async fn rest(&mut self) -> Result<(), Status> {
         let mut packets = Vec::new();
         while let Some((node, packet)) = self.order.rest() {

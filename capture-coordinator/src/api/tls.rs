@@ -28,12 +28,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::connection::Connection;
 use crate::settings::Listen;
 
-/// Connections at a time, those that are still being made included.
+/// Limit of connections, including those still in the handshake.
 const CONNECTIONS: usize = 512;
-/// How long a client may take to make one.
+/// Time limit for a handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Listens; what comes out are clients that have made a connection over TLS.
+/// Listens; yields clients whose TLS handshake is complete.
 pub(super) async fn listen(
     listen: &Listen,
 ) -> Result<ReceiverStream<Result<Connection, std::io::Error>>> {
@@ -60,7 +60,7 @@ async fn accept(
         let stream: TcpStream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // No descriptors, for instance: they come back.
+                // For example no free descriptors, which is temporary.
                 tracing::warn!("accepting a client of the cluster API: {error}");
                 sleep(Duration::from_millis(200)).await;
                 continue;
@@ -88,7 +88,7 @@ async fn accept(
     }
 }
 
-/// The files of certificate and key, and what was made of them last.
+/// The files of certificate and key, and the configuration last created from them.
 struct Files {
     certificate: PathBuf,
     key: PathBuf,
@@ -106,7 +106,7 @@ impl Files {
         }
     }
 
-    /// The configuration, made anew when a file has changed. One that cannot be used leaves the last.
+    /// The configuration, created again when a file has changed. If that fails, the last one is kept.
     fn config(&mut self) -> Result<Arc<ServerConfig>> {
         let paths = [
             Some(&self.certificate),

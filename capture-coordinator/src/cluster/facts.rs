@@ -1,5 +1,5 @@
-//! Pods and nodes, reduced to what captures need of them. The objects themselves are dropped at once: of
-//! ten thousand pods they would take a hundred megabytes.
+//! Pods and nodes, reduced to what captures need. The objects themselves are dropped at once: for ten
+//! thousand pods they would use a hundred megabytes.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,7 +16,7 @@ pub struct Pod {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Its uid: another pod of the same name has another.
+    /// Its uid, which distinguishes it from other pods of the same name.
     pub uid: String,
     /// Its node; empty until it is scheduled.
     pub node: String,
@@ -26,11 +26,11 @@ pub struct Pod {
     pub containers: Vec<String>,
     /// Whether it shares the node's network.
     pub host_network: bool,
-    /// Whether it has ended: its addresses may be another pod's by now.
+    /// Whether it has ended: its addresses may belong to another pod by now.
     pub ended: bool,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// The port of a recorder's daemon, if it is one.
+    /// The daemon's port, if it is a pod of the recorder.
     pub is_daemon: bool,
 }
 
@@ -41,14 +41,14 @@ impl Pod {
         (self.namespace.clone(), self.name.clone())
     }
 
-    /// Whether it can be captured: it runs somewhere and has an address.
+    /// Whether it can be captured: it is scheduled and has an address.
     #[must_use]
     pub fn can_be_captured(&self) -> bool {
         !self.ended && !self.node.is_empty() && !self.addresses.is_empty()
     }
 }
 
-/// Which pods are the recorder's daemons.
+/// Selects the pods of the recorder's daemons.
 #[derive(Debug, Clone)]
 pub struct DaemonPods {
     /// Their namespace.
@@ -63,11 +63,11 @@ impl DaemonPods {
     }
 }
 
-/// Most addresses and containers of a pod that a node takes.
+/// Maximum addresses and containers of a pod that a node accepts.
 const MOST_ADDRESSES: usize = 16;
 const MOST_CONTAINERS: usize = 64;
 
-/// What captures need of a pod; `None` without a name.
+/// The data of a pod that captures need; `None` without a name.
 #[must_use]
 pub fn pod(pod: api::Pod, daemons: &DaemonPods) -> Option<Pod> {
     let namespace = pod.metadata.namespace.unwrap_or_default();
@@ -122,7 +122,7 @@ impl Node {
     }
 }
 
-/// What captures need of a node; `None` without a name.
+/// The data of a node that captures need; `None` without a name.
 #[must_use]
 pub fn node(node: api::Node) -> Option<Arc<Node>> {
     let addresses = node.status.and_then(|status| status.addresses);

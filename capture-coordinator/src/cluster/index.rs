@@ -1,5 +1,5 @@
-//! Which pods each resource means, on which nodes, kept up to date with every change. A change touches what
-//! it concerns and nothing else: neither a list of all pods nor one of all nodes is walked for it.
+//! An index of the pods and nodes that each resource selects, updated with every change. The cost of a
+//! change depends only on what it affects: neither the list of all pods nor that of all nodes is walked.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -11,14 +11,14 @@ use kube::core::SelectorExt as _;
 use super::{Node, Pod, PodKey};
 use crate::request::Selection;
 
-/// What a resource wants to know of the cluster.
+/// The selection of a resource.
 #[derive(Debug, Clone)]
 pub struct Interest {
-    /// Its pods; `None`: it means nodes, by addresses alone.
+    /// Its pods; `None` if it selects nodes, by addresses only.
     pub selection: Option<Selection>,
     /// Labels that nodes must have.
     pub node_selector: BTreeMap<String, String>,
-    /// Whether it also means nodes without its pods, because it has addresses.
+    /// Whether it also selects nodes without its pods, because it has addresses.
     pub every_node: bool,
 }
 
@@ -40,22 +40,22 @@ struct Resource {
     members: Members,
 }
 
-/// What is known of the cluster.
+/// The state of the cluster.
 #[derive(Debug, Default)]
 pub struct Index {
     pods: HashMap<PodKey, Arc<Pod>>,
     nodes: BTreeMap<String, Arc<Node>>,
     daemons: BTreeMap<String, Daemon>,
-    /// How often daemons have come, gone or moved.
+    /// Incremented when daemons appear, disappear or move.
     daemon_changes: u64,
     resources: HashMap<String, Resource>,
 }
 
-/// Names of resources that a change concerns.
+/// Names of resources that a change affects.
 pub type Concerned = BTreeSet<String>;
 
 impl Index {
-    /// A resource is new or has changed.
+    /// Adds or updates a resource.
     pub fn apply_resource(&mut self, name: &str, interest: Interest) {
         let mut members = Members::new();
         if let Some(selection) = &interest.selection {
@@ -75,12 +75,12 @@ impl Index {
         self.resources.insert(name.to_owned(), resource);
     }
 
-    /// A resource is gone.
+    /// Removes a resource.
     pub fn remove_resource(&mut self, name: &str) {
         self.resources.remove(name);
     }
 
-    /// A pod is new or has changed. Nothing is concerned if nothing changed that matters.
+    /// Adds or updates a pod. Affects no resource if nothing relevant changed.
     pub fn apply_pod(&mut self, pod: Pod) -> Concerned {
         let key = pod.key();
         if self.pods.get(&key).is_some_and(|known| **known == pod) {
@@ -91,7 +91,7 @@ impl Index {
         self.move_pod(old.as_deref(), Some(pod))
     }
 
-    /// A pod is gone.
+    /// Removes a pod.
     pub fn remove_pod(&mut self, key: &PodKey) -> Concerned {
         match self.pods.remove(key) {
             Some(old) => self.move_pod(Some(&old), None),
@@ -99,7 +99,7 @@ impl Index {
         }
     }
 
-    /// Removes all pods but these: a watch began anew and these are what there is.
+    /// Removes all pods except these, after a watch was restarted.
     pub fn retain_pods(&mut self, present: &std::collections::HashSet<PodKey>) -> Concerned {
         let gone: Vec<_> = self
             .pods
@@ -128,7 +128,7 @@ impl Index {
         concerned
     }
 
-    /// Follows the daemons, which are pods themselves.
+    /// Updates the daemons, which are pods themselves.
     fn move_daemon(&mut self, old: Option<&Pod>, new: Option<&Pod>) -> Concerned {
         let mut concerned = Concerned::new();
         if let Some(old) = old.filter(|old| old.is_daemon) {
@@ -154,7 +154,7 @@ impl Index {
         concerned
     }
 
-    /// A node is new or has changed.
+    /// Adds or updates a node.
     pub fn apply_node(&mut self, node: Arc<Node>) -> Concerned {
         let name = node.name.clone();
         if self.nodes.get(&name) == Some(&node) {
@@ -164,14 +164,14 @@ impl Index {
         self.of_node(&name)
     }
 
-    /// A node is gone.
+    /// Removes a node.
     pub fn remove_node(&mut self, name: &str) -> Concerned {
         let concerned = self.of_node(name);
         self.nodes.remove(name);
         concerned
     }
 
-    /// Removes all nodes but these.
+    /// Removes all nodes except these.
     pub fn retain_nodes(&mut self, present: &BTreeSet<String>) -> Concerned {
         let gone: Vec<_> = self
             .nodes
@@ -184,7 +184,7 @@ impl Index {
             .collect()
     }
 
-    /// Resources that a node concerns: those that have pods there, and those that mean nodes.
+    /// Resources that a node affects: those with pods there, and those that select nodes.
     #[must_use]
     pub fn of_node(&self, node: &str) -> Concerned {
         self.resources
@@ -202,7 +202,7 @@ impl Index {
         self.resources.keys().cloned().collect()
     }
 
-    /// The nodes on which a resource is to be captured, each with its pods.
+    /// The nodes on which a resource must be captured, each with its pods.
     #[must_use]
     pub fn members(&self, name: &str) -> Members {
         let Some(resource) = self.resources.get(name) else {
@@ -221,7 +221,7 @@ impl Index {
             members.insert(node.clone(), pods.clone());
         }
         if interest.every_node {
-            // A node without a daemon that nobody wants one on (a virtual node) is not waited for.
+            // A node that is not supposed to have a daemon (a virtual node) is not waited for.
             for node in self.daemons.keys().filter(|node| selected(node)) {
                 members.entry(node.clone()).or_default();
             }
@@ -280,7 +280,7 @@ impl Index {
         &self.daemons
     }
 
-    /// Changes with every change of a daemon.
+    /// Incremented with every change of a daemon.
     #[must_use]
     pub const fn daemon_changes(&self) -> u64 {
         self.daemon_changes
@@ -292,7 +292,7 @@ impl Index {
         self.pods.get(key)
     }
 
-    /// How many pods are known.
+    /// The number of pods.
     #[must_use]
     pub fn pod_count(&self) -> usize {
         self.pods.len()
@@ -317,7 +317,7 @@ fn by_labels(selection: &Selection, pod: &Pod) -> bool {
         })
 }
 
-/// Whether the pod is captured from now on, or differently.
+/// Whether the pod is captured from now on, or in another way.
 fn join(members: &mut Members, pod: Arc<Pod>) -> bool {
     if !pod.can_be_captured() {
         return false;

@@ -1,4 +1,5 @@
-//! Tests of the index: a change concerns what it concerns, and the incremental result is that of starting anew.
+//! Tests of the index: a change affects only what it should, and the incremental result equals that of a
+//! rebuild.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -167,7 +168,7 @@ fn nodes_that_are_not_selected_have_no_members() {
     assert_eq!(members.keys().collect::<Vec<_>>(), ["n1"]);
 }
 
-/// A small generator of numbers, the same in every run.
+/// A small pseudo-random generator with a fixed seed.
 struct Numbers(u64);
 
 impl Numbers {

@@ -1,5 +1,6 @@
-//! What is known of the cluster: pods, nodes, daemons, and which pods each resource means. Without a
-//! server: the watchers feed it, and it says which resources a change concerns.
+//! The state of the cluster: pods, nodes, daemons, and the pods that each resource selects.
+//! Independent of a server: the watchers update it, and it returns the resources that a change
+//! affects.
 
 mod facts;
 mod index;

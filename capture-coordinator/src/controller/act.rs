@@ -1,4 +1,4 @@
-//! Actions on nodes, and what their answers mean.
+//! Actions on nodes, and the interpretation of their answers.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use futures_util::{StreamExt as _, stream};
 use super::Context;
 use crate::decide::Action;
 
-/// How many nodes are asked at once for one resource.
+/// Nodes that are called concurrently for one resource.
 const AT_ONCE: usize = 64;
 
-/// What became of an action.
+/// The result of an action.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) node: String,
@@ -22,18 +22,18 @@ pub(super) struct Outcome {
     pub(super) result: Result<Done, ClientError>,
 }
 
-/// What a node answered.
+/// The answer of a node.
 #[derive(Debug)]
 pub(super) enum Done {
-    /// The capture as it is now.
+    /// The current state of the capture.
     Capture(Box<Capture>),
-    /// It is no longer known.
+    /// It no longer exists.
     Gone,
     /// The files of the capture with this uid.
     Files(String, Vec<File>),
 }
 
-/// Carries out actions on many nodes at once.
+/// Runs actions on many nodes concurrently.
 pub(super) async fn act(
     context: &Arc<Context>,
     capture: &str,
@@ -93,7 +93,7 @@ async fn carry_out(
                 generation: None,
             };
             match client.update(name, update).await {
-                // It ended meanwhile, which is seen when it is looked at.
+                // It ended meanwhile, which the next reconcile sees.
                 Err(ClientError::Refused {
                     refusal: Refusal::Precondition,
                     message,
@@ -122,7 +122,7 @@ async fn carry_out(
         Action::ListFiles => {
             let capture = client.get(name).await?;
             let mut files = client.files(name).await?.files;
-            // Files of earlier captures of the name stand before those of this one.
+            // Files of earlier captures of the name come before those of this one.
             let since = capture.create_time;
             files.retain(|file| file.last_time.is_none() || file.last_time >= since);
             return Ok(Done::Files(uid.unwrap_or(capture.uid), files));
@@ -131,8 +131,8 @@ async fn carry_out(
     Ok(Done::Capture(Box::new(capture)))
 }
 
-/// Starts a capture. If there is one of the name already, it is looked at: a coordinator before this one may
-/// have started it.
+/// Starts a capture. If the name is in use already, that capture is checked: an earlier coordinator may have
+/// started it.
 async fn start(
     client: &Client,
     name: &str,

@@ -1,5 +1,5 @@
-//! Ends and cleans up captures whose resource is gone, once a minute. A capture is only touched when its
-//! resource was missing twice: the watch may be a moment behind.
+//! Ends and cleans up captures without a resource, once a minute. A capture is only touched if its
+//! resource was missing twice: the watch may lag.
 
 use std::{
     collections::{BTreeSet, HashSet},

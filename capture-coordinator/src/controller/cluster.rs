@@ -1,4 +1,4 @@
-//! The index of the cluster, shared by those who read and the watchers that write.
+//! The index of the cluster, shared by readers and the watchers that update it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +9,7 @@ use crate::cluster::Index;
 pub struct Cluster(Mutex<Index>);
 
 impl Cluster {
-    /// The index. Held for single look-ups and changes only, never across a call.
+    /// The index. Locked only for single look-ups and changes, never across a call.
     pub fn lock(&self) -> MutexGuard<'_, Index> {
         // Each change is made as a whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,4 +1,4 @@
-//! Kubernetes Events: each step of a capture's life and each error, for `kubectl describe`.
+//! Kubernetes Events: each step of a capture and each error, for `kubectl describe`.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use crate::{
     resource::{PacketCaptureConfig, PacketCaptureConfigStatus, Phase},
 };
 
-/// Longest text of an event.
+/// Maximum length of an event's text.
 const LONGEST: usize = 1000;
-/// Most events of one look at a resource.
+/// Maximum events of one reconcile.
 const MOST: usize = 8;
 
-/// Tells what was done on nodes, and what changed in the status.
+/// Reports the actions on nodes, and changes of the status.
 pub(super) async fn publish(
     context: &Context,
     resource: &PacketCaptureConfig,

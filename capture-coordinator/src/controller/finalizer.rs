@@ -1,4 +1,4 @@
-//! The finalizer, by which a resource waits until its captures have ended.
+//! The finalizer, which delays a resource's deletion until its captures have ended.
 
 use kube::{
     Api, ResourceExt as _,
@@ -25,7 +25,7 @@ pub(super) async fn set(
     patch(api, resource, &names).await
 }
 
-/// Takes it away.
+/// Removes it.
 pub(super) async fn remove(
     api: &Api<PacketCaptureConfig>,
     resource: &PacketCaptureConfig,

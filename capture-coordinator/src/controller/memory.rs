@@ -1,4 +1,4 @@
-//! What the leader remembers of each resource between two looks at it: only what may be lost at any moment.
+//! The leader's memory of each resource between two reconciles: only data that may be lost at any time.
 
 use std::{
     collections::HashMap,
@@ -12,18 +12,18 @@ use kube::runtime::watcher::DefaultBackoff;
 
 use crate::{decide::Fault, resource::PacketCaptureConfigStatus};
 
-/// What is remembered of a resource.
+/// The memory of a resource.
 #[derive(Default)]
 pub(super) struct Memory {
     /// Its uid.
     pub(super) uid: String,
-    /// The status that was written last: the watch may be behind.
+    /// The status that was last written: the watch may lag.
     pub(super) written: Option<PacketCaptureConfigStatus>,
-    /// When that was.
+    /// When it was written.
     pub(super) written_at: Option<Instant>,
-    /// What went wrong on nodes.
+    /// Errors of nodes.
     faults: HashMap<String, (Fault, DefaultBackoff)>,
-    /// Files of captures that have ended, by node, with the capture's uid.
+    /// Files of ended captures, by node, with the capture's uid.
     files: HashMap<String, (String, Arc<Vec<File>>)>,
     /// Waits between attempts at the API server.
     backoff: DefaultBackoff,
@@ -34,7 +34,7 @@ impl Memory {
         self.faults.get(node).map(|(fault, _)| fault.clone())
     }
 
-    /// Something went wrong on a node; a passing fault is tried again later and later.
+    /// Records an error of a node; temporary errors are retried with increasing delays.
     pub(super) fn note_fault(&mut self, node: &str, run: &str, message: String, permanent: bool) {
         let (_, mut waits) = self.faults.remove(node).unwrap_or_else(|| {
             let none = Fault {
@@ -72,7 +72,7 @@ impl Memory {
             .insert(node.to_owned(), (uid.to_owned(), Arc::new(files)));
     }
 
-    /// How long to wait after one more failure at the API server.
+    /// The delay after another failure of the API server.
     pub(super) fn wait(&mut self) -> Duration {
         self.backoff.next().unwrap_or(Duration::from_secs(30))
     }
@@ -82,7 +82,7 @@ impl Memory {
     }
 }
 
-/// What is remembered of all resources, by name.
+/// The memory of all resources, by name.
 #[derive(Default)]
 pub(super) struct Memories(Mutex<HashMap<String, Memory>>);
 
@@ -91,7 +91,7 @@ impl Memories {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at or changes what is remembered of a resource.
+    /// Reads or changes the memory of a resource.
     pub(super) fn with<T>(
         &self,
         name: &str,

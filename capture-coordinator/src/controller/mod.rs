@@ -1,4 +1,5 @@
-//! The controller: watches resources, pods, nodes and daemons, and makes of them what [`crate::decide`] says.
+//! The controller: watches resources, pods, nodes and daemons, and carries out the decisions of
+//! [`crate::decide`].
 
 mod act;
 mod clean;
@@ -36,20 +37,20 @@ pub use watch::{Watches, watch};
 
 use memory::Memories;
 
-/// What the controller is told by the settings.
+/// Settings of the controller.
 #[derive(Debug, Clone)]
 pub struct ControllerSettings {
     /// Which pods are the daemons.
     pub daemons: DaemonPods,
     /// The namespace of result ConfigMaps.
     pub namespace: String,
-    /// This process, as events name it.
+    /// The name of this process in events.
     pub identity: String,
-    /// What files of captures have where the resource says nothing.
+    /// Defaults for files of captures.
     pub files: FileDefaults,
 }
 
-/// What everything in the controller shares.
+/// State shared by the controller.
 pub struct Context {
     pub(crate) client: kube::Client,
     pub(crate) settings: ControllerSettings,
@@ -59,7 +60,7 @@ pub struct Context {
     pub(crate) metrics: Metrics,
     memories: Memories,
     recorder: recorder::Recorder,
-    /// Where triggers go while this process leads.
+    /// The receiver of triggers while this process leads.
     triggers: Mutex<Option<mpsc::UnboundedSender<ObjectRef<PacketCaptureConfig>>>>,
 }
 
@@ -69,11 +70,11 @@ impl std::fmt::Debug for Context {
     }
 }
 
-/// How many resources are dealt with at once.
+/// Resources that are reconciled concurrently.
 const AT_ONCE: u16 = 32;
 
 impl Context {
-    /// What everything shares; nothing runs yet.
+    /// The shared state; nothing runs yet.
     #[must_use]
     pub fn new(
         client: kube::Client,
@@ -96,12 +97,12 @@ impl Context {
         })
     }
 
-    /// Resources are to be looked at; without effect where this process does not lead.
+    /// Triggers a reconcile of resources; no effect if this process does not lead.
     pub(crate) fn trigger(&self, names: &BTreeSet<String>) {
         let triggers = self.triggers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(triggers) = triggers.as_ref() {
             for name in names {
-                // Each is taken in at once: the controller keeps one entry per resource.
+                // Each is accepted at once: the controller keeps one entry per resource.
                 let _ = triggers.send(ObjectRef::new(name));
             }
         }
@@ -111,7 +112,7 @@ impl Context {
         *self.triggers.lock().unwrap_or_else(PoisonError::into_inner) = to;
     }
 
-    /// Acts as the leader until the signal says that it is none any more.
+    /// Acts as the leader until the signal that leadership is lost.
     pub async fn lead(self: &Arc<Self>, mut leads: signal::Receiver<bool>) {
         let (triggers, receiver) = mpsc::unbounded_channel();
         self.set_triggers(Some(triggers));

@@ -1,4 +1,4 @@
-//! One look at one resource: gather, decide, act, tell.
+//! One reconcile of one resource: gather, decide, act, report.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,24 +21,24 @@ use crate::{
     resource::{NodePhase, PacketCaptureConfig, PacketCaptureConfigStatus},
 };
 
-/// Who owns fields that this program applies.
+/// The owner of fields that this program applies.
 pub(super) const MANAGER: &str = "capture-coordinator";
-/// An annotation: the resource's files go with it.
+/// An annotation: the resource's files are deleted with it.
 const DELETE_FILES: &str = "networking.packet.io/delete-files";
-/// How often a status is written of which only numbers have changed.
+/// How often a status is written if only counts have changed.
 const NUMBERS: Duration = Duration::from_secs(5);
-/// How often the same resource is acted for before the next one has its turn.
+/// How many rounds of actions a resource gets before the next one has its turn.
 const ROUNDS: usize = 3;
 
-/// Why a look failed; it is repeated.
+/// Why a reconcile failed; it is repeated.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     /// The API server.
     #[error("{doing}: {problem}")]
     Api {
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
-        /// What it said.
+        /// Its error.
         problem: String,
     },
 }
@@ -58,7 +58,7 @@ pub(super) fn told(error: &kube::Error) -> String {
     }
 }
 
-/// What is to be done after a failed look.
+/// The policy after a failed reconcile.
 pub(super) fn on_error(
     resource: Arc<PacketCaptureConfig>,
     _: &Error,
@@ -72,7 +72,7 @@ pub(super) fn on_error(
     Requeue::requeue(wait)
 }
 
-/// One look at a resource.
+/// One reconcile of a resource.
 pub(super) async fn reconcile(
     resource: Arc<PacketCaptureConfig>,
     context: Arc<Context>,
@@ -88,7 +88,7 @@ pub(super) async fn reconcile(
     let before = look.previous.clone();
     let mut all = Vec::new();
     let mut decision = look.decide();
-    // An answer may call for the next step at once: a capture that was started is listed, and so on.
+    // An answer may require the next step at once: for example, a started capture is listed.
     for _ in 0..ROUNDS {
         if decision.actions.is_empty() {
             break;
@@ -140,7 +140,7 @@ fn after(_: &Look<'_>, decision: &Decision) -> Requeue {
     after_in(decision).map_or_else(Requeue::await_change, Requeue::requeue)
 }
 
-/// When to look again: soon where something is left to do.
+/// When to reconcile again: soon if work is left.
 fn after_in(decision: &Decision) -> Option<Duration> {
     if decision.actions.is_empty() {
         decision.again_in
@@ -169,7 +169,7 @@ async fn delete(
     }
 }
 
-/// What a look is about.
+/// The subject of a reconcile.
 struct Look<'a> {
     context: &'a Arc<Context>,
     name: String,
@@ -213,7 +213,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Gathers what is known now, and decides.
+    /// Gathers the current state, and decides.
     fn decide(&self) -> Decision {
         let cluster = self.context.cluster.lock();
         let members = cluster.members(&self.name);
@@ -266,7 +266,7 @@ impl<'a> Look<'a> {
         decide(&view)
     }
 
-    /// Adds what the daemons told, and what is remembered.
+    /// Adds the daemons' reports, and the memory.
     fn ask(&self, mut nodes: BTreeMap<String, NodeView>) -> BTreeMap<String, NodeView> {
         for (name, node) in &mut nodes {
             if let Some((link, capture)) = self.context.nodes.view(name, &self.capture) {
@@ -281,7 +281,7 @@ impl<'a> Look<'a> {
                     .capture
                     .as_ref()
                     .and_then(|capture| memory.files(name, &capture.uid));
-                // A node that was lost and is back is asked again at once.
+                // A node that was lost and is back is called again at once.
                 if node.link != Link::Ready {
                     memory.forget_fault(name);
                     node.fault = None;
@@ -296,7 +296,7 @@ impl<'a> Look<'a> {
             for outcome in outcomes {
                 match &outcome.result {
                     Ok(act::Done::Files(uid, files)) => {
-                        // Checksums are still to come: asked again a little later.
+                        // Checksums are still missing: asked again a little later.
                         if files
                             .iter()
                             .all(|file| file.is_whole() && file.sha256.is_some())
@@ -324,7 +324,8 @@ impl<'a> Look<'a> {
         });
     }
 
-    /// Writes the status if it has changed. Returns how long numbers alone wait until they are written.
+    /// Writes the status if it has changed. Returns how long changed counts wait until they are
+    /// written.
     async fn write(
         &self,
         api: &Api<PacketCaptureConfig>,
@@ -350,7 +351,7 @@ impl<'a> Look<'a> {
         let patch = json!({
             "apiVersion": "networking.packet.io/v1",
             "kind": "PacketCaptureConfig",
-            // Another resource of the same name is another one's concern.
+            // Another resource of the same name is not our concern.
             "metadata": { "name": self.name, "uid": self.uid },
             "status": status,
         });
@@ -360,7 +361,7 @@ impl<'a> Look<'a> {
             .await
         {
             Ok(_) => {}
-            // It is gone.
+            // It was deleted.
             Err(kube::Error::Api(error)) if error.code == 404 => return Ok(None),
             Err(error) => return Err(failed("writing the status")(error)),
         }
@@ -378,7 +379,7 @@ impl<'a> Look<'a> {
     }
 }
 
-/// A status without the numbers that change with every packet.
+/// A status without the counts that change with every packet.
 fn gist(
     status: &PacketCaptureConfigStatus,
 ) -> (PacketCaptureConfigStatus, Vec<(String, NodePhase)>) {

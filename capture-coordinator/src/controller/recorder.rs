@@ -23,21 +23,21 @@ use kube::{
 };
 use serde_json::json;
 
-/// An event that comes again within this time is counted and not written anew.
+/// An event that is repeated within this time is counted and not published again.
 const SAME: Duration = Duration::from_secs(360);
-/// Most events that are remembered for that.
+/// Maximum events that are remembered for that.
 const REMEMBERED: usize = 4096;
 /// The server's code for an object that it finds invalid.
 const INVALID: u16 = 422;
 
-/// What happened.
+/// The event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Notice {
-    /// Whether a person should look.
+    /// Whether it needs attention.
     pub(super) is_warning: bool,
-    /// One word.
+    /// The reason, one word.
     pub(super) reason: String,
-    /// For a person.
+    /// The text.
     pub(super) note: String,
 }
 
@@ -45,7 +45,8 @@ pub(super) struct Notice {
 pub(super) struct Recorder {
     client: Client,
     instance: String,
-    /// Events of objects without a namespace: servers before 1.21 take them in `kube-system` alone.
+    /// Namespace of events about objects without a namespace: servers before 1.21 accept them only
+    /// in `kube-system`.
     in_system: AtomicBool,
     seen: Mutex<HashMap<(String, Notice), Seen>>,
 }
@@ -94,7 +95,7 @@ impl Recorder {
             let patch = Patch::Merge(json!({ "series": series }));
             let parameters = PatchParams::default();
             match self.events().patch(&name, &parameters, &patch).await {
-                // It has been cleaned up: written anew.
+                // It has expired: published as a new one.
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
                 other => return other.map(drop),
             }
@@ -112,7 +113,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// The event's name and how often it has come now, if it came lately.
+    /// The event's name and its new count, if it was published recently.
     fn again(&self, key: &(String, Notice)) -> Option<(String, i32)> {
         let mut seen = self.seen();
         let known = seen.get_mut(key)?;

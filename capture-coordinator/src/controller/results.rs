@@ -15,10 +15,10 @@ use crate::{
     resource::{PacketCaptureConfig, PacketCaptureConfigStatus},
 };
 
-/// A ConfigMap has at most 1 MiB; beyond this, nodes are left out and counted.
+/// A ConfigMap has at most 1 MiB; beyond this, nodes are omitted and counted.
 const LARGEST: usize = 800_000;
 
-/// Writes the results as they are now.
+/// Writes the current results.
 pub(super) async fn write(
     context: &Context,
     resource: &PacketCaptureConfig,

@@ -1,5 +1,5 @@
-//! What feeds the index: one watch each of resources, pods and nodes, and what the daemons tell. After the
-//! start nothing is listed again unless a watch breaks.
+//! Feeds the index: one watch each of resources, pods and nodes, and the daemons' reports. After the start
+//! nothing is listed again unless a watch breaks.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -53,7 +53,7 @@ impl Watches {
         ready.resources && ready.pods && ready.nodes
     }
 
-    /// What tells when everything has been listed once.
+    /// Signals when everything has been listed once.
     pub fn readiness(&self) -> impl Fn() -> bool + Send + Sync + Clone + use<> {
         let ready = self.ready.clone();
         move || {
@@ -133,7 +133,7 @@ async fn watch_resources(
     }
 }
 
-/// Takes in what a resource wants to know of the cluster.
+/// Updates the selection of a resource.
 fn note(context: &Context, resource: &PacketCaptureConfig) {
     let interest = match Plan::new(&resource.spec, context.settings.files) {
         Ok(plan) => Interest {
@@ -249,7 +249,7 @@ fn follow_daemons(context: &Context, followed: &mut u64) {
     }
 }
 
-/// Turns what the daemons tell into the resources that it concerns.
+/// Converts the daemons' changes to the resources that they affect.
 async fn take_changes(context: Arc<Context>, mut changes: mpsc::Receiver<Change>) {
     while let Some(change) = changes.recv().await {
         let concerned = match change {
@@ -270,7 +270,7 @@ async fn take_changes(context: Arc<Context>, mut changes: mpsc::Receiver<Change>
                     .view(&node, &capture)
                     .and_then(|(_, known)| known);
                 let label = known.and_then(|known| known.labels.get(LABEL_RESOURCE).cloned());
-                // One that is gone has the resource's name, unless that is very long.
+                // A capture without a resource has the resource's name, unless that is very long.
                 BTreeSet::from([label.unwrap_or(capture)])
             }
         };

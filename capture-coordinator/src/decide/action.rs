@@ -1,4 +1,4 @@
-//! What is to be done on a node.
+//! The actions on a node.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,14 +12,14 @@ use super::{
 };
 use crate::request::Plan;
 
-/// What is to be done on a node.
+/// An action on a node.
 #[derive(Debug, Clone)]
 pub enum Action {
     /// Start the capture.
     Start {
-        /// What it records.
+        /// Its specification.
         spec: Spec,
-        /// How it is known again.
+        /// Its labels, by which it is recognised.
         labels: BTreeMap<String, String>,
     },
     /// Change the running capture.
@@ -28,24 +28,24 @@ pub enum Action {
         spec: Spec,
         /// The new labels.
         labels: BTreeMap<String, String>,
-        /// What changes, by its names in the API.
+        /// The changed fields, by their names in the API.
         paths: Vec<String>,
     },
-    /// Forget the capture that has the name, keep its files, and start another.
+    /// Delete the capture that has the name, keep its files, and start another.
     Replace {
-        /// What it records.
+        /// Its specification.
         spec: Spec,
-        /// How it is known again.
+        /// Its labels, by which it is recognised.
         labels: BTreeMap<String, String>,
     },
     /// End the capture.
     Stop,
-    /// Forget the capture.
+    /// Delete the capture.
     Delete {
-        /// Whether its files stay.
+        /// Whether its files are kept.
         keep_files: bool,
     },
-    /// Ask for the files of the capture, which has ended.
+    /// List the files of the capture, which has ended.
     ListFiles,
 }
 
@@ -74,7 +74,7 @@ pub(super) fn is_of_a_resource(capture: &Capture) -> bool {
     capture.labels.contains_key(LABEL_UID)
 }
 
-/// What is to be done on a node.
+/// The action needed on a node.
 pub(super) fn of_node(
     view: &View<'_>,
     plan: &Plan,
@@ -100,7 +100,7 @@ pub(super) fn of_node(
     let is_ours = is_of(capture, view.uid);
     let label = |key: &str| capture.labels.get(key).map_or("", String::as_str);
     if !is_ours {
-        // One of an earlier resource of this name; somebody else's is left alone.
+        // A capture of an earlier resource of this name; other captures are not touched.
         return (is_wanted && is_of_a_resource(capture)).then(|| {
             let Wanted { spec, labels } = begin();
             Action::Replace { spec, labels }
@@ -155,7 +155,7 @@ pub(super) fn has_files(plan: &Plan) -> bool {
     !matches!(plan.output, capture_client::model::Output::Stdout {})
 }
 
-/// Whether all files have their last byte and their checksum.
+/// Whether all files are complete and have checksums.
 pub(super) fn are_complete(files: &[capture_client::model::File]) -> bool {
     files
         .iter()

@@ -1,5 +1,5 @@
-//! The decision: what should run where, from what is known of one resource and its nodes. A pure function,
-//! tested without a server; reading and acting stand around it, in [`crate::controller`].
+//! The decision: what must run where, from the state of one resource and its nodes. A pure function,
+//! tested without a server; [`crate::controller`] reads and acts.
 
 mod action;
 mod node;
@@ -22,11 +22,11 @@ pub use action::Action;
 pub use orphans::{Orphan, orphans};
 pub use spec::{LABEL_RESOURCE, LABEL_UID, capture_name};
 
-/// How long a node that cannot be reached is waited for after the end of a run, and after the deletion of a
-/// resource. Captures have a limit of their own: none runs on for ever on a node that is lost.
+/// How long an unreachable node is waited for after the end of a run, and after the deletion of a resource.
+/// Captures have a separate limit: none runs for ever on a node that is lost.
 pub const GRACE: Duration = Duration::from_secs(60);
 
-/// A resource, and what is known about it.
+/// A resource, and the state that concerns it.
 #[derive(Debug)]
 pub struct View<'a> {
     /// The time, by the coordinator's clock.
@@ -39,23 +39,23 @@ pub struct View<'a> {
     pub generation: i64,
     /// When it was marked for deletion.
     pub deleting: Option<Timestamp>,
-    /// Whether files go when the resource does.
+    /// Whether files are deleted with the resource.
     pub delete_files: bool,
-    /// What it asks for.
+    /// Its request.
     pub plan: Result<&'a Plan, &'a Invalid>,
-    /// Its status before.
+    /// Its previous status.
     pub previous: &'a PacketCaptureConfigStatus,
-    /// Nodes on which it is to be captured, with its pods.
+    /// Nodes on which it must be captured, with its pods.
     pub members: &'a Members,
     /// Pods that it names and that do not exist.
     pub missing: &'a [PodKey],
     /// Pods that it names and that no node runs yet.
     pub pending: &'a [PodKey],
-    /// Every node of `members`, of the status before, and with a capture of this resource.
+    /// Every node of `members`, of the previous status, and with a capture of this resource.
     pub nodes: &'a BTreeMap<String, NodeView>,
 }
 
-/// What is known of a node with regard to one resource.
+/// The state of a node with regard to one resource.
 #[derive(Debug, Clone, Default)]
 pub struct NodeView {
     /// Its address.
@@ -68,9 +68,9 @@ pub struct NodeView {
     pub link: Link,
     /// The capture that has the resource's name.
     pub capture: Option<Arc<Capture>>,
-    /// What went wrong when something was asked of it.
+    /// The last error of an action on it.
     pub fault: Option<Fault>,
-    /// The files of its capture, once they have been listed after its end.
+    /// The files of its capture, if they were listed after its end.
     pub files: Option<Arc<Vec<File>>>,
 }
 
@@ -80,7 +80,7 @@ pub enum Link {
     /// No daemon runs there.
     #[default]
     NoDaemon,
-    /// It is being connected to for the first time.
+    /// The first connection is being established.
     Connecting,
     /// It cannot be reached.
     Broken(String),
@@ -88,31 +88,31 @@ pub enum Link {
     Ready,
 }
 
-/// What went wrong on a node.
+/// An error of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// What the node said.
+    /// The node's message.
     pub message: String,
-    /// Whether it will go wrong again until the resource changes.
+    /// Whether it is permanent until the resource changes.
     pub permanent: bool,
-    /// The run that it is about.
+    /// The run that it belongs to.
     pub run: String,
-    /// When it may be tried again.
+    /// When it may be retried.
     pub retry_at: Timestamp,
 }
 
-/// What is to be done.
+/// The result of a decision.
 #[derive(Debug, Default)]
 pub struct Decision {
-    /// On nodes.
+    /// Actions on nodes.
     pub actions: Vec<(String, Action)>,
-    /// The status as it should be.
+    /// The new status.
     pub status: PacketCaptureConfigStatus,
-    /// The resource may be let go: nothing of it runs any more.
+    /// Whether the finalizer may be removed: nothing of the resource runs any more.
     pub release: bool,
-    /// The resource has outlived its ttl.
+    /// Whether the resource has outlived its ttl.
     pub expired: bool,
-    /// When to decide again even if nothing happens.
+    /// When to decide again even without a change.
     pub again_in: Option<Duration>,
 }
 
@@ -153,7 +153,7 @@ pub fn decide(view: &View<'_>) -> Decision {
             decision.actions.push((name.clone(), action));
         }
     }
-    // What a node is waited for after the end of a run.
+    // How long a node is waited for after the end of a run.
     if let Some(end) = run.end {
         for due in [end, end + GRACE] {
             wake(&mut decision, view.now, due + Duration::from_secs(1));
@@ -164,7 +164,7 @@ pub fn decide(view: &View<'_>) -> Decision {
     decision
 }
 
-/// Asks to decide again at a time, if it is still to come.
+/// Requests another decision at a time, if it is in the future.
 fn wake(decision: &mut Decision, now: Timestamp, at: Timestamp) {
     if at <= now {
         return;
@@ -176,13 +176,13 @@ fn wake(decision: &mut Decision, now: Timestamp, at: Timestamp) {
 /// One run of a resource: from the start on the first node to the end on the last.
 #[derive(Debug)]
 struct Run {
-    /// The digest of what is captured.
+    /// The digest of the captured selection.
     digest: String,
-    /// When the first node captured.
+    /// When the first node started to capture.
     started: Option<Timestamp>,
-    /// When it is over by time.
+    /// When its time is over.
     end: Option<Timestamp>,
-    /// Whether the status before is of this run.
+    /// Whether the previous status belongs to this run.
     is_of_status: bool,
 }
 
@@ -190,7 +190,7 @@ impl Run {
     fn of(view: &View<'_>, plan: &Plan) -> Self {
         let digest = plan.run_digest();
         let previous = view.previous;
-        // A change while it runs is a change of the same run; one after its end begins another.
+        // A change while it runs belongs to the same run; one after its end begins another.
         let is_of_status =
             previous.completed_at.is_none() || previous.run.as_ref() == Some(&digest);
         let started = previous
@@ -209,7 +209,7 @@ impl Run {
         }
     }
 
-    /// Whether it ended, and its status stands.
+    /// Whether it has ended, and its status is final.
     fn is_complete(&self, view: &View<'_>) -> bool {
         view.previous.completed_at.is_some()
             && view.previous.run.as_ref() == Some(&self.digest)
@@ -221,7 +221,7 @@ impl Run {
         self.end.is_some_and(|end| now >= end)
     }
 
-    /// Whether a node that is not back by now is lost.
+    /// Whether a node that is still unreachable counts as lost.
     fn is_long_over(&self, now: Timestamp) -> bool {
         self.end.is_some_and(|end| now >= end + GRACE)
     }
@@ -234,8 +234,9 @@ impl Run {
     }
 }
 
-/// The resource is being deleted: ends its captures and then lets it go. Nodes that are gone or cannot be
-/// reached are not waited for beyond [`GRACE`]; what still runs there is ended when they come back.
+/// The resource is being deleted: ends its captures and then releases it. Nodes that are gone or
+/// unreachable are not waited for beyond [`GRACE`]; captures that still run there are ended when they
+/// come back.
 fn release(view: &View<'_>, since: Timestamp, decision: &mut Decision) {
     decision.status = view.previous.clone();
     let is_expired = |plan: &Plan| ttl_left(view, plan).is_some_and(|left| left.is_zero());
@@ -261,7 +262,7 @@ fn release(view: &View<'_>, since: Timestamp, decision: &mut Decision) {
             (Link::Ready, _) => {}
             (_, Some(capture)) if capture.has_ended() => {}
             (Link::NoDaemon, None) => {}
-            // It may have a capture that is not known yet.
+            // It may have an unknown capture.
             _ => waiting |= node.exists,
         }
     }
@@ -287,7 +288,7 @@ fn suspend(view: &View<'_>, plan: &Plan, run: &Run, decision: &mut Decision) {
     decision.status = overall::suspended(view, plan, run);
 }
 
-/// How long a resource that has ended is still kept; `None`: it has not, or is kept for good.
+/// How long a resource that has ended is kept; `None`: it has not ended, or is kept for ever.
 fn ttl_left(view: &View<'_>, plan: &Plan) -> Option<Duration> {
     let end = view.previous.completed_at.as_ref()?.0;
     let since = Duration::try_from(view.now.duration_since(end)).unwrap_or_default();

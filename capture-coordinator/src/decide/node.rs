@@ -10,14 +10,14 @@ use super::{
 };
 use crate::resource::{FileStatus, LedgerStatus, NodePhase, NodeStatus};
 
-/// Most entries of a node's lists in the status: a thousand nodes have to fit into one object.
+/// Maximum entries of a node's lists in the status: a thousand nodes must fit into one object.
 const MOST_PODS: usize = 32;
 const MOST_FILES: usize = 32;
 const MOST_WARNINGS: usize = 4;
-/// Most characters of a text from a node.
+/// Maximum characters of a text from a node.
 const LONGEST_TEXT: usize = 500;
 
-/// The status of a node; `action`: what is going to be done there.
+/// The status of a node; `action`: the action that is about to run there.
 pub(super) fn status(
     view: &View<'_>,
     run: &Run,
@@ -44,7 +44,7 @@ pub(super) fn status(
         started_at: None,
         ended_at: None,
     };
-    // What has ended for good stays so, whatever becomes of the node.
+    // A final state does not change, whatever happens to the node.
     if let Some(previous) = previous
         && is_terminal(previous.phase)
         && !matches!(action, Some(Action::Start { .. } | Action::Replace { .. }))
@@ -98,7 +98,7 @@ pub(super) const fn is_terminal(phase: NodePhase) -> bool {
     )
 }
 
-/// Where a capture that is known is in its life.
+/// The state of a known capture.
 fn phase(view: &View<'_>, run: &Run, capture: &Capture, node: &NodeView) -> (NodePhase, String) {
     let message = short(&capture.message);
     match capture.state {
@@ -118,7 +118,7 @@ fn phase(view: &View<'_>, run: &Run, capture: &Capture, node: &NodeView) -> (Nod
             }
         }
         State::Failed => (NodePhase::Failed, message),
-        // The next daemon takes the capture up again if its time is not over.
+        // The next daemon resumes the capture if its time is not over.
         State::Interrupted if !run.is_long_over(view.now) => (
             NodePhase::Unreachable,
             format!("the daemon ended: {message}"),
@@ -127,7 +127,8 @@ fn phase(view: &View<'_>, run: &Run, capture: &Capture, node: &NodeView) -> (Nod
     }
 }
 
-/// Where the capture of a node is that cannot be asked, or does not know it. `None`: as before.
+/// The state of a node's capture if the node is unreachable, or does not know it. `None`:
+/// unchanged.
 fn absent(
     view: &View<'_>,
     run: &Run,
@@ -181,7 +182,7 @@ fn absent(
     (Some(phase), problem)
 }
 
-/// What the capture itself tells.
+/// Adds the capture's own report.
 fn fill(status: &mut NodeStatus, capture: &Capture, node: &NodeView) {
     status.capture.clone_from(&capture.name);
     status.ledger = Some(ledger(&capture.ledger));
@@ -254,7 +255,7 @@ fn ledger(ledger: &PartialLedger) -> LedgerStatus {
     }
 }
 
-/// A text from a node, cut to what a status holds.
+/// A text from a node, truncated for a status.
 fn short(text: &str) -> String {
     let text = text.replace(char::is_control, " ");
     match text.char_indices().nth(LONGEST_TEXT) {

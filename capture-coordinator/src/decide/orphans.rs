@@ -1,5 +1,5 @@
-//! Captures whose resource is gone: left by a node that was away when its resource was deleted, or by a
-//! resource whose files were kept.
+//! Captures without a resource: left by a node that was unreachable when its resource was deleted, or
+//! by a resource whose files were kept.
 
 use std::collections::BTreeSet;
 
@@ -7,17 +7,17 @@ use capture_client::model::Capture;
 
 use super::spec::LABEL_UID;
 
-/// What is to be done with a capture whose resource is gone.
+/// The action for a capture without a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Orphan {
     /// It still runs.
     Stop,
-    /// It has ended, and newer captures have the files that are kept.
+    /// It has ended, and the files that are kept belong to newer captures.
     Delete,
 }
 
-/// What is to be done with the captures of one node. The newest `keep` files of captures without a resource
-/// stay; captures of people are not touched.
+/// The actions for the captures of one node. The newest `keep` files of captures without a resource are
+/// kept; captures of people are not touched.
 pub fn orphans<'a>(
     captures: impl Iterator<Item = &'a Capture>,
     uids: &BTreeSet<String>,
@@ -45,7 +45,7 @@ pub fn orphans<'a>(
         if files >= u64::from(keep) {
             found.push((capture.name.clone(), Orphan::Delete));
         }
-        // One without files still takes a place in the node's memory.
+        // One without files still uses memory of the node.
         files += capture.files_finished.clamp(1, u64::from(keep));
     }
     found

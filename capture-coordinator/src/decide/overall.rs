@@ -20,7 +20,7 @@ const COMPLETE: &str = "Complete";
 const DEGRADED: &str = "Degraded";
 const SUSPENDED: &str = "Suspended";
 
-/// Where files of captures are on nodes.
+/// The destinations of captures on nodes.
 const DIRECTORY: &str = "/var/lib/packet-captures";
 
 /// Whether a status is that of a suspended resource.
@@ -31,7 +31,7 @@ pub(super) fn was_suspended(status: &PacketCaptureConfigStatus) -> bool {
         .any(|condition| condition.type_ == SUSPENDED && condition.status == "True")
 }
 
-/// Of a resource that asks for what cannot be.
+/// The status of an invalid resource.
 pub(super) fn invalid(view: &View<'_>, invalid: &Invalid) -> PacketCaptureConfigStatus {
     let mut status = view.previous.clone();
     status.phase = Some(Phase::Failed);
@@ -48,7 +48,7 @@ pub(super) fn invalid(view: &View<'_>, invalid: &Invalid) -> PacketCaptureConfig
     status
 }
 
-/// Of a suspended one.
+/// The status of a suspended resource.
 pub(super) fn suspended(view: &View<'_>, _: &Plan, run: &Run) -> PacketCaptureConfigStatus {
     let mut status = PacketCaptureConfigStatus {
         phase: Some(Phase::Starting),
@@ -72,7 +72,7 @@ pub(super) fn suspended(view: &View<'_>, _: &Plan, run: &Run) -> PacketCaptureCo
     status
 }
 
-/// Numbers of nodes by what they do.
+/// Numbers of nodes by state.
 #[derive(Debug, Default)]
 struct Counts {
     waiting: usize,
@@ -110,7 +110,7 @@ impl Counts {
     }
 }
 
-/// Of a resource that is captured.
+/// The status of a captured resource.
 pub(super) fn status(
     view: &View<'_>,
     plan: &Plan,
@@ -184,7 +184,7 @@ fn phase(counts: &Counts, nodes: usize) -> (Phase, bool) {
     (phase, false)
 }
 
-/// One sentence for a person.
+/// A summary in one sentence.
 fn message(
     view: &View<'_>,
     plan: &Plan,
@@ -317,7 +317,7 @@ fn summary(counts: &Counts, nodes: &[NodeStatus]) -> Summary {
     }
 }
 
-/// By address; by name where a node has none.
+/// By address, or by name if a node has none.
 fn key(node: &NodeStatus) -> String {
     if node.address.is_empty() {
         node.name.clone()
@@ -380,7 +380,7 @@ fn condition(
         type_: kind.to_owned(),
         status: holds.to_owned(),
         reason: reason.to_owned(),
-        // Some API servers take an empty text for none, and want one.
+        // Some API servers treat an empty text as missing, and require one.
         message: if message.is_empty() { reason } else { message }.to_owned(),
         observed_generation: Some(view.generation),
         last_transition_time: Time(whole_seconds(since)),

@@ -1,4 +1,4 @@
-//! What a node's capture is asked to do, and the labels by which it is known again.
+//! The specification of a node's capture, and the labels by which it is recognised.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,24 +16,24 @@ use crate::{
 
 /// The resource's name.
 pub const LABEL_RESOURCE: &str = "packetcaptureconfig";
-/// The resource's uid: one of the same name later has another.
+/// The resource's uid, which distinguishes it from later ones of the same name.
 pub const LABEL_UID: &str = "packetcaptureconfig.uid";
 /// The run.
 pub(super) const LABEL_RUN: &str = "packetcaptureconfig.run";
-/// What cannot be changed while the capture runs.
+/// Digest of the fields that cannot change while the capture runs.
 pub(super) const LABEL_FIXED: &str = "packetcaptureconfig.fixed";
-/// What can.
+/// Digest of the fields that can.
 pub(super) const LABEL_PLAN: &str = "packetcaptureconfig.plan";
 /// The pods.
 pub(super) const LABEL_PODS: &str = "packetcaptureconfig.pods";
 /// Seconds of the run that had passed when the capture was started.
 pub(super) const LABEL_OFFSET: &str = "packetcaptureconfig.offset";
 
-/// Longest name of a capture.
+/// Maximum length of a capture's name.
 const LONGEST_NAME: usize = 63;
 
-/// The name of a resource's captures: the resource's own, as files are named after it. A longer one is cut,
-/// and a digest tells it from others that begin alike.
+/// The name of a resource's captures: the resource's own, as files are named after it. A longer one is
+/// truncated, with a digest that distinguishes it from others with the same beginning.
 #[must_use]
 pub fn capture_name(resource: &str) -> String {
     if resource.len() <= LONGEST_NAME {
@@ -47,14 +47,15 @@ pub fn capture_name(resource: &str) -> String {
     format!("{}-{digest}", kept.trim_end_matches(['.', '-']))
 }
 
-/// What a node is asked for.
+/// The request to a node.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     pub(super) spec: Spec,
     pub(super) labels: BTreeMap<String, String>,
 }
 
-/// What a node's capture should do. `offset`: seconds of the run that had passed at its start.
+/// The specification of a node's capture. `offset`: seconds of the run that had passed at its
+/// start.
 pub(super) fn wanted(
     view: &View<'_>,
     plan: &Plan,

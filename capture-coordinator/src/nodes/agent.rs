@@ -13,11 +13,11 @@ use tokio::{sync::mpsc, time::sleep};
 use super::{Change, Shared};
 use crate::decide::Link;
 
-/// How long a daemon may take to answer. Starting a capture compiles a program.
+/// Time limit for an answer of a daemon. Starting a capture compiles a program.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// How often running captures tell their numbers.
+/// How often running captures send their counts.
 const NUMBERS: Duration = Duration::from_secs(2);
-/// A connection that held so long is a good one: the next attempt comes at once.
+/// A connection that lasted this long was good: the next attempt comes at once.
 const STEADY: Duration = Duration::from_secs(30);
 
 pub(super) struct Agent {
@@ -28,7 +28,7 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    /// Connects, again and again, until it is aborted.
+    /// Connects repeatedly, until it is aborted.
     pub(super) async fn run(self) {
         let mut waits = DefaultBackoff::default();
         loop {
@@ -153,7 +153,7 @@ impl Agent {
     }
 
     async fn tell(&self, change: Change) {
-        // Without a listener the coordinator ends.
+        // If the receiver is gone, the coordinator is shutting down.
         let _ = self.changes.send(change).await;
     }
 }

@@ -1,5 +1,5 @@
-//! The cluster's daemons: one long-lived connection to each, over which its captures are watched. What runs
-//! where is learned from the daemons alone, so that a coordinator that restarts starts nothing twice.
+//! The cluster's daemons: one long-lived connection to each, over which its captures are watched. The state
+//! of captures comes only from the daemons, so that a restarted coordinator starts nothing twice.
 
 mod agent;
 
@@ -15,16 +15,16 @@ use tokio::{sync::mpsc, task::AbortHandle};
 
 use crate::{cluster::Daemon, decide::Link};
 
-/// How daemons are reached.
+/// How to connect to daemons.
 #[derive(Debug, Clone)]
 pub struct Reach {
-    /// Certificates; `None`: without TLS.
+    /// Certificates; `None` without TLS.
     pub tls: Option<NodeTls>,
     /// The port of daemons.
     pub port: u16,
 }
 
-/// Certificates for the connections to daemons, as files in PEM. They are read for each connection, so that
+/// Certificates for the connections to daemons, as PEM files. They are read for each connection, so that
 /// renewed ones are used without a restart.
 #[derive(Debug, Clone)]
 pub struct NodeTls {
@@ -34,7 +34,7 @@ pub struct NodeTls {
     pub cert: PathBuf,
     /// Its key.
     pub key: PathBuf,
-    /// The name in the daemons' certificates, if it is not the host's.
+    /// The name in the daemons' certificates, if different from the host.
     pub server_name: Option<String>,
 }
 
@@ -57,19 +57,19 @@ impl Reach {
     }
 }
 
-/// Whether a port stands behind the last colon.
+/// Whether a port follows the last colon.
 fn has_port(address: &str) -> bool {
     address
         .rsplit_once(':')
         .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }
 
-/// What is known of a node through its daemon.
+/// The state of a node according to its daemon.
 #[derive(Debug, Clone, Default)]
 pub struct NodeState {
     /// The connection.
     pub link: Link,
-    /// Its captures by name, as they were last told.
+    /// Its captures by name, as last reported.
     pub captures: BTreeMap<String, Arc<Capture>>,
     /// The daemon's version.
     pub version: String,
@@ -77,10 +77,10 @@ pub struct NodeState {
     pub client: Option<Client>,
 }
 
-/// Something has changed on a node.
+/// A change on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// The connection, and with it what is known of everything there.
+    /// The connection, and with it the state of everything on the node.
     Link {
         /// The node.
         node: String,
@@ -96,7 +96,7 @@ pub enum Change {
     },
 }
 
-/// Most changes that wait to be dealt with; what waits is a name each.
+/// Maximum changes that wait to be handled; each is only a name.
 const CHANGES: usize = 65_536;
 
 /// All nodes.
@@ -114,7 +114,7 @@ struct Known {
     task: AbortHandle,
 }
 
-/// A node's state, which its agent writes.
+/// A node's state, which its agent updates.
 #[derive(Debug, Clone, Default)]
 struct Shared(Arc<Mutex<NodeState>>);
 
@@ -132,7 +132,7 @@ impl Drop for Known {
 }
 
 impl Nodes {
-    /// Without any node, and what tells of changes.
+    /// No nodes, and the receiver of changes.
     #[must_use]
     pub fn new(reach: Reach) -> (Arc<Self>, mpsc::Receiver<Change>) {
         let (changes, receiver) = mpsc::channel(CHANGES);
@@ -148,15 +148,16 @@ impl Nodes {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Connects to the daemons that there are, and lets go of nodes that `keep` does not want any more. A
-    /// node whose daemon is gone is kept: another daemon will come.
+    /// Connects to the existing daemons, and drops nodes for which `keep` is false. A node whose daemon
+    /// is gone is kept: another daemon will come.
     pub fn follow(&self, daemons: &BTreeMap<String, Daemon>, keep: impl Fn(&str) -> bool) {
         let mut nodes = self.lock();
         nodes.retain(|name, _| daemons.contains_key(name) || keep(name));
         for (name, daemon) in daemons {
             let state = match nodes.get(name) {
                 Some(known) if known.daemon == *daemon => continue,
-                // Another daemon on the same node: what the one before told stands until it says more.
+                // Another daemon on the same node: the previous daemon's report is kept until the new
+                // one sends its own.
                 Some(known) => known.state.clone(),
                 None => Shared::default(),
             };
@@ -181,7 +182,7 @@ impl Nodes {
         }
     }
 
-    /// What is known of a node.
+    /// The state of a node.
     #[must_use]
     pub fn get(&self, node: &str) -> Option<NodeState> {
         let state = self.lock().get(node)?.state.clone();
@@ -189,7 +190,7 @@ impl Nodes {
         Some(state.clone())
     }
 
-    /// The link to a node and one of its captures: all that a resource needs of it.
+    /// The link to a node and one of its captures: everything that a resource needs.
     #[must_use]
     pub fn view(&self, node: &str, capture: &str) -> Option<(Link, Option<Arc<Capture>>)> {
         let state = self.lock().get(node)?.state.clone();
@@ -227,7 +228,7 @@ impl Nodes {
             .collect()
     }
 
-    /// Takes in what a node answered, before its watch tells it.
+    /// Stores a node's answer, before its watch reports it.
     pub fn learn(&self, node: &str, capture: Capture) {
         if let Some(known) = self.lock().get(node) {
             let mut state = known.state.lock();
@@ -243,7 +244,7 @@ impl Nodes {
         }
     }
 
-    /// A node has forgotten a capture.
+    /// A node has deleted a capture.
     pub fn forget(&self, node: &str, capture: &str) {
         if let Some(known) = self.lock().get(node) {
             known.state.lock().captures.remove(capture);

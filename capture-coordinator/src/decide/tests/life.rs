@@ -1,4 +1,4 @@
-//! The life of a resource on nodes that are well.
+//! The states of a resource on healthy nodes.
 
 use std::{sync::Arc, time::Duration};
 

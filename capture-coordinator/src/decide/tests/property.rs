@@ -1,4 +1,4 @@
-//! Whatever happens in whatever order: some things always hold.
+//! Properties that hold for any sequence of events.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     resource::{NodePhase, Phase},
 };
 
-/// A small generator of numbers, the same in every run.
+/// A small pseudo-random generator with a fixed seed.
 struct Numbers(u64);
 
 impl Numbers {
@@ -55,7 +55,7 @@ fn something_happens(world: &mut World, numbers: &mut Numbers) {
     }
 }
 
-/// Nothing is started twice, what has ended stays as it is told, and nothing is complete without files.
+/// Nothing is started twice, final states do not change, and nothing is complete without files.
 #[test]
 fn whatever_happens_no_node_starts_twice_and_every_resource_ends() {
     for seed in 0..200 {

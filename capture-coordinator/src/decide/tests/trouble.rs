@@ -1,4 +1,4 @@
-//! Nodes that are lost, daemons that refuse, and resources that cannot be.
+//! Nodes that are lost, daemons that reject requests, and invalid resources.
 
 use std::{sync::Arc, time::Duration};
 

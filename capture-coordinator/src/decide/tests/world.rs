@@ -1,4 +1,4 @@
-//! A small world for the decision: a resource, nodes that do what they are asked, and a clock.
+//! A small world for the decision: a resource, nodes that carry out actions, and a clock.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -147,7 +147,7 @@ impl World {
         })
     }
 
-    /// Decides and lets the nodes act until nothing is left to do, as the controller does.
+    /// Decides and lets the nodes act until nothing is left to do, like the controller.
     pub(super) fn settle(&mut self) -> Vec<(String, &'static str)> {
         let mut done = Vec::new();
         for _ in 0..5 {
