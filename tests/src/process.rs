@@ -137,7 +137,8 @@ impl Process {
     /// Waits until it ends; also returns the CPU time of all its threads.
     pub fn wait_with_cpu_time(mut self) -> Result<(Ended, Duration)> {
         let (status, cpu) = wait::until(&format!("the end of {}", self.what), || {
-            Ok(usage::try_wait(self.child.id())?)
+            let ended = usage::try_wait(self.child.id())?;
+            Ok(ended.map(|(status, used)| (status, used.cpu)))
         })?;
         self.reaped = true;
         self.stdout.finish();

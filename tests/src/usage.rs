@@ -6,8 +6,17 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-/// Reaps a child if it has ended; returns its status and the CPU time of all its threads.
-pub fn try_wait(process: u32) -> io::Result<Option<(ExitStatus, Duration)>> {
+/// Resources a process used from start to end.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// CPU time of all its threads.
+    pub cpu: Duration,
+    /// Peak resident memory in bytes.
+    pub memory: u64,
+}
+
+/// Reaps a child if it has ended; returns its status and the resources it used.
+pub fn try_wait(process: u32) -> io::Result<Option<(ExitStatus, Usage)>> {
     let process = libc::pid_t::try_from(process).map_err(io::Error::other)?;
     let mut status = 0;
     // SAFETY: all zero is a valid rusage; it contains only integers.
@@ -22,7 +31,10 @@ pub fn try_wait(process: u32) -> io::Result<Option<(ExitStatus, Duration)>> {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(Some((
             ExitStatus::from_raw(status),
-            time(usage.ru_utime) + time(usage.ru_stime),
+            Usage {
+                cpu: time(usage.ru_utime) + time(usage.ru_stime),
+                memory: u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024,
+            },
         ))),
     }
 }

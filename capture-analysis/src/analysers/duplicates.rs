@@ -1,13 +1,15 @@
 //! Packets that come more than once at one interface: unchanged, or in circles with falling hop counts.
 
+use std::hash::Hash;
+
 use ahash::RandomState;
 
 use super::{
-    Analyser,
+    Analyser, Datagram, Segment,
     collect::{Case, Findings, Kind},
 };
 use crate::{
-    decode::Ip,
+    decode::{Icmp, Ip},
     packet::Packet,
     report::{Certainty, Evidence, FlowReference, Report, Severity},
 };
@@ -29,6 +31,8 @@ const LOOP: Kind = Kind {
            routes to it, most often a default route against a missing one.",
 };
 
+/// Bytes of data that are looked at.
+const BEGINNING: usize = 32;
 /// Packets that are remembered.
 const SIGHTINGS: usize = 1 << 12;
 /// A copy comes within this, in nanoseconds.
@@ -69,21 +73,16 @@ impl Duplicates {
     }
 }
 
-impl Analyser for Duplicates {
-    /// By the identification that senders give each packet: where there is none, nothing can be told.
+impl Duplicates {
+    /// By the identification that senders give each packet, and by `content`: where there is none, nothing
+    /// can be told.
     #[inline]
-    fn ip(&mut self, packet: &Packet<'_>, ip: &Ip) {
+    fn see(&mut self, packet: &Packet<'_>, ip: &Ip, content: impl Hash) {
         if ip.identification == 0 || ip.fragment || ip.depth > 0 {
             return;
         }
         self.packets += 1;
-        let content = (
-            ip.source,
-            ip.destination,
-            ip.identification,
-            ip.length,
-            ip.protocol,
-        );
+        let content = (ip.source, ip.destination, ip.identification, content);
         let fingerprint = self.hasher.hash_one(content);
         let place = &mut self.sightings[fingerprint as usize % SIGHTINGS];
         let before = std::mem::replace(
@@ -108,6 +107,31 @@ impl Analyser for Duplicates {
             }
         }
     }
+}
+
+impl Analyser for Duplicates {
+    #[inline]
+    fn tcp(&mut self, segment: &Segment<'_>) {
+        let tcp = segment.tcp;
+        let content = (
+            (tcp.source, tcp.destination, tcp.flags, tcp.length),
+            (tcp.sequence, tcp.acknowledgement),
+        );
+        self.see(segment.packet, segment.ip, content);
+    }
+
+    #[inline]
+    fn udp(&mut self, datagram: &Datagram<'_>) {
+        let udp = datagram.udp;
+        let beginning = &udp.payload[..udp.payload.len().min(BEGINNING)];
+        let content = (udp.source, udp.destination, udp.length, beginning);
+        self.see(datagram.packet, datagram.ip, content);
+    }
+
+    fn icmp(&mut self, packet: &Packet<'_>, ip: &Ip, icmp: &Icmp<'_>) {
+        let beginning = &icmp.rest[..icmp.rest.len().min(BEGINNING)];
+        self.see(packet, ip, (icmp.kind, icmp.code, beginning));
+    }
 
     fn finish(&mut self, report: &mut Report) {
         let mut findings = Findings::default();
@@ -119,7 +143,7 @@ impl Analyser for Duplicates {
                     &DUPLICATES,
                     Case {
                         severity: Severity::Warning,
-                        title: format!("{count} of {} IP packets came twice", self.packets),
+                        title: format!("{count} of {} packets came twice", self.packets),
                         flow: None,
                         evidence,
                         filter: "ip".to_owned(),

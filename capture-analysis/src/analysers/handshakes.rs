@@ -60,12 +60,15 @@ const OPTIONS: Kind = Kind {
            rewrite options.",
 };
 
+/// Connections to one server without an answer that are critical.
+const MANY: u64 = 3;
 /// Servers that are told apart.
 const MOST: usize = 16_384;
 
 /// What became of connections to one server.
 struct Seen {
     evidence: Evidence,
+    connections: u64,
     flow: u64,
     name: String,
     /// The largest value measured.
@@ -100,14 +103,21 @@ impl Handshakes {
     }
 
     fn see(&mut self, what: What, flow: &Flow, measured: u64) {
-        let evidence = Evidence::at(flow.first_frame, flow.span.first);
+        let mut evidence = Evidence::at(flow.first_frame, flow.span.first);
+        // The answer that refused it proves it too.
+        let reset = flow.tcp.as_ref().and_then(|tcp| tcp.reset.as_deref());
+        if let (What::Refused, Some(reset)) = (what, reset) {
+            evidence.merge(Evidence::at(reset.frame, reset.time));
+        }
         let key = (server(flow), what);
         if let Some(seen) = self.seen.get_mut(&key) {
             seen.evidence.merge(evidence);
+            seen.connections += 1;
             seen.most = seen.most.max(measured);
         } else if self.seen.len() < MOST {
             let seen = Seen {
                 evidence,
+                connections: 1,
                 flow: flow.id,
                 name: collect::reference(flow).name,
                 most: measured,
@@ -180,31 +190,40 @@ impl Analyser for Handshakes {
         let mut findings = Findings::default();
         for ((server, what), seen) in std::mem::take(&mut self.seen) {
             let name = collect::end(server);
-            let count = seen.evidence.count;
+            let count = seen.connections;
             let (kind, severity, title, filter) = match what {
                 What::Refused => (
                     &REFUSED,
                     Severity::Warning,
-                    format!("{name} refused {count} connections"),
+                    format!("{name} refused {}", connections(count)),
                     "tcp.flags.reset == 1",
                 ),
                 What::Unanswered => (
                     &UNANSWERED,
-                    Severity::Critical,
-                    format!("{count} connections to {name} got no answer"),
+                    // One may be a port that nobody offers.
+                    if count >= MANY {
+                        Severity::Critical
+                    } else {
+                        Severity::Warning
+                    },
+                    format!("{} to {name} got no answer", connections(count)),
                     "tcp.flags.syn == 1 && tcp.flags.ack == 0",
                 ),
                 What::HalfOpen => (
                     &HALF_OPEN,
                     Severity::Warning,
-                    format!("{count} connections to {name} were answered and not completed"),
+                    format!(
+                        "{name} answered {} that came to nothing",
+                        connections(count)
+                    ),
                     "tcp.flags.syn == 1",
                 ),
                 What::Slow => (
                     &SLOW,
                     Severity::Warning,
                     format!(
-                        "{count} handshakes with {name} took up to {}",
+                        "handshakes of {} with {name} took up to {}",
+                        connections(count),
                         duration(seen.most)
                     ),
                     "tcp.flags.syn == 1",
@@ -212,14 +231,15 @@ impl Analyser for Handshakes {
                 What::SynAgain => (
                     &SYN_AGAIN,
                     Severity::Warning,
-                    format!("SYNs of {count} connections to {name} were sent again"),
+                    format!("SYNs of {} to {name} were sent again", connections(count)),
                     "tcp.flags.syn == 1 && tcp.analysis.retransmission",
                 ),
                 What::Options => (
                     &OPTIONS,
                     Severity::Notice,
                     format!(
-                        "{name} did not agree to SACK or window scaling in {count} connections"
+                        "{name} did not agree to SACK or window scaling in {}",
+                        connections(count)
                     ),
                     "tcp.flags.syn == 1 && tcp.flags.ack == 1",
                 ),
@@ -230,7 +250,7 @@ impl Analyser for Handshakes {
                     duration(seen.most),
                     duration(self.thresholds.slow_handshake)
                 )),
-                _ => Some(format!("{count} connections; told from 1 on")),
+                _ => Some(format!("{}; told from 1 on", connections(count))),
             };
             findings.add(
                 kind,
@@ -261,5 +281,12 @@ impl Analyser for Handshakes {
             handshake_ns: self.times.median_and_95th(),
             ..std::mem::take(&mut self.totals)
         };
+    }
+}
+
+fn connections(count: u64) -> String {
+    match count {
+        1 => "1 connection".to_owned(),
+        count => format!("{count} connections"),
     }
 }

@@ -200,6 +200,11 @@ impl Stream {
         if let Some((last_arrival, last_stamp)) = self.last {
             let sent = f64::from(stamp.wrapping_sub(last_stamp).cast_signed());
             let difference = (arrival - last_arrival - sent).abs();
+            // It was interrupted, or began anew.
+            if difference > rate {
+                self.last = Some((arrival, stamp));
+                return;
+            }
             self.jitter += (difference - self.jitter) / 16.0;
             self.most_jitter = self.most_jitter.max(self.jitter);
             if difference / rate * 1e9 >= JITTER as f64 {

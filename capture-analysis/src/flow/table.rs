@@ -12,7 +12,7 @@ use crate::{packet::Packet, tcp::Connection};
 pub type FlowId = u64;
 
 /// Packets from which on it is kept how much a flow carries over time.
-const LARGE: u64 = 32;
+const LARGE: u64 = 8;
 /// Live flows of which that is kept.
 const MOST_LARGE: usize = 16_384;
 

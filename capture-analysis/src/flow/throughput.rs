@@ -7,7 +7,7 @@ use crate::{engine::Series, flow::Span};
 /// Buckets of a flow.
 const BUCKETS: u64 = 64;
 /// Steps over which the bytes before the first bucket are spread.
-const STEPS: u64 = 16;
+const STEPS: u64 = 256;
 
 /// Bytes each way.
 #[derive(Debug, Clone, Copy, Default)]

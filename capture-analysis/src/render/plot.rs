@@ -100,15 +100,19 @@ pub(super) fn plot(
         ..432_000.0 => (1.0 / 3_600.0, "h"),
         _ => (1.0 / 86_400.0, "d"),
     };
-    for step in 0..=5 {
-        let bucket = buckets as f64 * f64::from(step) / 5.0;
-        let time = seconds * f64::from(step) / 5.0 * scale;
+    let whole = seconds * scale;
+    let between = nice(whole / 6.0);
+    for tick in 0..=6 {
+        let time = between * f64::from(tick);
+        if time > whole {
+            break;
+        }
+        let at = LEFT + time / whole * inner_width;
         _ = write!(
             svg,
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"{}\">{}</text>",
-            x(bucket),
+            "<text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{}\">{}</text>",
             HEIGHT - BOTTOM + 16.0,
-            if step == 5 { "end" } else { "middle" },
+            if at > WIDTH - RIGHT - 24.0 { "end" } else { "middle" },
             short(time)
         );
     }
@@ -173,13 +177,10 @@ fn steps(svg: &mut String, line: &Line<'_>, x: &impl Fn(f64) -> f64, y: &impl Fn
 }
 
 fn short(value: f64) -> String {
-    if value == 0.0 {
-        "0".to_owned()
-    } else if value < 10.0 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.0}")
-    }
+    // Steps are 1, 2 or 5 times a power of ten.
+    let text = format!("{value:.3}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    text.to_owned()
 }
 
 /// The next of 1, 2, 5 times a power of ten.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{
     ends::Ends,
     escape::printable,
-    units::{bit_rate, bytes, duration, number},
+    units::{bit_rate, bytes, duration, moment, number},
 };
 use crate::report::{Conversation, Finding, Report, Severity};
 
@@ -37,7 +37,7 @@ fn head(out: &mut String, report: &Report) {
         bytes(inventory.bytes)
     );
     if let (Some(first), Some(time)) = (&inventory.first, inventory.duration_ns) {
-        _ = write!(out, "{first}, for {}", duration(time));
+        _ = write!(out, "{}, for {}", moment(first), duration(time));
         if time > 0 {
             let bits = inventory.bytes as f64 * 8.0 / (time as f64 / 1e9);
             _ = write!(out, ", {} on average", bit_rate(bits));
@@ -162,10 +162,14 @@ fn health(out: &mut String, report: &Report) {
     };
     _ = writeln!(out, "\nHealth {score:.0} of 100");
     for term in &report.health.terms {
+        let taken = match term.taken {
+            0.0 => "0".to_owned(),
+            taken => format!("-{taken:.1}"),
+        };
         _ = writeln!(
             out,
-            "  -{:<5.1} {}: {:.2} {} of {} (good up to {}, bad from {}, weight {})",
-            term.taken,
+            "  {:<6} {}: {:.2} {} of {} (good up to {}, bad from {}, weight {})",
+            taken,
             term.name,
             term.measured,
             term.unit,

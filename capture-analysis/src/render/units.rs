@@ -52,6 +52,18 @@ pub(super) fn rate(per_second: f64, what: &str) -> String {
     format!("{} {what}", text.trim_end())
 }
 
+/// A time of RFC 3339 to the millisecond, with room to break: 2026-01-01 10:00:00.123 UTC.
+pub(super) fn moment(time: &str) -> String {
+    let Some((date, time)) = time.split_once('T') else {
+        return time.to_owned();
+    };
+    let time = time.trim_end_matches('Z');
+    let end = time
+        .find('.')
+        .map_or(time.len(), |point| (point + 4).min(time.len()));
+    format!("{date} {} UTC", &time[..end])
+}
+
 /// 1.5 ms.
 pub(super) fn duration(nanoseconds: u64) -> String {
     let seconds = nanoseconds as f64 / 1e9;

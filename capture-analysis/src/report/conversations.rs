@@ -72,7 +72,7 @@ pub struct Conversation {
     /// Community ID (version 1, seed 0), by which other tools name the flow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub community_id: Option<String>,
-    /// Bytes over time; of flows with fewer than 32 packets they are not kept.
+    /// Bytes over time; of flows with fewer than 8 packets they are not kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throughput: Option<FlowRates>,
     /// What TCP adds.

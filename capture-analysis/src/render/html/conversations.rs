@@ -57,10 +57,8 @@ pub(super) fn conversations(report: &Report, top: usize, out: &mut dyn Write) ->
         let mut header = vec![
             "Client",
             "Server",
-            "Packets there",
-            "Bytes there",
-            "Packets back",
-            "Bytes back",
+            "Packets there / back",
+            "Bytes there / back",
             "Duration",
             "Over time",
         ];
@@ -94,10 +92,16 @@ fn conversation(ends: &Ends<'_>, row: &Conversation, with_time: bool) -> Vec<Cel
     let mut cells = vec![
         Cell::text(&ends.show(&row.client)),
         Cell::text(&ends.show(&row.server)),
-        Cell::number(number(row.client_packets)),
-        Cell::number(bytes(row.client_bytes)),
-        Cell::number(number(row.server_packets)),
-        Cell::number(bytes(row.server_bytes)),
+        Cell::number(format!(
+            "{} / {}",
+            number(row.client_packets),
+            number(row.server_packets)
+        )),
+        Cell::number(format!(
+            "{} / {}",
+            bytes(row.client_bytes),
+            bytes(row.server_bytes)
+        )),
         Cell::number(duration(row.duration_ns)),
     ];
     if with_time {

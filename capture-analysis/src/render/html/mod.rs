@@ -9,7 +9,7 @@ use std::fmt::{self, Write};
 use super::{
     escape::Escaped,
     plot::{Line, Unit, plot},
-    units::{bit_rate, bytes, duration, number, rate},
+    units::{bit_rate, bytes, duration, moment, number, rate},
 };
 use crate::report::{Finding, FrameReference, ProtocolNode, Report};
 use applications::applications;
@@ -61,11 +61,15 @@ fn heading(out: &mut dyn Write, title: &str) -> fmt::Result {
 
 fn facts(report: &Report, out: &mut dyn Write) -> fmt::Result {
     let inventory = &report.inventory;
-    let mut facts = vec![
+    let mut facts = Vec::new();
+    if let Some(score) = report.health.score {
+        facts.push(("Health", format!("{score:.0} of 100")));
+    }
+    facts.extend([
         ("Packets", number(inventory.packets)),
         ("Bytes on the wire", bytes(inventory.bytes)),
         ("Flows", number(report.conversations.flows)),
-    ];
+    ]);
     if let Some(time) = inventory.duration_ns {
         facts.push(("Duration", duration(time)));
         if time > 0 {
@@ -74,16 +78,13 @@ fn facts(report: &Report, out: &mut dyn Write) -> fmt::Result {
         }
     }
     if let Some(first) = &inventory.first {
-        facts.push(("First packet", first.clone()));
+        facts.push(("First packet", moment(first)));
     }
     if inventory.cut > 0 {
         facts.push(("Cut by the snap length", number(inventory.cut)));
     }
     if let Some(recorder) = &report.recorder {
         facts.push(("Lost by the recorder", number(recorder.lost)));
-    }
-    if let Some(score) = report.health.score {
-        facts.push(("Health", format!("{score:.0} of 100")));
     }
     out.write_str("<dl class=\"facts\">")?;
     for (name, value) in facts {

@@ -59,7 +59,23 @@ fn analysis(results: &Results) -> Vec<Goal> {
         measured,
         reached,
     };
+    let memory = |program| {
+        let row = results.analyze.iter().find(|row| row.program == program);
+        row.map_or(f64::NAN, |row| row.memory as f64 / f64::from(1 << 20))
+    };
+    let (cut, longer) = (memory(analyze::CUT), memory(analyze::LONGER));
+    let many = memory(analyze::MANY_FLOWS);
     vec![
+        goal(
+            "analysis: at most 256 MiB at 100,000 live flows",
+            format!("{many:.0} MiB"),
+            many <= 256.0,
+        ),
+        goal(
+            "analysis: no more memory for four times as many packets",
+            format!("{longer:.1} MiB against {cut:.1} MiB"),
+            longer <= cut * 1.1,
+        ),
         goal(
             "analysis: a million packets per second and core",
             format!("{:.2} million", packets / ours / 1e6),

@@ -161,12 +161,20 @@ pub(crate) fn analyze(rows: &[analyze::Row]) -> String {
                 format!("{:.2}", row.cpu_seconds),
                 format!("{:.0}", packets / row.seconds),
                 format!("{:.0}", packets / row.cpu_seconds),
+                format!("{:.0}", row.memory as f64 / f64::from(1 << 20)),
             ]
         })
         .collect();
     table(
         "A file of captured packets",
-        &["program", "s", "CPU s", "packets/s", "packets/s and core"],
+        &[
+            "program",
+            "s",
+            "CPU s",
+            "packets/s",
+            "packets/s and core",
+            "MiB",
+        ],
         &rows,
     )
 }
