@@ -16,7 +16,8 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Larger windows are rejected: 2^27 bytes is the limit of `zstd` itself.
 const LARGEST_WINDOW: u32 = 27;
-const BUFFER: usize = 256 << 10;
+/// Less than a reader asks for at once: what is not compressed is then read without another copy.
+const BUFFER: usize = 64 << 10;
 
 /// The decompressed bytes. Compression is detected by the first bytes, as a name can be wrong.
 /// Consecutive members and frames are read as one stream.

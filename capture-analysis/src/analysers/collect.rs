@@ -6,7 +6,7 @@ use ahash::RandomState;
 
 use crate::{
     flow::{Endpoint, Flow, Transport},
-    report::{Certainty, Evidence, Finding, FlowReference, Report, Severity},
+    report::{Certainty, Evidence, Exchange, Finding, FlowReference, Report, Severity},
 };
 
 /// Findings kept of each kind.
@@ -145,6 +145,31 @@ pub(crate) fn reference(flow: &Flow) -> FlowReference {
 
 fn address_field(address: std::net::IpAddr) -> &'static str {
     if address.is_ipv4() { "ip" } else { "ipv6" }
+}
+
+/// Who speaks with whom in a segment's connection, from this segment on.
+pub(crate) fn exchange(segment: &super::Segment<'_>) -> Exchange {
+    Exchange {
+        file: segment.packet.file,
+        frame: segment.packet.frame,
+        flow: Some(segment.flow.id),
+        client: end(client(segment.flow)),
+        server: end(server(segment.flow)),
+    }
+}
+
+/// Several flows with one server, by the name of the first.
+pub(crate) fn with_server(server: Endpoint, first: String, count: u64) -> FlowReference {
+    FlowReference {
+        flow: None,
+        name: if count == 1 {
+            first
+        } else {
+            format!("{first} and {} more", count - 1)
+        },
+        client: None,
+        server: Some(server.into()),
+    }
 }
 
 /// Wireshark's display filter for packets of a flow.

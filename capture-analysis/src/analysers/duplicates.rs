@@ -82,8 +82,7 @@ impl Duplicates {
             return;
         }
         self.packets += 1;
-        let content = (ip.source, ip.destination, ip.identification, content);
-        let fingerprint = self.hasher.hash_one(content);
+        let fingerprint = self.hasher.hash_one((ip.identification, content));
         let place = &mut self.sightings[fingerprint as usize % SIGHTINGS];
         let before = std::mem::replace(
             place,
@@ -113,9 +112,11 @@ impl Analyser for Duplicates {
     #[inline]
     fn tcp(&mut self, segment: &Segment<'_>) {
         let tcp = segment.tcp;
+        // Numbers of 64 bits are hashed fastest.
         let content = (
-            (tcp.source, tcp.destination, tcp.flags, tcp.length),
-            (tcp.sequence, tcp.acknowledgement),
+            segment.flow.id << 1 | segment.way.index() as u64,
+            u64::from(tcp.sequence) << 32 | u64::from(tcp.acknowledgement),
+            u64::from(tcp.flags) << 32 | u64::from(tcp.length.unwrap_or(u32::MAX)),
         );
         self.see(segment.packet, segment.ip, content);
     }
@@ -124,13 +125,15 @@ impl Analyser for Duplicates {
     fn udp(&mut self, datagram: &Datagram<'_>) {
         let udp = datagram.udp;
         let beginning = &udp.payload[..udp.payload.len().min(BEGINNING)];
-        let content = (udp.source, udp.destination, udp.length, beginning);
+        let way = datagram.flow.id << 1 | datagram.way.index() as u64;
+        let content = (way, udp.length, beginning);
         self.see(datagram.packet, datagram.ip, content);
     }
 
     fn icmp(&mut self, packet: &Packet<'_>, ip: &Ip, icmp: &Icmp<'_>) {
         let beginning = &icmp.rest[..icmp.rest.len().min(BEGINNING)];
-        self.see(packet, ip, (icmp.kind, icmp.code, beginning));
+        let ends = (ip.source, ip.destination);
+        self.see(packet, ip, (ends, icmp.kind, icmp.code, beginning));
     }
 
     fn finish(&mut self, report: &mut Report) {

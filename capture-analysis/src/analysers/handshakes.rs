@@ -259,13 +259,7 @@ impl Analyser for Handshakes {
                     title,
                     flow: Some(FlowReference {
                         flow: (count == 1).then_some(seen.flow),
-                        name: if count == 1 {
-                            seen.name
-                        } else {
-                            format!("{} and {} more", seen.name, count - 1)
-                        },
-                        client: None,
-                        server: Some(server.into()),
+                        ..collect::with_server(server, seen.name, count)
                     }),
                     evidence: seen.evidence,
                     filter: format!("{} && {filter}", end_filter(server, "tcp")),

@@ -150,11 +150,7 @@ impl Http {
 
     fn row(&self, segment: &Segment<'_>) -> HttpRow {
         HttpRow {
-            file: segment.packet.file,
-            frame: segment.packet.frame,
-            flow: segment.flow.id,
-            client: collect::end(collect::client(segment.flow)),
-            server: collect::end(collect::server(segment.flow)),
+            exchange: collect::exchange(segment),
             ..HttpRow::default()
         }
     }

@@ -1,6 +1,6 @@
 //! IP: congestion marks, fragments that are missing, hop counts that change.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::collections::HashMap;
 
 use ahash::RandomState;
 
@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     decode::Ip,
+    flow::AddressKey,
     packet::Packet,
     report::{Certainty, Evidence, FlowReference, Report, Severity},
 };
@@ -43,8 +44,8 @@ struct Host {
 #[derive(Default)]
 pub(crate) struct Network {
     marked: u64,
-    hosts: HashMap<(IpAddr, u8), Host, RandomState>,
-    latest: Option<((IpAddr, u8), u8)>,
+    hosts: HashMap<(AddressKey, u8), Host, RandomState>,
+    latest: Option<((AddressKey, u8), u8)>,
     fragments: Option<Evidence>,
 }
 
@@ -62,7 +63,7 @@ impl Analyser for Network {
         if ip.source.is_ipv6() && !matches!(ip.protocol, 6 | 17) {
             return;
         }
-        let key = (ip.source, ip.protocol);
+        let key = (AddressKey::of(ip.source), ip.protocol);
         if self.latest == Some((key, ip.ttl)) {
             return;
         }
@@ -88,7 +89,8 @@ impl Analyser for Network {
     fn finish(&mut self, report: &mut Report) {
         let mut findings = Findings::default();
         report.ip.congestion_marked = self.marked;
-        for ((address, protocol), host) in std::mem::take(&mut self.hosts) {
+        for ((key, protocol), host) in std::mem::take(&mut self.hosts) {
+            let address = key.address();
             let Some(evidence) = host.evidence.filter(|evidence| evidence.count >= CHANGES) else {
                 continue;
             };

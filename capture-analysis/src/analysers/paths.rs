@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     flow::{Endpoint, Flow},
-    report::{Certainty, Evidence, FlowReference, Report, Severity},
+    report::{Certainty, Evidence, Report, Severity},
     tcp::Opened,
 };
 
@@ -124,16 +124,7 @@ fn case(server: Endpoint, seen: Seen, title: String, severity: Severity, protoco
     Case {
         severity,
         title,
-        flow: Some(FlowReference {
-            flow: None,
-            name: if count == 1 {
-                seen.name
-            } else {
-                format!("{} and {} more", seen.name, count - 1)
-            },
-            client: None,
-            server: Some(server.into()),
-        }),
+        flow: Some(collect::with_server(server, seen.name, count)),
         evidence: seen.evidence,
         filter,
         measured: Some(format!("{count} flows; told from 1 on")),

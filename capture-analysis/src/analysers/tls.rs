@@ -112,7 +112,7 @@ impl Tls {
 
     fn conspicuous(&mut self, handshake: &Handshake) {
         let row = &handshake.row;
-        let name = row.sni.as_deref().unwrap_or(&row.server);
+        let name = row.sni.as_deref().unwrap_or(&row.exchange.server);
         let mut add = |kind, severity, title, measured| {
             self.findings.add(
                 kind,
@@ -200,7 +200,9 @@ impl Analyser for Tls {
         self.findings.finish(report);
         if self.summary.handshakes + self.summary.not_listed > 0 {
             let quic = report.tls.take().map_or(0, |tls| tls.quic);
-            self.summary.rows.sort_by_key(|row| (row.file, row.frame));
+            self.summary
+                .rows
+                .sort_by_key(|row| (row.exchange.file, row.exchange.frame));
             report.tls = Some(TlsSummary {
                 quic,
                 ..std::mem::take(&mut self.summary)
@@ -214,11 +216,7 @@ fn begin(segment: &Segment<'_>) -> Handshake {
     Handshake {
         halves: [Half::default(), Half::default()],
         row: TlsRow {
-            file: segment.packet.file,
-            frame: segment.packet.frame,
-            flow: flow.id,
-            client: collect::end(collect::client(flow)),
-            server: collect::end(collect::server(flow)),
+            exchange: collect::exchange(segment),
             ..TlsRow::default()
         },
         hello: None,
@@ -302,8 +300,8 @@ impl Handshake {
     fn message(&mut self, segment: &Segment<'_>, message: &TlsMessageHandshake<'_>) {
         match message {
             TlsMessageHandshake::ClientHello(hello) => {
-                self.row.file = segment.packet.file;
-                self.row.frame = segment.packet.frame;
+                self.row.exchange.file = segment.packet.file;
+                self.row.exchange.frame = segment.packet.frame;
                 self.hello = Some(segment.packet.timestamp);
                 let extensions = hello.ext.unwrap_or_default();
                 let (_, extensions) =

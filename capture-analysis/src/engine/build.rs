@@ -11,7 +11,7 @@ use capture_types::time::rfc3339;
 use super::{Analysis, Engine, counts::SIZES, rows, tree::Tree};
 use crate::{
     decode::Decoder,
-    flow::{Pair, Side},
+    flow::{AddressKey, Pair, Side},
     report::{
         Conversation, Conversations, FileSummary, Health, InterfaceSummary, Inventory, IpSummary,
         LinkTypeCount, ProtocolNode, Rates, RecorderLoss, Report, SCHEMA, SizeCount, Talker,
@@ -171,8 +171,8 @@ impl Engine {
         let list = |v6: bool| {
             let pairs = self.ip.all().iter();
             let rows = pairs
-                .filter(|pair| pair.first.is_ipv6() == v6)
-                .map(|pair| rows::pair(pair, |address| address.to_string()));
+                .filter(|pair| pair.first.address().is_ipv6() == v6)
+                .map(|pair| rows::pair(pair, |key| key.address().to_string()));
             largest_first(rows.collect())
         };
         Conversations {
@@ -226,13 +226,13 @@ fn largest_first(mut rows: Vec<Conversation>) -> Vec<Conversation> {
     rows
 }
 
-fn talkers(pairs: &[Pair<IpAddr>]) -> Vec<Talker> {
+fn talkers(pairs: &[Pair<AddressKey>]) -> Vec<Talker> {
     let mut hosts: HashMap<IpAddr, [Side; 2]> = HashMap::new();
     for pair in pairs {
         let [first, second] = pair.sides;
         for (address, sent, received) in [(pair.first, first, second), (pair.second, second, first)]
         {
-            let [all_sent, all_received] = hosts.entry(address).or_default();
+            let [all_sent, all_received] = hosts.entry(address.address()).or_default();
             all_sent.packets += sent.packets;
             all_sent.bytes += sent.bytes;
             all_received.packets += received.packets;

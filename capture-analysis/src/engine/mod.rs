@@ -9,12 +9,10 @@ mod rows;
 mod series;
 mod tree;
 
-use std::net::IpAddr;
-
 use crate::{
     analysers::{self, Datagram, Segment},
     decode::{Decoder, Ethernet, Icmp, Ip, Protocol, Tcp, Udp, Visitor},
-    flow::{Application, Endpoint, FlowKey, FlowTable, Pairs, Transport},
+    flow::{AddressKey, Application, Endpoint, FlowKey, FlowTable, Pairs, Transport},
     packet::Packet,
     settings::Settings,
     tcp::{Flag, Flags},
@@ -44,7 +42,9 @@ struct Engine {
     counts: Counts,
     tree: Tree,
     ethernet: Pairs<[u8; 6]>,
-    ip: Pairs<IpAddr>,
+    ip: Pairs<AddressKey>,
+    /// The addresses of the IP packet at hand, which is not yet counted: its flow may know the pair.
+    uncounted: Option<(AddressKey, AddressKey)>,
     flows: FlowTable,
     copies: Copies,
     closing: Closing,
@@ -64,6 +64,7 @@ impl Analysis {
                 tree: Tree::default(),
                 ethernet: Pairs::new(MOST_PAIRS),
                 ip: Pairs::new(MOST_PAIRS),
+                uncounted: None,
                 flows: FlowTable::new(settings.flows),
                 copies: Copies::new(),
                 closing: Closing::new(analysers::all(settings), settings.conversations),
@@ -105,6 +106,7 @@ impl Engine {
 
     #[inline]
     fn end(&mut self, packet: &Packet<'_>) {
+        self.count_pair(packet, None);
         if !self.flags.is_empty()
             && let Some(sink) = &mut self.sink
         {
@@ -139,7 +141,9 @@ impl Visitor for Engine {
 
     #[inline]
     fn ip(&mut self, packet: &Packet<'_>, ip: &Ip) {
-        self.ip.add(ip.source, ip.destination, packet);
+        let (source, destination) = (AddressKey::of(ip.source), AddressKey::of(ip.destination));
+        self.count_pair(packet, None);
+        self.uncounted = Some((source, destination));
         for analyser in &mut self.closing.analysers {
             analyser.ip(packet, ip);
         }
@@ -177,6 +181,7 @@ impl Visitor for Engine {
             }
             None => self.open(key, low, packet),
         };
+        self.count_pair(packet, Some(place));
         let way = self.flows.add(place, packet, low);
         if copy {
             return;
@@ -214,6 +219,7 @@ impl Visitor for Engine {
             Some(place) => place,
             None => self.open(key, low, packet),
         };
+        self.count_pair(packet, Some(place));
         let way = self.flows.add(place, packet, low);
         let start = &udp.payload[..udp.payload.len().min(64)];
         let content = (source, destination, ip.identification, udp.length, start);
@@ -243,6 +249,18 @@ impl Visitor for Engine {
 }
 
 impl Engine {
+    /// Counts the IP packet at hand, in the pair that its flow knows.
+    #[inline]
+    fn count_pair(&mut self, packet: &Packet<'_>, place: Option<u32>) {
+        let Some((source, destination)) = self.uncounted.take() else {
+            return;
+        };
+        match place.map(|place| self.flows.at(place)) {
+            Some(flow) => flow.pair = self.ip.add_at(flow.pair, source, destination, packet),
+            None => self.ip.add(source, destination, packet),
+        }
+    }
+
     fn open(&mut self, key: FlowKey, low: bool, packet: &Packet<'_>) -> u32 {
         let closing = &mut self.closing;
         self.flows

@@ -45,6 +45,32 @@ pub(super) fn address(bits: u128, v6: bool) -> IpAddr {
     }
 }
 
+/// An address, in a form that is hashed and compared quickly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressKey {
+    bits: u128,
+    /// 0 for IPv4.
+    v6: u64,
+}
+
+impl AddressKey {
+    /// Of an address.
+    #[inline]
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        Self {
+            bits: bits(address),
+            v6: u64::from(address.is_ipv6()),
+        }
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn address(self) -> IpAddr {
+        address(self.bits, self.v6 == 1)
+    }
+}
+
 impl FlowKey {
     /// The key of a packet, and whether its sender is the lower end.
     #[inline]

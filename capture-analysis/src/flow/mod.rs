@@ -8,7 +8,7 @@ mod throughput;
 mod totals;
 
 pub use application::Application;
-pub use key::{Endpoint, FlowKey, Transport};
+pub use key::{AddressKey, Endpoint, FlowKey, Transport};
 pub use pairs::{Pair, Pairs};
 pub use table::{Flow, FlowId, FlowLimits, FlowTable};
 pub use throughput::Throughput;

@@ -51,7 +51,26 @@ impl<A: Copy + Eq + Hash + Ord> Pairs<A> {
         self.find(source, destination, packet);
     }
 
-    fn find(&mut self, source: A, destination: A, packet: &Packet<'_>) {
+    /// Counts a packet of the pair with this number, if it is one; otherwise the pair is looked for. The
+    /// number of the pair, if there was room for it.
+    #[inline]
+    pub(crate) fn add_at(
+        &mut self,
+        number: Option<u32>,
+        source: A,
+        destination: A,
+        packet: &Packet<'_>,
+    ) -> Option<u32> {
+        if let Some(number) = number
+            && let Some(pair) = self.pairs.get_mut(number as usize)
+            && pair.add(source, destination, packet)
+        {
+            return Some(number);
+        }
+        self.find(source, destination, packet)
+    }
+
+    fn find(&mut self, source: A, destination: A, packet: &Packet<'_>) -> Option<u32> {
         let key = if source <= destination {
             (source, destination)
         } else {
@@ -60,11 +79,11 @@ impl<A: Copy + Eq + Hash + Ord> Pairs<A> {
         if let Some(number) = self.index.get(&key) {
             self.latest = *number;
             self.pairs[*number as usize].add(source, destination, packet);
-            return;
+            return Some(*number);
         }
         if self.pairs.len() >= self.most {
             self.beyond.add(packet);
-            return;
+            return None;
         }
         let number = u32::try_from(self.pairs.len()).unwrap_or(u32::MAX);
         self.index.insert(key, number);
@@ -77,6 +96,7 @@ impl<A: Copy + Eq + Hash + Ord> Pairs<A> {
             sides,
             span: Span::at(packet.timestamp),
         });
+        Some(number)
     }
 
     /// The pairs, in the order in which they appeared.

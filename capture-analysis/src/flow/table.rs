@@ -57,6 +57,8 @@ pub struct Flow {
     pub tcp: Option<Box<Connection>>,
     /// How much it carries over time; of small flows it is not kept.
     pub throughput: Option<Box<Throughput>>,
+    /// The pair of its addresses.
+    pub(crate) pair: Option<u32>,
     key: FlowKey,
     low_first: bool,
 }
@@ -202,6 +204,7 @@ impl FlowTable {
             application: Application::Unknown,
             tcp: None,
             throughput: None,
+            pair: None,
             key,
             low_first: source_is_low,
         }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::escape::csv_field;
-use crate::report::{Conversation, Report};
+use crate::report::{Conversation, Exchange, Report};
 
 /// A table: the name of its file, and its rows.
 pub struct Table<'r> {
@@ -79,14 +79,33 @@ impl<'f> From<&'f Option<String>> for Field<'f> {
 
 fn line(out: &mut dyn Write, fields: &[Field<'_>]) -> io::Result<()> {
     for (at, field) in fields.iter().enumerate() {
-        if at > 0 {
-            out.write_all(b",")?;
-        }
-        match field {
-            Field::Number(number) => write!(out, "{number}")?,
-            Field::Text(text) => out.write_all(csv_field(text).as_bytes())?,
-            Field::Nothing => {}
-        }
+        separated(out, at, field)?;
+    }
+    out.write_all(b"\r\n")
+}
+
+fn separated(out: &mut dyn Write, at: usize, field: &Field<'_>) -> io::Result<()> {
+    if at > 0 {
+        out.write_all(b",")?;
+    }
+    match field {
+        Field::Number(number) => write!(out, "{number}"),
+        Field::Text(text) => out.write_all(csv_field(text).as_bytes()),
+        Field::Nothing => Ok(()),
+    }
+}
+
+/// A row that begins with who spoke with whom.
+fn exchange(out: &mut dyn Write, exchange: &Exchange, fields: &[Field<'_>]) -> io::Result<()> {
+    let begin = [
+        u64::from(exchange.file).into(),
+        exchange.frame.into(),
+        exchange.flow.into(),
+        (&exchange.client).into(),
+        (&exchange.server).into(),
+    ];
+    for (at, field) in begin.iter().chain(fields).enumerate() {
+        separated(out, at, field)?;
     }
     out.write_all(b"\r\n")
 }
@@ -190,17 +209,14 @@ fn findings(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 
 fn dns(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(
-        b"file,frame,time_ns,client,server,id,name,type,code,answer_frame,response_ns\r\n",
+        b"file,frame,flow,client,server,time_ns,id,name,type,code,answer_frame,response_ns\r\n",
     )?;
     for row in report.dns.iter().flat_map(|dns| &dns.rows) {
-        line(
+        exchange(
             out,
+            &row.exchange,
             &[
-                u64::from(row.file).into(),
-                row.frame.into(),
                 row.time_ns.into(),
-                (&row.client).into(),
-                (&row.server).into(),
                 u64::from(row.id).into(),
                 (&row.name).into(),
                 (&row.kind).into(),
@@ -219,14 +235,10 @@ fn tls(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     )?;
     for row in report.tls.iter().flat_map(|tls| &tls.rows) {
         let alpn = row.alpn.join(" ");
-        line(
+        exchange(
             out,
+            &row.exchange,
             &[
-                u64::from(row.file).into(),
-                row.frame.into(),
-                row.flow.into(),
-                (&row.client).into(),
-                (&row.server).into(),
                 (&row.sni).into(),
                 (&alpn).into(),
                 (&row.version).into(),
@@ -246,14 +258,10 @@ fn http(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         b"file,frame,flow,client,server,method,host,target,status,response_frame,response_ns\r\n",
     )?;
     for row in report.http.iter().flat_map(|http| &http.rows) {
-        line(
+        exchange(
             out,
+            &row.exchange,
             &[
-                u64::from(row.file).into(),
-                row.frame.into(),
-                row.flow.into(),
-                (&row.client).into(),
-                (&row.server).into(),
                 (&row.method).into(),
                 (&row.host).into(),
                 (&row.target).into(),

@@ -112,7 +112,11 @@ pub(super) fn plot(
             svg,
             "<text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{}\">{}</text>",
             HEIGHT - BOTTOM + 16.0,
-            if at > WIDTH - RIGHT - 24.0 { "end" } else { "middle" },
+            if at > WIDTH - RIGHT - 24.0 {
+                "end"
+            } else {
+                "middle"
+            },
             short(time)
         );
     }

@@ -21,8 +21,8 @@ pub use inventory::{
     RecorderLoss, SizeCount,
 };
 pub use protocols::{
-    ArpSummary, DhcpSummary, DnsRow, DnsSummary, HttpRow, HttpSummary, IcmpCount, IpSummary,
-    RtpStream, TcpSummary, TlsRow, TlsSummary, UdpSummary,
+    ArpSummary, DhcpSummary, DnsRow, DnsSummary, Exchange, HttpRow, HttpSummary, IcmpCount,
+    IpSummary, RtpStream, TcpSummary, TlsRow, TlsSummary, UdpSummary,
 };
 
 /// The name and version of the report's form.

@@ -102,6 +102,23 @@ pub struct IcmpCount {
     pub packets: u64,
 }
 
+/// A question and its answer between two ends: where it begins in the files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Exchange {
+    /// Index into the report's files.
+    pub file: u32,
+    /// The frame in which the question, the client's hello or the request's header ends; the answer's where
+    /// there is no question.
+    pub frame: u64,
+    /// The flow's number; absent for DNS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow: Option<u64>,
+    /// Who asked.
+    pub client: String,
+    /// Who was asked.
+    pub server: String,
+}
+
 /// DNS over all messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DnsSummary {
@@ -131,16 +148,11 @@ pub struct DnsSummary {
 /// A question and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DnsRow {
-    /// Index into the report's files.
-    pub file: u32,
-    /// The frame of the question, or of the answer where no question is there.
-    pub frame: u64,
+    /// Who spoke with whom, and where.
+    #[serde(flatten)]
+    pub exchange: Exchange,
     /// Nanoseconds since 1970-01-01 UTC.
     pub time_ns: u64,
-    /// Who asked.
-    pub client: String,
-    /// Who was asked.
-    pub server: String,
     /// The message's number.
     pub id: u16,
     /// The name asked for.
@@ -182,16 +194,9 @@ pub struct TlsSummary {
 /// A TLS handshake.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TlsRow {
-    /// Index into the report's files.
-    pub file: u32,
-    /// The frame in which the client's hello ends.
-    pub frame: u64,
-    /// The flow's number.
-    pub flow: u64,
-    /// The client.
-    pub client: String,
-    /// The server.
-    pub server: String,
+    /// Who spoke with whom, and where.
+    #[serde(flatten)]
+    pub exchange: Exchange,
     /// The name asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sni: Option<String>,
@@ -241,16 +246,9 @@ pub struct HttpSummary {
 /// A request and its response.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpRow {
-    /// Index into the report's files.
-    pub file: u32,
-    /// The frame in which the request's header ends, or the response's where no request is there.
-    pub frame: u64,
-    /// The flow's number.
-    pub flow: u64,
-    /// The client.
-    pub client: String,
-    /// The server.
-    pub server: String,
+    /// Who spoke with whom, and where.
+    #[serde(flatten)]
+    pub exchange: Exchange,
     /// GET, POST and so on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,

@@ -275,7 +275,7 @@ fn http_requests_meet_their_responses_across_segments() {
     assert_eq!(row.host.as_deref(), Some("www.example.org"));
     assert_eq!(row.target.as_deref(), Some("/index.html"));
     assert_eq!(
-        (row.status, row.frame, row.response_frame),
+        (row.status, row.exchange.frame, row.response_frame),
         (Some(503), 5, Some(6))
     );
     assert!(

@@ -92,9 +92,10 @@ pub(crate) fn ours(file: &Path) -> Result<(Report, View)> {
 fn applications(report: &Report) -> View {
     let mut view = View::default();
     for row in report.dns.iter().flat_map(|dns| &dns.rows) {
-        // A question and its answer are two messages with one name; an answer without a question is
-        // one.
-        let answered = row.answer_frame.is_some_and(|frame| frame != row.frame);
+        // A question and its answer are two messages with one name; an answer alone is one.
+        let answered = row
+            .answer_frame
+            .is_some_and(|frame| frame != row.exchange.frame);
         let messages = if answered { 2 } else { 1 };
         if !row.name.is_empty() {
             view.dns

@@ -18,7 +18,7 @@ use crate::{
     engine::Quantiles,
     flow::{Endpoint, Way},
     packet::Packet,
-    report::{Certainty, DnsRow, DnsSummary, Evidence, FlowReference, Report, Severity},
+    report::{Certainty, DnsRow, DnsSummary, Evidence, Exchange, FlowReference, Report, Severity},
     settings::Settings,
 };
 use message::Message;
@@ -160,19 +160,7 @@ impl Dns {
             waiting.retried = true;
             self.summary.retried += 1;
         }
-        let row = DnsRow {
-            file: packet.file,
-            frame: packet.frame,
-            time_ns: packet.timestamp,
-            client: super::collect::end(client),
-            server: super::collect::end(server),
-            id: message.id,
-            name,
-            kind: message::kind(kind),
-            code: None,
-            answer_frame: None,
-            response_ns: None,
-        };
+        let row = row(packet, &key, (name, kind));
         let listed = self.list(row.clone());
         if self.waiting.len() >= MOST_WAITING {
             self.forget_older_half();
@@ -232,19 +220,11 @@ impl Dns {
                 }
             }
             None => {
-                let (name, kind) = message.question.unwrap_or_default();
+                let question = message.question.unwrap_or_default();
                 self.list(DnsRow {
-                    file: packet.file,
-                    frame: packet.frame,
-                    time_ns: packet.timestamp,
-                    client: super::collect::end(client),
-                    server: super::collect::end(server),
-                    id: message.id,
-                    name,
-                    kind: message::kind(kind),
                     code: Some(code),
                     answer_frame: Some(packet.frame),
-                    response_ns: None,
+                    ..row(packet, &key, question)
                 });
             }
         }
@@ -315,7 +295,10 @@ impl Dns {
             return;
         }
         self.summary.unanswered += 1;
-        let evidence = Evidence::at((waiting.row.file, waiting.row.frame), waiting.row.time_ns);
+        let evidence = Evidence::at(
+            (waiting.row.exchange.file, waiting.row.exchange.frame),
+            waiting.row.time_ns,
+        );
         if let Some(seen) = self.seen.get_mut(&(waiting.server, What::Unanswered)) {
             seen.evidence.merge(evidence);
         } else if self.seen.len() < MOST_HOSTS {
@@ -421,6 +404,26 @@ impl Dns {
         }
         self.tunnel.findings(&mut findings);
         findings.finish(report);
+    }
+}
+
+/// A question, or an answer without one.
+fn row(packet: &Packet<'_>, key: &Key, (name, kind): (String, u16)) -> DnsRow {
+    DnsRow {
+        exchange: Exchange {
+            file: packet.file,
+            frame: packet.frame,
+            flow: None,
+            client: super::collect::end(key.client),
+            server: super::collect::end(key.server),
+        },
+        time_ns: packet.timestamp,
+        id: key.id,
+        name,
+        kind: message::kind(kind),
+        code: None,
+        answer_frame: None,
+        response_ns: None,
     }
 }
 

@@ -20,11 +20,11 @@ pub(super) fn applications(report: &Report, top: usize, out: &mut dyn Write) -> 
         heading(out, &title)?;
         let rows = dns.rows.iter().take(top).map(|row| {
             vec![
-                Cell::number(number(row.frame)),
+                Cell::number(number(row.exchange.frame)),
                 Cell::long(&row.name),
                 Cell::text(&row.kind),
-                Cell::text(&row.client),
-                Cell::text(&row.server),
+                Cell::text(&row.exchange.client),
+                Cell::text(&row.exchange.server),
                 Cell::text(row.code.as_deref().unwrap_or("no answer")),
                 Cell::number(row.response_ns.map(duration).unwrap_or_default()),
             ]
@@ -44,9 +44,9 @@ pub(super) fn applications(report: &Report, top: usize, out: &mut dyn Write) -> 
         heading(out, &title)?;
         let rows = tls.rows.iter().take(top).map(|row| {
             vec![
-                Cell::number(number(row.frame)),
+                Cell::number(number(row.exchange.frame)),
                 Cell::long(row.sni.as_deref().unwrap_or_default()),
-                Cell::text(&row.server),
+                Cell::text(&row.exchange.server),
                 Cell::text(row.version.as_deref().unwrap_or_default()),
                 Cell::text(row.cipher.as_deref().unwrap_or_default()),
                 Cell::text(row.alert.as_deref().unwrap_or_default()),
@@ -67,7 +67,7 @@ pub(super) fn applications(report: &Report, top: usize, out: &mut dyn Write) -> 
         heading(out, &title)?;
         let rows = http.rows.iter().take(top).map(|row| {
             vec![
-                Cell::number(number(row.frame)),
+                Cell::number(number(row.exchange.frame)),
                 Cell::text(row.method.as_deref().unwrap_or_default()),
                 Cell::text(row.host.as_deref().unwrap_or_default()),
                 Cell::long(row.target.as_deref().unwrap_or_default()),
