@@ -113,10 +113,11 @@ fn two_nodes_are_one_report_and_their_interfaces_are_told_apart() -> Result<()> 
     let inventory = &report["inventory"];
     ensure!(inventory["packets"] == 2 * sent, "{inventory}");
     let interfaces = report["interfaces"].as_array().context("interfaces")?;
-    let names: Vec<_> = interfaces
+    let mut names: Vec<_> = interfaces
         .iter()
         .filter_map(|interface| interface["name"].as_str())
         .collect();
+    names.sort_unstable();
     ensure!(
         names == [format!("{a}:eth0"), format!("{b}:eth0")],
         "{names:?}"
