@@ -16,7 +16,7 @@ use capture_types::CaptureName;
 pub enum CaptureChange {
     /// The capture is new to the reader.
     Added,
-    /// Its state, request, labels, or what became of its pods changed.
+    /// Its state, request, labels or the states of its pods changed.
     Changed,
     /// It was deleted.
     Deleted,

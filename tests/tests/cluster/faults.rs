@@ -14,7 +14,7 @@ use crate::{
 
 const LEASE: &str = "capture-coordinator";
 
-/// A capture of two pods on two nodes that ends on each node after so many packets.
+/// A capture of two pods on two nodes that ends on each node after this many packets.
 fn of_pair(web: &Pod, db: &Pod, packets: u64) -> Value {
     json!({
         "podSelector": {"pods": [named(web), named(db)]},
