@@ -11,6 +11,7 @@ pub mod client;
 pub mod clock;
 pub mod cluster;
 pub mod compare;
+pub mod coordinator;
 pub mod daemon;
 pub mod frame;
 pub mod gate;

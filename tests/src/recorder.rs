@@ -240,11 +240,16 @@ pub(crate) fn cargo() -> Command {
 }
 
 fn find_program() -> Result<PathBuf> {
-    if let Some(path) = env::var_os("CAPTURED") {
+    built("CAPTURED", "capture-daemon", "captured")
+}
+
+/// A program of the workspace: the one that a variable names, or one that is built now, beside this test.
+pub(crate) fn built(variable: &str, package: &str, program: &str) -> Result<PathBuf> {
+    if let Some(path) = env::var_os(variable) {
         let path = PathBuf::from(path);
         ensure!(
             path.is_file(),
-            "CAPTURED names {}, which is not a file",
+            "{variable} names {}, which is not a file",
             path.display()
         );
         return Ok(path);
@@ -258,23 +263,16 @@ fn find_program() -> Result<PathBuf> {
         .context("a test without a target directory")?;
     let mut build = cargo();
     build
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "capture-daemon",
-            "--bin",
-            "captured",
-        ])
+        .args(["build", "--quiet", "--package", package, "--bin", program])
         .current_dir(env!("CARGO_MANIFEST_DIR"));
     if profile.ends_with("release") {
         build.arg("--release");
     }
     let status = build.status().context("running cargo")?;
     if !status.success() {
-        bail!("building captured failed");
+        bail!("building {program} failed");
     }
-    let program = profile.join("captured");
-    ensure!(program.is_file(), "no {} after a build", program.display());
-    Ok(program)
+    let path = profile.join(program);
+    ensure!(path.is_file(), "no {} after a build", path.display());
+    Ok(path)
 }

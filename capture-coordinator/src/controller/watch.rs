@@ -2,8 +2,9 @@
 //! nothing is listed again unless a watch breaks.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use futures_util::StreamExt as _;
@@ -251,6 +252,7 @@ fn follow_daemons(context: &Context, followed: &mut u64) {
 
 /// Converts the daemons' changes to the resources that they affect.
 async fn take_changes(context: Arc<Context>, mut changes: mpsc::Receiver<Change>) {
+    let mut looked = HashMap::new();
     while let Some(change) = changes.recv().await {
         let concerned = match change {
             Change::Link { node } => {
@@ -264,6 +266,12 @@ async fn take_changes(context: Arc<Context>, mut changes: mpsc::Receiver<Change>
                 }
                 concerned
             }
+            // Numbers are written now and then, and with whatever else changes.
+            Change::Capture {
+                ref capture,
+                numbers: true,
+                ..
+            } if !is_due(&mut looked, capture) => continue,
             Change::Capture { node, capture, .. } => {
                 let known = context
                     .nodes
@@ -276,4 +284,20 @@ async fn take_changes(context: Arc<Context>, mut changes: mpsc::Receiver<Change>
         };
         context.trigger(&concerned);
     }
+}
+
+/// How often numbers of a capture are looked at, and how many captures are remembered for that.
+const NUMBERS: Duration = Duration::from_secs(5);
+const REMEMBERED: usize = 4096;
+
+/// Whether numbers of captures of this name were not looked at lately.
+fn is_due(looked: &mut HashMap<String, Instant>, capture: &str) -> bool {
+    if looked.len() >= REMEMBERED {
+        looked.retain(|_, at| at.elapsed() < NUMBERS);
+    }
+    let is_due = looked.get(capture).is_none_or(|at| at.elapsed() >= NUMBERS);
+    if is_due {
+        looked.insert(capture.to_owned(), Instant::now());
+    }
+    is_due
 }

@@ -1,0 +1,5 @@
+//! The coordinator: without Kubernetes over a list of nodes, and with an API server alone.
+
+mod access;
+mod fixed;
+mod lab;
