@@ -1,6 +1,7 @@
 //! The real `capture-coordinator`, and a gRPC client of its cluster API.
 
 use std::{
+    env,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -21,17 +22,20 @@ use crate::{
     recorder,
 };
 
-/// The program: the one that `CAPTURE_COORDINATOR` names, or one that is built now.
+/// The program: the one that `CAPTURE_COORDINATOR` names, the one beside the `captured` that is tested, or one that
+/// is built now.
 pub fn program() -> Result<&'static Path> {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     if let Some(program) = PROGRAM.get() {
         return Ok(program);
     }
-    let found = recorder::built(
-        "CAPTURE_COORDINATOR",
-        "capture-coordinator",
-        "capture-coordinator",
-    )?;
+    let name = "capture-coordinator";
+    let beside = recorder::program()?.with_file_name(name);
+    let found = if env::var_os("CAPTURED").is_some() && beside.is_file() {
+        beside
+    } else {
+        recorder::built("CAPTURE_COORDINATOR", name, name)?
+    };
     Ok(PROGRAM.get_or_init(|| found))
 }
 

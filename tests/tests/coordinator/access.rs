@@ -299,7 +299,7 @@ fn a_resource_becomes_a_capture_of_its_pod_and_rbac_decides_who_may_read_it() ->
     let Some(assets) = assets()? else {
         return Ok(());
     };
-    let mut scene = Scene::start(&assets)?;
+    let scene = Scene::start(&assets)?;
     let pods =
         json!({ "labelSelector": { "matchLabels": { "app": "web" } }, "namespaces": ["shop"] });
     let spec = json!({ "podSelector": pods, "targetPorts": [PORT], "duration": 600, "outputFormat": "pcapng" });
