@@ -20,6 +20,10 @@ pub struct FileArgs {
     #[arg(long, value_enum)]
     pub compress_when: Option<CompressWhenArg>,
 
+    /// Add the SHA-256 of each finished file to the manifest, which is the default, or do not.
+    #[arg(long, value_enum)]
+    pub digest: Option<DigestArg>,
+
     /// Begin a new file before one exceeds this size.
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     rotate_size: Option<u64>,
@@ -104,12 +108,19 @@ impl FileArgs {
             || self.max_bytes.is_some()
     }
 
+    /// Whether files get a digest.
+    #[must_use]
+    pub fn has_digest(&self) -> bool {
+        self.digest != Some(DigestArg::None)
+    }
+
     /// Whether any of the options is given.
     #[must_use]
     pub const fn is_any_given(&self) -> bool {
         self.format.is_some()
             || self.compress.is_some()
             || self.compress_when.is_some()
+            || self.digest.is_some()
             || self.rotate_size.is_some()
             || self.rotate_interval.is_some()
             || self.rotate_packets.is_some()
@@ -119,6 +130,15 @@ impl FileArgs {
             || self.tcpdump_interval.is_some()
             || self.tcpdump_files.is_some()
     }
+}
+
+/// The digest of finished files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DigestArg {
+    /// SHA-256 (FIPS 180-4).
+    Sha256,
+    /// No digest.
+    None,
 }
 
 /// [`Format`] by its names.

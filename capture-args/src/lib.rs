@@ -8,7 +8,7 @@ mod filter;
 mod limits;
 mod source;
 
-pub use files::{CompressWhenArg, FileArgs, FormatArg};
+pub use files::{CompressWhenArg, DigestArg, FileArgs, FormatArg};
 pub use filter::{FilterArgs, FilterFileError, TargetArgs};
 pub use limits::LimitArgs;
 pub use source::{DirectionArg, SourceArgs};

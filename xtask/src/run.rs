@@ -24,10 +24,9 @@ pub(crate) struct Arguments {
 
 /// Options of `captured record` that apply to the recorder and not the capture. With any of them
 /// `captured record` runs alone, without a daemon.
-const OF_THE_RECORDER: [&str; 10] = [
+const OF_THE_RECORDER: [&str; 9] = [
     "--write",
     "--min-free",
-    "--digest",
     "--attach",
     "--summary",
     "--log-programs",

@@ -39,10 +39,6 @@ pub(super) struct SpecArgs {
     #[arg(long)]
     include_own_traffic: bool,
 
-    /// Leave out the SHA-256 of the files.
-    #[arg(long)]
-    without_digest: bool,
-
     /// Where packets go: capture files, files of readable lines, or lines in the daemon's own output.
     #[arg(long, value_enum, default_value_t = OutputArg::Files)]
     to: OutputArg,
@@ -135,20 +131,18 @@ impl SpecArgs {
                 max_bytes: self.files.max_bytes,
                 max_age: self.max_age.map(Span),
             },
-            without_digest: self.without_digest,
+            without_digest: !self.files.has_digest(),
         };
         let wrong = |text: &str| Err(Error::Usage(text.to_owned()));
         let is_text = self.files.format == Some(FormatArg::Text);
-        let is_about_files =
-            self.files.is_any_given() || self.max_age.is_some() || self.without_digest;
+        let is_about_files = self.files.is_any_given() || self.max_age.is_some();
+        let has_digest = self.files.digest.is_some();
         match self.to {
-            OutputArg::Text if self.without_digest || (self.files.format.is_some() && !is_text) => {
-                wrong(
-                    "--format and --without-digest are for capture files: leave them out, or --to text",
-                )
-            }
-            OutputArg::Files if is_text && self.without_digest => {
-                wrong("--without-digest is for capture files: leave it out, or --format text")
+            OutputArg::Text if has_digest || (self.files.format.is_some() && !is_text) => wrong(
+                "--format and --digest are for capture files: leave them out, or give --to files",
+            ),
+            OutputArg::Files if is_text && has_digest => {
+                wrong("--digest is for capture files: leave out --digest or --format text")
             }
             OutputArg::Files if is_text => Ok(Output::Text(files)),
             OutputArg::Files => Ok(Output::Files(files)),

@@ -43,7 +43,11 @@ const EXAMPLES: &str = "\
 Examples:
   capturectl start web -i eth0 'tcp port 443'
   capturectl start pods -i 'veth*' --compress zstd --rotate-size 100MiB --max-files 20
-  capturectl --node a:9443 --node b:9443 start web --host 10.0.0.7 --duration 10m --reason INC-123";
+  capturectl --node a:9443 --node b:9443 start web --host 10.0.0.7 --duration 10m --reason INC-123
+
+The options are those of `captured record`. Only a daemon has --max-age, --stop-bytes, --deadline, --pod, --to and
+--include-own-traffic, and keeps free space for all captures together (its setting defaults.min_free). Only
+`captured record` has -w, --min-free, --attach and --summary.";
 
 pub(super) async fn run(context: &Context, arguments: StartArgs) -> Result<Exit, Error> {
     let spec = arguments.spec.spec()?;

@@ -68,10 +68,6 @@ pub(super) struct RecordArgs {
     #[command(flatten)]
     limits: LimitArgs,
 
-    /// Add the SHA-256 of each finished file to the manifest.
-    #[arg(long, value_enum, default_value_t = DigestArg::Sha256)]
-    digest: DigestArg,
-
     /// How to attach: TCX links (Linux 6.6), clsact filters, or the best method of the kernel.
     #[arg(long, value_enum, default_value_t = AttachArg::Auto)]
     attach: AttachArg,
@@ -102,12 +98,6 @@ Examples:
 
 Exit status: 0 if the capture ended as asked, 1 if it failed, 2 for a wrong command line, 130 if a
 second signal ended it at once.";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum DigestArg {
-    Sha256,
-    None,
-}
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum AttachArg {
@@ -208,7 +198,7 @@ impl RecordArgs {
                 max_bytes: files.max_bytes,
                 min_free: Some(self.min_free),
             },
-            digest: self.digest == DigestArg::Sha256,
+            digest: self.files.has_digest(),
         };
         Ok(match stem {
             Some(stem) => Output::NamedFiles(output, stem),
