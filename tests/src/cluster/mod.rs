@@ -312,16 +312,29 @@ impl Cluster {
     /// # Errors
     /// The API server rejects them.
     pub fn apply(&self, manifests: &str) -> Result<()> {
+        self.kubectl_with(&["apply", "-f", "-"], manifests)
+            .map(drop)
+    }
+
+    /// Creates objects, and returns what the API server made of them: JSON, one object after the other.
+    ///
+    /// # Errors
+    /// The API server rejects them.
+    pub fn create(&self, manifests: &str) -> Result<String> {
+        self.kubectl_with(&["create", "-f", "-", "-o", "json"], manifests)
+    }
+
+    fn kubectl_with(&self, words: &[&str], input: &str) -> Result<String> {
         let mut child = self
-            .kubectl_command(&["apply", "-f", "-"])
+            .kubectl_command(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
         let mut stdin = child.stdin.take().context("no stdin")?;
-        stdin.write_all(manifests.as_bytes())?;
+        stdin.write_all(input.as_bytes())?;
         drop(stdin);
-        printed(child.wait_with_output()?, "apply").map(drop)
+        printed(child.wait_with_output()?, &format!("{words:?}"))
     }
 
     /// Imports an image archive into every node.

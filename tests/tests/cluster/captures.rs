@@ -169,19 +169,35 @@ pub(crate) fn twenty_captures_of_one_pod_at_once_have_all_its_packets_each(
         "duration": 600,
         "maxPackets": 60,
     });
-    let names: Vec<String> = (0..CAPTURES)
-        .map(|number| format!("one-of-{number}"))
+    let captures: Vec<Value> = (0..CAPTURES)
+        .map(|number| {
+            json!({
+                "apiVersion": "networking.packet.io/v1",
+                "kind": "PacketCaptureConfig",
+                "metadata": {"name": format!("one-of-{number}")},
+                "spec": spec,
+            })
+        })
         .collect();
-    for name in &names {
-        lab.capture(name, &spec)?;
-    }
-    for name in &names {
-        lab.wait_for_phase(name, "Running")?;
-    }
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": captures});
+    lab.cluster.apply(&list.to_string())?;
+    let all_are = |phase: &str| {
+        wait::within(PATIENCE, &format!("all captures to be {phase}"), || {
+            let list = lab.cluster.kubectl_json(&["get", "packetcaptureconfigs"])?;
+            let items = list["items"].as_array().cloned().unwrap_or_default();
+            let are = items.iter().filter(|one| one["status"]["phase"] == phase);
+            Ok((are.count() == CAPTURES).then_some(items))
+        })
+    };
+    all_are("Running")?;
     let counted = lab.talk(&db, &web, 30)?;
-    for name in &names {
-        let ended = lab.wait_for_phase(name, "Completed")?;
-        ensure!(written(&ended)? == counted, "{name}: {}", ended["status"]);
+    for ended in all_are("Completed")? {
+        ensure!(
+            written(&ended)? == counted,
+            "{}: {}",
+            ended["metadata"]["name"],
+            ended["status"]
+        );
     }
     Ok(())
 }

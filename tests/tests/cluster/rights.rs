@@ -1,6 +1,7 @@
 //! What the daemons and the accounts may do.
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
 
 use crate::lab::{Lab, NAMESPACE};
 
@@ -51,71 +52,110 @@ pub(crate) fn the_daemons_hold_three_capabilities_and_no_token(lab: &Lab) -> Res
     Ok(())
 }
 
+/// What an account asks for: verb, API group, resource with its subresource and name, namespace.
+type Wish = (&'static str, &'static str, &'static str, &'static str);
+
+/// Everything that the coordinator does.
+const NEEDED: &[Wish] = &[
+    ("list", CAPTURES, "packetcaptureconfigs", ""),
+    ("watch", CAPTURES, "packetcaptureconfigs", ""),
+    ("patch", CAPTURES, "packetcaptureconfigs", ""),
+    ("delete", CAPTURES, "packetcaptureconfigs", ""),
+    ("patch", CAPTURES, "packetcaptureconfigs/status", ""),
+    ("list", "", "pods", ""),
+    ("watch", "", "pods", ""),
+    ("watch", "", "nodes", ""),
+    ("create", "events.k8s.io", "events", "default"),
+    ("create", "authentication.k8s.io", "tokenreviews", ""),
+    ("create", "authorization.k8s.io", "subjectaccessreviews", ""),
+    ("create", "", "configmaps", NAMESPACE),
+    ("patch", "", "configmaps", NAMESPACE),
+    ("create", "coordination.k8s.io", "leases", NAMESPACE),
+    (
+        "update",
+        "coordination.k8s.io",
+        "leases=capture-coordinator",
+        NAMESPACE,
+    ),
+];
+
+/// What neither the coordinator nor a daemon may do.
+const FORBIDDEN: &[Wish] = &[
+    ("*", "*", "*", ""),
+    ("get", "", "secrets", ""),
+    ("get", "", "secrets", NAMESPACE),
+    ("list", "", "secrets", NAMESPACE),
+    ("create", "", "pods", NAMESPACE),
+    ("create", "", "pods/exec", NAMESPACE),
+    ("delete", "", "pods", ""),
+    ("patch", "", "nodes", ""),
+    ("get", "", "nodes/proxy", ""),
+    ("create", CAPTURES, "packetcaptureconfigs", ""),
+    ("create", "", "configmaps", "default"),
+    ("delete", "", "configmaps", NAMESPACE),
+    ("update", "coordination.k8s.io", "leases=another", NAMESPACE),
+    (
+        "create",
+        "rbac.authorization.k8s.io",
+        "clusterrolebindings",
+        "",
+    ),
+    ("impersonate", "", "users", ""),
+];
+
+const CAPTURES: &str = "networking.packet.io";
+
+/// Which of the wishes of an account in the chart's namespace the API server would grant.
+fn granted(lab: &Lab, account: &str, wishes: &[Wish]) -> Result<Vec<bool>> {
+    let user = format!("system:serviceaccount:{NAMESPACE}:{account}");
+    let reviews: Vec<Value> = wishes
+        .iter()
+        .map(|(verb, group, resource, namespace)| {
+            let (resource, name) = resource.split_once('=').unwrap_or((resource, ""));
+            let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+            json!({
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SubjectAccessReview",
+                "spec": {
+                    "user": user,
+                    "groups": ["system:serviceaccounts", "system:authenticated"],
+                    "resourceAttributes": {
+                        "verb": verb,
+                        "group": group,
+                        "resource": resource,
+                        "subresource": subresource,
+                        "name": name,
+                        "namespace": namespace,
+                    },
+                },
+            })
+        })
+        .collect();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": reviews});
+    let text = lab.cluster.create(&list.to_string())?;
+    let answers = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+    let answers: Vec<Value> = answers.collect::<Result<_, _>>()?;
+    ensure!(answers.len() == wishes.len(), "{text}");
+    Ok(answers
+        .iter()
+        .map(|answer| answer["status"]["allowed"] == true)
+        .collect())
+}
+
 pub(crate) fn service_accounts_may_do_what_they_need_and_nothing_else(lab: &Lab) -> Result<()> {
-    let may = |account: &str, words: &[&str]| -> Result<bool> {
-        let user = format!("system:serviceaccount:{NAMESPACE}:{account}");
-        let mut command = lab
-            .cluster
-            .kubectl_command(&[&["auth", "can-i", "--quiet", "--as", &user][..], words].concat());
-        Ok(command.output()?.status.success())
-    };
-    let own = ["-n", NAMESPACE];
     let coordinator = "capture-coordinator";
-    for needed in [
-        &["watch", "packetcaptureconfigs"][..],
-        &["patch", "packetcaptureconfigs"],
-        &["patch", "packetcaptureconfigs", "--subresource=status"],
-        &["list", "pods", "--all-namespaces"],
-        &["watch", "nodes"],
-        &["create", "events.events.k8s.io"],
-        &["create", "tokenreviews.authentication.k8s.io"],
-        &["create", "subjectaccessreviews.authorization.k8s.io"],
-        &[own[0], own[1], "create", "configmaps"],
-        &[own[0], own[1], "create", "leases.coordination.k8s.io"],
-        &[
-            own[0],
-            own[1],
-            "update",
-            "leases.coordination.k8s.io/capture-coordinator",
-        ],
-    ] {
-        ensure!(
-            may(coordinator, needed)?,
-            "the coordinator lacks {needed:?}"
-        );
+    for (wish, granted) in NEEDED.iter().zip(granted(lab, coordinator, NEEDED)?) {
+        ensure!(granted, "the coordinator lacks {wish:?}");
     }
-    let forbidden = [
-        &["get", "secrets", "--all-namespaces"][..],
-        &["list", "secrets", "-n", NAMESPACE],
-        &["get", "secrets", "-n", NAMESPACE],
-        &["create", "pods", "-n", NAMESPACE],
-        &["create", "pods", "--subresource=exec", "-n", NAMESPACE],
-        &["delete", "pods", "--all-namespaces"],
-        &["patch", "nodes"],
-        &["get", "nodes", "--subresource=proxy"],
-        &["create", "packetcaptureconfigs"],
-        &["create", "configmaps", "-n", "default"],
-        &["delete", "configmaps", "-n", NAMESPACE],
-        &[
-            "update",
-            "leases.coordination.k8s.io/another",
-            "-n",
-            NAMESPACE,
-        ],
-        &["create", "clusterrolebindings.rbac.authorization.k8s.io"],
-        &["impersonate", "users"],
-        &["*", "*"],
-    ];
-    for words in forbidden {
-        ensure!(!may(coordinator, words)?, "the coordinator may {words:?}");
+    for (wish, granted) in FORBIDDEN.iter().zip(granted(lab, coordinator, FORBIDDEN)?) {
+        ensure!(!granted, "the coordinator may {wish:?}");
     }
-    for words in forbidden.iter().copied().chain([
-        &["get", "packetcaptureconfigs"][..],
-        &["list", "pods", "--all-namespaces"],
-        &["get", "configmaps", "-n", NAMESPACE],
-        &["get", "nodes"],
-    ]) {
-        ensure!(!may("capture-daemon", words)?, "a daemon may {words:?}");
+    let nothing = [FORBIDDEN, NEEDED].concat();
+    for (wish, granted) in nothing
+        .iter()
+        .zip(granted(lab, "capture-daemon", &nothing)?)
+    {
+        ensure!(!granted, "a daemon may {wish:?}");
     }
     Ok(())
 }

@@ -31,11 +31,6 @@ impl Lab {
             "terminationGracePeriodSeconds": 0,
             "automountServiceAccountToken": false,
             "containers": [{"name": "talk", "image": TALK_IMAGE, "imagePullPolicy": "Never"}],
-            // A lost node's pods are replaced at once.
-            "tolerations": [
-                {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1},
-                {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1},
-            ],
         });
         if let Some(node) = node {
             spec["nodeSelector"] = json!({"kubernetes.io/hostname": node});
