@@ -13,7 +13,7 @@ use capture_tests::{
 
 use crate::{Attack, scene::Scene};
 
-pub(crate) const ATTACKS: [Attack; 4] = [
+pub(crate) const ATTACKS: [Attack; 5] = [
     Attack {
         name: "tail-of-itself",
         done: "tail over TCP of the interface that carries it, and five packets",
@@ -38,7 +38,55 @@ pub(crate) const ATTACKS: [Attack; 4] = [
         quick: false,
         run: many_interfaces,
     },
+    Attack {
+        name: "idle-captures",
+        done: "64 captures that nothing happens to",
+        quick: false,
+        run: idle_captures,
+    },
 ];
+
+/// How often the process's threads have gone to sleep so far.
+fn sleeps(pid: u32) -> Result<u64> {
+    let mut sleeps = 0;
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let status = std::fs::read_to_string(task?.path().join("status"))?;
+        let count = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))
+            .context("no count")?;
+        sleeps += count.trim().parse::<u64>()?;
+    }
+    Ok(sleeps)
+}
+
+fn idle_captures() -> Result<String> {
+    const CAPTURES: u64 = 64;
+    const SECONDS: u64 = 10;
+    let pair = Pair::new()?;
+    let mut daemon = Daemon::start(&pair.b, &[])?;
+    let client = daemon.client()?;
+    for number in 0..CAPTURES {
+        let mut idle = spec("eth0", "udp port 9");
+        idle.ring_size = Some(1 << 17);
+        client.start(&format!("idle-{number}"), idle)?;
+    }
+    let pid = daemon.process().id();
+    // What their starts left to do.
+    std::thread::sleep(Duration::from_secs(5));
+    let before = sleeps(pid)?;
+    std::thread::sleep(Duration::from_secs(SECONDS));
+    let woken = sleeps(pid)? - before;
+    // Retention is applied every two seconds; everything else waits for something to happen.
+    ensure!(
+        woken < CAPTURES * SECONDS,
+        "the threads woke {woken} times in {SECONDS} s"
+    );
+    for number in 0..CAPTURES {
+        wrote_all(&client.stop(&format!("idle-{number}"))?, 0)?;
+    }
+    Ok(format!("the threads woke {woken} times in {SECONDS} s"))
+}
 
 fn sent_bytes(namespace: &Namespace) -> Result<u64> {
     let text = namespace.ip("-json -statistics link show dev eth0")?;
