@@ -341,4 +341,33 @@ mod tests {
             );
         }
     }
+
+    /// As daemons before captures of pods have written it.
+    const BEFORE_PODS: &str = r#"{"name":"web","uid":"1eed","request":{"spec":{"name":"web",
+        "interfaces":["Any"],"filter":{"expression":"tcp","targets":{"hosts":false,"ports":false,
+        "not_hosts":false,"not_ports":false},"inner":null},"targets":{"hosts":null,"ports":null,
+        "not_hosts":null,"not_ports":null},"direction":"InOut","promiscuous":true,
+        "include_own_traffic":false,"snaplen":262144,"ring_size":8388608,"output":"Stdout",
+        "limits":{"duration":null,"packets":null}},"stop":{"bytes":null,"deadline":null},
+        "keep_for":null,"labels":{},"reason":"","request_id":"33a1","fingerprint":null,
+        "created_by":"uid:0"},"state":"running","state_reason":null,"message":"","created":1,
+        "started":2,"ended":null,"totals":{"total":{"seen":0,"filtered":0,"matched":0,"submitted":0,
+        "ring_full":0,"unreadable":0,"written":0,"discarded":{"queue_full":0,"disk_full":0,
+        "write_error":0,"stopped":0},"truncated":0},"interfaces":[],"bytes":0,"files":0},
+        "warnings":[],"resumed":0,"generation":2,"session":null,"saved":3,"unsettled":false}"#;
+
+    #[test]
+    fn a_state_file_of_before_pods_is_read_and_its_request_has_the_digest_that_it_had() {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("web.json"), BEFORE_PODS).expect("a file");
+        let records = read_all(directory.path()).expect("it can be listed");
+        let [record] = records.as_slice() else {
+            panic!("{records:?}");
+        };
+        assert!(record.request.spec.pods.is_none() && record.pods.is_empty());
+        // A request that is repeated after an upgrade has to be the same: no key is new in it.
+        let before: serde_json::Value = serde_json::from_str(BEFORE_PODS).expect("JSON");
+        let now = serde_json::to_value(record).expect("JSON");
+        assert_eq!(now, before);
+    }
 }

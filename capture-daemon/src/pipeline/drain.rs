@@ -50,6 +50,8 @@ const LAST_RECORDS_WAIT: Duration = Duration::from_secs(2);
 
 enum Command {
     AddInterface(InterfaceDescription, oneshot::Sender<InterfaceId>),
+    /// This interface has left, with final counts.
+    RetireInterface(InterfaceId),
     /// Replaces the names of addresses from now on.
     SetNames(Vec<(IpAddr, String)>),
     /// Finish the files that are being written; the next packets begin new ones.
@@ -168,6 +170,14 @@ impl Drain {
         self.commands.send(command).map_err(|_| DrainGone)?;
         self.waker.wake();
         added.await.map_err(|_| DrainGone)
+    }
+
+    /// An interface has left the capture: nothing is attached to it, and its counters are closed.
+    pub fn retire_interface(&self, id: InterfaceId) -> Result<(), DrainGone> {
+        let command = Command::RetireInterface(id);
+        self.commands.send(command).map_err(|_| DrainGone)?;
+        self.waker.wake();
+        Ok(())
     }
 
     /// Replaces the names of addresses for files and readers from now on.
@@ -406,6 +416,7 @@ impl State {
                     // The session no longer waits for the reply when it is being dropped.
                     let _ = reply.send(id);
                 }
+                Command::RetireInterface(id) => self.recorder.retire_interface(id),
                 Command::SetNames(names) => {
                     // The next tick writes them into the file.
                     self.idle.end();

@@ -82,6 +82,8 @@ pub struct Recorder {
     rotation: Rotation,
     snaplen: u32,
     interfaces: Vec<Interface>,
+    /// Interfaces that files still have to describe.
+    untold: usize,
     /// Names of addresses, for pcapng files.
     names: Names,
     outputs: Vec<FileOutput>,
@@ -113,6 +115,10 @@ pub struct Recorder {
 struct Interface {
     description: InterfaceDescription,
     output: usize,
+    /// It has left the capture: its counts are final.
+    gone: bool,
+    /// A pcapng file has its final counts: further files need not describe it.
+    told: bool,
     /// Packets of the interface in blocks that were passed on.
     sealed: u64,
     discarded: Discarded,
@@ -159,9 +165,12 @@ impl Recorder {
         self.interfaces.push(Interface {
             description,
             output,
+            gone: false,
+            told: false,
             sealed: 0,
             discarded: Discarded::default(),
         });
+        self.untold += 1;
         let own = output;
         for (index, output) in self.outputs.iter_mut().enumerate() {
             if let Some(block) = &mut output.block {
@@ -176,6 +185,14 @@ impl Recorder {
             });
         }
         InterfaceId(u32::try_from(id).unwrap_or(u32::MAX))
+    }
+
+    /// An interface has left the capture, and its counts are final. The next pcapng file that ends has them;
+    /// further files do not describe the interface.
+    pub fn retire_interface(&mut self, id: InterfaceId) {
+        if let Some(interface) = self.interfaces.get_mut(id.0 as usize) {
+            interface.gone = true;
+        }
     }
 
     /// Replaces the names of addresses for files from here on.

@@ -23,7 +23,7 @@ use capture_types::{CaptureSpec, Direction, Directions, LinkType, TargetSet};
 mod member;
 mod pods;
 
-use self::member::{Member, check_position, close, detach, wait_for_removed_filters};
+use self::member::{Member, check_position, close, detach, retire, wait_for_removed_filters};
 pub(super) use self::pods::{FollowedPods, Wanted};
 
 /// The interfaces of a capture and what is attached to them.
@@ -185,7 +185,7 @@ impl Followed {
                 Ok(attachment) => attachments.push((direction, attachment)),
                 Err(error) => {
                     detach(attachments, parts.netlink).await;
-                    close(parts.counters, id, &interface.name);
+                    retire(parts, id, &interface.name);
                     if error.is_interface_gone() {
                         return Ok(());
                     }
@@ -303,7 +303,7 @@ impl Followed {
             }
             tracing::info!("interface {} is gone; its packets so far stay", member.name);
             detach(member.attachments, parts.netlink).await;
-            close(parts.counters, member.id, &member.name);
+            retire(parts, member.id, &member.name);
         }
         self.pod_gone(ifindex, parts);
     }

@@ -1,11 +1,12 @@
 //! Rotation loses nothing and repeats nothing: the concatenated files are what was sent.
 
-use capture_file::manifest::FileEndReason;
+use capture_daemon::pipeline::{packet::InterfaceId, recorder::Recorder};
+use capture_file::{CaptureReader, Item, manifest::FileEndReason};
 use capture_types::{CompressWhen, Compression, Format, Rotation};
 
 use super::support::{
-    SECOND, START, as_pcap, assert_ledger, capture_files, finish, of_link_type,
-    packets_of_two_link_types, read_all, send, spec, start,
+    SECOND, START, Sent, as_pcap, assert_ledger, capture_files, finish, of_link_type,
+    packets_of_two_link_types, read_all, send, spec, start, start_with,
 };
 
 const COMPRESSIONS: [(Compression, CompressWhen); 5] = [
@@ -118,4 +119,63 @@ fn files_rotated_on_the_clock_hold_their_interval_and_joined_are_what_was_sent()
             assert_eq!(first, last);
         }
     });
+}
+
+/// Sends ten packets of an interface.
+fn send_ten(recorder: &mut Recorder, interface: u32) {
+    let packet = |number| Sent {
+        timestamp: START + number,
+        interface,
+        out: false,
+        original_length: 60,
+        bytes: vec![7; 60],
+    };
+    let packets: Vec<Sent> = (0..10).map(packet).collect();
+    send(recorder, &packets);
+}
+
+/// The names of the interfaces that a file describes and has statistics of.
+fn described(path: &std::path::Path) -> (Vec<String>, Vec<String>) {
+    let mut reader = CaptureReader::new(std::fs::File::open(path).expect("a file")).expect("reads");
+    let (mut names, mut counted) = (Vec::new(), Vec::new());
+    while let Some(item) = reader.next_item().expect("reads") {
+        match item {
+            Item::Interface(interface) => names.push(interface.name().expect("a name")),
+            Item::Statistics(statistics) => {
+                counted.push(names[statistics.interface as usize].clone());
+            }
+            _ => {}
+        }
+    }
+    (names, counted)
+}
+
+#[test]
+fn an_interface_that_has_left_is_described_until_a_file_has_its_final_counts() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let mut spec = spec(directory.path());
+    spec.output.rotation.packets = Some(10);
+    let mut recorder = start_with(&spec, 2);
+    send_ten(&mut recorder, 0);
+    recorder.retire_interface(InterfaceId(1));
+    for interface in [0, 0, 1, 0] {
+        send_ten(&mut recorder, interface);
+    }
+    let finished = finish(recorder);
+    assert_eq!(finished.failure, None);
+    let written: Vec<u64> = finished.interfaces.iter().map(|one| one.0).collect();
+    assert_eq!(written, [40, 10]);
+    let files: Vec<_> = finished
+        .files
+        .iter()
+        .map(|file| described(&file.path))
+        .collect();
+    let (both, one) = (vec!["eth0", "eth1"], vec!["eth0"]);
+    // In the second file are its final counts, in the fourth are packets that came late.
+    let expected = [&both, &both, &one, &both, &one];
+    assert_eq!(files.len(), expected.len());
+    for ((names, counted), expected) in files.iter().zip(expected) {
+        assert_eq!(names, expected);
+        assert_eq!(counted, expected);
+    }
 }

@@ -94,7 +94,8 @@ impl Recorder {
             && let Some(interface) = self.interfaces.get(file.known)
         {
             let id = file.known;
-            if interface.description.link_type == main && !self.describe(index, id) {
+            let belongs = interface.description.link_type == main && !interface.told;
+            if belongs && !self.describe(index, id) {
                 return false;
             }
             if let Some(file) = &mut self.outputs[index].file {
@@ -109,6 +110,11 @@ impl Recorder {
         const LONGEST: usize = 4 << 16;
         if !self.ensure_blocks(index, LONGEST) {
             return false;
+        }
+        if self.interfaces[id].told {
+            // A packet of it came late, and so its counts come again.
+            self.interfaces[id].told = false;
+            self.untold += 1;
         }
         let description = self.blocks[index].interface(&self.interfaces[id].description);
         let Some(description) = self.encoded(description) else {
@@ -137,6 +143,10 @@ impl Recorder {
                 return false;
             };
             self.append(index, &statistics);
+            if self.interfaces[id].gone {
+                self.interfaces[id].told = true;
+                self.untold -= 1;
+            }
         }
         true
     }

@@ -65,7 +65,7 @@ impl Recorder {
     /// Upper bound of the bytes at the end of a file.
     pub(super) fn ending(&self) -> usize {
         match self.format {
-            Format::Pcapng => pcapng::LONGEST_STATISTICS * self.interfaces.len(),
+            Format::Pcapng => pcapng::LONGEST_STATISTICS * self.untold,
             Format::Pcap | Format::Text => 0,
         }
     }

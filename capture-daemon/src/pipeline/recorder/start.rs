@@ -110,6 +110,7 @@ impl Recorder {
             rotation: output.rotation,
             snaplen: spec.snaplen,
             interfaces: Vec::new(),
+            untold: 0,
             names: Names::default(),
             blocks: outputs
                 .iter()
@@ -167,6 +168,7 @@ impl Recorder {
             rotation: Rotation::default(),
             snaplen: u32::MAX,
             interfaces: Vec::new(),
+            untold: 0,
             names: Names::default(),
             outputs: vec![FileOutput::new(None)],
             blocks: vec![Blocks::new(u32::MAX, None)?],
@@ -212,6 +214,7 @@ impl Recorder {
             rotation: Rotation::default(),
             snaplen,
             interfaces: Vec::new(),
+            untold: 0,
             names: Names::default(),
             outputs: vec![FileOutput::new(None)],
             blocks: vec![Blocks::new(snaplen, filter)?],

@@ -99,3 +99,12 @@ pub(super) fn close(counters: &InterfaceCounters, id: InterfaceId, name: &str) {
         tracing::error!("the last counters of interface {name} could not be read: {error}");
     }
 }
+
+/// Reads the last counters of an interface that leaves before the capture ends. Further files do not describe
+/// it.
+pub(super) fn retire(parts: Parts<'_>, id: InterfaceId, name: &str) {
+    close(parts.counters, id, name);
+    if let Err(error) = parts.drain.retire_interface(id) {
+        tracing::error!("interface {name} could not be taken out of the files: {error}");
+    }
+}

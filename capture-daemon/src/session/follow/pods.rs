@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Followed, Parts,
-    member::{close, detach, wait_for_removed_filters},
+    member::{detach, retire, wait_for_removed_filters},
 };
 use crate::{
     attach::Method,
@@ -249,7 +249,7 @@ impl Followed {
         if by_clsact {
             wait_for_removed_filters().await;
         }
-        close(parts.counters, member.id, &member.name);
+        retire(parts, member.id, &member.name);
         tracing::info!(
             "interface {} has left the capture; its packets so far stay",
             member.name
