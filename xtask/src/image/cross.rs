@@ -87,11 +87,12 @@ impl Toolchain {
         let name = self.architecture.multiarch();
         let upper = self.triple().to_uppercase().replace('-', "_");
         let libraries = sysroot.join("usr/lib").join(name);
-        // Libraries of libraries are found at link time too.
+        // The linker finds libraries of libraries, and what the C library's linker script names, in there too.
         let flags = format!(
-            "-L native={0} -C link-arg=-Wl,-rpath-link,{0} -C link-arg=-Wl,-rpath-link,{1}",
+            "-L native={0} -C link-arg=--sysroot={2} -C link-arg=-Wl,-rpath-link,{0} -C link-arg=-Wl,-rpath-link,{1}",
             libraries.display(),
-            sysroot.join("lib").join(name).display()
+            sysroot.join("lib").join(name).display(),
+            sysroot.display()
         );
         let environment = [
             (
