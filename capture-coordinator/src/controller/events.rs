@@ -68,7 +68,13 @@ fn of_outcomes(outcomes: &[Outcome]) -> Vec<Notice> {
     }
     let done = done.into_iter().map(|(sentence, nodes)| {
         let (reason, text) = sentence.split_once(": ").unwrap_or(("Acted", sentence));
-        event(false, reason, format!("{text} on {}", names(&nodes)))
+        // Pods come and go all the time: the same text each time is one event, which is counted.
+        let note = if reason == CHANGED {
+            text.to_owned()
+        } else {
+            format!("{text} on {}", names(&nodes))
+        };
+        event(false, reason, note)
     });
     let failed = failed
         .into_iter()
@@ -76,10 +82,15 @@ fn of_outcomes(outcomes: &[Outcome]) -> Vec<Notice> {
     failed.chain(done).collect()
 }
 
+/// The reason of events about changes.
+const CHANGED: &str = "CaptureChanged";
+
 const fn sentence(action: &Action) -> Option<&'static str> {
     match action {
         Action::Start { .. } => Some("CaptureStarted: capture started"),
-        Action::Update { .. } => Some("CaptureChanged: capture changed"),
+        Action::Update { .. } => {
+            Some("CaptureChanged: the capture follows its pods and its resource")
+        }
         Action::Replace { .. } => Some("CaptureRestarted: capture started anew"),
         Action::Stop => Some("CaptureStopped: capture stopped"),
         Action::Delete { .. } => Some("CaptureRemoved: capture removed"),

@@ -17,6 +17,8 @@ use crate::{decide::Fault, resource::PacketCaptureConfigStatus};
 pub(super) struct Memory {
     /// Its uid.
     pub(super) uid: String,
+    /// The finalizer was set: the watch may be behind.
+    pub(super) is_finalizer_set: bool,
     /// The status that was last written: the watch may lag.
     pub(super) written: Option<PacketCaptureConfigStatus>,
     /// When it was written.

@@ -11,6 +11,7 @@ mod pause;
 mod reconcile;
 mod recorder;
 mod results;
+mod spawned;
 mod watch;
 
 use std::{
@@ -36,6 +37,7 @@ pub use cluster::Cluster;
 pub use watch::{Watches, watch};
 
 use memory::Memories;
+use spawned::Spawned;
 
 /// Settings of the controller.
 #[derive(Debug, Clone)]
@@ -128,7 +130,7 @@ impl Context {
                 let _ = leads.wait_for(|leads| !leads).await;
             });
         let looks = controller::applier(
-            |resource, context| Box::pin(reconcile::reconcile(resource, context)),
+            |resource, context| Spawned::new(reconcile::reconcile(resource, context)),
             reconcile::on_error,
             Arc::clone(self),
             self.resources.clone(),

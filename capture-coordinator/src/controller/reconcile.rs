@@ -14,7 +14,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Context, act, events, finalizer, results};
+use super::{Context, act, events, finalizer, memory::Memory, results};
 use crate::{
     decide::{Decision, Link, NodeView, View, capture_name, decide},
     request::{Invalid, Plan},
@@ -27,6 +27,8 @@ pub(super) const MANAGER: &str = "capture-coordinator";
 const DELETE_FILES: &str = "networking.packet.io/delete-files";
 /// How often a status is written if only counts have changed.
 const NUMBERS: Duration = Duration::from_secs(5);
+/// How long the watch may be behind what was written.
+const BEHIND: Duration = Duration::from_millis(200);
 /// How many rounds of actions a resource gets before the next one has its turn.
 const ROUNDS: usize = 3;
 
@@ -39,6 +41,12 @@ pub(super) enum Error {
         /// The operation.
         doing: &'static str,
         /// Its error.
+        problem: String,
+    },
+    /// A bug.
+    #[error("the reconcile ended unexpectedly: {problem}")]
+    Task {
+        /// What is known of it.
         problem: String,
     },
 }
@@ -68,7 +76,7 @@ pub(super) fn on_error(
     let uid = resource.uid().unwrap_or_default();
     let wait = context
         .memories
-        .with(&resource.name_any(), &uid, super::memory::Memory::wait);
+        .with(&resource.name_any(), &uid, Memory::wait);
     Requeue::requeue(wait)
 }
 
@@ -79,12 +87,20 @@ pub(super) async fn reconcile(
 ) -> Result<Requeue, Error> {
     let api = Api::<PacketCaptureConfig>::all(context.client.clone());
     let is_deleted = resource.metadata.deletion_timestamp.is_some();
-    if !is_deleted && !finalizer::is_set(&resource) {
-        finalizer::set(&api, &resource)
-            .await
-            .map_err(failed("setting the finalizer"))?;
-    }
     let look = Look::new(&resource, &context);
+    if !is_deleted
+        && !finalizer::is_set(&resource)
+        && !look.remembers(|memory| memory.is_finalizer_set)
+    {
+        match finalizer::set(&api, &resource).await {
+            Ok(()) => look.remember_that(|memory| memory.is_finalizer_set = true),
+            // The watch is behind: what it brings is looked at next.
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                return Ok(Requeue::requeue(BEHIND));
+            }
+            Err(error) => return Err(failed("setting the finalizer")(error)),
+        }
+    }
     let before = look.previous.clone();
     let mut all = Vec::new();
     let mut decision = look.decide();
@@ -128,7 +144,7 @@ pub(super) async fn reconcile(
     context.metrics.reconciled(true);
     context
         .memories
-        .with(&look.name, &look.uid, super::memory::Memory::succeeded);
+        .with(&look.name, &look.uid, Memory::succeeded);
     Ok(match (wait, after_in(&decision)) {
         (Some(one), Some(other)) => Requeue::requeue(one.min(other)),
         (Some(one), None) | (None, Some(one)) => Requeue::requeue(one),
@@ -211,6 +227,16 @@ impl<'a> Look<'a> {
             name,
             uid,
         }
+    }
+
+    fn remembers(&self, ask: impl FnOnce(&Memory) -> bool) -> bool {
+        self.context
+            .memories
+            .with(&self.name, &self.uid, |memory| ask(memory))
+    }
+
+    fn remember_that(&self, change: impl FnOnce(&mut Memory)) {
+        self.context.memories.with(&self.name, &self.uid, change);
     }
 
     /// Gathers the current state, and decides.
@@ -348,6 +374,12 @@ impl<'a> Look<'a> {
         }
         let now = Timestamp::now();
         status.last_update_time = Some(Time(now));
+        // Before the status: if this fails, both are tried again.
+        if status.phase != before.phase || status.completed_at != before.completed_at {
+            results::write(self.context, resource, &status)
+                .await
+                .map_err(failed("writing the ConfigMap with results"))?;
+        }
         let patch = json!({
             "apiVersion": "networking.packet.io/v1",
             "kind": "PacketCaptureConfig",
@@ -370,16 +402,11 @@ impl<'a> Look<'a> {
             memory.written = Some(status.clone());
             memory.written_at = Some(Instant::now());
         });
-        if status.phase != before.phase || status.completed_at != before.completed_at {
-            results::write(self.context, resource, &status)
-                .await
-                .map_err(failed("writing the ConfigMap with results"))?;
-        }
         Ok(None)
     }
 }
 
-/// A status without the counts that change with every packet.
+/// A status without what changes all the time: counts, and which pods come and go.
 fn gist(
     status: &PacketCaptureConfigStatus,
 ) -> (PacketCaptureConfigStatus, Vec<(String, NodePhase)>) {
@@ -387,12 +414,7 @@ fn gist(
     let phases = gist
         .nodes
         .iter()
-        .map(|node| {
-            (
-                format!("{}{}{:?}", node.name, node.message, node.pods),
-                node.phase,
-            )
-        })
+        .map(|node| (format!("{}{}", node.name, node.message), node.phase))
         .collect();
     gist.summary = None;
     gist.nodes.clear();

@@ -25,6 +25,8 @@ use serde_json::json;
 
 /// An event that is repeated within this time is counted and not published again.
 const SAME: Duration = Duration::from_secs(360);
+/// How often such a count is written.
+const COUNTED: Duration = Duration::from_secs(20);
 /// Maximum events that are remembered for that.
 const REMEMBERED: usize = 4096;
 /// The server's code for an object that it finds invalid.
@@ -55,6 +57,16 @@ struct Seen {
     name: String,
     count: i32,
     last: Instant,
+    written: Instant,
+}
+
+/// An event that is repeated.
+struct Again {
+    name: String,
+    /// How often it was published.
+    count: i32,
+    /// Whether the count is to be written.
+    is_due: bool,
 }
 
 impl Recorder {
@@ -87,7 +99,15 @@ impl Recorder {
         notice: &Notice,
     ) -> Result<(), kube::Error> {
         let key = (about.uid.clone().unwrap_or_default(), notice.clone());
-        if let Some((name, count)) = self.again(&key) {
+        if let Some(Again {
+            name,
+            count,
+            is_due,
+        }) = self.again(&key)
+        {
+            if !is_due {
+                return Ok(());
+            }
             let series = EventSeries {
                 count,
                 last_observed_time: MicroTime(Timestamp::now()),
@@ -113,8 +133,8 @@ impl Recorder {
         Ok(())
     }
 
-    /// The event's name and its new count, if it was published recently.
-    fn again(&self, key: &(String, Notice)) -> Option<(String, i32)> {
+    /// The event, if it was published recently.
+    fn again(&self, key: &(String, Notice)) -> Option<Again> {
         let mut seen = self.seen();
         let known = seen.get_mut(key)?;
         if known.last.elapsed() >= SAME {
@@ -122,7 +142,15 @@ impl Recorder {
         }
         known.last = Instant::now();
         known.count = known.count.saturating_add(1);
-        Some((known.name.clone(), known.count))
+        let is_due = known.written.elapsed() >= COUNTED;
+        if is_due {
+            known.written = known.last;
+        }
+        Some(Again {
+            name: known.name.clone(),
+            count: known.count,
+            is_due,
+        })
     }
 
     fn remember(&self, key: (String, Notice), name: String) {
@@ -137,6 +165,7 @@ impl Recorder {
             name,
             count: 1,
             last: Instant::now(),
+            written: Instant::now(),
         };
         seen.insert(key, first);
     }
