@@ -5,6 +5,7 @@ mod applications;
 mod bad_input;
 mod comparison;
 mod known_faults;
+mod manifest;
 mod mutated;
 mod network;
 #[cfg(test)]
