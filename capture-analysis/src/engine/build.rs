@@ -13,9 +13,9 @@ use crate::{
     decode::Decoder,
     flow::{AddressKey, Pair, Side},
     report::{
-        Conversation, Conversations, FileSummary, Health, InterfaceSummary, Inventory, IpSummary,
-        LinkTypeCount, ProtocolNode, Rates, RecorderLoss, Report, SCHEMA, SizeCount, Talker,
-        TcpSummary, UdpSummary,
+        Conversations, FileSummary, Health, InterfaceSummary, Inventory, IpSummary, LinkTypeCount,
+        ProtocolNode, Rates, RecorderLoss, Report, SCHEMA, SizeCount, Talker, TcpSummary,
+        UdpSummary,
     },
     tcp::Flag,
 };
@@ -168,23 +168,23 @@ impl Engine {
     }
 
     fn conversations(&mut self) -> Conversations {
-        let list = |v6: bool| {
-            let pairs = self.ip.all().iter();
-            let rows = pairs
-                .filter(|pair| pair.first.address().is_ipv6() == v6)
-                .map(|pair| rows::pair(pair, |key| key.address().to_string()));
-            largest_first(rows.collect())
+        let most = self.closing.most;
+        let pairs = self.ip.all();
+        let of_version = |v6: bool| {
+            pairs
+                .iter()
+                .filter(move |pair| pair.first.address().is_ipv6() == v6)
         };
+        let ip = |v6| {
+            largest(of_version(v6), most)
+                .map(|pair| rows::pair(pair, |key| key.address().to_string()))
+                .collect()
+        };
+        let ethernet = largest(self.ethernet.all().iter(), most);
         Conversations {
-            ethernet: largest_first(
-                self.ethernet
-                    .all()
-                    .iter()
-                    .map(|pair| rows::pair(pair, rows::mac))
-                    .collect(),
-            ),
-            ipv4: list(false),
-            ipv6: list(true),
+            ethernet: ethernet.map(|pair| rows::pair(pair, rows::mac)).collect(),
+            ipv4: ip(false),
+            ipv6: ip(true),
             talkers: talkers(self.ip.all()),
             tcp: std::mem::take(&mut self.closing.tcp),
             udp: std::mem::take(&mut self.closing.udp),
@@ -221,9 +221,15 @@ impl Engine {
     }
 }
 
-fn largest_first(mut rows: Vec<Conversation>) -> Vec<Conversation> {
-    rows.sort_by_key(|row| Reverse(rows::bytes(row)));
-    rows
+/// The largest pairs, the largest first.
+fn largest<'p, A: 'p>(
+    pairs: impl Iterator<Item = &'p Pair<A>>,
+    most: usize,
+) -> impl Iterator<Item = &'p Pair<A>> {
+    let mut pairs: Vec<&Pair<A>> = pairs.collect();
+    pairs.sort_by_key(|pair| Reverse(pair.sides[0].bytes + pair.sides[1].bytes));
+    pairs.truncate(most);
+    pairs.into_iter()
 }
 
 fn talkers(pairs: &[Pair<AddressKey>]) -> Vec<Talker> {

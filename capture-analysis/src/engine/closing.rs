@@ -9,7 +9,7 @@ use crate::{
 
 pub(crate) struct Closing {
     pub(crate) analysers: Vec<Box<dyn Analyser>>,
-    most: usize,
+    pub(crate) most: usize,
     pub(crate) tcp: Vec<Conversation>,
     pub(crate) udp: Vec<Conversation>,
     pub(crate) not_listed: u64,
