@@ -204,6 +204,10 @@ impl Finalizer {
                 return;
             }
         };
+        let usage = match self.outcomes.suspended_kind() {
+            Some(FailureKind::DiskFull) => retain::with_room(usage),
+            _ => usage,
+        };
         let sizes = self.files.sizes();
         let surplus = retain::surplus(&self.retention, usage, &sizes);
         for _ in 0..surplus {

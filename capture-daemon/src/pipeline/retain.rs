@@ -61,15 +61,20 @@ pub(crate) fn missing(retention: &Retention, usage: Usage) -> u64 {
     wanted.saturating_sub(usage.free)
 }
 
-/// Whether a capture that has stopped writing for lack of space can resume: requires some room beyond
-/// the free space to keep, so that it does not stop again at once.
-pub(crate) fn has_room(retention: &Retention, usage: Usage) -> bool {
+/// The usage as a capture sees it that has stopped writing for lack of space: it needs some room beyond the
+/// free space to keep, so that it does not stop again at once. It removes its own files for that too.
+pub(crate) fn with_room(usage: Usage) -> Usage {
     const ROOM: u64 = 40 << 20;
     let room = ROOM.min(usage.size / 20);
-    let usage = Usage {
+    Usage {
         free: usage.free.saturating_sub(room),
         ..usage
-    };
+    }
+}
+
+/// Whether a capture that has stopped writing for lack of space can resume.
+pub(crate) fn has_room(retention: &Retention, usage: Usage) -> bool {
+    let usage = with_room(usage);
     usage.free > 0 && missing(retention, usage) == 0
 }
 

@@ -77,7 +77,10 @@ fn send_until(recorder: &mut Recorder, sent: &mut Vec<Sent>, happened: impl Fn(&
     while !happened(recorder) {
         assert!(
             begun.elapsed() < Duration::from_secs(60),
-            "the condition did not hold in time"
+            "the condition did not hold in time: {} written, {:?}, {} queued",
+            written(recorder),
+            recorder.progress().warnings(),
+            recorder.progress().queued()
         );
         let some = packets(20);
         send(recorder, &some);
