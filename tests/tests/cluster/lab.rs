@@ -197,13 +197,15 @@ impl Lab {
             let words = ["delete", "packetcaptureconfigs", "--all", "--timeout=60s"];
             self.cluster.kubectl(&words)?;
         }
+        // With their ReplicaSets and pods: the next test may make a Deployment of the same name.
         let words = [
             "-n",
             SHOP,
             "delete",
-            "deployments,pods",
+            "deployments",
             "--all",
-            "--wait=true",
+            "--cascade=foreground",
+            "--timeout=120s",
         ];
         self.cluster.kubectl(&words).map(drop)
     }
