@@ -1,7 +1,7 @@
 //! The cluster of the tests with the chart installed, and what tests ask it.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,6 +17,8 @@ use tempfile::TempDir;
 
 pub(crate) const RELEASE: &str = "capture";
 pub(crate) const NAMESPACE: &str = "capture-system";
+/// The beginning of the names of clusters' directories.
+const PREFIX: &str = "capture-cluster-";
 /// The namespace of the pods that are captured.
 pub(crate) const SHOP: &str = "shop";
 pub(crate) const TALK_IMAGE: &str = "localhost/talk:1";
@@ -51,7 +53,8 @@ impl Lab {
             gate::cannot_run("this machine has cgroup v2 alone, and Kubernetes 1.20 needs v1")?;
             return Ok(None);
         }
-        let directory = TempDir::with_prefix("capture-cluster-")?;
+        end_leftovers(&assets)?;
+        let directory = TempDir::with_prefix(PREFIX)?;
         let name = format!("capcluster-{}", std::process::id());
         let cluster = Cluster::start(directory.path(), &assets, &name, 2)?;
         let lab = Self {
@@ -259,6 +262,24 @@ impl Lab {
     pub(crate) fn end(self) -> Result<()> {
         self.cluster.end()
     }
+}
+
+/// Ends clusters that killed test processes have left behind.
+fn end_leftovers(assets: &Path) -> Result<()> {
+    for entry in fs::read_dir(env::temp_dir())?.flatten() {
+        let path = entry.path();
+        let Ok(text) = fs::read_to_string(path.join("cluster")) else {
+            continue;
+        };
+        let is_ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let process = text.lines().next().and_then(|name| name.rsplit('-').next());
+        let is_dead = process.is_some_and(|id| !Path::new("/proc").join(id).exists());
+        if is_ours && is_dead {
+            Cluster::open(&path, assets)?.end()?;
+            fs::remove_dir_all(&path)?;
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn is_ready(pod: &Value) -> bool {
