@@ -5,7 +5,7 @@ use super::{
     ast::{Arithmetic, Operator, Proto, Relation},
     code::apply,
     names,
-    parse::Parser,
+    parser::Parser,
     tokens::Token,
 };
 

@@ -128,3 +128,20 @@ pub(super) enum Relation {
     AtLeast,
     Greater,
 }
+
+/// The meaning of an identifier: the words before it, which later ones without words inherit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Qualifiers {
+    pub(super) proto: Option<Proto>,
+    pub(super) side: Side,
+    pub(super) kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Host,
+    Net,
+    Port,
+    PortRange,
+    Proto,
+}

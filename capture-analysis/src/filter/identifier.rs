@@ -2,28 +2,11 @@
 
 use super::{
     FilterError,
-    ast::{Ast, Primitive, Proto, Side},
+    ast::{Ast, Kind, Primitive, Proto, Qualifiers},
     names,
-    parse::Parser,
+    parser::Parser,
     tokens::Token,
 };
-
-/// The meaning of an identifier: the words before it, which later ones without words inherit.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Qualifiers {
-    pub(super) proto: Option<Proto>,
-    pub(super) side: Side,
-    pub(super) kind: Kind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Host,
-    Net,
-    Port,
-    PortRange,
-    Proto,
-}
 
 impl Parser {
     pub(super) fn identifier(&mut self, qualifiers: Qualifiers) -> Result<Ast, FilterError> {

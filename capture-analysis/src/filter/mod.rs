@@ -9,6 +9,7 @@ mod compile;
 mod identifier;
 mod names;
 mod parse;
+mod parser;
 #[cfg(test)]
 mod tests;
 mod tokens;

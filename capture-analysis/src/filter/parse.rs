@@ -3,13 +3,12 @@
 use super::{
     FilterError,
     arithmetic::relation_of,
-    ast::{Arithmetic, Ast, Primitive, Proto, Relation, Side},
-    identifier::{Kind, Qualifiers},
+    ast::{Arithmetic, Ast, Kind, Primitive, Proto, Qualifiers, Relation, Side},
     names,
+    parser::Parser,
     tokens::{Token, tokens},
 };
 
-const DEEPEST: usize = 50;
 /// Words of pcap-filter that do not apply to packets in files, or are not supported here.
 const NOT_HERE: [&str; 22] = [
     "gateway",
@@ -36,20 +35,8 @@ const NOT_HERE: [&str; 22] = [
     "type",
 ];
 
-pub(super) struct Parser {
-    pub(super) tokens: Vec<Token>,
-    pub(super) at: usize,
-    depth: usize,
-    last: Option<Qualifiers>,
-}
-
 pub(super) fn parse(text: &str) -> Result<Option<Ast>, FilterError> {
-    let mut parser = Parser {
-        tokens: tokens(text)?,
-        at: 0,
-        depth: 0,
-        last: None,
-    };
+    let mut parser = Parser::new(tokens(text)?);
     if parser.tokens.is_empty() {
         return Ok(None);
     }
@@ -63,63 +50,6 @@ pub(super) fn parse(text: &str) -> Result<Option<Ast>, FilterError> {
 }
 
 impl Parser {
-    pub(super) fn peek(&self) -> Option<&Token> {
-        self.tokens.get(self.at)
-    }
-
-    pub(super) fn next(&mut self, expected: &'static str) -> Result<Token, FilterError> {
-        let token = self.peek().cloned();
-        self.at += 1;
-        token.ok_or(FilterError::End { expected })
-    }
-
-    fn word(&self, ahead: usize) -> Option<&str> {
-        match self.tokens.get(self.at + ahead) {
-            Some(Token::Word(word)) => Some(word),
-            Some(Token::Sign("&&")) => Some("and"),
-            Some(Token::Sign("||")) => Some("or"),
-            Some(Token::Sign("!")) => Some("not"),
-            _ => None,
-        }
-    }
-
-    pub(super) fn take(&mut self, word: &str) -> bool {
-        let there = self.word(0) == Some(word);
-        self.at += usize::from(there);
-        there
-    }
-
-    pub(super) fn take_sign(&mut self, sign: &str) -> bool {
-        let there = matches!(self.peek(), Some(Token::Sign(one)) if *one == sign);
-        self.at += usize::from(there);
-        there
-    }
-
-    pub(super) fn must(&mut self, sign: &'static str) -> Result<(), FilterError> {
-        if self.take_sign(sign) {
-            return Ok(());
-        }
-        match self.peek() {
-            None => Err(FilterError::End { expected: sign }),
-            Some(token) => Err(FilterError::Word {
-                word: token.to_string(),
-            }),
-        }
-    }
-
-    pub(super) fn deeper<T>(
-        &mut self,
-        parse: impl FnOnce(&mut Self) -> Result<T, FilterError>,
-    ) -> Result<T, FilterError> {
-        self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(FilterError::TooDeep(DEEPEST));
-        }
-        let parsed = parse(self);
-        self.depth -= 1;
-        parsed
-    }
-
     /// `and` and `or` have the same precedence, from left to right.
     fn expression(&mut self) -> Result<Ast, FilterError> {
         let mut left = self.term()?;
@@ -268,16 +198,6 @@ impl Parser {
         let number = *number;
         self.at += 1;
         Some(number)
-    }
-
-    pub(super) fn number(&mut self, expected: &'static str) -> Result<u32, FilterError> {
-        match self.next(expected)? {
-            Token::Number(number) => Ok(number),
-            other => Err(FilterError::Value {
-                value: other.to_string(),
-                expected,
-            }),
-        }
     }
 
     /// Words for protocol, direction and kind, and an identifier; or only a protocol.

@@ -35,7 +35,7 @@ pub(super) async fn publish(
 async fn one(context: &Context, reference: &ObjectReference, event: Notice) {
     let told = context.recorder.publish(reference, &event).await;
     if let Err(error) = told {
-        let error = super::reconcile::told(&error);
+        let error = super::error::told(&error);
         tracing::warn!("event {} not published: {error}", event.reason);
     }
 }

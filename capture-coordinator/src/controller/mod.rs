@@ -4,6 +4,7 @@
 mod act;
 mod clean;
 mod cluster;
+mod error;
 mod events;
 mod finalizer;
 mod memory;

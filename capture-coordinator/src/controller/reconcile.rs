@@ -14,15 +14,19 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Context, act, events, finalizer, memory::Memory, results};
+use super::{
+    Context, act,
+    error::{Error, told},
+    events, finalizer,
+    memory::Memory,
+    results::{self, MANAGER},
+};
 use crate::{
     decide::{Decision, Link, NodeView, View, capture_name, decide},
     request::{Invalid, Plan},
     resource::{NodePhase, PacketCaptureConfig, PacketCaptureConfigStatus},
 };
 
-/// The owner of fields that this program applies.
-pub(super) const MANAGER: &str = "capture-coordinator";
 /// An annotation: the resource's files are deleted with it.
 const DELETE_FILES: &str = "networking.packet.io/delete-files";
 /// How often a status is written if only counts have changed.
@@ -32,37 +36,10 @@ const BEHIND: Duration = Duration::from_millis(200);
 /// How many rounds of actions a resource gets before the next one has its turn.
 const ROUNDS: usize = 3;
 
-/// Why a reconcile failed; it is repeated.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    /// The API server.
-    #[error("{doing}: {problem}")]
-    Api {
-        /// The operation.
-        doing: &'static str,
-        /// Its error.
-        problem: String,
-    },
-    /// A bug.
-    #[error("the reconcile ended unexpectedly: {problem}")]
-    Task {
-        /// What is known of it.
-        problem: String,
-    },
-}
-
 fn failed(doing: &'static str) -> impl Fn(kube::Error) -> Error {
     move |error| Error::Api {
         doing,
         problem: told(&error),
-    }
-}
-
-/// An error of the API server in one sentence.
-pub(super) fn told(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
     }
 }
 

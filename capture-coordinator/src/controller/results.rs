@@ -9,12 +9,14 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Context, reconcile::MANAGER};
+use super::Context;
 use crate::{
     decide::{LABEL_RESOURCE, capture_name},
     resource::{PacketCaptureConfig, PacketCaptureConfigStatus},
 };
 
+/// The owner of fields that this program applies.
+pub(super) const MANAGER: &str = "capture-coordinator";
 /// A ConfigMap has at most 1 MiB; beyond this, nodes are omitted and counted.
 const LARGEST: usize = 800_000;
 

@@ -8,7 +8,7 @@ use std::{
 use kube::runtime::controller::Action;
 use tokio::task::JoinHandle;
 
-use super::reconcile::Error;
+use super::error::Error;
 
 /// A reconcile in a task of its own; aborted when this is dropped.
 pub(super) struct Spawned(JoinHandle<Result<Action, Error>>);
