@@ -138,9 +138,9 @@ impl SpecArgs {
         let is_about_files = self.files.is_any_given() || self.max_age.is_some();
         let has_digest = self.files.digest.is_some();
         match self.to {
-            OutputArg::Text if has_digest || (self.files.format.is_some() && !is_text) => wrong(
-                "--format and --digest are for capture files: leave them out, or give --to files",
-            ),
+            OutputArg::Text if has_digest || (self.files.format.is_some() && !is_text) => {
+                wrong("--format and --digest are for capture files: leave them out with --to text")
+            }
             OutputArg::Files if is_text && has_digest => {
                 wrong("--digest is for capture files: leave out --digest or --format text")
             }
