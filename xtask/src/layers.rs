@@ -37,7 +37,7 @@ const LAYERS: &[Layer] = &[
 ];
 
 /// Crates that drive or build the others may depend on any of them.
-const FREE: [&str; 3] = ["capture-image", "capture-tests", "xtask"];
+const FREE: [&str; 4] = ["capture-image", "capture-tests", "object-server", "xtask"];
 
 const fn layer(
     name: &'static str,

@@ -1,0 +1,3 @@
+//! The program; its code is in the library.
+
+fn main() {}
