@@ -1,1 +1,5 @@
-//! See the program.
+//! The web page of packet captures and its HTTP API: captures are started and watched, files uploaded, analysed
+//! and their reports shared.
+
+pub mod api;
+pub mod cli;

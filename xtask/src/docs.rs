@@ -21,5 +21,15 @@ pub(crate) fn write() -> Result<()> {
         "reference",
     ]);
     tests.env("CAPTURED", workspace::target().join("debug/captured"));
-    run(tests.env("CAPTURE_DOCS", "write"))
+    run(tests.env("CAPTURE_DOCS", "write"))?;
+    let mut document = cargo();
+    document.args([
+        "test",
+        "--locked",
+        "--package",
+        "capture-web",
+        "--test",
+        "openapi",
+    ]);
+    run(document.env("CAPTURE_DOCS", "write"))
 }
