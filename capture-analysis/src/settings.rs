@@ -12,6 +12,8 @@ pub struct Settings {
     pub flows: FlowLimits,
     /// Limits of waiting fragments.
     pub fragments: FragmentLimits,
+    /// Maximum pairs of addresses that are told apart, of each kind.
+    pub pairs: usize,
     /// Conversations kept for the report, of each kind; the largest are kept.
     pub conversations: usize,
     /// Rows of DNS, TLS and HTTP kept for the report, of each.
@@ -27,6 +29,7 @@ impl Default for Settings {
         Self {
             flows: FlowLimits::default(),
             fragments: FragmentLimits::default(),
+            pairs: 200_000,
             conversations: 50_000,
             rows: 20_000,
             thresholds: Thresholds::default(),

@@ -21,6 +21,7 @@ use crate::{
     decode::{Icmp, Ip, Tcp, Udp},
     flow::{Flow, Way},
     packet::Packet,
+    records::Tap,
     report::Report,
     settings::Settings,
     tcp::Flags,
@@ -58,6 +59,8 @@ pub struct Datagram<'a> {
 
 /// Analyses one topic. Its memory is bounded, whatever the files contain.
 pub trait Analyser: Send {
+    /// Rows go to this tap as they end, beside those that the report keeps.
+    fn hand_to(&mut self, _tap: &Tap) {}
     /// An IP header, outermost or inside a tunnel.
     fn ip(&mut self, _packet: &Packet<'_>, _ip: &Ip) {}
     /// A TCP segment; copies seen on further interfaces are skipped.

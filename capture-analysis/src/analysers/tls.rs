@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     flow::{Application, Flow, FlowId},
+    records::{Origin, Tap},
     report::{Certainty, Evidence, FlowReference, Report, Severity, TlsRow, TlsSummary},
     settings::Settings,
 };
@@ -59,6 +60,7 @@ struct Half {
 struct Handshake {
     halves: [Half; 2],
     row: TlsRow,
+    origin: Origin,
     hello: Option<u64>,
     answered: bool,
     failed: bool,
@@ -74,6 +76,7 @@ pub(crate) struct Tls {
     handshakes: HashMap<FlowId, Handshake, RandomState>,
     summary: TlsSummary,
     findings: Findings,
+    tap: Option<Tap>,
 }
 
 impl Tls {
@@ -85,6 +88,7 @@ impl Tls {
             handshakes: HashMap::default(),
             summary: TlsSummary::default(),
             findings: Findings::default(),
+            tap: None,
         }
     }
 
@@ -103,6 +107,9 @@ impl Tls {
             *self.summary.ciphers.entry(cipher.clone()).or_default() += 1;
         }
         self.conspicuous(&handshake);
+        if let Some(tap) = &self.tap {
+            tap.give(|records| records.tls(&handshake.origin, &handshake.row));
+        }
         if self.summary.rows.len() < self.rows {
             self.summary.rows.push(handshake.row);
         } else {
@@ -163,6 +170,10 @@ impl Tls {
 }
 
 impl Analyser for Tls {
+    fn hand_to(&mut self, tap: &Tap) {
+        self.tap = Some(tap.clone());
+    }
+
     #[inline]
     fn tcp(&mut self, segment: &Segment<'_>) {
         let flow = segment.flow;
@@ -219,6 +230,12 @@ fn begin(segment: &Segment<'_>) -> Handshake {
             exchange: collect::exchange(segment),
             ..TlsRow::default()
         },
+        origin: Origin::new(
+            segment.packet,
+            flow,
+            collect::client(flow),
+            collect::server(flow),
+        ),
         hello: None,
         answered: false,
         failed: false,
@@ -249,7 +266,11 @@ impl Handshake {
                 }
                 21 => self.alert(segment, &body),
                 _ => {
-                    self.halves[segment.way.index()].encrypted = true;
+                    // What was read of it is not needed any more.
+                    self.halves[segment.way.index()] = Half {
+                        encrypted: true,
+                        ..Half::default()
+                    };
                     break;
                 }
             }

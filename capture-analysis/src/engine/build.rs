@@ -207,7 +207,7 @@ impl Engine {
             report.notes.push(format!(
                 "{packets} packets ({bytes} bytes) between pairs of IP addresses beyond the first \
                  {} are in no IP conversation",
-                super::MOST_PAIRS
+                self.ip.most()
             ));
         }
         for count in &report.inventory.link_types {

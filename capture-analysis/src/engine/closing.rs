@@ -4,6 +4,7 @@ use super::rows;
 use crate::{
     analysers::Analyser,
     flow::{Flow, Transport},
+    records::Tap,
     report::Conversation,
 };
 
@@ -13,6 +14,7 @@ pub(crate) struct Closing {
     pub(crate) tcp: Vec<Conversation>,
     pub(crate) udp: Vec<Conversation>,
     pub(crate) not_listed: u64,
+    tap: Option<Tap>,
 }
 
 impl Closing {
@@ -23,7 +25,19 @@ impl Closing {
             tcp: Vec::new(),
             udp: Vec::new(),
             not_listed: 0,
+            tap: None,
         }
+    }
+
+    pub(crate) fn hand_to(&mut self, tap: &Tap) {
+        for analyser in &mut self.analysers {
+            analyser.hand_to(tap);
+        }
+        self.tap = Some(tap.clone());
+    }
+
+    pub(crate) const fn tap(&self) -> Option<&Tap> {
+        self.tap.as_ref()
     }
 
     pub(crate) fn close(&mut self, mut flow: Flow) {
@@ -32,6 +46,13 @@ impl Closing {
         }
         for analyser in &mut self.analysers {
             analyser.closed(&flow);
+        }
+        if let Some(tap) = &self.tap {
+            tap.give(|records| records.flow(&flow));
+        }
+        if self.most == 0 {
+            self.not_listed += 1;
+            return;
         }
         let list = match flow.transport {
             Transport::Tcp => &mut self.tcp,

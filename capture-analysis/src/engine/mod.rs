@@ -14,6 +14,7 @@ use crate::{
     decode::{Decoder, Ethernet, Icmp, Ip, Protocol, Tcp, Udp, Visitor},
     flow::{AddressKey, Application, Endpoint, FlowKey, FlowTable, Pairs, Transport},
     packet::Packet,
+    records::{Records, Tap},
     settings::Settings,
     tcp::{Flag, Flags},
 };
@@ -25,9 +26,6 @@ pub(crate) use quantiles::Quantiles;
 pub(crate) use rows::mac;
 pub(crate) use series::Series;
 use tree::Tree;
-
-/// Pairs of addresses that are told apart.
-const MOST_PAIRS: usize = 200_000;
 
 /// Takes frames that are conspicuous.
 pub type FrameSink = Box<dyn FnMut(&Packet<'_>, Flags) + Send>;
@@ -62,8 +60,8 @@ impl Analysis {
             engine: Engine {
                 counts: Counts::default(),
                 tree: Tree::default(),
-                ethernet: Pairs::new(MOST_PAIRS),
-                ip: Pairs::new(MOST_PAIRS),
+                ethernet: Pairs::new(settings.pairs),
+                ip: Pairs::new(settings.pairs),
                 uncounted: None,
                 flows: FlowTable::new(settings.flows),
                 copies: Copies::new(),
@@ -79,6 +77,20 @@ impl Analysis {
     pub fn with_frames(mut self, sink: FrameSink) -> Self {
         self.engine.sink = Some(sink);
         self
+    }
+
+    /// Hands on every flow and message as it ends, whatever the report keeps.
+    #[must_use]
+    pub fn with_records(mut self, tap: &Tap) -> Self {
+        self.engine.closing.hand_to(tap);
+        self
+    }
+
+    /// Tells whoever takes records something about what follows.
+    pub(crate) fn describe(&self, what: impl FnOnce(&mut dyn Records)) {
+        if let Some(tap) = self.engine.closing.tap() {
+            tap.give(what);
+        }
     }
 
     /// Packets come from several interfaces, which may show the same packet more than once. Without this

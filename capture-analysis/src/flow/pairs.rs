@@ -105,6 +105,11 @@ impl<A: Copy + Eq + Hash + Ord> Pairs<A> {
         &self.pairs
     }
 
+    /// The limit.
+    pub(crate) const fn most(&self) -> usize {
+        self.most
+    }
+
     /// The traffic of pairs beyond the limit.
     #[must_use]
     pub const fn beyond(&self) -> Side {

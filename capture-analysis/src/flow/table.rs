@@ -79,6 +79,14 @@ impl Flow {
         way
     }
 
+    /// Whether its beginning was seen: the SYN of a TCP connection. UDP has no beginning.
+    #[must_use]
+    pub fn is_opened(&self) -> bool {
+        self.tcp
+            .as_ref()
+            .is_some_and(|connection| connection.has_syn())
+    }
+
     /// Packets both ways.
     #[must_use]
     pub const fn packets(&self) -> u64 {

@@ -205,6 +205,8 @@ impl Reading<'_, '_> {
                 if self.sources.interfaces.len() > 1 {
                     self.analysis.expect_copies();
                 }
+                self.analysis
+                    .describe(|records| records.interface(number, &interface));
                 file.interfaces.push(Described {
                     number,
                     link_type: interface.link_type,
@@ -230,6 +232,10 @@ impl Reading<'_, '_> {
 
     fn names(&mut self, names: Vec<AddressNames>) {
         for AddressNames { address, names } in names {
+            if let Some(name) = names.first() {
+                self.analysis
+                    .describe(|records| records.name(address, name));
+            }
             let known = &mut self.sources.names;
             if (known.len() < MOST_NAMES || known.contains_key(&address))
                 && let Some(name) = names.into_iter().next()

@@ -263,6 +263,12 @@ impl Connection {
         }
     }
 
+    /// Whether the client's SYN was seen.
+    #[must_use]
+    pub const fn has_syn(&self) -> bool {
+        self.syn_time.is_some()
+    }
+
     /// How it began.
     #[must_use]
     pub fn opened(&self) -> Opened {

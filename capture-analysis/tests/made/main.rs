@@ -10,6 +10,7 @@ mod mutated;
 mod network;
 #[cfg(test)]
 mod pages;
+mod records;
 mod schema;
 mod security;
 mod support;

@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{
     engine::Quantiles,
-    flow::{Endpoint, Way},
+    flow::{Endpoint, Flow, Way},
     packet::Packet,
+    records::{Origin, Tap},
     report::{Certainty, DnsRow, DnsSummary, Evidence, Exchange, FlowReference, Report, Severity},
     settings::Settings,
 };
@@ -81,6 +82,7 @@ struct Key {
 
 struct Waiting {
     row: DnsRow,
+    origin: Origin,
     server: IpAddr,
     retried: bool,
     listed: Option<usize>,
@@ -110,6 +112,7 @@ pub(crate) struct Dns {
     recent: HashMap<IpAddr, VecDeque<String>, RandomState>,
     seen: HashMap<(IpAddr, What), Seen, RandomState>,
     tunnel: Tunnel,
+    tap: Option<Tap>,
 }
 
 const PORT: u16 = 53;
@@ -124,28 +127,27 @@ impl Dns {
             recent: HashMap::default(),
             seen: HashMap::default(),
             tunnel: Tunnel::new(settings.hints.dns_tunnel),
+            tap: None,
         }
     }
 
-    fn message(
-        &mut self,
-        packet: &Packet<'_>,
-        source: Endpoint,
-        destination: Endpoint,
-        data: &[u8],
-    ) {
+    fn message(&mut self, packet: &Packet<'_>, flow: &Flow, way: Way, data: &[u8]) {
         let Some(message) = Message::read(data) else {
             self.summary.malformed += 1;
             return;
         };
+        let (source, destination) = (flow.ends[way.index()], flow.ends[way.other().index()]);
         if message.response {
-            self.response(packet, destination, source, message);
+            let origin = Origin::new(packet, flow, destination, source);
+            self.response(packet, origin, message);
         } else {
-            self.query(packet, source, destination, message);
+            let origin = Origin::new(packet, flow, source, destination);
+            self.query(packet, origin, message);
         }
     }
 
-    fn query(&mut self, packet: &Packet<'_>, client: Endpoint, server: Endpoint, message: Message) {
+    fn query(&mut self, packet: &Packet<'_>, origin: Origin, message: Message) {
+        let Origin { client, server, .. } = origin;
         self.summary.queries += 1;
         let key = Key {
             client,
@@ -167,6 +169,7 @@ impl Dns {
         }
         let waiting = Waiting {
             row,
+            origin,
             server: server.address,
             retried: false,
             listed,
@@ -176,13 +179,8 @@ impl Dns {
         }
     }
 
-    fn response(
-        &mut self,
-        packet: &Packet<'_>,
-        client: Endpoint,
-        server: Endpoint,
-        message: Message,
-    ) {
+    fn response(&mut self, packet: &Packet<'_>, origin: Origin, message: Message) {
+        let Origin { client, server, .. } = origin;
         self.summary.responses += 1;
         let code = message::code(message.code);
         *self.summary.codes.entry(code.clone()).or_default() += 1;
@@ -207,26 +205,36 @@ impl Dns {
             _ => {}
         }
         match asked {
-            Some(asked) => {
+            Some(mut asked) => {
                 let time = packet.timestamp.saturating_sub(asked.row.time_ns);
                 self.times.add(time);
                 if time >= self.settings.thresholds.slow_dns {
                     self.see(What::Slow, server.address, packet, name.as_deref(), time);
                 }
+                asked.row.code = Some(code);
+                asked.row.answer_frame = Some(packet.frame);
+                asked.row.response_ns = Some(time);
+                self.give(&asked.origin, &asked.row);
                 if let Some(row) = asked.listed.and_then(|at| self.summary.rows.get_mut(at)) {
-                    row.code = Some(code);
-                    row.answer_frame = Some(packet.frame);
-                    row.response_ns = Some(time);
+                    *row = asked.row;
                 }
             }
             None => {
                 let question = message.question.unwrap_or_default();
-                self.list(DnsRow {
+                let row = DnsRow {
                     code: Some(code),
                     answer_frame: Some(packet.frame),
                     ..row(packet, &key, question)
-                });
+                };
+                self.give(&origin, &row);
+                self.list(row);
             }
+        }
+    }
+
+    fn give(&self, origin: &Origin, row: &DnsRow) {
+        if let Some(tap) = &self.tap {
+            tap.give(|records| records.dns(origin, row));
         }
     }
 
@@ -291,6 +299,7 @@ impl Dns {
     }
 
     fn unanswered(&mut self, waiting: &Waiting) {
+        self.give(&waiting.origin, &waiting.row);
         if waiting.retried {
             return;
         }
@@ -428,14 +437,17 @@ fn row(packet: &Packet<'_>, key: &Key, (name, kind): (String, u16)) -> DnsRow {
 }
 
 impl Analyser for Dns {
+    fn hand_to(&mut self, tap: &Tap) {
+        self.tap = Some(tap.clone());
+    }
+
     #[inline]
     fn udp(&mut self, datagram: &Datagram<'_>) {
         let udp = datagram.udp;
         if udp.source != PORT && udp.destination != PORT {
             return;
         }
-        let (source, destination) = ends(&datagram.flow.ends, datagram.way);
-        self.message(datagram.packet, source, destination, udp.payload);
+        self.message(datagram.packet, datagram.flow, datagram.way, udp.payload);
     }
 
     /// Messages that begin with a segment; one that goes on into the next tells its question all the same.
@@ -445,7 +457,6 @@ impl Analyser for Dns {
         if tcp.source != PORT && tcp.destination != PORT || segment.flags.sent_again() {
             return;
         }
-        let (source, destination) = ends(&segment.flow.ends, segment.way);
         let mut rest = tcp.payload;
         while let [high, low, message @ ..] = rest {
             let length = usize::from(u16::from_be_bytes([*high, *low]));
@@ -453,7 +464,7 @@ impl Analyser for Dns {
                 return;
             }
             let end = length.min(message.len());
-            self.message(segment.packet, source, destination, &message[..end]);
+            self.message(segment.packet, segment.flow, segment.way, &message[..end]);
             rest = &message[end..];
         }
     }
@@ -468,8 +479,4 @@ impl Analyser for Dns {
             report.dns = Some(std::mem::take(&mut self.summary));
         }
     }
-}
-
-fn ends(ends: &[Endpoint; 2], way: Way) -> (Endpoint, Endpoint) {
-    (ends[way.index()], ends[way.other().index()])
 }

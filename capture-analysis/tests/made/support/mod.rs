@@ -283,7 +283,7 @@ pub(crate) fn analysed_files(files: &[Vec<u8>]) -> Report {
     run(Analysis::new(&Settings::default()), files)
 }
 
-fn run(analysis: Analysis, files: &[Vec<u8>]) -> Report {
+pub(crate) fn run(analysis: Analysis, files: &[Vec<u8>]) -> Report {
     let sources = files.iter().enumerate().map(|(number, bytes)| {
         let name = format!("file{number}");
         let source = Source {

@@ -1,5 +1,7 @@
 //! HTTP/1: requests and their responses.
 
+mod waiting;
+
 use std::collections::{HashMap, VecDeque};
 
 use ahash::RandomState;
@@ -12,9 +14,11 @@ use super::{
 use crate::{
     engine::Quantiles,
     flow::{Application, Flow, FlowId},
+    records::{Origin, Tap},
     report::{Certainty, Evidence, HttpRow, HttpSummary, Report, Severity},
     settings::Settings,
 };
+use waiting::{Record, Records};
 
 const ERRORS: Kind = Kind {
     name: "http-errors",
@@ -36,7 +40,6 @@ const LONGEST_HEADER: usize = 32 << 10;
 const MOST_HEADERS: usize = 128;
 /// Requests on their way in one connection.
 const MOST_WAITING: usize = 256;
-
 /// What comes next in a direction.
 enum Next {
     Header,
@@ -70,12 +73,16 @@ struct Waiting {
     row: Option<usize>,
     time: u64,
     head: bool,
+    /// The record to hand on with the response.
+    record: Option<Box<Record>>,
 }
 
 #[derive(Default)]
 struct Connection {
     halves: [Half; 2],
     waiting: VecDeque<Waiting>,
+    /// Requests, and responses without one, so far.
+    exchanges: u64,
     errors: Option<(Evidence, u16)>,
     slow: Option<(Evidence, u64)>,
 }
@@ -87,6 +94,7 @@ pub(crate) struct Http {
     summary: HttpSummary,
     times: Quantiles,
     findings: Findings,
+    records: Option<Records>,
 }
 
 impl Http {
@@ -98,6 +106,7 @@ impl Http {
             summary: HttpSummary::default(),
             times: Quantiles::default(),
             findings: Findings::default(),
+            records: None,
         }
     }
 
@@ -186,12 +195,22 @@ impl Http {
             target: request.path.map(str::to_owned),
             ..self.row(segment)
         };
+        let has_place = connection.waiting.len() < MOST_WAITING;
+        let record = self.records.as_mut().and_then(|records| {
+            let record = record(segment, connection, &row);
+            if has_place {
+                return records.hold(record);
+            }
+            records.give(&record);
+            None
+        });
         let row = self.list(row);
-        if connection.waiting.len() < MOST_WAITING {
+        if has_place {
             connection.waiting.push_back(Waiting {
                 row,
                 time: segment.packet.timestamp,
                 head: method == "HEAD",
+                record,
             });
         }
         if method == "CONNECT" {
@@ -212,7 +231,7 @@ impl Http {
         let status = response.code?;
         self.summary.responses += 1;
         *self.summary.statuses.entry(status).or_default() += 1;
-        let asked = if (100..200).contains(&status) && status != 101 {
+        let mut asked = if (100..200).contains(&status) && status != 101 {
             return Some(Next::Header);
         } else {
             connection.waiting.pop_front()
@@ -237,6 +256,14 @@ impl Http {
             evidence.add(segment.packet);
             *last = status;
         }
+        if let Some(mut record) = asked.as_mut().and_then(|asked| asked.record.take()) {
+            record.row.status = Some(status);
+            record.row.response_frame = Some(segment.packet.frame);
+            record.row.response_ns = time;
+            if let Some(records) = &mut self.records {
+                records.give(&record);
+            }
+        }
         match asked.as_ref().and_then(|asked| asked.row) {
             Some(row) => {
                 if let Some(row) = self.summary.rows.get_mut(row) {
@@ -251,6 +278,9 @@ impl Http {
                     response_frame: Some(segment.packet.frame),
                     ..self.row(segment)
                 };
+                if let Some(records) = &mut self.records {
+                    records.give(&record(segment, connection, &row));
+                }
                 self.list(row);
             }
             None => {}
@@ -267,6 +297,10 @@ impl Http {
 }
 
 impl Analyser for Http {
+    fn hand_to(&mut self, tap: &Tap) {
+        self.records = Some(Records::to(tap.clone()));
+    }
+
     #[inline]
     fn tcp(&mut self, segment: &Segment<'_>) {
         if segment.flow.application != Application::Http || segment.tcp.payload.is_empty() {
@@ -296,9 +330,14 @@ impl Analyser for Http {
         if flow.application != Application::Http {
             return;
         }
-        let Some(connection) = self.connections.remove(&flow.id) else {
+        let Some(mut connection) = self.connections.remove(&flow.id) else {
             return;
         };
+        if let Some(records) = &mut self.records {
+            for record in connection.waiting.drain(..).filter_map(|one| one.record) {
+                records.give(&record);
+            }
+        }
         let server = collect::end(collect::server(flow));
         let mut add = |kind, (evidence, title, filter, measured): (Evidence, String, &str, _)| {
             let weight = evidence.count;
@@ -339,6 +378,16 @@ impl Analyser for Http {
             report.http = Some(std::mem::take(&mut self.summary));
         }
     }
+}
+
+/// The next record of a connection.
+fn record(segment: &Segment<'_>, connection: &mut Connection, row: &HttpRow) -> Record {
+    let flow = segment.flow;
+    let (client, server) = (collect::client(flow), collect::server(flow));
+    let number = connection.exchanges;
+    connection.exchanges += 1;
+    let origin = Origin::new(segment.packet, flow, client, server);
+    Record::new(origin, number, row.clone())
 }
 
 fn true_request(header: &[u8]) -> bool {
