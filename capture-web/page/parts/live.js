@@ -1,0 +1,171 @@
+// The captures of all nodes as they are now, with the rates of the last minutes.
+
+import { address, stream } from "./api.js";
+
+// Five minutes, at one event a second.
+const SAMPLES = 300;
+const COUNTS = ["seen", "written", "lost"];
+
+// Kept while views change, so that a plot does not begin anew with each look.
+const histories = new Map();
+
+const keyOf = (node, name) => `${node}\n${name}`;
+
+/**
+ * Follows the captures.
+ *
+ * @param {AbortSignal} signal Ends it.
+ * @param {function(Live)} onchange Called after each change.
+ */
+export function watch(signal, onchange) {
+  const live = new Live();
+  const changed = () => onchange(live);
+  stream(address(["captures", "events"]), signal, {
+    events: {
+      capture: (event) => {
+        live.put(event.capture);
+        changed();
+      },
+      deleted: (event) => {
+        live.remove(event.node, event.capture?.name);
+        changed();
+      },
+      synced: (event) => {
+        live.synced(event.node);
+        changed();
+      },
+      problem: (event) => {
+        live.problems.set(event.node, event.problem);
+        live.ready = true;
+        changed();
+      },
+    },
+    onlost: () => {
+      live.connected = false;
+      changed();
+    },
+    onback: () => {
+      live.begin();
+      changed();
+    },
+  });
+  return live;
+}
+
+class Live {
+  /** Captures by node and name. */
+  captures = new Map();
+  /** Nodes that cannot be watched, with the reason. */
+  problems = new Map();
+  connected = true;
+  /** Whether at least one node has sent all it has. */
+  ready = false;
+  #fresh = new Set();
+
+  /** A new connection: what is not sent again is gone. */
+  begin() {
+    this.connected = true;
+    this.#fresh.clear();
+  }
+
+  put(capture) {
+    const key = keyOf(capture.node, capture.name);
+    this.captures.set(key, capture);
+    this.#fresh.add(key);
+    this.problems.delete(capture.node);
+    sample(key, capture);
+  }
+
+  remove(node, name) {
+    const key = keyOf(node, name);
+    this.captures.delete(key);
+    histories.delete(key);
+  }
+
+  synced(node) {
+    this.ready = true;
+    this.problems.delete(node);
+    for (const [key, capture] of this.captures) {
+      if (capture.node === node && !this.#fresh.has(key)) {
+        this.remove(node, capture.name);
+      }
+    }
+  }
+
+  /** Captures of the same name, over all nodes; the running ones first, then by name. */
+  groups() {
+    const groups = new Map();
+    for (const capture of this.captures.values()) {
+      const group = groups.get(capture.name) ?? { name: capture.name, captures: [] };
+      group.captures.push(capture);
+      groups.set(capture.name, group);
+    }
+    const order = (group) => (group.captures.every((capture) => capture.ended) ? 1 : 0);
+    return [...groups.values()].sort((one, other) => order(one) - order(other) || one.name.localeCompare(other.name, "en", { numeric: true }));
+  }
+}
+
+function sample(key, capture) {
+  const history = histories.get(key) ?? [];
+  const now = { time: Date.now() / 1000, uid: capture.created };
+  for (const count of COUNTS) {
+    now[count] = capture.ledger[count] ?? null;
+  }
+  // A later capture of the same name begins anew.
+  if (history.length > 0 && history[0].uid !== now.uid) {
+    history.length = 0;
+  }
+  history.push(now);
+  if (history.length > SAMPLES) {
+    history.shift();
+  }
+  histories.set(key, history);
+}
+
+/**
+ * Packets per second of captures together: `{times, seen, written, lost}`. Where a count is not known the rate is null.
+ */
+export function rates(captures) {
+  const perCapture = captures.map((capture) => perSecond(histories.get(keyOf(capture.node, capture.name)) ?? []));
+  const times = perCapture.reduce((longest, one) => (one.times.length > longest.length ? one.times : longest), []);
+  const sums = { times };
+  for (const count of COUNTS) {
+    sums[count] = times.map((_, at) => {
+      // Series are aligned at their ends: every node sends once a second.
+      const values = perCapture.map((one) => one[count][one.times.length - times.length + at]).filter((value) => value !== undefined);
+      return values.includes(null) ? null : values.reduce((sum, value) => sum + value, 0);
+    });
+  }
+  return sums;
+}
+
+function perSecond(history) {
+  const found = { times: [], seen: [], written: [], lost: [] };
+  for (let at = 1; at < history.length; at += 1) {
+    const [before, now] = [history[at - 1], history[at]];
+    const time = now.time - before.time;
+    // Several events within a moment would make peaks of nothing.
+    if (time < 0.2) {
+      continue;
+    }
+    found.times.push(now.time);
+    for (const count of COUNTS) {
+      const known = now[count] !== null && before[count] !== null && now[count] >= before[count];
+      found[count].push(known ? (now[count] - before[count]) / time : null);
+    }
+  }
+  return found;
+}
+
+/** The sum of the ledgers of captures; a count that one does not know is not known. */
+export function sumOf(captures) {
+  const sum = (read) => captures.map(read).reduce((total, value) => (total === null || value === undefined || value === null ? null : total + value), 0);
+  const ledger = { discarded: {} };
+  for (const key of ["seen", "filtered", "matched", "submitted", "ring_full", "unreadable", "written", "truncated", "lost"]) {
+    ledger[key] = sum((capture) => capture.ledger[key]);
+  }
+  for (const key of ["queue_full", "disk_full", "write_error", "stopped"]) {
+    ledger.discarded[key] = sum((capture) => capture.ledger.discarded[key]);
+  }
+  return ledger;
+}
