@@ -1,1 +1,25 @@
-//! See the program.
+//! The exporter: delivers finished capture files to object storage, search clusters and Malcolm.
+//!
+//! ```text
+//! manifests -> follow -> worker (one per sink) -> sink: store, malcolm, search
+//!                           |
+//!                        checkpoint
+//! ```
+//!
+//! Each file is delivered at least once to each sink, the oldest first. A sink's checkpoint moves only past what
+//! the sink has acknowledged.
+
+pub mod backoff;
+pub mod checkpoint;
+pub mod cli;
+pub mod file;
+pub mod follow;
+pub mod lock;
+pub mod metrics;
+pub mod requests;
+pub mod run;
+pub mod secret;
+pub mod settings;
+pub mod sink;
+pub mod store;
+pub mod worker;

@@ -1,6 +1,7 @@
 //! Capture files on disk: pcap, pcapng and lines; plain, gzip or zstd. They are read, merged by timestamp,
 //! written and repaired; also a capture's directory, the names of its files, and its manifest.
 
+pub mod checkpoint;
 mod codec;
 mod digest;
 mod directory;

@@ -1,0 +1,221 @@
+//! Metrics and health over HTTP.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use axum::{
+    Router,
+    extract::State as Shared,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
+    registry::Registry,
+};
+use tokio::net::TcpListener;
+
+type Unsigned = Gauge<u64, AtomicU64>;
+
+/// The exporter's metrics.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    files: Family<ByResult, Counter>,
+    bytes: Family<BySink, Counter>,
+    packets: Family<BySink, Counter>,
+    missed: Family<BySink, Unsigned>,
+    waiting_files: Family<BySink, Unsigned>,
+    waiting_bytes: Family<BySink, Unsigned>,
+    aside: Family<BySink, Unsigned>,
+    oldest: Family<BySink, Unsigned>,
+    up: Family<BySink, Gauge>,
+    last: Family<BySink, Unsigned>,
+    scanned: Arc<AtomicBool>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BySink {
+    sink: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByResult {
+    sink: String,
+    result: &'static str,
+}
+
+/// What waits for a sink.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Files.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// How long ago the latest packet of the oldest one was recorded, in seconds; 0 if nothing waits.
+    pub age: u64,
+    /// Files that were put aside.
+    pub aside: u64,
+    /// Files that were removed before they were delivered.
+    pub missed: u64,
+}
+
+/// How an attempt to deliver a file ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// The sink has it.
+    Delivered,
+    /// It is tried again.
+    Retried,
+    /// It was put aside.
+    Rejected,
+    /// It was removed or replaced meanwhile.
+    Gone,
+}
+
+impl Metrics {
+    /// An attempt has ended.
+    pub fn attempted(&self, sink: &str, attempt: Attempt) {
+        let result = match attempt {
+            Attempt::Delivered => "delivered",
+            Attempt::Retried => "retried",
+            Attempt::Rejected => "rejected",
+            Attempt::Gone => "gone",
+        };
+        let sink = sink.to_owned();
+        self.files.get_or_create(&ByResult { sink, result }).inc();
+    }
+
+    /// A file was delivered, at this time in seconds since 1970.
+    pub fn delivered(&self, sink: &str, bytes: u64, packets: u64, at: u64) {
+        let label = by(sink);
+        self.bytes.get_or_create(&label).inc_by(bytes);
+        self.packets.get_or_create(&label).inc_by(packets);
+        self.last.get_or_create(&label).set(at);
+    }
+
+    /// Whether the sink takes files at present.
+    pub fn set_up(&self, sink: &str, up: bool) {
+        self.up.get_or_create(&by(sink)).set(i64::from(up));
+    }
+
+    /// What waits.
+    pub fn set_backlog(&self, sink: &str, backlog: Backlog) {
+        let label = by(sink);
+        self.waiting_files.get_or_create(&label).set(backlog.files);
+        self.waiting_bytes.get_or_create(&label).set(backlog.bytes);
+        self.oldest.get_or_create(&label).set(backlog.age);
+        self.aside.get_or_create(&label).set(backlog.aside);
+        self.missed.get_or_create(&label).set(backlog.missed);
+    }
+
+    /// The data directory was read.
+    pub fn set_scanned(&self, scanned: bool) {
+        self.scanned.store(scanned, Relaxed);
+    }
+
+    /// All metrics as text.
+    ///
+    /// # Errors
+    /// None in practice: text is written to memory.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut registry = Registry::with_prefix("capture_export");
+        let build = vec![("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("build", "Version of the exporter", Info::new(build));
+        registry.register(
+            "files",
+            "Attempts to deliver a file, by result",
+            self.files.clone(),
+        );
+        registry.register("bytes", "Bytes of delivered files", self.bytes.clone());
+        registry.register(
+            "packets",
+            "Packets in delivered files, where known",
+            self.packets.clone(),
+        );
+        registry.register(
+            "waiting_files",
+            "Files that wait",
+            self.waiting_files.clone(),
+        );
+        registry.register(
+            "waiting_bytes",
+            "Bytes of files that wait",
+            self.waiting_bytes.clone(),
+        );
+        registry.register(
+            "oldest_waiting_seconds",
+            "Age of the latest packet of the oldest file that waits; 0 if none does",
+            self.oldest.clone(),
+        );
+        registry.register(
+            "aside_files",
+            "Files that were put aside",
+            self.aside.clone(),
+        );
+        registry.register(
+            "missed_files",
+            "Files that retention removed before they were delivered",
+            self.missed.clone(),
+        );
+        registry.register("sink_up", "1 if the sink takes files", self.up.clone());
+        registry.register(
+            "last_delivery_timestamp_seconds",
+            "When the latest file was delivered",
+            self.last.clone(),
+        );
+        let mut text = String::new();
+        encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+fn by(sink: &str) -> BySink {
+    BySink {
+        sink: sink.to_owned(),
+    }
+}
+
+/// Serves `/metrics`, `/healthz` and `/readyz`.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub async fn serve(address: SocketAddr, metrics: Metrics) -> std::io::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!("metrics at http://{address}/metrics");
+    }
+    let router = Router::new()
+        .route("/metrics", get(page))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .with_state(metrics);
+    axum::serve(listener, router).await
+}
+
+async fn readyz(Shared(metrics): Shared<Metrics>) -> (StatusCode, &'static str) {
+    if metrics.scanned.load(Relaxed) {
+        (StatusCode::OK, "ok\n")
+    } else {
+        let text = "the data directory could not be read yet\n";
+        (StatusCode::SERVICE_UNAVAILABLE, text)
+    }
+}
+
+async fn page(Shared(metrics): Shared<Metrics>) -> impl IntoResponse {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match metrics.text() {
+        Ok(text) => (StatusCode::OK, [(CONTENT_TYPE, kind)], text),
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            [(CONTENT_TYPE, "text/plain")],
+            error.to_string(),
+        ),
+    }
+}

@@ -1,0 +1,44 @@
+//! The settings of one sink, whatever its kind.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::{sink::Sink, store::StoreSettings};
+
+/// A sink; `type` says of which kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum SinkSettings {
+    /// Object storage, or a directory.
+    Store(StoreSettings),
+}
+
+impl SinkSettings {
+    /// What is wrong with it, each beginning with the name of the setting.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        match self {
+            Self::Store(settings) => settings.problems(),
+        }
+    }
+
+    /// Makes the sink. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// A file that it names cannot be read, or a value is invalid.
+    pub fn open(&self) -> Result<Arc<dyn Sink>> {
+        Ok(match self {
+            Self::Store(settings) => Arc::new(settings.open()?),
+        })
+    }
+
+    /// The kind, as `type` has it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Store(_) => "store",
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The object `KEY.manifest.json`: what is known of the object `KEY`.
+
+use capture_file::manifest::FileEntry;
+use serde::{Deserialize, Serialize};
+
+use crate::file::FinishedFile;
+
+/// The version of the format that is written.
+pub(super) const VERSION: u32 = 1;
+
+/// What is known of an object. It is written after the object was read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectLine {
+    /// The version of the format.
+    pub version: u32,
+    /// The name of the object, from the root of the store.
+    pub key: String,
+    /// The name of the cluster or site.
+    pub cluster: String,
+    /// The name of the node.
+    pub node: String,
+    /// The namespace of the recorder.
+    pub namespace: String,
+    /// The name of the capture.
+    pub capture: String,
+    /// The line of the node's manifest, with the digest.
+    #[serde(flatten)]
+    pub entry: FileEntry,
+}
+
+impl ObjectLine {
+    /// The line of a file with this digest, stored under this name.
+    pub(super) fn new(file: &FinishedFile, key: &str, digest: &str) -> Self {
+        let origin = &file.origin;
+        let mut entry = file.entry.clone();
+        entry.sha256 = Some(digest.to_owned());
+        Self {
+            version: VERSION,
+            key: key.to_owned(),
+            cluster: origin.cluster.clone(),
+            node: origin.node.clone(),
+            namespace: origin.namespace.clone(),
+            capture: file.capture.clone(),
+            entry,
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! The task of one sink: delivers what waits, the oldest first, and keeps the sink's checkpoint.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use capture_file::checkpoint::AsideBy;
+use capture_types::time::now;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use crate::{
+    backoff::Backoff,
+    checkpoint::Ledger,
+    file::FinishedFile,
+    follow::Snapshot,
+    metrics::{Attempt, Backlog, Metrics},
+    requests::{self, Action},
+    sink::{Failure, Progress, Receipt, Sink},
+};
+
+/// Limits of one delivery.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// The first wait after a failure.
+    pub first_wait: Duration,
+    /// The longest wait after failures.
+    pub longest_wait: Duration,
+    /// How long a delivery may stand still.
+    pub silence: Duration,
+    /// How long the question may take whether the sink is ready.
+    pub ready: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            first_wait: Duration::from_millis(500),
+            longest_wait: Duration::from_secs(60),
+            silence: Duration::from_secs(330),
+            ready: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A file that fails alone waits this long at first, while others go on.
+const FIRST_PENALTY: Duration = Duration::from_secs(5);
+const LONGEST_PENALTY: Duration = Duration::from_secs(1800);
+/// A file in the manifest that was not found this often is put aside.
+const MOST_ABSENCES: u32 = 5;
+/// While nothing succeeds, this many files are tried in turn: one that fails alone does not stop the others.
+const TRIED_IN_TURN: usize = 3;
+
+/// A file of a series, by number.
+type Key = (String, u64);
+
+/// The task of one sink.
+#[derive(Debug)]
+pub struct Worker {
+    /// The sink's name.
+    pub name: String,
+    /// The sink.
+    pub sink: Arc<dyn Sink>,
+    /// Its checkpoint.
+    pub ledger: Ledger,
+    /// The files that exist.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// Where requests are left.
+    pub state_dir: PathBuf,
+    /// Where it counts.
+    pub metrics: Metrics,
+    /// Its limits.
+    pub patience: Patience,
+}
+
+/// What is known of failures, in memory only: a restart tries everything again.
+#[derive(Debug)]
+struct Failures {
+    pause: Backoff,
+    /// Files that failed since the last success.
+    since_success: HashSet<Key>,
+    /// Files that failed while others succeeded, and when they are due.
+    penalties: HashMap<Key, (Backoff, Instant)>,
+    absences: HashMap<Key, u32>,
+}
+
+impl Worker {
+    /// Delivers for ever. Dropping the future ends it at any point; the checkpoint is on disk by then.
+    pub async fn run(mut self) {
+        let mut failures = Failures {
+            pause: Backoff::new(self.patience.first_wait, self.patience.longest_wait),
+            since_success: HashSet::new(),
+            penalties: HashMap::new(),
+            absences: HashMap::new(),
+        };
+        loop {
+            let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
+            let mut changed = self.ledger.observe(&snapshot);
+            changed |= self.obey(&snapshot, &mut failures);
+            if changed {
+                self.save(&mut failures).await;
+            }
+            let waiting = self.ledger.waiting(&snapshot);
+            failures.keep_only(&waiting);
+            self.report(&waiting);
+            match failures.choose(&waiting) {
+                Choice::Now(file) => self.attempt(&file, &snapshot, &mut failures).await,
+                Choice::At(due) => {
+                    tokio::select! {
+                        () = sleep_until(due) => {}
+                        news = self.snapshots.changed() => if news.is_err() { return },
+                    }
+                }
+                Choice::Nothing => {
+                    if self.snapshots.changed().await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        file: &Arc<FinishedFile>,
+        snapshot: &Snapshot,
+        failures: &mut Failures,
+    ) {
+        let outcome = self.deliver(file).await;
+        let key = key(file);
+        match outcome {
+            Ok(receipt) => {
+                let entry = &file.entry;
+                tracing::info!(
+                    sink = self.name,
+                    file = entry.file,
+                    "delivered to {}",
+                    receipt.place
+                );
+                self.ledger.delivered(file, &receipt, snapshot);
+                self.metrics.attempted(&self.name, Attempt::Delivered);
+                let seconds = now() / 1_000_000_000;
+                let packets = entry.packets.unwrap_or(0);
+                self.metrics
+                    .delivered(&self.name, entry.bytes, packets, seconds);
+                self.metrics.set_up(&self.name, true);
+                failures.succeeded(&key);
+                self.save(failures).await;
+            }
+            Err(Failure::Reject { reason }) => {
+                tracing::warn!(
+                    sink = self.name,
+                    file = file.entry.file,
+                    "put aside: {reason}"
+                );
+                self.metrics.attempted(&self.name, Attempt::Rejected);
+                self.ledger.aside(file, AsideBy::Sink, &reason, snapshot);
+                self.save(failures).await;
+            }
+            Err(Failure::Gone { reason }) => {
+                self.metrics.attempted(&self.name, Attempt::Gone);
+                let absences = failures.absences.entry(key).or_default();
+                *absences += 1;
+                if *absences >= MOST_ABSENCES {
+                    let reason = format!("it is in the manifest and not on disk: {reason}");
+                    tracing::warn!(
+                        sink = self.name,
+                        file = file.entry.file,
+                        "put aside: {reason}"
+                    );
+                    self.ledger.aside(file, AsideBy::Sink, &reason, snapshot);
+                    self.save(failures).await;
+                    return;
+                }
+                // The manifest follows: the file was removed, or has another name now.
+                let _ = timeout(self.patience.first_wait * 4, self.snapshots.changed()).await;
+            }
+            Err(Failure::Retry { after, reason }) => {
+                self.metrics.attempted(&self.name, Attempt::Retried);
+                failures.since_success.insert(key);
+                self.pause(&reason, after, failures).await;
+            }
+        }
+    }
+
+    async fn deliver(&self, file: &FinishedFile) -> Result<Receipt, Failure> {
+        match timeout(self.patience.ready, self.sink.ready()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(not)) => {
+                return Err(Failure::Retry {
+                    after: not.after,
+                    reason: not.reason,
+                });
+            }
+            Err(_) => {
+                return Err(Failure::retry(
+                    "no answer to the question whether it is ready",
+                ));
+            }
+        }
+        let progress = Progress::default();
+        let delivery = self.sink.deliver(file, &progress);
+        tokio::pin!(delivery);
+        let mut moved = progress.moved();
+        loop {
+            if let Ok(outcome) = timeout(self.patience.silence, &mut delivery).await {
+                return outcome;
+            }
+            let now = progress.moved();
+            if now == moved {
+                let seconds = self.patience.silence.as_secs();
+                return Err(Failure::retry(format!(
+                    "nothing has moved for {seconds} seconds"
+                )));
+            }
+            moved = now;
+        }
+    }
+
+    /// Reports a failure once, and waits.
+    async fn pause(&mut self, reason: &str, after: Option<Duration>, failures: &mut Failures) {
+        let wait = failures.pause.next(after);
+        self.metrics.set_up(&self.name, false);
+        if self.ledger.trouble(reason) {
+            tracing::warn!(
+                sink = self.name,
+                "nothing is delivered: {reason}; next attempt in {:.1} s",
+                wait.as_secs_f64()
+            );
+            // It is for `status` only: without it nothing is lost.
+            let _ = tokio::task::block_in_place(|| self.ledger.save());
+        }
+        let until = Instant::now() + wait;
+        while Instant::now() < until {
+            tokio::select! {
+                () = sleep_until(until) => return,
+                news = self.snapshots.changed() => {
+                    if news.is_err() {
+                        return;
+                    }
+                    let snapshot = Arc::clone(&self.snapshots.borrow());
+                    self.report(&self.ledger.waiting(&snapshot));
+                    if !requests::of(&self.state_dir, &self.name).is_empty() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the checkpoint. Nothing more is delivered until that succeeds: a restart would deliver all of it again.
+    async fn save(&mut self, failures: &mut Failures) {
+        loop {
+            match tokio::task::block_in_place(|| self.ledger.save()) {
+                Ok(()) => return,
+                Err(error) => {
+                    let reason = format!("the checkpoint cannot be written: {error}");
+                    let wait = failures.pause.next(None);
+                    if self.ledger.trouble(&reason) {
+                        tracing::error!(sink = self.name, "nothing is delivered: {reason}");
+                    }
+                    self.metrics.set_up(&self.name, false);
+                    sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Acts on requests. Returns whether there were some.
+    fn obey(&mut self, snapshot: &Snapshot, failures: &mut Failures) -> bool {
+        let requests = requests::of(&self.state_dir, &self.name);
+        for (path, action) in &requests {
+            match action {
+                Action::Retry { file } => {
+                    let number = self.ledger.retry(file.as_deref());
+                    tracing::info!(
+                        sink = self.name,
+                        "asked to retry: {number} files wait again"
+                    );
+                    failures.pause.reset();
+                    failures.penalties.clear();
+                    failures.absences.clear();
+                }
+                Action::Skip { file, reason } => {
+                    let waiting = self.ledger.waiting(snapshot);
+                    let found: Vec<_> = waiting
+                        .iter()
+                        .filter(|waits| waits.entry.file == *file)
+                        .collect();
+                    tracing::info!(
+                        sink = self.name,
+                        file,
+                        "asked to skip ({} files): {reason}",
+                        found.len()
+                    );
+                    for file in found {
+                        self.ledger.aside(file, AsideBy::Person, reason, snapshot);
+                    }
+                }
+            }
+            if let Err(error) = std::fs::remove_file(path) {
+                tracing::warn!("{}: {error}", path.display());
+            }
+        }
+        !requests.is_empty()
+    }
+
+    fn report(&self, waiting: &[Arc<FinishedFile>]) {
+        self.metrics
+            .set_backlog(&self.name, backlog(&self.ledger, waiting));
+    }
+}
+
+/// What waits for a sink.
+#[must_use]
+pub fn backlog(ledger: &Ledger, waiting: &[Arc<FinishedFile>]) -> Backlog {
+    let state = ledger.state();
+    let aside = state
+        .series
+        .values()
+        .map(|series| series.aside.len() as u64);
+    let oldest = waiting.first().map_or(0, |file| file.time());
+    Backlog {
+        files: waiting.len() as u64,
+        bytes: waiting.iter().map(|file| file.entry.bytes).sum(),
+        age: if oldest == 0 {
+            0
+        } else {
+            now().saturating_sub(oldest) / 1_000_000_000
+        },
+        aside: aside.sum(),
+        missed: state.missed,
+    }
+}
+
+fn key(file: &FinishedFile) -> Key {
+    (file.series.clone(), file.entry.sequence)
+}
+
+enum Choice {
+    Now(Arc<FinishedFile>),
+    At(Instant),
+    Nothing,
+}
+
+impl Failures {
+    /// The oldest file that is due; while nothing succeeds, one of the oldest few in turn.
+    fn choose(&self, waiting: &[Arc<FinishedFile>]) -> Choice {
+        let now = Instant::now();
+        let due: Vec<_> = waiting
+            .iter()
+            .filter(|file| {
+                let penalty = self.penalties.get(&key(file));
+                penalty.is_none_or(|(_, due)| *due <= now)
+            })
+            .take(TRIED_IN_TURN)
+            .collect();
+        if !due.is_empty() {
+            let turn = self.pause.failures() as usize % due.len();
+            return Choice::Now(Arc::clone(due[turn]));
+        }
+        let next = self.penalties.values().map(|(_, due)| *due).min();
+        next.map_or(Choice::Nothing, Choice::At)
+    }
+
+    /// A file was delivered: the others that failed meanwhile fail by themselves.
+    fn succeeded(&mut self, delivered: &Key) {
+        self.pause.reset();
+        self.penalties.remove(delivered);
+        self.absences.remove(delivered);
+        for key in self.since_success.drain() {
+            if key == *delivered {
+                continue;
+            }
+            let new = (Backoff::new(FIRST_PENALTY, LONGEST_PENALTY), Instant::now());
+            let (backoff, due) = self.penalties.entry(key).or_insert(new);
+            *due = Instant::now() + backoff.next(None);
+        }
+    }
+
+    /// Forgets files that no longer wait.
+    fn keep_only(&mut self, waiting: &[Arc<FinishedFile>]) {
+        if self.penalties.is_empty() && self.absences.is_empty() && self.since_success.is_empty() {
+            return;
+        }
+        let keys: HashSet<Key> = waiting.iter().map(|file| key(file)).collect();
+        self.penalties.retain(|key, _| keys.contains(key));
+        self.absences.retain(|key, _| keys.contains(key));
+        self.since_success.retain(|key| keys.contains(key));
+    }
+}
