@@ -10,6 +10,7 @@
 //! the sink has acknowledged.
 
 pub mod backoff;
+pub mod by_hand;
 pub mod checkpoint;
 pub mod cli;
 pub mod file;
@@ -21,5 +22,6 @@ pub mod run;
 pub mod secret;
 pub mod settings;
 pub mod sink;
+pub mod status;
 pub mod store;
 pub mod worker;

@@ -1,6 +1,14 @@
 //! The command line.
 
-use std::{path::PathBuf, process::ExitCode};
+mod deliver;
+mod requests;
+mod status;
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -22,6 +30,8 @@ pub struct Cli {
         global = true
     )]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Layer,
     #[command(subcommand)]
     command: Command,
 }
@@ -29,17 +39,42 @@ pub struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   Deliver the files of a recorder as they are finished:
-    capture-export run --config /etc/capture-export.toml";
+    capture-export run --config /etc/capture-export.toml
+
+  What each sink has, and what waits:
+    capture-export status --config /etc/capture-export.toml
+
+  Deliver one file by hand:
+    capture-export deliver store --url s3://bucket/prefix web-1.pcapng.zst";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Follow the manifests of a data directory, and deliver each finished file to each sink.
-    Run(Box<Layer>),
+    Run,
+    /// Show what each sink has, what waits, and what is wrong.
+    Status(status::StatusArgs),
+    /// Let files that were put aside wait again, and try at once.
+    Retry(requests::RetryArgs),
+    /// Put a file that waits aside, with a reason: it is not delivered.
+    Skip(requests::SkipArgs),
+    /// Deliver files to one sink, once, and wait until it has them.
+    Deliver(deliver::DeliverArgs),
+    /// The configuration.
+    Config {
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
     /// Print the shell's completion script.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigAction {
+    /// Print the effective configuration, as a file.
+    Print,
 }
 
 impl Cli {
@@ -48,26 +83,46 @@ impl Cli {
     /// # Errors
     /// The error, with its context.
     pub fn run(self) -> Result<ExitCode> {
+        if let Command::Completions { shell } = self.command {
+            let mut script = Vec::new();
+            let mut command = Self::command();
+            clap_complete::generate(shell, &mut command, "capture-export", &mut script);
+            print(&String::from_utf8_lossy(&script))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let settings = settings(self.config.as_deref(), self.settings)?;
         match self.command {
-            Command::Run(layer) => {
-                let settings = settings(self.config, *layer)?;
+            Command::Run => {
                 log(&settings);
                 runtime()?.block_on(run::run(settings))?;
             }
-            Command::Completions { shell } => {
-                let mut command = Self::command();
-                let mut script = Vec::new();
-                clap_complete::generate(shell, &mut command, "capture-export", &mut script);
-                std::io::Write::write_all(&mut std::io::stdout(), &script).context("writing")?;
+            Command::Status(arguments) => arguments.run(&settings)?,
+            Command::Retry(arguments) => arguments.run(&settings)?,
+            Command::Skip(arguments) => arguments.run(&settings)?,
+            Command::Deliver(arguments) => return arguments.run(&settings),
+            Command::Config {
+                action: ConfigAction::Print,
+            } => {
+                print(&toml::to_string(&Layer::of(&settings)).context("printing")?)?;
             }
+            Command::Completions { .. } => {}
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
+/// Prints to stdout.
+fn print(text: &str) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .context("writing to stdout")?;
+    stdout.flush().context("writing to stdout")
+}
+
 /// The settings of a file and the layer above it.
-fn settings(config: Option<PathBuf>, layer: Layer) -> Result<Settings> {
-    let below = match &config {
+fn settings(config: Option<&Path>, layer: Layer) -> Result<Settings> {
+    let below = match config {
         Some(path) => Layer::read(path)?,
         None => Layer::default(),
     };

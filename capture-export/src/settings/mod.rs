@@ -22,37 +22,103 @@ use crate::file::Origin;
 #[serde(deny_unknown_fields)]
 pub struct Layer {
     /// The data directory of the recorder [default: /var/lib/captured].
-    #[arg(long, value_name = "DIR", env = "CAPTURE_EXPORT_DATA_DIR")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Settings",
+        value_name = "DIR",
+        env = "CAPTURE_EXPORT_DATA_DIR"
+    )]
     pub data_dir: Option<PathBuf>,
     /// Directory of checkpoints; only this program writes to it [default: /var/lib/capture-export].
-    #[arg(long, value_name = "DIR", env = "CAPTURE_EXPORT_STATE_DIR")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Settings",
+        value_name = "DIR",
+        env = "CAPTURE_EXPORT_STATE_DIR"
+    )]
     pub state_dir: Option<PathBuf>,
     /// Name of the cluster or site, for names and documents [default: default].
-    #[arg(long, value_name = "NAME", env = "CAPTURE_EXPORT_CLUSTER")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Settings",
+        value_name = "NAME",
+        env = "CAPTURE_EXPORT_CLUSTER"
+    )]
     pub cluster: Option<String>,
     /// Name of the node [default: the host name].
-    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Settings",
+        value_name = "NAME",
+        env = "NODE_NAME"
+    )]
     pub node: Option<String>,
     /// Namespace of the recorder [default: default].
-    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Settings",
+        value_name = "NAME",
+        env = "POD_NAMESPACE"
+    )]
     pub namespace: Option<String>,
     /// How often the manifests are looked at [default: 2s].
-    #[arg(long, value_name = "DURATION", env = "CAPTURE_EXPORT_INTERVAL")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Settings",
+        value_name = "DURATION",
+        env = "CAPTURE_EXPORT_INTERVAL"
+    )]
     pub interval: Option<String>,
     /// The longest wait after failures of a sink, before it is tried again [default: 60s].
-    #[arg(long, value_name = "DURATION", env = "CAPTURE_EXPORT_LONGEST_WAIT")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Settings",
+        value_name = "DURATION",
+        env = "CAPTURE_EXPORT_LONGEST_WAIT"
+    )]
     pub longest_wait: Option<String>,
     /// HTTP address of /metrics, /healthz and /readyz; empty for none [default: 127.0.0.1:9100].
-    #[arg(long, value_name = "ADDRESS", env = "CAPTURE_EXPORT_METRICS")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Settings",
+        value_name = "ADDRESS",
+        env = "CAPTURE_EXPORT_METRICS"
+    )]
     pub metrics: Option<String>,
     /// Port of /metrics, with the address of `metrics`.
-    #[arg(long, value_name = "PORT", env = "METRICS_PORT")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Settings",
+        value_name = "PORT",
+        env = "METRICS_PORT"
+    )]
     pub metrics_port: Option<u16>,
     /// Log level: error, warn, info, debug, trace, or a filter as for RUST_LOG [default: info].
-    #[arg(long, value_name = "LEVEL", env = "CAPTURE_EXPORT_LOG_LEVEL")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Settings",
+        value_name = "LEVEL",
+        env = "CAPTURE_EXPORT_LOG_LEVEL"
+    )]
     pub log_level: Option<String>,
     /// Format of the log: text or json [default: text].
-    #[arg(long, value_name = "FORMAT", env = "CAPTURE_EXPORT_LOG_FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Settings",
+        value_name = "FORMAT",
+        env = "CAPTURE_EXPORT_LOG_FORMAT"
+    )]
     pub log_format: Option<String>,
     /// The sinks, by name: only in the file.
     #[arg(skip)]
@@ -195,6 +261,27 @@ impl Layer {
             log_json,
             sinks: self.sink,
         })
+    }
+
+    /// The settings in the form of a file, with every value set.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let duration = |value| Some(humantime::format_duration(value).to_string());
+        let metrics = settings.metrics;
+        Self {
+            data_dir: Some(settings.data_dir.clone()),
+            state_dir: Some(settings.state_dir.clone()),
+            cluster: Some(settings.origin.cluster.clone()),
+            node: Some(settings.origin.node.clone()),
+            namespace: Some(settings.origin.namespace.clone()),
+            interval: duration(settings.interval),
+            longest_wait: duration(settings.longest_wait),
+            metrics: Some(metrics.map_or_else(String::new, |address| address.to_string())),
+            metrics_port: None,
+            log_level: Some(settings.log_level.clone()),
+            log_format: Some(if settings.log_json { "json" } else { "text" }.to_owned()),
+            sink: settings.sinks.clone(),
+        }
     }
 
     fn metrics_address(&self, wrong: &mut Vec<String>) -> Option<SocketAddr> {

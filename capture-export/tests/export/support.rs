@@ -262,6 +262,12 @@ impl Running {
         self.log.lock().unwrap().clone()
     }
 
+    /// What returns its log so far.
+    pub(crate) fn log_handle(&self) -> impl Fn() -> String + use<> {
+        let log = Arc::clone(&self.log);
+        move || log.lock().unwrap().clone()
+    }
+
     /// Waits until something holds.
     pub(crate) fn until(&mut self, what: &str, mut holds: impl FnMut() -> bool) {
         let end = Instant::now() + Duration::from_secs(60);

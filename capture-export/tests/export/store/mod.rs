@@ -1,6 +1,8 @@
 //! The store as a sink: a directory, a real S3 server.
 
 mod delivery;
+mod faults;
+mod hostile;
 
 use std::path::Path;
 
