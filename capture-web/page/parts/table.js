@@ -1,6 +1,6 @@
 // A table that can be sorted, filtered, and shown piece by piece, so that ten thousand rows do not stop the page.
 
-import { add, fill, freshId, h } from "./dom.js";
+import { add, fill, freshId, h, name } from "./dom.js";
 import { count, number } from "./units.js";
 
 const ROWS_AT_ONCE = 100;
@@ -107,7 +107,7 @@ function head(column, onclick) {
 function cell(column, row) {
   const shown = column.show ? column.show(row) : column.value(row);
   const kind = column.numeric ? "n" : column.long ? "long" : null;
-  return h("td", { class: kind }, column.numeric || column.show ? shown : h("bdi", null, shown));
+  return h("td", { class: kind }, column.numeric || column.show ? shown : name(shown));
 }
 
 function ordered(rows, columns, order) {

@@ -59,13 +59,13 @@ function choice(all, shown, draw) {
 
 function card(report, finding, isOpen, packets) {
   const pairs = [
-    ["Meaning", finding.meaning],
+    ["Meaning", name(finding.meaning)],
     finding.flow && ["Flow", name(finding.flow.name)],
-    finding.measured && ["Measured", finding.measured],
+    finding.measured && ["Measured", name(finding.measured)],
     ["Certainty", finding.certainty],
-    finding.recorder_loss && ["Recorder’s own loss", finding.recorder_loss],
+    finding.recorder_loss && ["Recorder’s own loss", name(finding.recorder_loss)],
     ["Frames", frames(report, finding.evidence)],
-    ["Next", finding.next],
+    ["Next", name(finding.next)],
     ["Display filter", filterLine(finding)],
   ].filter(Boolean);
   return h(
@@ -96,7 +96,7 @@ function filterLine(finding) {
   return h(
     "span",
     { class: "row tight" },
-    h("code", null, finding.filter),
+    h("code", null, name(finding.filter)),
     h(
       "button",
       {

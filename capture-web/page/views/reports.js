@@ -22,6 +22,7 @@ export async function reports(page) {
   const more = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => load(cursor) }, "Show more");
   const list = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Reports" }, table(body));
   const empty = h("div");
+  const tools = h("div", null, h("div", { class: "row" }, h("div", { class: "field inline grow" }, h("label", { for: search.id }, "Search"), search), compare), hint);
   let cursor = null;
   let timer = 0;
   // An answer that arrives after a later question is not shown.
@@ -53,6 +54,7 @@ export async function reports(page) {
   function nothing(is) {
     list.hidden = is;
     const searched = search.value.trim();
+    tools.hidden = is && searched === "";
     fill(
       empty,
       is && searched !== "" && h("p", null, "No report has ", h("code", null, searched), " in its name."),
@@ -78,8 +80,7 @@ export async function reports(page) {
   fill(
     main,
     page.title("Reports", h("a", { class: "button", href: route("analyse") }, "Analyse a file")),
-    h("div", { class: "row" }, h("div", { class: "field inline grow" }, h("label", { for: search.id }, "Search"), search), compare),
-    hint,
+    tools,
     place,
     list,
     empty,
