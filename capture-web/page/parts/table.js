@@ -46,7 +46,13 @@ export function table({ caption, columns, rows, filter, notListed = 0, sorted })
     const visible = ordered(found, columns, state.order).slice(0, rowsToShow);
     fill(
       body,
-      visible.map((row) => h("tr", null, columns.map((column) => cell(column, row)))),
+      visible.map((row) =>
+        h(
+          "tr",
+          null,
+          columns.map((column) => cell(column, row)),
+        ),
+      ),
     );
     if (found.length === 0) {
       add(body, h("tr", null, h("td", { colspan: columns.length, class: "dim" }, "No row contains this text.")));
@@ -59,8 +65,7 @@ export function table({ caption, columns, rows, filter, notListed = 0, sorted })
   }
 
   function sortBy(at) {
-    const descending =
-      state.order?.column === at ? !state.order.descending : Boolean(columns[at].numeric);
+    const descending = state.order?.column === at ? !state.order.descending : Boolean(columns[at].numeric);
     state.order = { column: at, descending };
     mark();
     show();

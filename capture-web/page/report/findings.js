@@ -78,7 +78,11 @@ function card(report, finding, isOpen, packets) {
       h("span", { class: "strong grow" }, name(finding.title)),
       finding.flow && h("span", { class: "dim small" }, name(finding.flow.name)),
     ),
-    h("dl", { class: "pairs" }, pairs.map(([title, value]) => [h("dt", null, title), h("dd", null, value)])),
+    h(
+      "dl",
+      { class: "pairs" },
+      pairs.map(([title, value]) => [h("dt", null, title), h("dd", null, value)]),
+    ),
     packets &&
       h(
         "p",
@@ -113,9 +117,7 @@ function filterLine(finding) {
 /** "7 between 1,114 and 1,234", with the files where there are several. */
 function frames(report, evidence) {
   const place = (at) =>
-    report.files.length === 1
-      ? number(at.frame)
-      : [number(at.frame), " of ", name(report.files[at.file]?.name ?? "?")];
+    report.files.length === 1 ? number(at.frame) : [number(at.frame), " of ", name(report.files[at.file]?.name ?? "?")];
   if (evidence.count === 1) {
     return place(evidence.first);
   }
