@@ -1,6 +1,8 @@
 //! The packets of a finding: the frames that prove it, or all of its flow from the first to the last of them.
 
-use std::net::IpAddr;
+use std::{collections::HashMap, fs::File, io::Write, net::IpAddr, path::PathBuf};
+
+use capture_file::{CaptureReader, Item, WriteError, Writer};
 
 use crate::{
     decode::{Decoder, Ethernet, FragmentLimits, Icmp, Ip, Protocol, Tcp, Udp, Visitor},
@@ -84,6 +86,70 @@ impl Wanted {
     pub const fn is_done(&self, file: u32) -> bool {
         file > self.last.file
     }
+}
+
+/// Writes the wanted packets of these files, which must be in the order of the report. Returns their number. What
+/// is damaged is passed over: the report tells of it.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn extract<W: Write>(
+    files: &[PathBuf],
+    mut wanted: Wanted,
+    mut writer: Writer<W>,
+) -> Result<u64, WriteError> {
+    let (mut described, mut written) = (0, 0);
+    for (number, file) in (0u32..).zip(files) {
+        if wanted.is_done(number) {
+            break;
+        }
+        let opened = File::open(file).ok().map(CaptureReader::new);
+        let Some(Ok(mut reader)) = opened else {
+            continue;
+        };
+        let mut interfaces = Vec::new();
+        // The numbers in the new file of interfaces with a packet in it.
+        let mut numbers: HashMap<u32, u32> = HashMap::new();
+        while let Ok(Some(item)) = reader.next_item() {
+            let found = match item {
+                Item::Interface(interface) => {
+                    interfaces.push(interface);
+                    continue;
+                }
+                Item::Packet(found) => found,
+                _ => continue,
+            };
+            let Some(interface) = interfaces.get(found.interface as usize) else {
+                continue;
+            };
+            let packet = Packet {
+                timestamp: found.timestamp,
+                interface: found.interface,
+                link_type: interface.link_type,
+                original_length: found.original_length,
+                data: found.data,
+                file: number,
+                frame: found.number,
+            };
+            if !wanted.wants(&packet) {
+                continue;
+            }
+            let mut packet = found.to_buf();
+            packet.interface = match numbers.get(&found.interface) {
+                Some(number) => *number,
+                None => {
+                    writer.interface(interface)?;
+                    numbers.insert(found.interface, described);
+                    described += 1;
+                    described - 1
+                }
+            };
+            writer.packet(&packet)?;
+            written += 1;
+        }
+    }
+    writer.finish()?.flush()?;
+    Ok(written)
 }
 
 struct Seen<'w> {

@@ -18,7 +18,7 @@ mod settings;
 pub mod tcp;
 
 pub use engine::{Analysis, FrameSink, Sources};
-pub use extract::Wanted;
+pub use extract::{Wanted, extract};
 pub use filter::{Filter, FilterError};
 pub use inputs::{InputError, Inputs};
 pub use packet::Packet;

@@ -1,6 +1,7 @@
 //! The report: what one pass over the files found, as plain data. `docs/capture.report.v1.schema.json` is
 //! generated from these types. What was not measured is absent, never 0.
 
+pub mod compare;
 mod conversations;
 mod evidence;
 mod finding;

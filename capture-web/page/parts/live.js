@@ -101,9 +101,7 @@ class Live {
       groups.set(capture.name, group);
     }
     const order = (group) => (group.captures.every((capture) => capture.ended) ? 1 : 0);
-    return [...groups.values()].sort(
-      (one, other) => order(one) - order(other) || one.name.localeCompare(other.name, "en", { numeric: true }),
-    );
+    return [...groups.values()].sort((one, other) => order(one) - order(other) || one.name.localeCompare(other.name, "en", { numeric: true }));
   }
 }
 
@@ -134,9 +132,7 @@ export function rates(captures) {
   for (const count of COUNTS) {
     sums[count] = times.map((_, at) => {
       // Series are aligned at their ends: every node sends once a second.
-      const values = perCapture
-        .map((one) => one[count][one.times.length - times.length + at])
-        .filter((value) => value !== undefined);
+      const values = perCapture.map((one) => one[count][one.times.length - times.length + at]).filter((value) => value !== undefined);
       return values.includes(null) ? null : values.reduce((sum, value) => sum + value, 0);
     });
   }
@@ -163,22 +159,9 @@ function perSecond(history) {
 
 /** The sum of the ledgers of captures; a count that one does not know is not known. */
 export function sumOf(captures) {
-  const sum = (read) =>
-    captures
-      .map(read)
-      .reduce((total, value) => (total === null || value === undefined || value === null ? null : total + value), 0);
+  const sum = (read) => captures.map(read).reduce((total, value) => (total === null || value === undefined || value === null ? null : total + value), 0);
   const ledger = { discarded: {} };
-  for (const key of [
-    "seen",
-    "filtered",
-    "matched",
-    "submitted",
-    "ring_full",
-    "unreadable",
-    "written",
-    "truncated",
-    "lost",
-  ]) {
+  for (const key of ["seen", "filtered", "matched", "submitted", "ring_full", "unreadable", "written", "truncated", "lost"]) {
     ledger[key] = sum((capture) => capture.ledger[key]);
   }
   for (const key of ["queue_full", "disk_full", "write_error", "stopped"]) {

@@ -75,9 +75,7 @@ function unreachable(place, problems) {
   place.dataset.shown = key;
   fill(
     place,
-    [...problems].map(([node, problem]) =>
-      h("div", null, h("p", { class: "strong" }, "Node ", name(node), " cannot be watched"), problemBox(problem)),
-    ),
+    [...problems].map(([node, problem]) => h("div", null, h("p", { class: "strong" }, "Node ", name(node), " cannot be watched"), problemBox(problem))),
   );
 }
 
@@ -91,21 +89,11 @@ function nothing(list, mayChange, isUnreachable) {
     list,
     emptyState(
       isUnreachable ? "No captures can be shown" : "No captures yet",
-      h(
-        "p",
-        null,
-        "A capture records packets of this machine’s interfaces into files, counts every packet, and says if one was lost.",
-      ),
+      h("p", null, "A capture records packets of this machine’s interfaces into files, counts every packet, and says if one was lost."),
       h(
         "ol",
         null,
-        mayChange &&
-          h(
-            "li",
-            null,
-            h("a", { href: route("start") }, "Start a capture"),
-            " on an interface, for example for ten minutes.",
-          ),
+        mayChange && h("li", null, h("a", { href: route("start") }, "Start a capture"), " on an interface, for example for ten minutes."),
         mayChange && h("li", null, "Watch its counts here, and stop it."),
         mayChange && h("li", null, "Press Analyse: the report says what is wrong and shows the packets that prove it."),
         h("li", null, "Or ", h("a", { href: route("analyse") }, "analyse a capture file"), " that you have already."),
@@ -124,20 +112,8 @@ class Card {
     this.rate = h("span", { class: "small dim" });
     this.place = h("div");
     const { may_change: mayChange } = page.session.live;
-    this.stop = h(
-      "button",
-      { type: "button", class: "quiet small", onclick: () => work(this.stop, this.place, () => this.#stop(title)) },
-      "Stop",
-    );
-    this.analyse = h(
-      "button",
-      {
-        type: "button",
-        class: "quiet small",
-        onclick: () => work(this.analyse, this.place, () => analyseCapture(title)),
-      },
-      "Analyse",
-    );
+    this.stop = h("button", { type: "button", class: "quiet small", onclick: () => work(this.stop, this.place, () => this.#stop(title)) }, "Stop");
+    this.analyse = h("button", { type: "button", class: "quiet small", onclick: () => work(this.analyse, this.place, () => analyseCapture(title)) }, "Analyse");
     this.mayStop = mayChange;
     this.mayAnalyse = page.session.role !== "viewer";
     this.element = h(
@@ -149,17 +125,7 @@ class Card {
         h("h2", null, h("a", { href: route("captures", title) }, name(title))),
         this.state,
         h("span", { class: "grow" }),
-        h(
-          "span",
-          { class: "row tight" },
-          this.stop,
-          this.analyse,
-          h(
-            "a",
-            { class: "button quiet small", href: route("captures", title), "aria-label": `Details of ${title}` },
-            "Details",
-          ),
-        ),
+        h("span", { class: "row tight" }, this.stop, this.analyse, h("a", { class: "button quiet small", href: route("captures", title), "aria-label": `Details of ${title}` }, "Details")),
       ),
       this.target,
       h("div", { class: "row" }, this.figures, h("span", { class: "row tight" }, this.line.canvas, this.rate)),

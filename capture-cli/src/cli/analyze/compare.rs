@@ -1,11 +1,12 @@
 //! `capturectl analyze --compare`: before and after, or both ends of a path.
 
-use std::collections::BTreeMap;
-
 use capture_analysis::{
     crossing::{Capture, Crossing},
     render::printable,
-    report::{End, Report},
+    report::{
+        End, Report,
+        compare::{self, Measure},
+    },
 };
 use serde::Serialize;
 
@@ -25,13 +26,6 @@ struct Comparison {
     packets: Crossing,
 }
 
-#[derive(Debug, Serialize)]
-struct Measure {
-    name: String,
-    one: Option<f64>,
-    other: Option<f64>,
-}
-
 pub(super) fn print(
     format: Format,
     one: &Report,
@@ -39,58 +33,12 @@ pub(super) fn print(
     packets: Crossing,
     top: usize,
 ) -> Result<(), Error> {
-    let comparison = compare(one, other, packets);
-    output::print(format, &comparison, || table(&comparison, top))
-}
-
-fn compare(one: &Report, other: &Report, packets: Crossing) -> Comparison {
-    let measure = |name: &str, of: &dyn Fn(&Report) -> Option<f64>| Measure {
-        name: name.to_owned(),
-        one: of(one),
-        other: of(other),
-    };
-    let again = |report: &Report| {
-        let again = report.tcp.flags.get("retransmission").copied().unwrap_or(0);
-        (report.tcp.data_segments > 0)
-            .then(|| again as f64 / report.tcp.data_segments as f64 * 100.0)
-    };
-    let milliseconds = |times: Option<(u64, u64)>| times.map(|(median, _)| median as f64 / 1e6);
-    let measures = vec![
-        measure("packets", &|report| Some(report.inventory.packets as f64)),
-        measure("bytes", &|report| Some(report.inventory.bytes as f64)),
-        measure("flows", &|report| Some(report.conversations.flows as f64)),
-        measure("health", &|report| report.health.score),
-        measure("TCP sent again, %", &again),
-        measure("TCP handshake, median ms", &|report| {
-            milliseconds(report.tcp.handshake_ns)
-        }),
-        measure("DNS answer, median ms", &|report| {
-            milliseconds(report.dns.as_ref().and_then(|dns| dns.response_ns))
-        }),
-        measure("HTTP response, median ms", &|report| {
-            milliseconds(report.http.as_ref().and_then(|http| http.response_ns))
-        }),
-    ];
-    let mut kinds: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
-    for finding in &one.findings {
-        kinds.entry(&finding.kind).or_default().0 += 1.0;
-    }
-    for finding in &other.findings {
-        kinds.entry(&finding.kind).or_default().1 += 1.0;
-    }
-    let findings = kinds
-        .into_iter()
-        .map(|(kind, (one, other))| Measure {
-            name: kind.to_owned(),
-            one: Some(one),
-            other: Some(other),
-        })
-        .collect();
-    Comparison {
-        measures,
-        findings,
+    let comparison = Comparison {
+        measures: compare::measures(one, other),
+        findings: compare::findings(one, other),
         packets,
-    }
+    };
+    output::print(format, &comparison, || table(&comparison, top))
 }
 
 fn table(comparison: &Comparison, top: usize) -> String {
