@@ -22,6 +22,8 @@ use prometheus_client::{
 };
 use tokio::net::TcpListener;
 
+use crate::search::SearchMetrics;
+
 type Unsigned = Gauge<u64, AtomicU64>;
 
 /// The exporter's metrics.
@@ -38,6 +40,7 @@ pub struct Metrics {
     up: Family<BySink, Gauge>,
     last: Family<BySink, Unsigned>,
     scanned: Arc<AtomicBool>,
+    search: SearchMetrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -115,6 +118,12 @@ impl Metrics {
         self.missed.get_or_create(&label).set(backlog.missed);
     }
 
+    /// Those of search clusters.
+    #[must_use]
+    pub fn search(&self) -> SearchMetrics {
+        self.search.clone()
+    }
+
     /// The data directory was read.
     pub fn set_scanned(&self, scanned: bool) {
         self.scanned.store(scanned, Relaxed);
@@ -125,7 +134,9 @@ impl Metrics {
     /// # Errors
     /// None in practice: text is written to memory.
     pub fn text(&self) -> Result<String, std::fmt::Error> {
-        let mut registry = Registry::with_prefix("capture_export");
+        let mut all = Registry::default();
+        self.search.register(&mut all);
+        let registry = all.sub_registry_with_prefix("capture_export");
         let build = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "Version of the exporter", Info::new(build));
         registry.register(
@@ -171,7 +182,7 @@ impl Metrics {
             self.last.clone(),
         );
         let mut text = String::new();
-        encode(&mut text, &registry)?;
+        encode(&mut text, &all)?;
         Ok(text)
     }
 }

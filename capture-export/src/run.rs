@@ -81,7 +81,9 @@ fn worker(
     metrics.set_up(name, true);
     Ok(Worker {
         name: name.to_owned(),
-        sink: sink.open().with_context(|| format!("sink.{name}"))?,
+        sink: sink
+            .open(&settings.state_dir.join("sinks").join(name), metrics)
+            .with_context(|| format!("sink.{name}"))?,
         ledger: Ledger::open(&settings.state_dir, name)?,
         snapshots: snapshots.clone(),
         state_dir: settings.state_dir.clone(),

@@ -64,6 +64,7 @@ const REQUIREMENTS: &[Requirement] = &[
     needs("tshark", Proof::Program("tshark"), "reads capture files", &[Test]),
     needs("wireshark-common", Proof::Program("capinfos"), "checks capture files; provides dumpcap", &[Test, Bench]),
     needs("python3-venv", Proof::PythonModule("ensurepip"), "a gRPC client to test with", &[Test]),
+    needs("nginx-light", Proof::Program("nginx"), "TLS and logins in front of a search server", &[Test]),
     needs("qemu-system-x86", Proof::Program("qemu-system-x86_64"), "boots older kernels", &[Test]),
     needs("busybox-static", Proof::Program("busybox"), "userland for these kernels", &[Test]),
     needs("dpkg-dev", Proof::Program("dpkg-source"), "unpacks the sources of Kubernetes, to test with", &[Cluster]),

@@ -18,7 +18,7 @@ pub(crate) fn prepare(purposes: &[Purpose]) -> Result<()> {
     step("Rust toolchain", toolchain::complete)?;
     step("bpf-linker", || BPF_LINKER.install())?;
     if purposes.contains(&Purpose::Test) {
-        step("Python with grpcio", python::install)?;
+        step("Python packages", python::install)?;
         step("kernels to test with", kernels::fetch)?;
     }
     if purposes.contains(&Purpose::Cluster) || purposes.contains(&Purpose::Lint) {

@@ -12,6 +12,8 @@ use crate::{
     backoff::Backoff,
     by_hand,
     file::{FinishedFile, Origin},
+    metrics::Metrics,
+    search::SearchSettings,
     settings::{Settings, SinkSettings},
     sink::{Failure, Progress, Receipt, Sink},
     store::StoreSettings,
@@ -30,6 +32,13 @@ enum To {
     Sink {
         /// Its name.
         name: String,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// To a search cluster, as documents.
+    Search {
+        #[command(flatten)]
+        settings: Box<SearchSettings>,
         #[command(flatten)]
         files: Files,
     },
@@ -68,6 +77,7 @@ impl DeliverArgs {
                 };
                 (sink.clone(), files)
             }
+            To::Search { settings, files } => (SinkSettings::Search(*settings), files),
             To::Store { settings, files } => (SinkSettings::Store(*settings), files),
         };
         let problems = sink.problems();
@@ -75,7 +85,8 @@ impl DeliverArgs {
             bail!("{}", problems.join("\n"));
         }
         let runtime = runtime()?;
-        let opened = sink.open()?;
+        let state = settings.state_dir.join("by-hand");
+        let opened = sink.open(&state, &Metrics::default())?;
         let origin = Arc::new(settings.origin.clone());
         runtime.block_on(async {
             tokio::select! {

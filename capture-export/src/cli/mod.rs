@@ -2,6 +2,7 @@
 
 mod deliver;
 mod requests;
+mod search;
 mod status;
 
 use std::{
@@ -45,7 +46,11 @@ Examples:
     capture-export status --config /etc/capture-export.toml
 
   Deliver one file by hand:
-    capture-export deliver store --url s3://bucket/prefix web-1.pcapng.zst";
+    capture-export deliver store --url s3://bucket/prefix web-1.pcapng.zst
+
+  Prepare a search cluster, and deliver the documents of one file to it:
+    capture-export search setup --url https://search.example:9200
+    capture-export deliver search --url https://search.example:9200 web-1.pcapng.zst";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -59,6 +64,8 @@ enum Command {
     Skip(requests::SkipArgs),
     /// Deliver files to one sink, once, and wait until it has them.
     Deliver(deliver::DeliverArgs),
+    /// Prepare a search cluster.
+    Search(search::SearchArgs),
     /// The configuration.
     Config {
         #[command(subcommand)]
@@ -100,6 +107,7 @@ impl Cli {
             Command::Retry(arguments) => arguments.run(&settings)?,
             Command::Skip(arguments) => arguments.run(&settings)?,
             Command::Deliver(arguments) => return arguments.run(&settings),
+            Command::Search(arguments) => arguments.run(&settings)?,
             Command::Config {
                 action: ConfigAction::Print,
             } => {

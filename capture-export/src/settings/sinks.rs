@@ -1,11 +1,16 @@
 //! The settings of one sink, whatever its kind.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::{sink::Sink, store::StoreSettings};
+use crate::{
+    metrics::Metrics,
+    search::{SearchSettings, SearchSink},
+    sink::Sink,
+    store::StoreSettings,
+};
 
 /// A sink; `type` says of which kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +18,8 @@ use crate::{sink::Sink, store::StoreSettings};
 pub enum SinkSettings {
     /// Object storage, or a directory.
     Store(StoreSettings),
+    /// A search cluster.
+    Search(SearchSettings),
 }
 
 impl SinkSettings {
@@ -21,16 +28,20 @@ impl SinkSettings {
     pub fn problems(&self) -> Vec<String> {
         match self {
             Self::Store(settings) => settings.problems(),
+            Self::Search(settings) => settings.problems(),
         }
     }
 
-    /// Makes the sink. Nothing is connected yet.
+    /// Makes the sink, which keeps what it remembers in `state`, a directory of its own. Nothing is connected yet.
     ///
     /// # Errors
     /// A file that it names cannot be read, or a value is invalid.
-    pub fn open(&self) -> Result<Arc<dyn Sink>> {
+    pub fn open(&self, state: &Path, metrics: &Metrics) -> Result<Arc<dyn Sink>> {
         Ok(match self {
             Self::Store(settings) => Arc::new(settings.open()?),
+            Self::Search(settings) => {
+                Arc::new(SearchSink::open(settings, state, metrics.search())?)
+            }
         })
     }
 
@@ -39,6 +50,7 @@ impl SinkSettings {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Store(_) => "store",
+            Self::Search(_) => "search",
         }
     }
 }

@@ -45,6 +45,18 @@ impl Data {
 
     /// Adds a finished file with this many packets of this many bytes; returns its path.
     pub(crate) fn add(&mut self, capture: &str, packets: u64, size: usize) -> PathBuf {
+        self.add_with(capture, packets, |path, first| {
+            write_capture(path, first, packets, size);
+        })
+    }
+
+    /// Adds a finished file of so many packets, which is written from its path and the time of its first packet.
+    pub(crate) fn add_with(
+        &mut self,
+        capture: &str,
+        packets: u64,
+        write: impl FnOnce(&Path, u64),
+    ) -> PathBuf {
         let directory = self.of(capture);
         fs::create_dir_all(&directory).unwrap();
         let entries = self.captures.entry(capture.to_owned()).or_default();
@@ -52,7 +64,7 @@ impl Data {
         let name = format!("{capture}-20231114-221320-{sequence:06}.pcapng");
         let path = directory.join(&name);
         let first = START + sequence * 1_000_000_000;
-        write_capture(&path, first, packets, size);
+        write(&path, first);
         entries.push(FileEntry {
             link_types: vec![1],
             packets: Some(packets),
@@ -269,8 +281,18 @@ impl Running {
     }
 
     /// Waits until something holds.
-    pub(crate) fn until(&mut self, what: &str, mut holds: impl FnMut() -> bool) {
-        let end = Instant::now() + Duration::from_secs(60);
+    pub(crate) fn until(&mut self, what: &str, holds: impl FnMut() -> bool) {
+        self.until_within(Duration::from_secs(60), what, holds);
+    }
+
+    /// Waits so long until something holds.
+    pub(crate) fn until_within(
+        &mut self,
+        limit: Duration,
+        what: &str,
+        mut holds: impl FnMut() -> bool,
+    ) {
+        let end = Instant::now() + limit;
         while !holds() {
             assert!(
                 self.child.try_wait().unwrap().is_none(),
