@@ -20,10 +20,17 @@ const page = { session: null, signal: null, main, title: null };
 
 /** Views by the first part of the address; `tab` is the link that is marked as current. */
 const VIEWS = {
-  captures: { tab: "captures", show: (rest) => (rest.length === 0 ? captures(page) : capture(page, ...rest)), live: true },
+  captures: {
+    tab: "captures",
+    show: (rest) => (rest.length === 0 ? captures(page) : capture(page, ...rest)),
+    live: true,
+  },
   start: { tab: "captures", show: () => start(page), live: true },
   analyse: { tab: "analyse", show: (rest) => analyse(page, ...rest) },
-  reports: { tab: "reports", show: (rest) => (rest.length === 0 ? reports(page) : report(page, ["reports", rest[0]], rest[1])) },
+  reports: {
+    tab: "reports",
+    show: (rest) => (rest.length === 0 ? reports(page) : report(page, ["reports", rest[0]], rest[1])),
+  },
   compare: { tab: "reports", show: (rest) => compare(page, ...rest) },
   shared: { tab: null, show: (rest) => report(page, ["shared", rest[0] ?? ""], rest[1]), open: true },
 };
@@ -99,10 +106,12 @@ function frame(tab) {
   );
   fill(
     document.getElementById("user"),
-    session.user && session.authentication !== "none" && [
-      h("span", { class: "small" }, name(session.user), h("span", { class: "dim" }, ` (${session.role})`)),
-      session.authentication === "accounts" && h("button", { type: "button", class: "quiet small", onclick: logOut }, "Log out"),
-    ],
+    session.user &&
+      session.authentication !== "none" && [
+        h("span", { class: "small" }, name(session.user), h("span", { class: "dim" }, ` (${session.role})`)),
+        session.authentication === "accounts" &&
+          h("button", { type: "button", class: "quiet small", onclick: logOut }, "Log out"),
+      ],
   );
   fill(
     document.getElementById("footer"),
@@ -111,9 +120,9 @@ function frame(tab) {
   );
 }
 
-async function loggedIn() {
-  page.session = null;
-  again();
+/** Begins anew, so that nothing of whoever was there before is left in memory. */
+function loggedIn() {
+  location.reload();
 }
 
 async function logOut() {

@@ -1,6 +1,7 @@
 //! Set-up, build, run, test, lint, fuzz and bench: `cargo xtask --help`.
 
 mod bench;
+mod browser;
 mod buf;
 mod build;
 mod cluster;

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::requirements::Purpose;
 use crate::tools::{BPF_LINKER, CARGO_DENY, CARGO_FUZZ};
-use crate::{buf, helm, kernels, kube, packages, python, toolchain};
+use crate::{browser, buf, helm, kernels, kube, packages, python, toolchain};
 
 /// Installs and reports missing requirements. When nothing is missing, this takes milliseconds and
 /// no network.
@@ -20,6 +20,7 @@ pub(crate) fn prepare(purposes: &[Purpose]) -> Result<()> {
     if purposes.contains(&Purpose::Test) {
         step("Python packages", python::install)?;
         step("kernels to test with", kernels::fetch)?;
+        step("tools of the browser tests", browser::install)?;
     }
     if purposes.contains(&Purpose::Cluster) || purposes.contains(&Purpose::Lint) {
         step("Helm", helm::install)?;

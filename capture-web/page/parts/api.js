@@ -1,6 +1,8 @@
 // Requests to the HTTP API. Addresses are relative, so that the page also works below a path of a proxy.
 
 const API = "api/v1/";
+// Between two attempts to follow a stream.
+const RECONNECT_MS = 3000;
 
 let csrf = null;
 
@@ -96,23 +98,58 @@ async function ask(method, url, options) {
 }
 
 /**
- * Follows a stream of server-sent events until the signal is aborted. The browser connects again by itself.
+ * Follows a stream of server-sent events until the signal is aborted, and connects again when it breaks.
  *
  * @param {string} url
  * @param {AbortSignal} signal
  * @param {{events: Object<string, function(object)>, onlost: function(), onback: function()}} handlers
+ * @returns {function()} Ends it.
  */
 export function stream(url, signal, { events, onlost, onback }) {
-  if (signal.aborted) {
-    return () => {};
+  let source = null;
+  let timer = 0;
+  let ended = signal.aborted;
+  const open = () => {
+    source = new EventSource(url);
+    for (const [type, handle] of Object.entries(events)) {
+      source.addEventListener(type, (event) => handle(JSON.parse(event.data)));
+    }
+    source.onopen = () => onback?.();
+    source.onerror = () => {
+      onlost?.();
+      // After an answer that is an error, such as one to an ended session, the browser gives up.
+      if (source.readyState === EventSource.CLOSED) {
+        clearTimeout(timer);
+        timer = setTimeout(again, RECONNECT_MS);
+      }
+    };
+  };
+  const again = async () => {
+    try {
+      await logInIfNeeded(signal);
+    } catch {
+      // The next attempt tells.
+    }
+    if (!ended) {
+      open();
+    }
+  };
+  const close = () => {
+    ended = true;
+    clearTimeout(timer);
+    source?.close();
+  };
+  if (!ended) {
+    open();
+    signal.addEventListener("abort", close, { once: true });
   }
-  const source = new EventSource(url);
-  const close = () => source.close();
-  signal.addEventListener("abort", close, { once: true });
-  for (const [type, handle] of Object.entries(events)) {
-    source.addEventListener(type, (event) => handle(JSON.parse(event.data)));
-  }
-  source.onopen = () => onback?.();
-  source.onerror = () => onlost?.();
   return close;
+}
+
+/** Says that the session has ended, if it has: a stream cannot tell that from other errors. */
+async function logInIfNeeded(signal) {
+  const { user, authentication } = await session(signal);
+  if (!user && authentication !== "none") {
+    dispatchEvent(new CustomEvent("logged-out"));
+  }
 }

@@ -49,9 +49,21 @@ export function fill(element, ...children) {
   return element;
 }
 
-/** A name from outside: isolated, so that its direction of writing and its white space stay its own. */
+// Control characters, and those that change the direction of what follows: "\u202Egpj.exe" would be read as "exe.jpg".
+const CONTROLS = /([\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff])/;
+
+/** A name from outside as it is: what cannot be seen is shown by its number, and the name cannot reorder its surroundings. */
 export function name(text) {
-  return h("bdi", { class: "name" }, text);
+  const parts = String(text).split(CONTROLS);
+  return h(
+    "bdi",
+    { class: "name" },
+    parts.map((part, at) => (at % 2 === 0 ? part : h("span", { class: "control" }, codePoint(part)))),
+  );
+}
+
+function codePoint(character) {
+  return `⟨U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`;
 }
 
 let lastId = 0;

@@ -12,8 +12,9 @@ export function say(text) {
   setTimeout(() => message.remove(), MESSAGE_MS);
 }
 
-/** A problem: what is wrong, the field and its value, and what to do. */
+/** A problem, as an error or as the API sends it: what is wrong, the field and its value, and what to do. */
 export function problemBox(problem) {
+  const wait = problem.retryAfter ?? problem.retry_after;
   return h(
     "div",
     { class: "problem", role: "alert" },
@@ -26,6 +27,7 @@ export function problemBox(problem) {
         problem.value !== null && problem.value !== undefined && [" is ", h("code", null, name(problem.value))],
       ),
     problem.fix && h("p", null, problem.fix),
+    wait && h("p", null, `Try again in ${wait} s.`),
   );
 }
 

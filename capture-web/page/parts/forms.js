@@ -11,12 +11,23 @@ export function field(label, input, help, ...more) {
   input.id ||= freshId("field");
   const description = freshId("help");
   input.setAttribute("aria-describedby", description);
-  return h("div", { class: "field" }, h("label", { for: input.id }, label), input, h("div", { id: description, class: "dim small" }, help), more);
+  return h(
+    "div",
+    { class: "field" },
+    h("label", { for: input.id }, label),
+    input,
+    h("div", { id: description, class: "dim small" }, help),
+    more,
+  );
 }
 
 /** A choice of one of some values: pairs of value and text. */
 export function select(options, chosen) {
-  return h("select", null, options.map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
+  return h(
+    "select",
+    null,
+    options.map(([value, text]) => h("option", { value, selected: value === chosen }, text)),
+  );
 }
 
 /**
@@ -66,7 +77,13 @@ export function expressionField(value, signal, context) {
   const element = field(
     "Expression",
     input,
-    ["Which packets to record, in the language of pcap-filter(7), as for tcpdump. For example ", h("code", null, "tcp port 443"), ", ", h("code", null, "host 10.0.0.7 and not port 22"), "."],
+    [
+      "Which packets to record, in the language of pcap-filter(7), as for tcpdump. For example ",
+      h("code", null, "tcp port 443"),
+      ", ",
+      h("code", null, "host 10.0.0.7 and not port 22"),
+      ".",
+    ],
     verdict,
   );
   return { element, value: () => input.value.trim(), check: later };
@@ -84,19 +101,34 @@ export function limitFields(limits) {
     field("Packets", packets, "Stop after exactly this many packets were written. Empty: no limit."),
     field("Bytes", size, "Stop after about this many bytes were written to files. Empty: no limit."),
   );
-  const value = () => present({ seconds: seconds(time.value, "Time"), packets: whole(packets.value, "Packets"), bytes: bytes(size.value, "Bytes") });
+  const value = () =>
+    present({
+      seconds: seconds(time.value, "Time"),
+      packets: whole(packets.value, "Packets"),
+      bytes: bytes(size.value, "Bytes"),
+    });
   return { element, value };
 }
 
 /** Without the keys that have no value. */
 export function present(object) {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== null && value !== undefined && value !== ""));
+  return Object.fromEntries(
+    Object.entries(object).filter(([, value]) => value !== null && value !== undefined && value !== ""),
+  );
 }
 
 /** A group of check boxes; `extra` comes after them. */
 export function choices(legend, help, options, chosen, extra) {
-  const boxes = options.map(([value, text]) => ({ value, box: h("input", { type: "checkbox", checked: chosen.includes(value) }), text }));
-  const group = h("div", { class: "choices" }, boxes.map(({ box, text }) => h("label", null, box, text)));
+  const boxes = options.map(([value, text]) => ({
+    value,
+    box: h("input", { type: "checkbox", checked: chosen.includes(value) }),
+    text,
+  }));
+  const group = h(
+    "div",
+    { class: "choices" },
+    boxes.map(({ box, text }) => h("label", null, box, text)),
+  );
   const element = h("fieldset", null, h("legend", null, legend), h("p", { class: "dim small" }, help), group);
   add(element, extra);
   const value = () => boxes.filter(({ box }) => box.checked).map((one) => one.value);

@@ -52,10 +52,17 @@ export function showLedger(place, ledger, ended) {
       "div",
       { class: "ledger" },
       all.map(({ sum, terms }) =>
-        h("div", { class: "equation" }, shown(sum), h("span", { class: "sign" }, "="), terms.map((term, at) => [at > 0 && h("span", { class: "sign" }, "+"), shown(term)])),
+        h(
+          "div",
+          { class: "equation" },
+          shown(sum),
+          h("span", { class: "sign" }, "="),
+          terms.map((term, at) => [at > 0 && h("span", { class: "sign" }, "+"), shown(term)]),
+        ),
       ),
     ),
-    ledger.truncated > 0 && h("p", { class: "dim small" }, `${number(ledger.truncated)} of the written packets were cut by the snap length.`),
+    ledger.truncated > 0 &&
+      h("p", { class: "dim small" }, `${number(ledger.truncated)} of the written packets were cut by the snap length.`),
   );
 }
 
@@ -71,5 +78,10 @@ function balance(all, ended) {
 }
 
 function shown({ title, value, isLoss }) {
-  return h("span", { class: `term ${isLoss && value > 0 ? "loss" : ""}`, "data-term": title }, h("span", null, title), h("b", null, number(value)));
+  return h(
+    "span",
+    { class: `term ${isLoss && value > 0 ? "loss" : ""}`, "data-term": title },
+    h("span", null, title),
+    h("b", null, number(value)),
+  );
 }

@@ -4,6 +4,8 @@ import { address, stream } from "./api.js";
 
 // Five minutes, at one event a second.
 const SAMPLES = 300;
+// Many captures send within a moment: they are drawn together.
+const TOGETHER_MS = 100;
 const COUNTS = ["seen", "written", "lost"];
 
 // Kept while views change, so that a plot does not begin anew with each look.
@@ -15,11 +17,18 @@ const keyOf = (node, name) => `${node}\n${name}`;
  * Follows the captures.
  *
  * @param {AbortSignal} signal Ends it.
- * @param {function(Live)} onchange Called after each change.
+ * @param {function(Live)} onchange Called after changes.
  */
 export function watch(signal, onchange) {
   const live = new Live();
-  const changed = () => onchange(live);
+  let timer = 0;
+  const changed = () => {
+    timer ||= setTimeout(() => {
+      timer = 0;
+      onchange(live);
+    }, TOGETHER_MS);
+  };
+  signal.addEventListener("abort", () => clearTimeout(timer));
   stream(address(["captures", "events"]), signal, {
     events: {
       capture: (event) => {
@@ -101,7 +110,9 @@ class Live {
       groups.set(capture.name, group);
     }
     const order = (group) => (group.captures.every((capture) => capture.ended) ? 1 : 0);
-    return [...groups.values()].sort((one, other) => order(one) - order(other) || one.name.localeCompare(other.name, "en", { numeric: true }));
+    return [...groups.values()].sort(
+      (one, other) => order(one) - order(other) || one.name.localeCompare(other.name, "en", { numeric: true }),
+    );
   }
 }
 
@@ -132,7 +143,9 @@ export function rates(captures) {
   for (const count of COUNTS) {
     sums[count] = times.map((_, at) => {
       // Series are aligned at their ends: every node sends once a second.
-      const values = perCapture.map((one) => one[count][one.times.length - times.length + at]).filter((value) => value !== undefined);
+      const values = perCapture
+        .map((one) => one[count][one.times.length - times.length + at])
+        .filter((value) => value !== undefined);
       return values.includes(null) ? null : values.reduce((sum, value) => sum + value, 0);
     });
   }
@@ -159,9 +172,22 @@ function perSecond(history) {
 
 /** The sum of the ledgers of captures; a count that one does not know is not known. */
 export function sumOf(captures) {
-  const sum = (read) => captures.map(read).reduce((total, value) => (total === null || value === undefined || value === null ? null : total + value), 0);
+  const sum = (read) =>
+    captures
+      .map(read)
+      .reduce((total, value) => (total === null || value === undefined || value === null ? null : total + value), 0);
   const ledger = { discarded: {} };
-  for (const key of ["seen", "filtered", "matched", "submitted", "ring_full", "unreadable", "written", "truncated", "lost"]) {
+  for (const key of [
+    "seen",
+    "filtered",
+    "matched",
+    "submitted",
+    "ring_full",
+    "unreadable",
+    "written",
+    "truncated",
+    "lost",
+  ]) {
     ledger[key] = sum((capture) => capture.ledger[key]);
   }
   for (const key of ["queue_full", "disk_full", "write_error", "stopped"]) {

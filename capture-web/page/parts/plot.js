@@ -41,7 +41,17 @@ export function plot({ title, times, series, unit, bands = [], together, span = 
     }
   };
   const button = (label, text, change) =>
-    h("button", { type: "button", class: "quiet small", "aria-label": `${title}: ${label}`, title: label, onclick: () => zoom(change) }, text);
+    h(
+      "button",
+      {
+        type: "button",
+        class: "quiet small",
+        "aria-label": `${title}: ${label}`,
+        title: label,
+        onclick: () => zoom(change),
+      },
+      text,
+    );
 
   const draw = () => {
     drawn?.destroy();

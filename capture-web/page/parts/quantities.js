@@ -2,8 +2,37 @@
 
 import { Problem } from "./api.js";
 
-const SECONDS = { s: 1, sec: 1, second: 1, seconds: 1, m: 60, min: 60, minute: 60, minutes: 60, h: 3600, hour: 3600, hours: 3600, d: 86_400, day: 86_400, days: 86_400 };
-const BYTES = { b: 1, k: 1e3, kb: 1e3, m: 1e6, mb: 1e6, g: 1e9, gb: 1e9, t: 1e12, tb: 1e12, kib: 1024, mib: 1024 ** 2, gib: 1024 ** 3, tib: 1024 ** 4 };
+const SECONDS = {
+  s: 1,
+  sec: 1,
+  second: 1,
+  seconds: 1,
+  m: 60,
+  min: 60,
+  minute: 60,
+  minutes: 60,
+  h: 3600,
+  hour: 3600,
+  hours: 3600,
+  d: 86_400,
+  day: 86_400,
+  days: 86_400,
+};
+const BYTES = {
+  b: 1,
+  k: 1e3,
+  kb: 1e3,
+  m: 1e6,
+  mb: 1e6,
+  g: 1e9,
+  gb: 1e9,
+  t: 1e12,
+  tb: 1e12,
+  kib: 1024,
+  mib: 1024 ** 2,
+  gib: 1024 ** 3,
+  tib: 1024 ** 4,
+};
 
 /** Whole seconds; null if the text is empty. Throws a Problem that names the field. */
 export function seconds(text, field) {
@@ -29,7 +58,12 @@ function parsed(text, field, units, usual, form) {
   const factor = figures === undefined ? undefined : units[unit === "" ? usual : unit];
   const value = Math.round(Number((figures ?? "").replaceAll(/[,_]/g, "")) * (factor ?? NaN));
   if (!Number.isSafeInteger(value) || value < 1) {
-    throw new Problem({ detail: `This is no value for “${field}”.`, field, value: text, fix: `Enter ${form}, or leave it empty.` });
+    throw new Problem({
+      detail: `This is no value for “${field}”.`,
+      field,
+      value: text,
+      fix: `Enter ${form}, or leave it empty.`,
+    });
   }
   return value;
 }
@@ -39,7 +73,11 @@ export function secondsText(value) {
   if (value === null || value === undefined) {
     return "";
   }
-  for (const [unit, size] of [["d", 86_400], ["h", 3600], ["min", 60]]) {
+  for (const [unit, size] of [
+    ["d", 86_400],
+    ["h", 3600],
+    ["min", 60],
+  ]) {
     if (value % size === 0) {
       return `${value / size} ${unit}`;
     }
@@ -52,7 +90,16 @@ export function bytesText(value) {
   if (value === null || value === undefined) {
     return "";
   }
-  for (const [unit, size] of [["TiB", 1024 ** 4], ["TB", 1e12], ["GiB", 1024 ** 3], ["GB", 1e9], ["MiB", 1024 ** 2], ["MB", 1e6], ["KiB", 1024], ["kB", 1e3]]) {
+  for (const [unit, size] of [
+    ["TiB", 1024 ** 4],
+    ["TB", 1e12],
+    ["GiB", 1024 ** 3],
+    ["GB", 1e9],
+    ["MiB", 1024 ** 2],
+    ["MB", 1e6],
+    ["KiB", 1024],
+    ["kB", 1e3],
+  ]) {
     if (value % size === 0) {
       return `${value / size} ${unit}`;
     }

@@ -37,7 +37,14 @@ export function showAnswers(place, answers) {
   const refused = answers.nodes.filter((answer) => answer.problem);
   fill(
     place,
-    refused.map((answer) => h("div", null, answers.nodes.length > 1 && h("p", null, "Node ", name(answer.node), ":"), problemBox(new Problem(answer.problem)))),
+    refused.map((answer) =>
+      h(
+        "div",
+        null,
+        answers.nodes.length > 1 && h("p", null, "Node ", name(answer.node), ":"),
+        problemBox(new Problem(answer.problem)),
+      ),
+    ),
   );
   return refused.length === 0;
 }

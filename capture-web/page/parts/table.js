@@ -1,6 +1,6 @@
 // A table that can be sorted, filtered, and shown piece by piece, so that ten thousand rows do not stop the page.
 
-import { add, fill, freshId, h } from "./dom.js";
+import { add, fill, freshId, h, name } from "./dom.js";
 import { count, number } from "./units.js";
 
 const ROWS_AT_ONCE = 100;
@@ -46,7 +46,13 @@ export function table({ caption, columns, rows, filter, notListed = 0, sorted })
     const visible = ordered(found, columns, state.order).slice(0, rowsToShow);
     fill(
       body,
-      visible.map((row) => h("tr", null, columns.map((column) => cell(column, row)))),
+      visible.map((row) =>
+        h(
+          "tr",
+          null,
+          columns.map((column) => cell(column, row)),
+        ),
+      ),
     );
     if (found.length === 0) {
       add(body, h("tr", null, h("td", { colspan: columns.length, class: "dim" }, "No row contains this text.")));
@@ -59,8 +65,7 @@ export function table({ caption, columns, rows, filter, notListed = 0, sorted })
   }
 
   function sortBy(at) {
-    const descending =
-      state.order?.column === at ? !state.order.descending : Boolean(columns[at].numeric);
+    const descending = state.order?.column === at ? !state.order.descending : Boolean(columns[at].numeric);
     state.order = { column: at, descending };
     mark();
     show();
@@ -107,7 +112,7 @@ function head(column, onclick) {
 function cell(column, row) {
   const shown = column.show ? column.show(row) : column.value(row);
   const kind = column.numeric ? "n" : column.long ? "long" : null;
-  return h("td", { class: kind }, column.numeric || column.show ? shown : h("bdi", null, shown));
+  return h("td", { class: kind }, column.numeric || column.show ? shown : name(shown));
 }
 
 function ordered(rows, columns, order) {

@@ -40,7 +40,7 @@ export function bitRate(value) {
 
 /** 1.23 k/s, or 1.23 k packets/s. */
 export function rate(value, what = "") {
-  return `${scaled(value, ["", "k", "M", "G"], 1000)} ${what}/s`;
+  return `${scaled(value, ["", "k", "M", "G"], 1000)}${what && ` ${what}`}/s`;
 }
 
 /** 12.3 %, of a share from 0 to 1. */

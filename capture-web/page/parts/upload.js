@@ -28,7 +28,12 @@ export function upload(place, files, signal) {
       { class: "card" },
       h("p", { role: "status" }, "Uploading ", what),
       bar,
-      h("div", { class: "row" }, h("div", { class: "grow" }, line), h("button", { type: "button", class: "quiet small", onclick: () => request.abort() }, "Cancel")),
+      h(
+        "div",
+        { class: "row" },
+        h("div", { class: "grow" }, line),
+        h("button", { type: "button", class: "quiet small", onclick: () => request.abort() }, "Cancel"),
+      ),
     ),
   );
   signal.addEventListener("abort", () => request.abort(), { once: true });
@@ -48,7 +53,9 @@ export function upload(place, files, signal) {
     });
     // A server that refuses a large upload may close the connection before it was read to its end.
     request.addEventListener("error", () => reject(Problem.unreachable()));
-    request.addEventListener("abort", () => reject(new Problem({ detail: "The upload was cancelled. Nothing is kept." })));
+    request.addEventListener("abort", () =>
+      reject(new Problem({ detail: "The upload was cancelled. Nothing is kept." })),
+    );
     request.open("POST", address(["uploads"]));
     for (const [header, value] of Object.entries(proof())) {
       request.setRequestHeader(header, value);

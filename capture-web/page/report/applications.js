@@ -11,7 +11,12 @@ const time = (title, key) => ({
   value: (row) => row[key] ?? null,
   show: (row) => (row[key] === null || row[key] === undefined ? "–" : duration(row[key])),
 });
-const figure = (title, key) => ({ title, numeric: true, value: (row) => row[key] ?? null, show: (row) => number(row[key]) });
+const figure = (title, key) => ({
+  title,
+  numeric: true,
+  value: (row) => row[key] ?? null,
+  show: (row) => number(row[key]),
+});
 
 /** "median 1.2 ms, 95 % within 9.0 ms", of a pair of nanoseconds. */
 function spread(pair) {
@@ -88,7 +93,11 @@ export function tls(summary) {
         text("Cipher", "cipher"),
         text("Alert", "alert"),
         text("Certificate", "certificate", { long: true }),
-        { title: "Expires", value: (row) => row.expires ?? "", show: (row) => (row.expires ? moment(row.expires) : "") },
+        {
+          title: "Expires",
+          value: (row) => row.expires ?? "",
+          show: (row) => (row.expires ? moment(row.expires) : ""),
+        },
         time("Time", "hello_ns"),
       ],
     }),

@@ -29,7 +29,11 @@ function tree(nodes, total) {
         "li",
         null,
         h("span", { class: "strong" }, node.name),
-        h("span", { class: "dim small" }, `  ${count(node.packets, "packet")} (${percent(node.packets / total)}), ${bytes(node.bytes)}`),
+        h(
+          "span",
+          { class: "dim small" },
+          `  ${count(node.packets, "packet")} (${percent(node.packets / total)}), ${bytes(node.bytes)}`,
+        ),
         node.inside?.length > 0 && tree(node.inside, total),
       ),
     ),
@@ -82,7 +86,10 @@ function sizes(rows, total) {
   if (rows.length === 0) {
     return null;
   }
-  const range = (row) => (row.to === null || row.to === undefined ? `${number(row.from)} and more` : `${number(row.from)} to ${number(row.to)}`);
+  const range = (row) =>
+    row.to === null || row.to === undefined
+      ? `${number(row.from)} and more`
+      : `${number(row.from)} to ${number(row.to)}`;
   return h(
     "section",
     null,
@@ -101,7 +108,8 @@ function sizes(rows, total) {
 
 /** The interfaces and files of a report. */
 export function sources(report) {
-  const lost = (row) => (row.lost_by_recorder === undefined || row.lost_by_recorder === null ? "not said" : number(row.lost_by_recorder));
+  const lost = (row) =>
+    row.lost_by_recorder === undefined || row.lost_by_recorder === null ? "not said" : number(row.lost_by_recorder);
   return h(
     "div",
     null,
@@ -115,7 +123,13 @@ export function sources(report) {
           { title: "Description", long: true, value: (row) => row.description ?? "" },
           { title: "Filter", long: true, value: (row) => row.filter ?? "" },
           { title: "Link type", numeric: true, value: (row) => row.link_type },
-          { title: "Snap length", unit: "bytes", numeric: true, value: (row) => row.snaplen ?? null, show: (row) => (row.snaplen ? number(row.snaplen) : "–") },
+          {
+            title: "Snap length",
+            unit: "bytes",
+            numeric: true,
+            value: (row) => row.snaplen ?? null,
+            show: (row) => (row.snaplen ? number(row.snaplen) : "–"),
+          },
           { title: "Packets", numeric: true, value: (row) => row.packets, show: (row) => number(row.packets) },
           { title: "Lost by the recorder", numeric: true, value: (row) => row.lost_by_recorder ?? null, show: lost },
         ],

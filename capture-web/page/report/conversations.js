@@ -19,7 +19,11 @@ export function conversations(report) {
   const names = report.names ?? {};
   const place = h("div");
   const buttons = kinds.map(([kind, title]) =>
-    h("button", { type: "button", class: "quiet small", onclick: () => show(kind) }, `${title} ${number(all[kind].length)}`),
+    h(
+      "button",
+      { type: "button", class: "quiet small", onclick: () => show(kind) },
+      `${title} ${number(all[kind].length)}`,
+    ),
   );
   function show(chosen) {
     kinds.forEach(([kind], at) => buttons[at].setAttribute("aria-pressed", String(kind === chosen)));
@@ -33,8 +37,13 @@ export function conversations(report) {
     "div",
     null,
     all.closed_early > 0 &&
-      h("p", { class: "dim small" }, `${number(all.closed_early)} flows were closed early, because more were live than are kept.`),
-    kinds.length === 0 && h("p", { class: "dim" }, "No conversations: none of the packets has addresses that are decoded."),
+      h(
+        "p",
+        { class: "dim small" },
+        `${number(all.closed_early)} flows were closed early, because more were live than are kept.`,
+      ),
+    kinds.length === 0 &&
+      h("p", { class: "dim" }, "No conversations: none of the packets has addresses that are decoded."),
     h("div", { class: "row tight", role: "group", "aria-label": "Kind of conversations" }, buttons),
     place,
     talkers(all.talkers, names),
@@ -82,7 +91,12 @@ function talkers(rows, names) {
   if (rows.length === 0) {
     return null;
   }
-  const figure = (title, key, show) => ({ title, numeric: true, value: (row) => row[key], show: (row) => show(row[key]) });
+  const figure = (title, key, show) => ({
+    title,
+    numeric: true,
+    value: (row) => row[key],
+    show: (row) => show(row[key]),
+  });
   return h(
     "section",
     null,

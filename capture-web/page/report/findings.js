@@ -59,13 +59,13 @@ function choice(all, shown, draw) {
 
 function card(report, finding, isOpen, packets) {
   const pairs = [
-    ["Meaning", finding.meaning],
+    ["Meaning", name(finding.meaning)],
     finding.flow && ["Flow", name(finding.flow.name)],
-    finding.measured && ["Measured", finding.measured],
+    finding.measured && ["Measured", name(finding.measured)],
     ["Certainty", finding.certainty],
-    finding.recorder_loss && ["Recorder’s own loss", finding.recorder_loss],
+    finding.recorder_loss && ["Recorder’s own loss", name(finding.recorder_loss)],
     ["Frames", frames(report, finding.evidence)],
-    ["Next", finding.next],
+    ["Next", name(finding.next)],
     ["Display filter", filterLine(finding)],
   ].filter(Boolean);
   return h(
@@ -78,7 +78,11 @@ function card(report, finding, isOpen, packets) {
       h("span", { class: "strong grow" }, name(finding.title)),
       finding.flow && h("span", { class: "dim small" }, name(finding.flow.name)),
     ),
-    h("dl", { class: "pairs" }, pairs.map(([title, value]) => [h("dt", null, title), h("dd", null, value)])),
+    h(
+      "dl",
+      { class: "pairs" },
+      pairs.map(([title, value]) => [h("dt", null, title), h("dd", null, value)]),
+    ),
     packets &&
       h(
         "p",
@@ -96,7 +100,7 @@ function filterLine(finding) {
   return h(
     "span",
     { class: "row tight" },
-    h("code", null, finding.filter),
+    h("code", null, name(finding.filter)),
     h(
       "button",
       {
@@ -113,9 +117,7 @@ function filterLine(finding) {
 /** "7 between 1,114 and 1,234", with the files where there are several. */
 function frames(report, evidence) {
   const place = (at) =>
-    report.files.length === 1
-      ? number(at.frame)
-      : [number(at.frame), " of ", name(report.files[at.file]?.name ?? "?")];
+    report.files.length === 1 ? number(at.frame) : [number(at.frame), " of ", name(report.files[at.file]?.name ?? "?")];
   if (evidence.count === 1) {
     return place(evidence.first);
   }

@@ -63,7 +63,11 @@ function facts(report) {
   return h(
     "div",
     null,
-    h("dl", { class: "facts" }, entries.map(([title, value]) => h("div", null, h("dt", null, title), h("dd", null, value)))),
+    h(
+      "dl",
+      { class: "facts" },
+      entries.map(([title, value]) => h("div", null, h("dt", null, title), h("dd", null, value))),
+    ),
     recorderLoss(recorder),
     report.complete ? null : h("p", { class: "problem" }, "Not all of every file was read; the files below say why."),
     report.notes.map((note) => h("p", { class: "dim small" }, note)),
@@ -105,13 +109,22 @@ export function terms(health) {
     "section",
     null,
     h("h2", null, "How the score came about"),
-    h("p", { class: "dim small" }, "100 less what each term takes off: nothing up to “good”, all its weight from “bad” on, and in proportion between."),
+    h(
+      "p",
+      { class: "dim small" },
+      "100 less what each term takes off: nothing up to “good”, all its weight from “bad” on, and in proportion between.",
+    ),
     table({
       caption: "Terms of the health score",
       rows: [...health.terms].sort((one, other) => other.taken - one.taken),
       columns: [
         { title: "Term", value: (term) => term.name },
-        { title: "Measured", numeric: true, value: (term) => term.measured, show: (term) => `${figure(term.measured)} ${term.unit}` },
+        {
+          title: "Measured",
+          numeric: true,
+          value: (term) => term.measured,
+          show: (term) => `${figure(term.measured)} ${term.unit}`,
+        },
         { title: "Of", numeric: true, value: (term) => term.of, show: (term) => number(term.of) },
         { title: "Good up to", numeric: true, value: (term) => term.good, show: (term) => `${term.good} ${term.unit}` },
         { title: "Bad from", numeric: true, value: (term) => term.bad, show: (term) => `${term.bad} ${term.unit}` },

@@ -17,7 +17,8 @@ export function rates(report, signal) {
   const bands = (report.recorder?.spans ?? [])
     .filter((span) => span.lost > 0)
     .map((span) => ({ from: span.from_ns / 1e9, to: span.to_ns / 1e9 }));
-  const most = (values, unit) => `at most ${unit(Math.max(...values))}, over ${duration(data.bucket_ns * times.length)}`;
+  const most = (values, unit) =>
+    `at most ${unit(Math.max(...values))}, over ${duration(data.bucket_ns * times.length)}`;
   const shared = { times, bands, together: "report", signal };
   const bits = perSecond(data.bytes, 8);
   const packets = perSecond(data.packets, 1);
@@ -26,7 +27,11 @@ export function rates(report, signal) {
   return h(
     "div",
     null,
-    h("p", { class: "dim small" }, `Drag across a plot to zoom, double-click to see all; the buttons do the same. One point is ${duration(data.bucket_ns)}.`),
+    h(
+      "p",
+      { class: "dim small" },
+      `Drag across a plot to zoom, double-click to see all; the buttons do the same. One point is ${duration(data.bucket_ns)}.`,
+    ),
     plot({
       ...shared,
       title: "Throughput on the wire",

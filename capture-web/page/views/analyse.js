@@ -18,7 +18,10 @@ export async function analyse(page, task) {
     fill(
       page.main,
       page.title("Analyse a file"),
-      emptyState("Your role may read reports, not make them.", h("p", null, "Ask for the role analyst to upload files.")),
+      emptyState(
+        "Your role may read reports, not make them.",
+        h("p", null, "Ask for the role analyst to upload files."),
+      ),
     );
     return;
   }
@@ -31,7 +34,10 @@ export async function analyse(page, task) {
 async function describeQueue(place, signal) {
   try {
     const queue = await get(["queue"], {}, signal);
-    const waiting = queue.waiting + queue.running === 0 ? "Nothing is waiting." : `${number(queue.running)} running, ${number(queue.waiting)} of at most ${number(queue.capacity)} waiting.`;
+    const waiting =
+      queue.waiting + queue.running === 0
+        ? "Nothing is waiting."
+        : `${number(queue.running)} running, ${number(queue.waiting)} of at most ${number(queue.capacity)} waiting.`;
     fill(place, `${waiting} ${queue.accepting ? "" : (queue.reason ?? "")}`);
   } catch (error) {
     showProblem(place, error);
@@ -40,7 +46,14 @@ async function describeQueue(place, signal) {
 
 function dropZone(page, place) {
   const { uploads } = page.session;
-  const input = h("input", { type: "file", id: "files", multiple: true, class: "unseen", tabindex: "-1", "aria-hidden": "true" });
+  const input = h("input", {
+    type: "file",
+    id: "files",
+    multiple: true,
+    class: "unseen",
+    tabindex: "-1",
+    "aria-hidden": "true",
+  });
   const choose = h("button", { type: "button", onclick: () => input.click() }, "Choose files");
   input.addEventListener("change", () => begin([...input.files]));
   const zone = h(
@@ -48,8 +61,16 @@ function dropZone(page, place) {
     { class: "drop", id: "drop" },
     h("p", { class: "strong" }, "Drop capture files here"),
     h("p", null, choose),
-    h("p", { class: "dim" }, "pcap or pcapng, also compressed with gzip or zstd. Several files are taken as one capture in rotated files."),
-    h("p", { class: "dim small" }, `At most ${bytes(uploads.bytes)} and ${count(uploads.files, "file")} at once. The report is kept for ${span(uploads.report_seconds * 1000)}.`),
+    h(
+      "p",
+      { class: "dim" },
+      "pcap or pcapng, also compressed with gzip or zstd. Several files are taken as one capture in rotated files.",
+    ),
+    h(
+      "p",
+      { class: "dim small" },
+      `At most ${bytes(uploads.bytes)} and ${count(uploads.files, "file")} at once. The report is kept for ${span(uploads.report_seconds * 1000)}.`,
+    ),
     input,
   );
   const over = (is) => (event) => {
@@ -160,7 +181,9 @@ function sentence(task) {
     case "uploading":
       return "The files are arriving.";
     case "queued":
-      return task.position > 0 ? `Waiting: ${count(task.position, "analysis", "analyses")} before this one.` : "Waiting: next in the queue.";
+      return task.position > 0
+        ? `Waiting: ${count(task.position, "analysis", "analyses")} before this one.`
+        : "Waiting: next in the queue.";
     default:
       return `Analysing: ${Math.floor(task.percent)} %`;
   }

@@ -7,6 +7,7 @@ import { expressionField, limitFields } from "../parts/forms.js";
 import { showLedger } from "../parts/ledger.js";
 import { rates, sumOf, watch } from "../parts/live.js";
 import { plot } from "../parts/plot.js";
+import { secondsText } from "../parts/quantities.js";
 import { go, route } from "../parts/router.js";
 import { age, showAnswers, stateBadges, target } from "../parts/state.js";
 import { bytes, moment, number, rate } from "../parts/units.js";
@@ -65,17 +66,29 @@ class View {
       signal: page.signal,
     });
     const button = (text, task) => {
-      const element = h("button", { type: "button", class: "quiet small", onclick: () => work(element, this.messages, task) }, text);
+      const element = h(
+        "button",
+        { type: "button", class: "quiet small", onclick: () => work(element, this.messages, task) },
+        text,
+      );
       return element;
     };
     this.stop = button("Stop", () => this.#stop());
     this.change = button("Change", () => this.#change());
     this.analyse = button("Analyse", () => analyseCapture(title));
     this.remove = button("Delete", () => this.#remove());
-    this.merged = h("a", { class: "button quiet small", href: address(["captures", title, "merged"]), download: "" }, "Download merged");
+    this.merged = h(
+      "a",
+      { class: "button quiet small", href: address(["captures", title, "merged"]), download: "" },
+      "Download merged",
+    );
     this.elements = [
       h("p", { class: "small" }, h("a", { href: route("captures") }, "← Captures")),
-      page.title(title, this.state, h("span", { class: "row tight" }, this.stop, this.change, this.analyse, this.merged, this.remove)),
+      page.title(
+        title,
+        this.state,
+        h("span", { class: "row tight" }, this.stop, this.change, this.analyse, this.merged, this.remove),
+      ),
       this.link,
       this.summary,
       this.messages,
@@ -94,7 +107,15 @@ class View {
     const running = group.some((one) => !one.ended);
     const { may_change: mayChange } = this.page.session.live;
     fill(this.state, stateBadges(group));
-    fill(this.summary, target(group[0]), h("span", { class: "dim" }, ` · ${age(group)} · ${bytes(group.reduce((sum, one) => sum + one.bytes_written, 0))} on disk`));
+    fill(
+      this.summary,
+      target(group[0]),
+      h(
+        "span",
+        { class: "dim" },
+        ` · ${age(group)} · ${bytes(group.reduce((sum, one) => sum + one.bytes_written, 0))} on disk`,
+      ),
+    );
     this.stop.hidden = !mayChange || !running;
     this.change.hidden = !mayChange || !running;
     this.remove.hidden = !mayChange || running;
@@ -112,7 +133,7 @@ class View {
 
   #rates(group, running) {
     const found = rates(group);
-    this.plot.element.hidden = !running && found.times.length < 2;
+    this.plot.element.hidden = !running && !found.seen.some((value) => value > 0);
     this.plot.update(found.times, [found.seen, found.written, found.lost]);
     const last = found.seen.at(-1);
     this.plot.describe(last === undefined || last === null ? "no figures yet" : `now ${rate(last, "packets")} seen`);
@@ -120,11 +141,19 @@ class View {
 
   /** Why it ended, and what went wrong without ending it. Written only when it changes, for screen readers. */
   #notes(group) {
-    const notes = group.flatMap((one) => [one.message, ...one.warnings].filter(Boolean).map((text) => (group.length > 1 ? `${one.node}: ${text}` : text)));
-    const key = notes.join("\n");
+    const notes = group.flatMap((one) => {
+      const node = group.length > 1 ? `${one.node}: ` : "";
+      const kind = one.state === "failed" ? "problem" : "card small";
+      const texts = [[one.message, kind], ...one.warnings.map((warning) => [warning, "card small"])];
+      return texts.filter(([text]) => text).map(([text, style]) => [node + text, style]);
+    });
+    const key = JSON.stringify(notes);
     if (this.warnings.dataset.shown !== key) {
       this.warnings.dataset.shown = key;
-      fill(this.warnings, notes.map((text) => h("p", { class: "card small" }, name(text))));
+      fill(
+        this.warnings,
+        notes.map(([text, style]) => h("p", { class: style }, name(text))),
+      );
     }
   }
 
@@ -152,7 +181,10 @@ class View {
 
   async #change() {
     const one = this.group[0];
-    const expression = expressionField(one.recording.expression, this.page.signal, () => ({ interfaces: one.recording.interfaces, node: one.node }));
+    const expression = expressionField(one.recording.expression, this.page.signal, () => ({
+      interfaces: one.recording.interfaces,
+      node: one.node,
+    }));
     const limits = limitFields(one.limits);
     const place = h("div");
     const save = h("button", null, "Save the changes");
@@ -179,7 +211,11 @@ class View {
       h(
         "form",
         { class: "card stack", onsubmit, "aria-label": "Change the capture" },
-        h("p", { class: "dim small" }, "Packets that the old and the new expression both match are neither lost nor doubled. Limits count from the start of the capture."),
+        h(
+          "p",
+          { class: "dim small" },
+          "Packets that the old and the new expression both match are neither lost nor doubled. Limits count from the start of the capture.",
+        ),
         expression.element,
         limits.element,
         place,
@@ -206,7 +242,16 @@ function interfaceTable(several) {
         "table",
         null,
         h("caption", { class: "unseen" }, "Counts by interface, in packets"),
-        h("thead", null, h("tr", null, several && h("th", { scope: "col" }, "Node"), heads.map((head, at) => h("th", { scope: "col", class: at > 0 ? "n" : null }, head)))),
+        h(
+          "thead",
+          null,
+          h(
+            "tr",
+            null,
+            several && h("th", { scope: "col" }, "Node"),
+            heads.map((head, at) => h("th", { scope: "col", class: at > 0 ? "n" : null }, head)),
+          ),
+        ),
         body,
       ),
     ),
@@ -217,7 +262,13 @@ function interfaceTable(several) {
     fill(
       body,
       rows.map(({ node, interface: title, ledger }) =>
-        h("tr", null, several && h("td", null, name(node)), h("th", { scope: "row" }, name(title)), [ledger.seen, ledger.filtered, ledger.matched, ledger.written, ledger.lost].map(cell)),
+        h(
+          "tr",
+          null,
+          several && h("td", null, name(node)),
+          h("th", { scope: "row" }, name(title)),
+          [ledger.seen, ledger.filtered, ledger.matched, ledger.written, ledger.lost].map(cell),
+        ),
       ),
     );
   };
@@ -239,10 +290,21 @@ function settingsList({ recording, limits, created, created_by: by, started, sto
     ["Bytes kept", recording.max_bytes && bytes(recording.max_bytes)],
     ["Stops after", limitText(limits)],
   ].filter(([, value]) => value);
-  return [h("h2", null, "Settings"), h("dl", { class: "facts" }, entries.map(([title, value]) => h("div", null, h("dt", null, title), h("dd", null, value))))];
+  return [
+    h("h2", null, "Settings"),
+    h(
+      "dl",
+      { class: "facts" },
+      entries.map(([title, value]) => h("div", null, h("dt", null, title), h("dd", null, value))),
+    ),
+  ];
 }
 
 function limitText({ seconds, packets, bytes: size }) {
-  const parts = [seconds && `${number(seconds)} s`, packets && `${number(packets)} packets`, size && bytes(size)].filter(Boolean);
+  const parts = [
+    secondsText(seconds),
+    packets && `${number(packets)} packets`,
+    size && bytes(size),
+  ].filter(Boolean);
   return parts.length === 0 ? "it runs until it is stopped" : parts.join(" or ");
 }

@@ -75,7 +75,9 @@ function unreachable(place, problems) {
   place.dataset.shown = key;
   fill(
     place,
-    [...problems].map(([node, problem]) => h("div", null, h("p", { class: "strong" }, "Node ", name(node), " cannot be watched"), problemBox(problem))),
+    [...problems].map(([node, problem]) =>
+      h("div", null, h("p", { class: "strong" }, "Node ", name(node), " cannot be watched"), problemBox(problem)),
+    ),
   );
 }
 
@@ -85,18 +87,50 @@ function nothing(list, mayChange, isUnreachable) {
     return;
   }
   list.dataset.shown = key;
-  fill(
-    list,
-    emptyState(
-      isUnreachable ? "No captures can be shown" : "No captures yet",
-      h("p", null, "A capture records packets of this machine’s interfaces into files, counts every packet, and says if one was lost."),
+  fill(list, isUnreachable ? noNode() : firstSteps(mayChange));
+}
+
+function noNode() {
+  return emptyState(
+    "No captures can be shown",
+    h(
+      "p",
+      null,
+      "Captures are recorded by the daemon captured. Start it with ",
+      h("code", null, "captured serve"),
+      "; its captures appear here as soon as it answers.",
+    ),
+    h("p", null, "Without it you can ", h("a", { href: route("analyse") }, "analyse a capture file"), "."),
+  );
+}
+
+function firstSteps(mayChange) {
+  return emptyState(
+    "No captures yet",
+    h(
+      "p",
+      null,
+      "A capture records packets of network interfaces into files, counts every packet, and says if one was lost.",
+    ),
+    h(
+      "ol",
+      null,
+      mayChange && [
+        h(
+          "li",
+          null,
+          h("a", { href: route("start") }, "Start a capture"),
+          " on an interface, for example for ten minutes.",
+        ),
+        h("li", null, "Watch its counts here, and stop it."),
+        h("li", null, "Press Analyse: the report says what is wrong and shows the packets that prove it."),
+      ],
       h(
-        "ol",
+        "li",
         null,
-        mayChange && h("li", null, h("a", { href: route("start") }, "Start a capture"), " on an interface, for example for ten minutes."),
-        mayChange && h("li", null, "Watch its counts here, and stop it."),
-        mayChange && h("li", null, "Press Analyse: the report says what is wrong and shows the packets that prove it."),
-        h("li", null, "Or ", h("a", { href: route("analyse") }, "analyse a capture file"), " that you have already."),
+        mayChange && "Or ",
+        h("a", { href: route("analyse") }, `${mayChange ? "analyse" : "Analyse"} a capture file`),
+        " that you have already.",
       ),
     ),
   );
@@ -112,8 +146,20 @@ class Card {
     this.rate = h("span", { class: "small dim" });
     this.place = h("div");
     const { may_change: mayChange } = page.session.live;
-    this.stop = h("button", { type: "button", class: "quiet small", onclick: () => work(this.stop, this.place, () => this.#stop(title)) }, "Stop");
-    this.analyse = h("button", { type: "button", class: "quiet small", onclick: () => work(this.analyse, this.place, () => analyseCapture(title)) }, "Analyse");
+    this.stop = h(
+      "button",
+      { type: "button", class: "quiet small", onclick: () => work(this.stop, this.place, () => this.#stop(title)) },
+      "Stop",
+    );
+    this.analyse = h(
+      "button",
+      {
+        type: "button",
+        class: "quiet small",
+        onclick: () => work(this.analyse, this.place, () => analyseCapture(title)),
+      },
+      "Analyse",
+    );
     this.mayStop = mayChange;
     this.mayAnalyse = page.session.role !== "viewer";
     this.element = h(
@@ -125,7 +171,17 @@ class Card {
         h("h2", null, h("a", { href: route("captures", title) }, name(title))),
         this.state,
         h("span", { class: "grow" }),
-        h("span", { class: "row tight" }, this.stop, this.analyse, h("a", { class: "button quiet small", href: route("captures", title), "aria-label": `Details of ${title}` }, "Details")),
+        h(
+          "span",
+          { class: "row tight" },
+          this.stop,
+          this.analyse,
+          h(
+            "a",
+            { class: "button quiet small", href: route("captures", title), "aria-label": `Details of ${title}` },
+            "Details",
+          ),
+        ),
       ),
       this.target,
       h("div", { class: "row" }, this.figures, h("span", { class: "row tight" }, this.line.canvas, this.rate)),

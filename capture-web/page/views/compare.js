@@ -9,7 +9,11 @@ import { table } from "../parts/table.js";
 /** Shows two reports by their ids. */
 export async function compare(page, a, b) {
   if (!a || !b) {
-    fill(page.main, page.title("Compare"), h("p", null, "Choose two reports in ", h("a", { href: route("reports") }, "the list"), "."));
+    fill(
+      page.main,
+      page.title("Compare"),
+      h("p", null, "Choose two reports in ", h("a", { href: route("reports") }, "the list"), "."),
+    );
     return;
   }
   const found = await get(["reports", "compare"], { a, b }, page.signal);
@@ -20,7 +24,9 @@ export async function compare(page, a, b) {
     h("h2", null, "Measures"),
     measures("Measures of both reports", found.measures),
     h("h2", null, "Findings by kind"),
-    found.findings.length === 0 ? h("p", { class: "dim" }, "Neither report has findings.") : measures("Findings of both reports", found.findings),
+    found.findings.length === 0
+      ? h("p", { class: "dim" }, "Neither report has findings.")
+      : measures("Findings of both reports", found.findings),
   );
 }
 
@@ -29,7 +35,12 @@ function side(letter, summary) {
     "div",
     null,
     h("dt", null, letter),
-    h("dd", null, h("a", { href: route("reports", summary.id) }, name(summary.name)), h("span", { class: "dim small" }, ` ${moment(summary.created)}`)),
+    h(
+      "dd",
+      null,
+      h("a", { href: route("reports", summary.id) }, name(summary.name)),
+      h("span", { class: "dim small" }, ` ${moment(summary.created)}`),
+    ),
   );
 }
 
@@ -53,7 +64,12 @@ function measures(caption, rows) {
       { title: "A", numeric: true, value: (row) => row.a ?? null, show: (row) => figure(row.a) },
       { title: "B", numeric: true, value: (row) => row.b ?? null, show: (row) => figure(row.b) },
       { title: "B − A", numeric: true, value: difference, show: (row) => signed(difference(row)) },
-      { title: "Change", numeric: true, value: share, show: (row) => (share(row) === null ? "–" : `${signed(share(row) * 100)} %`) },
+      {
+        title: "Change",
+        numeric: true,
+        value: share,
+        show: (row) => (share(row) === null ? "–" : `${signed(share(row) * 100)} %`),
+      },
     ],
   });
 }

@@ -18,7 +18,10 @@ export function captureFiles(page, title) {
     try {
       const listing = await get(["captures", title, "files"], {}, page.signal);
       const several = listing.nodes.length > 1;
-      fill(body, listing.nodes.map((node) => nodeFiles(title, node, several)));
+      fill(
+        body,
+        listing.nodes.map((node) => nodeFiles(title, node, several)),
+      );
     } catch (error) {
       showProblem(body, error);
     }
@@ -32,9 +35,12 @@ function nodeFiles(title, { node, files, removed, problem }, several) {
     null,
     several && h("h3", null, name(node)),
     problem && problemBox(problem),
-    files.length === 0 && !problem && h("p", { class: "dim" }, "No file yet: the first one appears with the first packets."),
+    files.length === 0 &&
+      !problem &&
+      h("p", { class: "dim" }, "No file yet: the first one appears with the first packets."),
     files.length > 0 && fileTable(title, node, files),
-    removed > 0 && h("p", { class: "dim small" }, `${count(removed, "older file")} removed to stay within the limit of files kept.`),
+    removed > 0 &&
+      h("p", { class: "dim small" }, `${count(removed, "older file")} removed to stay within the limit of files kept.`),
   );
 }
 
@@ -47,8 +53,20 @@ function fileTable(title, node, files) {
       "table",
       null,
       h("caption", { class: "unseen" }, "Files of the capture, the oldest first"),
-      h("thead", null, h("tr", null, heads.map(([head, kind]) => h("th", { scope: "col", class: kind }, head)))),
-      h("tbody", null, files.map((file) => fileRow(title, node, file))),
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          heads.map(([head, kind]) => h("th", { scope: "col", class: kind }, head)),
+        ),
+      ),
+      h(
+        "tbody",
+        null,
+        files.map((file) => fileRow(title, node, file)),
+      ),
     ),
   );
 }
@@ -56,7 +74,11 @@ function fileTable(title, node, files) {
 function fileRow(title, node, file) {
   // A growing file changes while it is read.
   const whole = file.state !== "growing";
-  const link = h("a", { href: address(["captures", title, "files", file.name], { node }), download: file.name }, name(file.name));
+  const link = h(
+    "a",
+    { href: address(["captures", title, "files", file.name], { node }), download: file.name },
+    name(file.name),
+  );
   return h(
     "tr",
     null,

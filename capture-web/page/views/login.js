@@ -10,7 +10,11 @@ export function login(page, done) {
     fill(
       page.main,
       page.title("Log in"),
-      h("p", null, "This server takes your name from the proxy in front of it, and the proxy sent none. Open the page through the proxy."),
+      h(
+        "p",
+        null,
+        "This server takes your name from the proxy in front of it, and the proxy sent none. Open the page through the proxy.",
+      ),
     );
     return;
   }

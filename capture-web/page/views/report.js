@@ -19,7 +19,10 @@ let last = { key: null };
 export async function report(page, place, tab = "findings") {
   const key = place.join("/");
   if (last.key !== key) {
-    const [summary, content] = await Promise.all([get(place, {}, page.signal), get([...place, "report"], {}, page.signal)]);
+    const [summary, content] = await Promise.all([
+      get(place, {}, page.signal),
+      get([...place, "report"], {}, page.signal),
+    ]);
     last = { key, summary, content };
   }
   const { summary, content } = last;
@@ -39,7 +42,9 @@ export async function report(page, place, tab = "findings") {
     h(
       "nav",
       { class: "tabs", "aria-label": "Parts of the report" },
-      tabs.map((one) => h("a", { href: route(...place, one.id), "aria-current": one === chosen ? "page" : null }, one.title)),
+      tabs.map((one) =>
+        h("a", { href: route(...place, one.id), "aria-current": one === chosen ? "page" : null }, one.title),
+      ),
     ),
     h("div", null, chosen.show()),
   );
@@ -47,7 +52,9 @@ export async function report(page, place, tab = "findings") {
 
 function available(content, summary, place, signal) {
   const packets =
-    summary.has_packets && place[0] === "reports" ? (finding) => address([...place, "packets"], { finding: finding.id }) : null;
+    summary.has_packets && place[0] === "reports"
+      ? (finding) => address([...place, "packets"], { finding: finding.id })
+      : null;
   const tab = (id, title, show) => ({ id, title, show });
   return [
     tab("findings", `Findings ${number(content.findings.length)}`, () => [
@@ -68,26 +75,61 @@ function available(content, summary, place, signal) {
 }
 
 function actions(page, place, summary, messages) {
-  const download = (title, end) => h("a", { class: "button quiet small", href: address([...place, end]), download: `report.${end === "html" ? "html" : "json"}` }, title);
+  const download = (title, end) =>
+    h(
+      "a",
+      {
+        class: "button quiet small",
+        href: address([...place, end]),
+        download: `report.${end === "html" ? "html" : "json"}`,
+      },
+      title,
+    );
   const own = place[0] === "reports";
   const mayChange = own && page.session.role !== "viewer";
-  const share = h("button", { type: "button", class: "quiet small", onclick: () => work(share, messages, () => shareLink(place, messages)) }, "Share");
-  const remove = h("button", { type: "button", class: "quiet small", onclick: () => work(remove, messages, () => removeReport(place, summary)) }, "Delete");
-  return h("div", { class: "row tight" }, download("JSON", "report"), download("HTML", "html"), mayChange && share, mayChange && remove);
+  const share = h(
+    "button",
+    { type: "button", class: "quiet small", onclick: () => work(share, messages, () => shareLink(place, messages)) },
+    "Share",
+  );
+  const remove = h(
+    "button",
+    { type: "button", class: "quiet small", onclick: () => work(remove, messages, () => removeReport(place, summary)) },
+    "Delete",
+  );
+  return h(
+    "div",
+    { class: "row tight" },
+    download("JSON", "report"),
+    download("HTML", "html"),
+    mayChange && share,
+    mayChange && remove,
+  );
 }
 
 async function shareLink(place, messages) {
   const shared = await send("POST", [...place, "share"]);
   // The page may be below a path of a proxy, which the server does not know.
   const link = new URL(`${location.pathname}${route("shared", shared.token)}`, location.href).href;
-  const field = h("input", { id: "shared-link", class: "mono", readonly: true, value: link, onfocus: () => field.select() });
+  const field = h("input", {
+    id: "shared-link",
+    class: "mono",
+    readonly: true,
+    value: link,
+    onfocus: () => field.select(),
+  });
   fill(
     messages,
     h(
       "div",
       { class: "card stack" },
       h("label", { for: "shared-link" }, "Whoever has this link can read the report, without an account"),
-      h("div", { class: "row" }, h("div", { class: "field grow" }, field), h("button", { type: "button", onclick: () => copy(link, "Link") }, "Copy")),
+      h(
+        "div",
+        { class: "row" },
+        h("div", { class: "field grow" }, field),
+        h("button", { type: "button", onclick: () => copy(link, "Link") }, "Copy"),
+      ),
       h("p", { class: "dim small" }, `It ends with the report: ${moment(shared.expires)}.`),
     ),
   );

@@ -14,14 +14,34 @@ const SEARCH_DELAY_MS = 250;
 export async function reports(page) {
   const { main, signal } = page;
   const chosen = [];
-  const compare = h("button", { type: "button", class: "quiet", onclick: () => go("compare", ...chosen) }, "Compare two");
+  const compare = h(
+    "button",
+    { type: "button", class: "quiet", onclick: () => go("compare", ...chosen) },
+    "Compare two",
+  );
   const hint = h("p", { class: "dim small", role: "status" });
-  const search = h("input", { id: freshId("search"), type: "search", placeholder: "name of a file or capture", oninput: () => later() });
+  const search = h("input", {
+    id: freshId("search"),
+    type: "search",
+    placeholder: "name of a file or capture",
+    oninput: () => later(),
+  });
   const body = h("tbody");
   const place = h("div");
   const more = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => load(cursor) }, "Show more");
   const list = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Reports" }, table(body));
   const empty = h("div");
+  const tools = h(
+    "div",
+    null,
+    h(
+      "div",
+      { class: "row" },
+      h("div", { class: "field inline grow" }, h("label", { for: search.id }, "Search"), search),
+      compare,
+    ),
+    hint,
+  );
   let cursor = null;
   let timer = 0;
   // An answer that arrives after a later question is not shown.
@@ -42,7 +62,10 @@ export async function reports(page) {
       if (from === null) {
         fill(body);
       }
-      add(body, found.reports.map((summary) => row(summary, chosen, choose)));
+      add(
+        body,
+        found.reports.map((summary) => row(summary, chosen, choose)),
+      );
       cursor = found.next ?? null;
       more.hidden = cursor === null;
       nothing(body.childElementCount === 0);
@@ -53,14 +76,17 @@ export async function reports(page) {
   function nothing(is) {
     list.hidden = is;
     const searched = search.value.trim();
+    tools.hidden = is && searched === "";
     fill(
       empty,
       is && searched !== "" && h("p", null, "No report has ", h("code", null, searched), " in its name."),
-      is && searched === "" && emptyState(
-        "No reports yet",
-        h("p", null, "A report says what is wrong in a capture file, and shows the packets that prove it."),
-        h("p", null, h("a", { class: "button", href: route("analyse") }, "Analyse a file")),
-      ),
+      is &&
+        searched === "" &&
+        emptyState(
+          "No reports yet",
+          h("p", null, "A report says what is wrong in a capture file, and shows the packets that prove it."),
+          h("p", null, h("a", { class: "button", href: route("analyse") }, "Analyse a file")),
+        ),
     );
   }
   function choose(id, is) {
@@ -72,14 +98,22 @@ export async function reports(page) {
     }
     const ready = chosen.length === 2;
     compare.disabled = !ready;
-    fill(hint, ready ? "" : chosen.length === 1 ? "Choose one more report to compare." : chosen.length > 2 ? `${count(chosen.length, "report")} are chosen; two can be compared.` : "Choose two reports to compare them.");
+    fill(
+      hint,
+      ready
+        ? ""
+        : chosen.length === 1
+          ? "Choose one more report to compare."
+          : chosen.length > 2
+            ? `${count(chosen.length, "report")} are chosen; two can be compared.`
+            : "Choose two reports to compare them.",
+    );
   }
   choose(null, false);
   fill(
     main,
     page.title("Reports", h("a", { class: "button", href: route("analyse") }, "Analyse a file")),
-    h("div", { class: "row" }, h("div", { class: "field inline grow" }, h("label", { for: search.id }, "Search"), search), compare),
-    hint,
+    tools,
     place,
     list,
     empty,
@@ -95,7 +129,15 @@ function table(body) {
     "table",
     null,
     h("caption", { class: "unseen" }, "Reports, the newest first"),
-    h("thead", null, h("tr", null, heads.map((head) => h("th", { scope: "col", class: numeric.has(head) ? "n" : null }, head)))),
+    h(
+      "thead",
+      null,
+      h(
+        "tr",
+        null,
+        heads.map((head) => h("th", { scope: "col", class: numeric.has(head) ? "n" : null }, head)),
+      ),
+    ),
     body,
   );
 }
@@ -116,7 +158,12 @@ function row(summary, chosen, choose) {
       "td",
       { class: "long" },
       h("a", { href: route("reports", summary.id) }, name(summary.name)),
-      h("span", { class: "dim small" }, summary.source === "capture" ? " (capture)" : "", summary.complete ? "" : " (not read to its end)"),
+      h(
+        "span",
+        { class: "dim small" },
+        summary.source === "capture" ? " (capture)" : "",
+        summary.complete ? "" : " (not read to its end)",
+      ),
     ),
     h("td", { class: "n" }, summary.score === undefined ? "–" : `${number(summary.score)} ${word}`),
     h("td", null, badges(summary.findings)),
@@ -124,7 +171,11 @@ function row(summary, chosen, choose) {
     h("td", { class: "n" }, bytes(summary.bytes)),
     h("td", null, name(summary.owner)),
     h("td", null, h("time", { datetime: summary.created, title: moment(summary.created) }, distance(summary.created))),
-    h("td", null, h("time", { datetime: summary.expires, title: moment(summary.expires) }, moment(summary.expires).slice(0, 16))),
+    h(
+      "td",
+      null,
+      h("time", { datetime: summary.expires, title: moment(summary.expires) }, moment(summary.expires).slice(0, 16)),
+    ),
   );
 }
 
@@ -134,5 +185,9 @@ export function badges(counts) {
   if (some.length === 0) {
     return h("span", { class: "dim" }, "none");
   }
-  return h("span", { class: "row tight" }, some.map((severity) => h("span", { class: `badge ${severity}` }, `${number(counts[severity])} ${severity}`)));
+  return h(
+    "span",
+    { class: "row tight" },
+    some.map((severity) => h("span", { class: `badge ${severity}` }, `${number(counts[severity])} ${severity}`)),
+  );
 }

@@ -15,15 +15,42 @@ const FILE_BYTES_AT_FIRST = "100 MB";
 /** Shows the form. */
 export async function start(page) {
   if (!page.session.live.may_change) {
-    fill(page.main, page.title("Start a capture"), emptyState("Captures cannot be started here.", h("p", null, page.session.live.reason ?? "")));
+    fill(
+      page.main,
+      page.title("Start a capture"),
+      emptyState("Captures cannot be started here.", h("p", null, page.session.live.reason ?? "")),
+    );
     return;
   }
   const { nodes } = await get(["nodes"], {}, page.signal);
   const reachable = nodes.filter((node) => node.facts);
   const place = h("div");
-  const notes = nodes.filter((node) => node.problem).map((node) => h("div", null, h("p", { class: "strong" }, "Node ", name(node.node), " does not answer"), problemBox(node.problem)));
+  const notes = nodes
+    .filter((node) => node.problem)
+    .map((node) =>
+      h(
+        "div",
+        null,
+        h("p", { class: "strong" }, "Node ", name(node.node), " does not answer"),
+        problemBox(node.problem),
+      ),
+    );
   if (reachable.length === 0) {
-    fill(page.main, page.title("Start a capture"), notes, emptyState("No node answers", h("p", null, "Captures are recorded by the daemon captured. Start it with ", h("code", null, "captured serve"), ", then load this page again.")));
+    fill(
+      page.main,
+      page.title("Start a capture"),
+      notes,
+      emptyState(
+        "No node answers",
+        h(
+          "p",
+          null,
+          "Captures are recorded by the daemon captured. Start it with ",
+          h("code", null, "captured serve"),
+          ", then load this page again.",
+        ),
+      ),
+    );
     return;
   }
   const parts = fields(page, reachable);
@@ -45,21 +72,40 @@ export async function start(page) {
     page.main,
     page.title("Start a capture"),
     notes,
-    h("form", { class: "stack", onsubmit, novalidate: true }, parts.elements, place, h("div", { class: "row" }, submit, h("a", { class: "button quiet", href: route("captures") }, "Cancel"))),
+    h(
+      "form",
+      { class: "stack", onsubmit, novalidate: true },
+      parts.elements,
+      place,
+      h("div", { class: "row" }, submit, h("a", { class: "button quiet", href: route("captures") }, "Cancel")),
+    ),
   );
 }
 
 function fields(page, nodes) {
   const title = h("input", { value: proposedName(), autocomplete: "off", spellcheck: "false" });
   const reason = h("input", { autocomplete: "off" });
-  const where = choices("Nodes", "The machines to record on.", nodes.map(({ node, facts }) => [node, facts.name === node ? name(node) : [name(facts.name), h("span", { class: "dim" }, ` ${node}`)]]), nodes.map(({ node }) => node));
+  const where = choices(
+    "Nodes",
+    "The machines to record on.",
+    nodes.map(({ node, facts }) => [
+      node,
+      facts.name === node ? name(node) : [name(facts.name), h("span", { class: "dim" }, ` ${node}`)],
+    ]),
+    nodes.map(({ node }) => node),
+  );
   const interfaces = interfaceFields(nodes);
   const expression = expressionField("", page.signal, () => ({ interfaces: interfaces.value(), node: nodes[0].node }));
   interfaces.element.addEventListener("change", expression.check);
   const limits = limitFields({ seconds: SECONDS_AT_FIRST });
   const files = fileFields();
   const elements = [
-    h("div", { class: "fields" }, field("Name", title, "Letters, digits, “-”, “_” and “.”; the files are called by it."), field("Reason", reason, "For the audit log of the node; may stay empty.")),
+    h(
+      "div",
+      { class: "fields" },
+      field("Name", title, "Letters, digits, “-”, “_” and “.”; the files are called by it."),
+      field("Reason", reason, "For the audit log of the node; may stay empty."),
+    ),
     nodes.length > 1 && where.element,
     interfaces.element,
     expression.element,
@@ -69,7 +115,11 @@ function fields(page, nodes) {
   const request = () => {
     const chosen = interfaces.value();
     if (chosen.length === 0) {
-      throw new Problem({ detail: "No interface is chosen.", field: "Interfaces", fix: "Choose “any” or at least one interface." });
+      throw new Problem({
+        detail: "No interface is chosen.",
+        field: "Interfaces",
+        fix: "Choose “any” or at least one interface.",
+      });
     }
     if (nodes.length > 1 && where.value().length === 0) {
       throw new Problem({ detail: "No node is chosen.", field: "Nodes", fix: "Choose at least one node." });
@@ -103,19 +153,47 @@ function interfaceFields(nodes) {
     options.push([title, up ? name(title) : h("span", null, name(title), h("span", { class: "dim" }, " (down)"))]);
   }
   const others = h("input", { placeholder: "veth*, eth[0-9]", autocomplete: "off", spellcheck: "false" });
-  const group = choices("Interfaces", "Where packets are recorded.", options, ["any"], field("Others", others, "Names or patterns, separated by commas. A pattern includes interfaces that appear later."));
+  const group = choices(
+    "Interfaces",
+    "Where packets are recorded.",
+    options,
+    ["any"],
+    field("Others", others, "Names or patterns, separated by commas. A pattern includes interfaces that appear later."),
+  );
   const value = () => [...group.value(), ...others.value.split(/[\s,]+/).filter((part) => part !== "")];
   return { element: group.element, value };
 }
 
 function fileFields() {
-  const direction = select([["both", "received and sent"], ["in", "received"], ["out", "sent"]], "both");
+  const direction = select(
+    [
+      ["both", "received and sent"],
+      ["in", "received"],
+      ["out", "sent"],
+    ],
+    "both",
+  );
   const snaplen = h("input", { placeholder: "all", inputmode: "numeric" });
   const size = h("input", { value: FILE_BYTES_AT_FIRST });
   const most = h("input", { placeholder: "no limit", inputmode: "numeric" });
   const bytes = h("input", { placeholder: "no limit" });
-  const format = select([["", "the node’s default"], ["pcapng", "pcapng"], ["pcap", "pcap"]], "");
-  const compression = select([["", "the node’s default"], ["none", "none"], ["gzip", "gzip"], ["zstd", "zstd"]], "");
+  const format = select(
+    [
+      ["", "the node’s default"],
+      ["pcapng", "pcapng"],
+      ["pcap", "pcap"],
+    ],
+    "",
+  );
+  const compression = select(
+    [
+      ["", "the node’s default"],
+      ["none", "none"],
+      ["gzip", "gzip"],
+      ["zstd", "zstd"],
+    ],
+    "",
+  );
   const element = h(
     "details",
     { class: "card" },

@@ -1,0 +1,108 @@
+//! The page as a person uses it: the real server, and real Chromium driven by playwright-core.
+//!
+//! Each test is one path through the page, a module in `paths`. Every path ends with: no error in the console, no
+//! violation of the Content-Security-Policy, no request to another server, and nothing serious found by axe-core in the
+//! views it passed, light and dark, wide and 360 pixels narrow.
+
+mod chromium;
+mod server;
+mod traffic;
+
+use anyhow::Result;
+use serde_json::json;
+
+use chromium::walk;
+use server::Server;
+
+#[test]
+fn quantities_are_read_as_people_write_them_and_an_unknown_count_is_never_zero() -> Result<()> {
+    if !chromium::is_there()? {
+        return Ok(());
+    }
+    let server = Server::start(&[("CAPTURE_WEB_LIVE", "false")])?;
+    walk("quantities", &json!({ "base": server.base() }), |_| Ok(()))
+}
+
+#[test]
+fn an_uploaded_file_becomes_a_report_whose_findings_lead_to_their_packets() -> Result<()> {
+    if !chromium::is_there()? {
+        return Ok(());
+    }
+    let server = Server::start(&[("CAPTURE_WEB_LIVE", "false")])?;
+    let bad = server.write("incident.pcap", &traffic::bad())?;
+    walk(
+        "upload",
+        &json!({ "base": server.base(), "file": bad }),
+        |_| Ok(()),
+    )
+}
+
+#[test]
+fn two_reports_are_compared_searched_and_deleted() -> Result<()> {
+    if !chromium::is_there()? {
+        return Ok(());
+    }
+    let server = Server::start(&[("CAPTURE_WEB_LIVE", "false")])?;
+    let files = [
+        server.write("before.pcap", &traffic::bad())?,
+        server.write("after.pcap", &traffic::good())?,
+    ];
+    walk(
+        "compare",
+        &json!({ "base": server.base(), "files": files }),
+        |_| Ok(()),
+    )
+}
+
+#[test]
+fn a_refused_upload_says_what_is_wrong_and_what_to_do() -> Result<()> {
+    if !chromium::is_there()? {
+        return Ok(());
+    }
+    let server = Server::start(&[("CAPTURE_WEB_LIVE", "false"), ("MAX_UPLOAD_SIZE_MB", "1")])?;
+    let given = json!({
+        "base": server.base(),
+        "none": server.write("cat.gif", b"GIF89a is no capture")?,
+        "large": server.write("large.pcap", &vec![0; 1_200_000])?,
+    });
+    walk("refused", &given, |_| Ok(()))
+}
+
+#[test]
+fn names_with_markup_and_invisible_characters_are_shown_and_do_nothing() -> Result<()> {
+    if !chromium::is_there()? {
+        return Ok(());
+    }
+    let server = Server::start(&[("CAPTURE_WEB_LIVE", "false")])?;
+    let file = server.write("hostile.pcap", &traffic::hostile())?;
+    walk(
+        "names",
+        &json!({ "base": server.base(), "file": file }),
+        |_| Ok(()),
+    )
+}
+
+#[test]
+fn everything_on_the_way_to_a_report_works_with_the_keyboard_alone() -> Result<()> {
+    if !chromium::is_there()? {
+        return Ok(());
+    }
+    let server = Server::start(&[("CAPTURE_WEB_LIVE", "false")])?;
+    let file = server.write("incident.pcap", &traffic::bad())?;
+    walk(
+        "keyboard",
+        &json!({ "base": server.base(), "file": file }),
+        |_| Ok(()),
+    )
+}
+
+#[test]
+fn whoever_logs_in_sees_own_reports_and_a_shared_link_needs_no_account() -> Result<()> {
+    if !chromium::is_there()? {
+        return Ok(());
+    }
+    let (server, password) = Server::start_with_accounts(&["anna", "bert"])?;
+    let file = server.write("incident.pcap", &traffic::bad())?;
+    let given = json!({ "base": server.base(), "file": file, "password": password });
+    walk("login", &given, |_| Ok(()))
+}
