@@ -10,6 +10,7 @@ mod audit;
 pub mod cli;
 pub mod database;
 pub mod http;
+pub mod live;
 mod metrics;
 pub mod objects;
 pub mod page;

@@ -14,12 +14,13 @@ use crate::{
     database::{Database, Engine},
     free_bytes,
     http::{self, App, Listener, Parts},
+    live::{Live, Watch},
     metrics::{self, Current, Metrics, Pages},
     new_id,
     objects::{Bucket, Directory, Objects, create_private},
     queue::{Removal, Runner, RunnerSettings},
     scratch::Scratch,
-    settings::{AccessSettings, BucketSettings, DatabaseSettings, Settings},
+    settings::{AccessSettings, BucketSettings, DatabaseSettings, LiveSettings, Settings},
     worker::Worker,
 };
 
@@ -56,6 +57,12 @@ pub(crate) async fn run(settings: Settings) -> Result<()> {
     let removal = app.removal.clone();
     let stopped = stop.clone();
     work.spawn(async move { removal.run(stopped).await });
+    let watching = app.clone();
+    let watched = tokio::spawn(async move {
+        if let Some(live) = &watching.live {
+            watching.watch.run(live).await;
+        }
+    });
     let answered = {
         let (app, stop) = (app.clone(), stop.clone());
         tracing::info!("the page is at {}", listener.url());
@@ -71,6 +78,7 @@ pub(crate) async fn run(settings: Settings) -> Result<()> {
     if tokio::time::timeout(END, work.wait()).await.is_err() {
         tracing::warn!("work in progress is given up; another server continues with it");
     }
+    watched.abort();
     let _ = answered.await;
     app.database.close().await;
     Ok(())
@@ -120,6 +128,11 @@ async fn app(settings: &Settings, metrics: &Metrics, wake: &Arc<Notify>) -> Resu
         scratch,
         access,
         logins,
+        live: settings.live.clone().map(|live| match live {
+            LiveSettings::Nodes(targets) => Live::Nodes(targets),
+            LiveSettings::Coordinator(coordinator, token) => Live::Cluster(coordinator, token),
+        }),
+        watch: Watch::new(),
         metrics: metrics.clone(),
         upload_rates: Rates::new(settings.uploads.per_minute),
         wake: Arc::clone(wake),

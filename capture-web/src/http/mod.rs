@@ -1,7 +1,9 @@
 //! The HTTP server: routes, handlers and connections.
 
 mod body;
+mod captures;
 mod connection;
+mod download;
 mod error;
 mod gate;
 mod packets;
@@ -21,6 +23,7 @@ use axum::{
     routing::{delete, get, post},
 };
 
+use self::error::ApiError;
 use crate::page;
 
 pub use connection::{Listener, serve};
@@ -57,6 +60,24 @@ pub fn router(app: App) -> Router {
         .route("/api/v1/shared/{token}", get(shared::summary))
         .route("/api/v1/shared/{token}/report", get(shared::report))
         .route("/api/v1/shared/{token}/html", get(shared::html))
+        .route("/api/v1/nodes", get(captures::nodes))
+        .route(
+            "/api/v1/captures",
+            get(captures::list).post(captures::start),
+        )
+        .route("/api/v1/captures/events", get(captures::events))
+        .route(
+            "/api/v1/captures/{name}",
+            get(captures::get)
+                .patch(captures::change)
+                .delete(captures::delete),
+        )
+        .route("/api/v1/captures/{name}/stop", post(captures::stop))
+        .route("/api/v1/captures/{name}/files", get(download::list))
+        .route("/api/v1/captures/{name}/files/{file}", get(download::file))
+        .route("/api/v1/captures/{name}/merged", get(download::merged))
+        .route("/api/v1/captures/{name}/analyze", post(download::analyze))
+        .route("/api/v1/expression/check", post(captures::check))
         .route("/api/progress/{id}", get(tasks::events))
         .route("/api/status/{id}", get(tasks::task))
         .route("/api/history", get(reports::list))
@@ -70,6 +91,7 @@ pub fn router(app: App) -> Router {
         .merge(uploads)
         .merge(api)
         .merge(page::router())
+        .fallback(async || ApiError::not_found("path"))
         .layer(from_fn_with_state(app.clone(), gate::every))
         .with_state(app)
 }

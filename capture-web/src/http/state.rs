@@ -9,6 +9,7 @@ use super::error::ApiError;
 use crate::{
     access::{Access, Logins, Rates},
     database::Database,
+    live::{Live, Watch},
     metrics::Metrics,
     objects::Objects,
     queue::Removal,
@@ -46,6 +47,10 @@ pub struct Parts {
     pub access: Access,
     /// Logins, where there are accounts.
     pub logins: Option<Logins>,
+    /// Captures, where they are switched on.
+    pub live: Option<Live>,
+    /// Changes of captures.
+    pub watch: Watch,
     /// Counters.
     pub metrics: Metrics,
     /// Uploads of each client.

@@ -88,7 +88,10 @@ async fn an_upload_that_is_too_large_is_refused_and_leaves_nothing() {
         .unwrap();
     assert_eq!(response.status(), 413);
     until("no file stays", async || server.stored().is_empty()).await;
-    assert_eq!(server.json("/api/v1/queue").await["waiting"], 0);
+    until("no place stays taken", async || {
+        server.json("/api/v1/queue").await["waiting"] == 0
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -122,7 +125,10 @@ async fn a_form_that_is_cut_or_has_no_file_or_an_endless_head_is_refused() {
         .unwrap();
     assert_eq!(plain.status(), 400);
     until("no file stays", async || server.stored().is_empty()).await;
-    assert_eq!(server.json("/api/v1/queue").await["waiting"], 0);
+    until("no place stays taken", async || {
+        server.json("/api/v1/queue").await["waiting"] == 0
+    })
+    .await;
 }
 
 #[tokio::test]

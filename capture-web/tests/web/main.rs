@@ -5,6 +5,8 @@ mod bad;
 #[cfg(test)]
 mod capture;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod upload;

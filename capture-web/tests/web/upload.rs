@@ -129,3 +129,29 @@ async fn two_reports_are_compared_and_a_shared_one_needs_no_more_than_its_link()
     let ended = server.get(&shared).send().await.unwrap();
     assert_eq!(ended.status(), 404, "the link ends with the report");
 }
+
+#[tokio::test]
+async fn every_described_operation_has_a_handler() {
+    let server = Server::start(&[]);
+    for operation in capture_web::api::openapi::OPERATIONS {
+        let path = operation
+            .path
+            .replace("{id}", &"0".repeat(32))
+            .replace("{token}", "none")
+            .replace("{name}", "none")
+            .replace("{file}", "none");
+        let method = operation.method.to_uppercase().parse().unwrap();
+        let url = format!("{}{path}", server.url);
+        let response = server.client.request(method, url).send().await.unwrap();
+        let problem = response.status().is_client_error() || response.status().is_server_error();
+        let kind = response.headers().get("content-type");
+        let is_described = kind.is_some_and(|kind| kind == "application/problem+json");
+        assert!(
+            !problem || is_described,
+            "{} {}: {}",
+            operation.method,
+            operation.path,
+            response.status()
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! Requests of the API in the client's model.
+
+use std::time::Duration;
+
+use capture_client::{
+    Update,
+    model::{self, Codec, Compression, FileOutput, Output, Retention, Rotation, Span, Spec},
+};
+use capture_types::{Directions, Format};
+
+use super::problem;
+use crate::api::{CaptureChange, Limits, Problem, Recording};
+
+/// What to record.
+pub(super) fn spec(recording: &Recording, limits: &Limits) -> Result<Spec, Box<Problem>> {
+    let direction = match recording.direction.as_deref() {
+        None => None,
+        Some("in") => Some(Directions::In),
+        Some("out") => Some(Directions::Out),
+        Some("both") => Some(Directions::InOut),
+        Some(other) => {
+            return Err(problem::invalid("direction", other, "give in, out or both"));
+        }
+    };
+    let format = match recording.format.as_deref() {
+        None => None,
+        Some("pcapng") => Some(Format::Pcapng),
+        Some("pcap") => Some(Format::Pcap),
+        Some(other) => return Err(problem::invalid("format", other, "give pcapng or pcap")),
+    };
+    let codec = match recording.compression.as_deref() {
+        None => None,
+        Some("none") => Some(Codec::None),
+        Some("gzip") => Some(Codec::Gzip),
+        Some("zstd") => Some(Codec::Zstd),
+        Some(other) => {
+            return Err(problem::invalid(
+                "compression",
+                other,
+                "give none, gzip or zstd",
+            ));
+        }
+    };
+    let files = FileOutput {
+        format,
+        compression: codec.map(|codec| Compression {
+            codec,
+            level: None,
+            when: None,
+        }),
+        rotation: Rotation {
+            max_file_bytes: recording.file_bytes,
+            ..Rotation::default()
+        },
+        retention: Retention {
+            max_files: recording.max_files,
+            max_bytes: recording.max_bytes,
+            ..Retention::default()
+        },
+        without_digest: false,
+    };
+    Ok(Spec {
+        interfaces: recording.interfaces.clone(),
+        direction,
+        snaplen: recording.snaplen,
+        filter: recording.expression.clone(),
+        output: Some(Output::Files(files)),
+        limits: self::limits(limits),
+        ..Spec::default()
+    })
+}
+
+fn limits(limits: &Limits) -> model::Limits {
+    model::Limits {
+        duration: limits
+            .seconds
+            .map(|seconds| Span(Duration::from_secs(seconds))),
+        packets: limits.packets,
+        bytes: limits.bytes,
+        deadline: None,
+    }
+}
+
+/// What to change.
+pub(super) fn update(change: &CaptureChange) -> Result<Update, Box<Problem>> {
+    let mut update = Update {
+        generation: change.generation,
+        ..Update::default()
+    };
+    if let Some(expression) = &change.expression {
+        update.spec.filter.clone_from(expression);
+        update.paths.push("filter".to_owned());
+    }
+    if let Some(new) = &change.limits {
+        update.spec.limits = limits(new);
+        update.paths.push("limits".to_owned());
+    }
+    if update.paths.is_empty() {
+        return Err(problem::invalid("body", "", "give expression or limits"));
+    }
+    Ok(update)
+}
