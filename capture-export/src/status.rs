@@ -26,6 +26,12 @@ pub struct SinkStatus {
     pub delivered_packets: u64,
     /// Whether the sink reads back what it acknowledges.
     pub verified: bool,
+    /// Files that are indexed by what is behind the sink, where it can be asked.
+    pub indexed_files: u64,
+    /// Files that were delivered, and are not indexed yet.
+    pub unindexed_files: u64,
+    /// Files that were delivered, and were not indexed for a day.
+    pub never_indexed_files: u64,
     /// Files that wait.
     pub waiting_files: u64,
     /// Bytes in them.
@@ -71,6 +77,9 @@ pub fn of(settings: &Settings) -> Result<Vec<SinkStatus>> {
             delivered_bytes: state.delivered.bytes,
             delivered_packets: state.delivered.packets,
             verified: state.verified,
+            indexed_files: state.indexed,
+            unindexed_files: state.unindexed.len() as u64,
+            never_indexed_files: state.never_indexed,
             waiting_files: backlog.files,
             waiting_bytes: backlog.bytes,
             oldest_waiting_seconds: backlog.age,

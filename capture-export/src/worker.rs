@@ -21,7 +21,7 @@ use crate::{
     follow::Snapshot,
     metrics::{Attempt, Backlog, Metrics},
     requests::{self, Action},
-    sink::{Failure, Progress, Receipt, Sink},
+    sink::{Failure, Indexed, Progress, Receipt, Sink},
 };
 
 /// Limits of one delivery.
@@ -56,6 +56,9 @@ const MOST_ABSENCES: u32 = 5;
 /// While nothing succeeds, this many files are tried in turn: one that fails alone does not stop the others.
 const TRIED_IN_TURN: usize = 3;
 
+/// Time between questions whether a file is indexed.
+const QUESTIONS: Duration = Duration::from_secs(10);
+
 /// A file of a series, by number.
 type Key = (String, u64);
 
@@ -87,6 +90,8 @@ struct Failures {
     /// Files that failed while others succeeded, and when they are due.
     penalties: HashMap<Key, (Backoff, Instant)>,
     absences: HashMap<Key, u32>,
+    /// When the sink is asked again whether a file is indexed.
+    next_question: Instant,
 }
 
 impl Worker {
@@ -97,6 +102,7 @@ impl Worker {
             since_success: HashSet::new(),
             penalties: HashMap::new(),
             absences: HashMap::new(),
+            next_question: Instant::now(),
         };
         loop {
             let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
@@ -105,6 +111,7 @@ impl Worker {
             if changed {
                 self.save(&mut failures).await;
             }
+            self.ask_whether_indexed(&mut failures).await;
             let waiting = self.ledger.waiting(&snapshot);
             failures.keep_only(&waiting);
             self.report(&waiting);
@@ -143,6 +150,9 @@ impl Worker {
                     receipt.place
                 );
                 self.ledger.delivered(file, &receipt, snapshot);
+                if self.indexed(&receipt).await == Indexed::No {
+                    self.ledger.index_later();
+                }
                 self.metrics.attempted(&self.name, Attempt::Delivered);
                 let seconds = now() / 1_000_000_000;
                 let packets = entry.packets.unwrap_or(0);
@@ -184,6 +194,25 @@ impl Worker {
                 self.metrics.attempted(&self.name, Attempt::Retried);
                 failures.since_success.insert(key);
                 self.pause(&reason, after, failures).await;
+            }
+        }
+    }
+
+    async fn indexed(&self, receipt: &Receipt) -> Indexed {
+        let asked = timeout(self.patience.ready, self.sink.indexed(receipt)).await;
+        asked.unwrap_or(Indexed::Unknown)
+    }
+
+    /// Asks about one file that was delivered, from time to time, whether it is indexed by now.
+    async fn ask_whether_indexed(&mut self, failures: &mut Failures) {
+        if failures.next_question > Instant::now() {
+            return;
+        }
+        failures.next_question = Instant::now() + QUESTIONS.min(self.patience.longest_wait);
+        if let Some(receipt) = self.ledger.next_unindexed() {
+            let indexed = self.indexed(&receipt).await;
+            if self.ledger.asked(indexed) {
+                self.save(failures).await;
             }
         }
     }

@@ -2,7 +2,7 @@
 //! directory. `capture-export` writes it; the recorder reads it, to remove first what is safe elsewhere.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs::File,
     io::{self, Read as _},
     path::Path,
@@ -39,6 +39,15 @@ pub struct Checkpoint {
     pub verified: bool,
     /// Files that retention removed before they were delivered.
     pub missed: u64,
+    /// Files of which the sink's index is known to have them, where it can be asked.
+    #[serde(default)]
+    pub indexed: u64,
+    /// Files that were delivered, and are not in that index yet.
+    #[serde(default)]
+    pub unindexed: VecDeque<Delivery>,
+    /// Files that were not in that index for so long that nobody asks any more.
+    #[serde(default)]
+    pub never_indexed: u64,
     /// When the latest file was delivered, and where it is.
     pub latest: Option<Delivery>,
     /// Why the sink takes nothing at present.
@@ -150,6 +159,9 @@ impl Checkpoint {
             delivered: FileTotals::default(),
             verified: false,
             missed: 0,
+            indexed: 0,
+            unindexed: VecDeque::new(),
+            never_indexed: 0,
             latest: None,
             trouble: None,
             series: BTreeMap::new(),

@@ -214,12 +214,27 @@ impl FileIndex {
         self.files.iter().map(|kept| kept.entry.bytes).collect()
     }
 
+    /// The files, oldest first.
+    pub fn entries(&self) -> impl Iterator<Item = &FileEntry> {
+        self.files.iter().map(|kept| &kept.entry)
+    }
+
     /// Removes the oldest file; one that no longer exists counts as removed.
     pub fn remove_oldest(&mut self, directory: &Directory) {
-        if self.files.is_empty() {
-            return;
+        if !self.files.is_empty() {
+            self.remove_at(0, directory);
         }
-        let Kept { entry, .. } = self.files.remove(0);
+    }
+
+    /// Removes a file; one that no longer exists counts as removed.
+    pub fn remove(&mut self, file: &str, directory: &Directory) {
+        if let Some(at) = self.files.iter().position(|kept| kept.entry.file == file) {
+            self.remove_at(at, directory);
+        }
+    }
+
+    fn remove_at(&mut self, at: usize, directory: &Directory) {
+        let Kept { entry, .. } = self.files.remove(at);
         match directory.remove(&entry.file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 // It would block retention for ever.

@@ -69,6 +69,7 @@ const REQUIREMENTS: &[Requirement] = &[
     needs("nginx-light", Proof::Program("nginx"), "TLS and logins in front of a search server", &[Test]),
     needs("qemu-system-x86", Proof::Program("qemu-system-x86_64"), "boots older kernels", &[Test]),
     needs("busybox-static", Proof::Program("busybox"), "userland for these kernels", &[Test]),
+    needs("openssh-server", Proof::File("/usr/sbin/sshd"), "an SFTP server to export to", &[Test]),
     needs("dpkg-dev", Proof::Program("dpkg-source"), "unpacks the sources of Kubernetes, to test with", &[Cluster]),
     needs("containerd", Proof::Program("containerd"), "runs the containers of the test cluster", &[Cluster]),
     needs("runc", Proof::Program("runc"), "starts these containers", &[Cluster]),

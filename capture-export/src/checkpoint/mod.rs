@@ -18,7 +18,11 @@ use capture_types::time;
 
 pub use durable::{replace, sync_directory};
 
-use crate::{file::FinishedFile, follow::Snapshot, sink::Receipt};
+use crate::{
+    file::FinishedFile,
+    follow::Snapshot,
+    sink::{Indexed, Receipt},
+};
 
 /// The checkpoint of a sink, in memory and on disk.
 #[derive(Debug)]
@@ -26,6 +30,11 @@ pub struct Ledger {
     path: PathBuf,
     state: Checkpoint,
 }
+
+/// Files that are asked about; beyond this the oldest ones are given up.
+const MOST_UNINDEXED: usize = 1000;
+/// An index that has not taken a file after a day, in nanoseconds, will not take it.
+const LONGEST_UNINDEXED: u64 = 24 * 3600 * 1_000_000_000;
 
 /// The path of a sink's checkpoint in a state directory.
 #[must_use]
@@ -117,6 +126,43 @@ impl Ledger {
         let series = self.state.series.entry(file.series.clone()).or_default();
         series.ahead.insert(entry.sequence);
         self.settled(file, snapshot);
+    }
+
+    /// The latest file is not in the index of the sink yet: somebody asks later.
+    pub fn index_later(&mut self) {
+        let state = &mut self.state;
+        if state.unindexed.len() == MOST_UNINDEXED {
+            state.unindexed.pop_front();
+            state.never_indexed += 1;
+        }
+        state.unindexed.extend(state.latest.clone());
+    }
+
+    /// The file that was asked about longest ago.
+    #[must_use]
+    pub fn next_unindexed(&self) -> Option<Receipt> {
+        self.state.unindexed.front().map(|delivery| Receipt {
+            place: delivery.place.clone(),
+            verified: false,
+        })
+    }
+
+    /// What the sink says of [`Ledger::next_unindexed`]. Returns whether it is settled.
+    pub fn asked(&mut self, indexed: Indexed) -> bool {
+        let state = &mut self.state;
+        let Some(delivery) = state.unindexed.pop_front() else {
+            return false;
+        };
+        let age = now().nanoseconds.saturating_sub(delivery.at.nanoseconds);
+        match indexed {
+            Indexed::Yes => state.indexed += 1,
+            _ if age > LONGEST_UNINDEXED => state.never_indexed += 1,
+            Indexed::No | Indexed::Unknown => {
+                state.unindexed.push_back(delivery);
+                return false;
+            }
+        }
+        true
     }
 
     /// Puts a file aside.

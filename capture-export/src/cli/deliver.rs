@@ -12,6 +12,7 @@ use crate::{
     backoff::Backoff,
     by_hand,
     file::{FinishedFile, Origin},
+    malcolm::MalcolmSettings,
     metrics::Metrics,
     search::SearchSettings,
     settings::{Settings, SinkSettings},
@@ -39,6 +40,13 @@ enum To {
     Search {
         #[command(flatten)]
         settings: Box<SearchSettings>,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// To Malcolm.
+    Malcolm {
+        #[command(flatten)]
+        settings: Box<MalcolmSettings>,
         #[command(flatten)]
         files: Files,
     },
@@ -77,6 +85,7 @@ impl DeliverArgs {
                 };
                 (sink.clone(), files)
             }
+            To::Malcolm { settings, files } => (SinkSettings::Malcolm(*settings), files),
             To::Search { settings, files } => (SinkSettings::Search(*settings), files),
             To::Store { settings, files } => (SinkSettings::Store(*settings), files),
         };
@@ -85,7 +94,11 @@ impl DeliverArgs {
             bail!("{}", problems.join("\n"));
         }
         let runtime = runtime()?;
-        let state = settings.state_dir.join("by-hand");
+        let temporary = tempfile::tempdir().context("making a directory for temporary files")?;
+        let state = match &sink {
+            SinkSettings::Malcolm(_) => temporary.path().to_owned(),
+            SinkSettings::Search(_) | SinkSettings::Store(_) => settings.state_dir.join("by-hand"),
+        };
         let opened = sink.open(&state, &Metrics::default())?;
         let origin = Arc::new(settings.origin.clone());
         runtime.block_on(async {

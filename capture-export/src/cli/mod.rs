@@ -1,6 +1,7 @@
 //! The command line.
 
 mod deliver;
+mod pull;
 mod requests;
 mod search;
 mod status;
@@ -46,7 +47,11 @@ Examples:
     capture-export status --config /etc/capture-export.toml
 
   Deliver one file by hand:
-    capture-export deliver store --url s3://bucket/prefix web-1.pcapng.zst
+    capture-export deliver store s3://bucket/prefix web-1.pcapng.zst
+
+  All files of a capture from the store, of every node, merged by time:
+    capture-export pull s3://bucket/prefix web -w web.pcapng
+
 
   Prepare a search cluster, and deliver the documents of one file to it:
     capture-export search setup --url https://search.example:9200
@@ -64,6 +69,8 @@ enum Command {
     Skip(requests::SkipArgs),
     /// Deliver files to one sink, once, and wait until it has them.
     Deliver(deliver::DeliverArgs),
+    /// Fetch the files of a capture from object storage into one file, merged by time.
+    Pull(Box<pull::PullArgs>),
     /// Prepare a search cluster.
     Search(search::SearchArgs),
     /// The configuration.
@@ -106,6 +113,7 @@ impl Cli {
             Command::Status(arguments) => arguments.run(&settings)?,
             Command::Retry(arguments) => arguments.run(&settings)?,
             Command::Skip(arguments) => arguments.run(&settings)?,
+            Command::Pull(arguments) => return arguments.run(),
             Command::Deliver(arguments) => return arguments.run(&settings),
             Command::Search(arguments) => arguments.run(&settings)?,
             Command::Config {

@@ -81,6 +81,13 @@ fn table(found: &[SinkStatus]) -> String {
                 sink.sink, trouble.since.utc, trouble.attempts, trouble.reason
             );
         }
+        if sink.indexed_files + sink.unindexed_files + sink.never_indexed_files > 0 {
+            let _ = writeln!(
+                text,
+                "\n{}: indexed {}, not yet {}, not within a day {}",
+                sink.sink, sink.indexed_files, sink.unindexed_files, sink.never_indexed_files
+            );
+        }
         for aside in &sink.aside {
             let _ = writeln!(
                 text,

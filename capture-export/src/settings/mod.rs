@@ -21,7 +21,7 @@ use crate::file::Origin;
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layer {
-    /// The data directory of the recorder [default: /var/lib/captured].
+    /// The data directory of the recorder [default: /var/lib/packet-captures].
     #[arg(
         long,
         global = true,
@@ -245,7 +245,9 @@ impl Layer {
         }
         let named = |name: Option<String>| name.filter(|name| !name.is_empty());
         Ok(Settings {
-            data_dir: self.data_dir.unwrap_or_else(|| "/var/lib/captured".into()),
+            data_dir: self
+                .data_dir
+                .unwrap_or_else(|| "/var/lib/packet-captures".into()),
             state_dir: self
                 .state_dir
                 .unwrap_or_else(|| "/var/lib/capture-export".into()),

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    malcolm::MalcolmSettings,
     metrics::Metrics,
     search::{SearchSettings, SearchSink},
     sink::Sink,
@@ -16,6 +17,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum SinkSettings {
+    /// Malcolm.
+    Malcolm(MalcolmSettings),
     /// Object storage, or a directory.
     Store(StoreSettings),
     /// A search cluster.
@@ -27,6 +30,7 @@ impl SinkSettings {
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         match self {
+            Self::Malcolm(settings) => settings.problems(),
             Self::Store(settings) => settings.problems(),
             Self::Search(settings) => settings.problems(),
         }
@@ -38,6 +42,7 @@ impl SinkSettings {
     /// A file that it names cannot be read, or a value is invalid.
     pub fn open(&self, state: &Path, metrics: &Metrics) -> Result<Arc<dyn Sink>> {
         Ok(match self {
+            Self::Malcolm(settings) => Arc::new(settings.open(state)?),
             Self::Store(settings) => Arc::new(settings.open()?),
             Self::Search(settings) => {
                 Arc::new(SearchSink::open(settings, state, metrics.search())?)
@@ -49,6 +54,7 @@ impl SinkSettings {
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
+            Self::Malcolm(_) => "malcolm",
             Self::Store(_) => "store",
             Self::Search(_) => "search",
         }

@@ -16,7 +16,8 @@ use object_store::{
     local::LocalFileSystem,
 };
 
-use super::{error::Redactor, settings::StoreSettings};
+use super::settings::StoreSettings;
+use crate::redact::Redactor;
 
 /// One part takes no longer, also over a slow line: 8 MiB at 28 KB/s.
 const REQUEST: Duration = Duration::from_secs(300);

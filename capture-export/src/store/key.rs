@@ -118,7 +118,8 @@ const fn is_safe(c: char) -> bool {
 
 /// A name as one part of an object's name: every byte other than a-z, A-Z, 0-9 and `-_.` becomes `=XX`. So
 /// different names stay different, unless they are very long.
-pub(super) fn segment(name: &str) -> String {
+#[must_use]
+pub fn segment(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for c in name.chars() {
         if is_safe(c) {

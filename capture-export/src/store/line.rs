@@ -3,6 +3,7 @@
 use capture_file::manifest::FileEntry;
 use serde::{Deserialize, Serialize};
 
+use super::LINE;
 use crate::file::FinishedFile;
 
 /// The version of the format that is written.
@@ -29,6 +30,24 @@ pub struct ObjectLine {
 }
 
 impl ObjectLine {
+    /// Parses a line that was found under this name. What it says must fit: it comes from outside.
+    pub(super) fn parse(text: &[u8], found: &str) -> Result<Self, String> {
+        let line: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        if line.version != VERSION {
+            return Err(format!(
+                "version {}, and this program knows {VERSION}",
+                line.version
+            ));
+        }
+        if found.strip_suffix(LINE) != Some(&line.key) {
+            return Err(format!("it is about {:?}", line.key));
+        }
+        if line.entry.sha256.is_none() {
+            return Err("it has no digest".to_owned());
+        }
+        Ok(line)
+    }
+
     /// The line of a file with this digest, stored under this name.
     pub(super) fn new(file: &FinishedFile, key: &str, digest: &str) -> Self {
         let origin = &file.origin;

@@ -5,9 +5,9 @@
 //! one finds a complete file.
 
 mod connect;
-mod error;
 mod key;
 mod line;
+mod read;
 mod settings;
 mod transfer;
 
@@ -23,14 +23,16 @@ use object_store::{
     path::Path,
 };
 
+pub use key::segment;
 pub use line::ObjectLine;
+pub use read::{ReadStoreError, StoreReader};
 pub use settings::{StoreSettings, Verify};
 
 use crate::{
     file::FinishedFile,
+    redact::Redactor,
     sink::{Failure, NotReady, Progress, Receipt, Sink},
 };
-use error::Redactor;
 use key::Template;
 
 /// The end of the name of the object that claims a name.
@@ -224,7 +226,22 @@ impl StoreSink {
     fn failure(&self, error: transfer::TransferError) -> Failure {
         match error {
             transfer::TransferError::File(error) => Failure::of_file(&error),
-            transfer::TransferError::Store(error) => self.redactor.failure(&error),
+            transfer::TransferError::Store(error) => self.refused(&error),
+        }
+    }
+
+    /// What an error of the store means for the file.
+    fn refused(&self, error: &Error) -> Failure {
+        let text = self.redactor.error(error);
+        match error {
+            Error::NotSupported { .. }
+            | Error::NotImplemented { .. }
+            | Error::InvalidPath { .. } => Failure::reject(text),
+            Error::NotFound { .. } => Failure::retry(format!("{text}; does the bucket exist?")),
+            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Failure::retry(
+                format!("{text}; check the credentials and what they permit"),
+            ),
+            _ => Failure::retry(text),
         }
     }
 }

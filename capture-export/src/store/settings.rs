@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    StoreSink,
+    StoreReader, StoreSink,
     connect::{Connected, Place, connect},
     key::{self, Template},
 };
@@ -29,7 +29,7 @@ pub enum Verify {
 #[serde(deny_unknown_fields)]
 pub struct StoreSettings {
     /// Where: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///DIRECTORY.
-    #[arg(long, value_name = "URL")]
+    #[arg(value_name = "URL")]
     pub url: String,
     /// Names of objects [default: {cluster}/{node}/{namespace}/{capture}/{date}/{file}].
     #[arg(long, value_name = "TEMPLATE")]
@@ -113,6 +113,19 @@ impl StoreSettings {
             ));
         }
         wrong
+    }
+
+    /// Makes a reader of what is in the store below the URL's prefix.
+    ///
+    /// # Errors
+    /// A setting is wrong, or a file that it names cannot be read.
+    pub fn reader(&self) -> Result<StoreReader> {
+        let connected = connect(self)?;
+        Ok(StoreReader {
+            store: connected.store,
+            prefix: object_store::path::Path::from(connected.place.prefix.as_str()),
+            redactor: connected.redactor,
+        })
     }
 
     fn template(&self, place: &Place) -> Result<Template, String> {

@@ -13,7 +13,7 @@ fn a_file_is_delivered_by_hand_and_a_second_time_without_harm() {
     let exporter = Exporter::new(directory.path(), "");
     let url = format!("file://{}", target.path().display());
     for _ in 0..2 {
-        let words = ["deliver", "store", "--url", &url, file.to_str().unwrap()];
+        let words = ["deliver", "store", &url, file.to_str().unwrap()];
         let printed = exporter.prints(&words);
         assert!(printed.contains("trace.pcapng.zst, verified"), "{printed}");
     }
@@ -24,10 +24,10 @@ fn a_file_is_delivered_by_hand_and_a_second_time_without_harm() {
     assert_eq!(line["packets"], 7);
     // Other content under the same name is rejected, with an exit status of its own.
     write_capture(&file, START, 8, 100);
-    let output = exporter.output(&["deliver", "store", "--url", &url, file.to_str().unwrap()]);
+    let output = exporter.output(&["deliver", "store", &url, file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(6));
     assert_eq!(tree(target.path()), stored);
-    let output = exporter.output(&["deliver", "store", "--url", &url, "/nonexistent.pcap"]);
+    let output = exporter.output(&["deliver", "store", &url, "/nonexistent.pcap"]);
     assert_eq!(output.status.code(), Some(1));
     let output = exporter.output(&["deliver", "sink", "nope", file.to_str().unwrap()]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("no sink \"nope\""));

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod commands;
+mod malcolm;
 mod search;
 mod store;
 mod support;

@@ -1,15 +1,11 @@
-//! Errors of a store, as reasons for people: one line, bounded, without secrets.
-
-use object_store::Error;
-
-use crate::sink::Failure;
+//! Errors of the other side as reasons for people: one line, bounded, without secrets.
 
 /// The longest reason, in characters.
 const LONGEST: usize = 400;
 
 /// Removes secrets from texts.
 #[derive(Clone, Default)]
-pub(super) struct Redactor {
+pub struct Redactor {
     secrets: Vec<String>,
 }
 
@@ -21,7 +17,8 @@ impl std::fmt::Debug for Redactor {
 
 impl Redactor {
     /// Removes these; short ones are no secrets.
-    pub(super) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
+    #[must_use]
+    pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
         Self {
             secrets: secrets
                 .into_iter()
@@ -31,7 +28,8 @@ impl Redactor {
     }
 
     /// A text in one line without secrets.
-    pub(super) fn line(&self, text: &str) -> String {
+    #[must_use]
+    pub fn line(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in &self.secrets {
             text = text.replace(secret, "***");
@@ -49,19 +47,10 @@ impl Redactor {
         line
     }
 
-    /// What an error of the store means for the file.
-    pub(super) fn failure(&self, error: &Error) -> Failure {
-        let text = self.line(&chain(error));
-        match error {
-            Error::NotSupported { .. }
-            | Error::NotImplemented { .. }
-            | Error::InvalidPath { .. } => Failure::reject(text),
-            Error::NotFound { .. } => Failure::retry(format!("{text}; does the bucket exist?")),
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => Failure::retry(
-                format!("{text}; check the credentials and what they permit"),
-            ),
-            _ => Failure::retry(text),
-        }
+    /// An error with its causes, as one line.
+    #[must_use]
+    pub fn error(&self, error: &dyn std::error::Error) -> String {
+        self.line(&chain(error))
     }
 }
 
