@@ -1,5 +1,6 @@
 //! Set-up, build, run, test, lint, fuzz and bench: `cargo xtask --help`.
 
+mod azurite;
 mod bench;
 mod browser;
 mod buf;

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::requirements::Purpose;
 use crate::tools::{BPF_LINKER, CARGO_DENY, CARGO_FUZZ};
-use crate::{browser, buf, helm, kernels, kube, packages, python, toolchain};
+use crate::{azurite, browser, buf, helm, kernels, kube, packages, python, toolchain};
 
 /// Installs and reports missing requirements. When nothing is missing, this takes milliseconds and
 /// no network.
@@ -21,6 +21,7 @@ pub(crate) fn prepare(purposes: &[Purpose]) -> Result<()> {
         step("Python packages", python::install)?;
         step("kernels to test with", kernels::fetch)?;
         step("tools of the browser tests", browser::install)?;
+        step("Azure Blob storage for tests", azurite::install)?;
     }
     if purposes.contains(&Purpose::Cluster) || purposes.contains(&Purpose::Lint) {
         step("Helm", helm::install)?;

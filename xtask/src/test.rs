@@ -11,7 +11,7 @@ use crate::requirements::Purpose;
 use crate::stages::Stages;
 use crate::totals::Totals;
 use crate::workspace::Profile;
-use crate::{browser, helm, image, kernels, kube, setup, workspace};
+use crate::{azurite, browser, helm, image, kernels, kube, setup, workspace};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   cargo xtask test
@@ -44,6 +44,7 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
         let mut tests = cargo_test();
         tests.env("CAPTURE_TEST_KERNELS", &kernels);
         tests.envs(browser::variables()?);
+        tests.envs([azurite::variable()?]);
         for (name, path) in &cluster {
             tests.env(format!("CAPTURE_TEST_CLUSTER_{name}"), path);
         }

@@ -1,5 +1,6 @@
 //! The store as a sink: a directory, a real S3 server.
 
+mod azure;
 mod delivery;
 mod faults;
 mod hostile;
