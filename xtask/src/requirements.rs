@@ -55,6 +55,7 @@ const REQUIREMENTS: &[Requirement] = &[
     needs("libpcap-dev", Proof::Header("pcap/pcap.h"), "compiles pcap-filter expressions", EVERY),
     needs("protobuf-compiler", Proof::Program("protoc"), "compiles the gRPC API", EVERY),
     needs("libprotobuf-dev", Proof::Header("google/protobuf/timestamp.proto"), "the types that the gRPC API builds on", EVERY),
+    needs("ca-certificates", Proof::File("/etc/ssl/certs/ca-certificates.crt"), "authorities, for the exporter's image", &[Build, Test, Cluster]),
     needs("netbase", Proof::File("/etc/services"), "names of ports and protocols in expressions", EVERY),
     needs(LLVM_PACKAGE, Proof::Library(LLVM_LIBRARY), "the LLVM that bpf-linker links with", EVERY),
     needs("npm", Proof::Program("npm"), "installs buf, which checks the gRPC API, Helm, and what drives the browser", &[Lint, Cluster, Test]),

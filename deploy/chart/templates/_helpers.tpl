@@ -13,6 +13,7 @@
 {{- end }}
 
 {{- define "capture.daemon" -}}{{ include "capture.fullname" . }}-daemon{{- end }}
+{{- define "capture.exporter" -}}{{ include "capture.fullname" . }}-exporter{{- end }}
 {{- define "capture.coordinator" -}}{{ include "capture.fullname" . }}-coordinator{{- end }}
 
 {{- define "capture.nodeSecret" -}}

@@ -53,7 +53,7 @@ struct Contents {
     directories: &'static [&'static str],
 }
 
-const CONTENTS: [Contents; 2] = [
+const CONTENTS: [Contents; 3] = [
     Contents {
         name: "captured",
         description: "Records packets of a node; with its client capturectl",
@@ -79,6 +79,21 @@ const CONTENTS: [Contents; 2] = [
         user: "65532",
         files: &[],
         directories: &["/etc/capture/tls"],
+    },
+    Contents {
+        name: "capture-export",
+        description: "Delivers finished capture files to object storage, Malcolm and search clusters",
+        programs: &[("capture-export", "capture-export")],
+        user: "0",
+        // Authorities of the sinks' certificates.
+        files: &["/etc/ssl/certs/ca-certificates.crt"],
+        directories: &[
+            "/etc/capture-export/config",
+            "/etc/capture-export/secrets",
+            "/tmp",
+            "/var/lib/capture-export",
+            "/var/lib/packet-captures",
+        ],
     },
 ];
 
