@@ -89,7 +89,8 @@ struct Failures {
     since_success: HashSet<Key>,
     /// Files that failed while others succeeded, and when they are due.
     penalties: HashMap<Key, (Backoff, Instant)>,
-    absences: HashMap<Key, u32>,
+    /// Files that were not found: how often, and since when.
+    absences: HashMap<Key, (u32, Instant)>,
     /// When the sink is asked again whether a file is indexed.
     next_question: Instant,
 }
@@ -174,9 +175,11 @@ impl Worker {
             }
             Err(Failure::Gone { reason }) => {
                 self.metrics.attempted(&self.name, Attempt::Gone);
-                let absences = failures.absences.entry(key).or_default();
+                let new = (0, Instant::now());
+                let (absences, since) = failures.absences.entry(key).or_insert(new);
                 *absences += 1;
-                if *absences >= MOST_ABSENCES {
+                // A file that is compressed after it was finished has another name in the next manifest.
+                if *absences >= MOST_ABSENCES && since.elapsed() >= self.patience.longest_wait {
                     let reason = format!("it is in the manifest and not on disk: {reason}");
                     tracing::warn!(
                         sink = self.name,

@@ -47,7 +47,7 @@ pub(super) fn convert(
     }
     let opened = file.open().map_err(|error| Failure::of_file(&error))?;
     let damaged =
-        |error: capture_file::ReadError| Failure::reject(format!("{}: {error}", file.entry.file));
+        |error: capture_file::ReadError| Failure::reject(format!("{:?}: {error}", file.entry.file));
     let mut reader = CaptureReader::new(opened).map_err(damaged)?;
     let mut interfaces: Vec<(Interface, Option<u32>)> = Vec::new();
     let mut outputs: BTreeMap<u16, Output> = BTreeMap::new();

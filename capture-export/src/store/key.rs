@@ -62,6 +62,11 @@ impl Template {
         if pieces.last() != Some(&Piece::Variable("file")) {
             return Err("it must end in {file}".to_owned());
         }
+        if !prefix.chars().all(|c| is_safe(c) || c == '/' || c == '=') {
+            return Err(format!(
+                "the prefix {prefix:?} contains a character other than a-z, A-Z, 0-9 and \"-_.=/\""
+            ));
+        }
         let whole = format!("{prefix}/{text}");
         let parts = whole.trim_start_matches('/').split('/');
         if parts
@@ -230,5 +235,7 @@ mod tests {
             let error = Template::parse("", text).unwrap_err();
             assert!(error.contains(reason), "{text}: {error}");
         }
+        assert!(Template::parse("a b", DEFAULT).is_err());
+        assert!(Template::parse("a//b", DEFAULT).is_err());
     }
 }

@@ -101,7 +101,7 @@ impl StoreSink {
             && *known != digest
         {
             return Err(Failure::reject(format!(
-                "{}: its content has digest {digest}, and the manifest says {known}: it is damaged",
+                "{:?}: its content has digest {digest}, and the manifest says {known}: it is damaged",
                 file.entry.file
             )));
         }
