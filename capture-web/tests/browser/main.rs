@@ -8,11 +8,29 @@ mod chromium;
 mod server;
 mod traffic;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use capture_tests::{
+    daemon::Daemon,
+    gate,
+    netns::Pair,
+    scene::{numbered_frames, send_through},
+};
 use serde_json::json;
 
 use chromium::walk;
 use server::Server;
+
+/// Packets that are sent through a capture.
+const PACKETS: u64 = 500;
+
+#[test]
+fn a_newcomer_on_a_machine_without_a_recorder_is_told_what_to_do() -> Result<()> {
+    if !chromium::is_there()? {
+        return Ok(());
+    }
+    let server = Server::start(&[])?;
+    walk("newcomer", &json!({ "base": server.base() }), |_| Ok(()))
+}
 
 #[test]
 fn quantities_are_read_as_people_write_them_and_an_unknown_count_is_never_zero() -> Result<()> {
@@ -105,4 +123,25 @@ fn whoever_logs_in_sees_own_reports_and_a_shared_link_needs_no_account() -> Resu
     let file = server.write("incident.pcap", &traffic::bad())?;
     let given = json!({ "base": server.base(), "file": file, "password": password });
     walk("login", &given, |_| Ok(()))
+}
+
+#[test]
+fn a_capture_is_started_watched_changed_stopped_analysed_and_deleted() -> Result<()> {
+    if !chromium::is_there()? {
+        return Ok(());
+    }
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let pair = Pair::new()?;
+    let daemon = Daemon::start(&pair.b, &[])?;
+    let socket = daemon.socket();
+    let socket = socket.to_str().context("a path that is not UTF-8")?;
+    let server = Server::start(&[("CAPTURE_WEB_SOCKET", socket)])?;
+    let frames = numbered_frames(0..PACKETS);
+    let given = json!({ "base": server.base(), "packets": PACKETS });
+    walk("capture", &given, |request| match request {
+        "send packets" => send_through(&pair, &frames),
+        other => anyhow::bail!("the path asks for {other:?}"),
+    })
 }

@@ -122,7 +122,7 @@ export class Scene {
 
   /** Fails if something went wrong on the way. */
   verify() {
-    assert.deepEqual(this.problems, []);
+    assert.equal(this.problems.length, 0, "something went wrong on the way");
   }
 
   /** What a failed test shows. */
