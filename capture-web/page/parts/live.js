@@ -4,6 +4,9 @@ import { address, stream } from "./api.js";
 
 // Five minutes, at one event a second.
 const SAMPLES = 300;
+// The server tells counts once a second, and those alone that have changed.
+const TICK_MS = 1000;
+const SILENT_SECONDS = 1.5;
 // Many captures send within a moment: they are drawn together.
 const TOGETHER_MS = 100;
 const COUNTS = ["seen", "written", "lost"];
@@ -28,7 +31,14 @@ export function watch(signal, onchange) {
       onchange(live);
     }, TOGETHER_MS);
   };
-  signal.addEventListener("abort", () => clearTimeout(timer));
+  const ticks = setInterval(() => {
+    live.tick();
+    changed();
+  }, TICK_MS);
+  signal.addEventListener("abort", () => {
+    clearTimeout(timer);
+    clearInterval(ticks);
+  });
   stream(address(["captures", "events"]), signal, {
     events: {
       capture: (event) => {
@@ -85,6 +95,18 @@ class Live {
     sample(key, capture);
   }
 
+  /** Of running captures that nothing was told of, the counts have not changed. */
+  tick() {
+    const now = Date.now() / 1000;
+    for (const [key, capture] of this.captures) {
+      const last = histories.get(key)?.at(-1);
+      const isWatched = this.connected && !this.problems.has(capture.node);
+      if (isWatched && !capture.ended && last && now - last.time > SILENT_SECONDS) {
+        sample(key, capture, true);
+      }
+    }
+  }
+
   remove(node, name) {
     const key = keyOf(node, name);
     this.captures.delete(key);
@@ -116,15 +138,19 @@ class Live {
   }
 }
 
-function sample(key, capture) {
+function sample(key, capture, isSilent = false) {
   const history = histories.get(key) ?? [];
-  const now = { time: Date.now() / 1000, uid: capture.created };
+  const now = { time: Date.now() / 1000, isSilent, created: capture.created };
   for (const count of COUNTS) {
     now[count] = capture.ledger[count] ?? null;
   }
   // A later capture of the same name begins anew.
-  if (history.length > 0 && history[0].uid !== now.uid) {
+  if (history.length > 0 && history[0].created !== now.created) {
     history.length = 0;
+  }
+  // Counts are of a whole second: one that was taken for silence was late, and would make a peak of the next.
+  while (!isSilent && history.at(-1)?.isSilent && now.time - history.at(-1).time < TICK_MS / 1000) {
+    history.pop();
   }
   history.push(now);
   if (history.length > SAMPLES) {
