@@ -1,6 +1,7 @@
 //! The command line.
 
 mod deliver;
+mod documents;
 mod pull;
 mod requests;
 mod search;
@@ -71,6 +72,8 @@ enum Command {
     Deliver(deliver::DeliverArgs),
     /// Fetch the files of a capture from object storage into one file, merged by time.
     Pull(Box<pull::PullArgs>),
+    /// Print the documents that a search cluster would get of files, one per line.
+    Documents(documents::DocumentsArgs),
     /// Prepare a search cluster.
     Search(search::SearchArgs),
     /// The configuration.
@@ -115,6 +118,7 @@ impl Cli {
             Command::Skip(arguments) => arguments.run(&settings)?,
             Command::Pull(arguments) => return arguments.run(),
             Command::Deliver(arguments) => return arguments.run(&settings),
+            Command::Documents(arguments) => return arguments.run(&settings),
             Command::Search(arguments) => arguments.run(&settings)?,
             Command::Config {
                 action: ConfigAction::Print,

@@ -224,7 +224,43 @@ fn insert(properties: &mut Map<String, Value>, path: &str, mapping: Value) {
 
 #[cfg(test)]
 mod tests {
-    use super::{FIELDS, mapping};
+    #![allow(clippy::unwrap_used)]
+    use super::{FIELDS, Name, mapping};
+
+    /// The table of `docs/search.md`.
+    fn table() -> String {
+        let mut table = "| field | type | name | meaning |\n|---|---|---|---|\n".to_owned();
+        for field in FIELDS {
+            let name = match field.name {
+                Name::Ecs => "ECS",
+                Name::Kubernetes => "Kubernetes",
+                Name::Known => "known",
+                Name::Own => "own",
+            };
+            let (path, kind, meaning) = (field.path, field.kind.name(), field.meaning);
+            table.push_str(&format!("| `{path}` | {kind} | {name} | {meaning} |\n"));
+        }
+        table
+    }
+
+    #[test]
+    fn the_table_of_the_manual_has_every_field() {
+        const BEGIN: &str = "<!-- fields -->\n";
+        const END: &str = "<!-- end of fields -->";
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/search.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (before, rest) = page.split_once(BEGIN).unwrap();
+        let (found, after) = rest.split_once(END).unwrap();
+        if std::env::var_os("UPDATE_GENERATED").is_some() {
+            let page = format!("{before}{BEGIN}{}{END}{after}", table());
+            std::fs::write(path, page).unwrap();
+            return;
+        }
+        assert!(
+            found == table(),
+            "docs/search.md is not up to date: run UPDATE_GENERATED=1 cargo test -p capture-export fields"
+        );
+    }
 
     #[test]
     fn the_mapping_is_strict_has_every_field_once_and_fewer_than_300() {

@@ -11,7 +11,7 @@ use super::{
     rules,
     traffic::{self, CLIENT, SERVER, Traffic},
 };
-use crate::support::Data;
+use crate::support::{Data, skipped};
 
 const EVERYTHING: &str = "documents = 'flow,dns,tls,http,finding,packet'";
 
@@ -126,6 +126,22 @@ fn each_kind_of_document_reaches_the_index_with_its_fields() {
     }
     // Every field of the mapping but those that this traffic has no reason for.
     assert!(fields.len() > 80, "{fields:?}");
+}
+
+#[test]
+fn documents_on_stdout_are_those_that_a_cluster_gets() {
+    let mut data = Data::new();
+    let path = data.add_with("web", 20, |path, _| traffic::mixed(1).write(path));
+    let exporter = exporter(data.path(), "http://127.0.0.1:9", "none", "");
+    let path = path.to_str().unwrap();
+    let text = exporter.prints(&["documents", "--documents", "flow,dns,http,tls,packet", path]);
+    assert_eq!(text.lines().count(), 3 + 3 + 2 + 1 + 21);
+    text.lines().for_each(|line| rules::document(line).unwrap());
+    let lines = exporter.prints(&["documents", "--bulk", "--documents", "flow", path]);
+    let action = lines.lines().next().unwrap();
+    assert!(action.starts_with("{\"create\":{\"_id\":\""), "{action}");
+    let again = exporter.prints(&["documents", "--bulk", "--documents", "flow", path]);
+    assert_eq!(lines, again);
 }
 
 #[test]
@@ -256,4 +272,39 @@ fn hostile_texts_in_packets_are_only_texts_in_documents() {
     let dns = &cluster.documents("dns")[0]["dns"]["question"]["name"];
     assert!(dns.as_str().unwrap().contains("{{7*7}}<script>"), "{dns}");
     assert_eq!(cluster.count("packet"), traffic.frames.len() as u64);
+}
+
+#[test]
+fn the_client_that_users_have_finds_and_adds_up_what_was_sent() {
+    let test = "the_client_that_users_have_finds_and_adds_up_what_was_sent";
+    let Some(cluster) = Cluster::start(test) else {
+        return;
+    };
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+    let python = format!("{root}../target/python/bin/python");
+    if !std::path::Path::new(&python).exists() {
+        return skipped(
+            test,
+            "there is no Python with opensearch-py; `cargo xtask setup` makes one",
+        );
+    }
+    let mut data = Data::new();
+    let traffic = traffic::mixed(1);
+    data.add_with("web", 20, |path, _| traffic.write(path));
+    let exporter = prepared(data.path(), &cluster, "");
+    let mut running = exporter.run();
+    running.until("the file", || exporter.delivered("search") == 1);
+    let output = std::process::Command::new(python)
+        .arg(format!("{root}tests/export/search/read_back.py"))
+        .args([cluster.url(), &cluster.index])
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let bytes: usize = traffic.frames.iter().map(Vec::len).sum();
+    assert_eq!(found["servers"]["10.0.0.2"], json!(bytes as f64));
+    assert_eq!(found["over_time"], 3);
+    assert_eq!(found["count"], cluster.count(""));
+    assert!(found["in_network"].as_u64().unwrap() >= 9);
 }

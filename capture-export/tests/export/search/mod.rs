@@ -2,10 +2,13 @@
 
 mod cluster;
 mod delivery;
+mod ecs;
 mod faults;
 mod kills;
+mod nginx;
 mod proxy;
 mod rules;
+mod secured;
 mod setup;
 mod traffic;
 
