@@ -83,6 +83,7 @@ fn run(
         snaplen: 262_144,
         filter: None,
         packet_limit: None,
+        export_sink: None,
     };
     let content = content(length);
     let mut recorder = Recorder::start(&spec, Box::new(|_| None))?;

@@ -51,6 +51,11 @@ pub(super) struct Settings {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
 
+    /// Remove first the files that this sink of capture-export has, and has compared. A sink that is behind stops no
+    /// removal: the limits of the disk come first.
+    #[arg(long, value_name = "SINK")]
+    retain_until_exported: Option<String>,
+
     /// TCP address for clients with certificates; requires the next three options.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
@@ -90,11 +95,16 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 
 impl Settings {
     /// Settings with a dedicated flag: key, flag and value.
-    fn named(&self) -> [(&'static str, &'static str, &Option<String>); 9] {
+    fn named(&self) -> [(&'static str, &'static str, &Option<String>); 10] {
         [
             ("socket", "--socket", &self.socket),
             ("state_dir", "--state-dir", &self.state_dir),
             ("data_dir", "--data-dir", &self.data_dir),
+            (
+                "retain_until_exported",
+                "--retain-until-exported",
+                &self.retain_until_exported,
+            ),
             ("listen", "--listen", &self.listen),
             (
                 "tls.certificate",
@@ -125,7 +135,13 @@ impl Settings {
         for (key, flag, value) in self.named() {
             if let Some(value) = value {
                 // Paths may be relative to the current directory.
-                let is_path = !["listen", "insecure_listen", "metrics.listen"].contains(&key);
+                let is_path = ![
+                    "listen",
+                    "insecure_listen",
+                    "metrics.listen",
+                    "retain_until_exported",
+                ]
+                .contains(&key);
                 let value = match std::path::absolute(value) {
                     Ok(path) if is_path && !value.is_empty() => path.display().to_string(),
                     _ => value.clone(),

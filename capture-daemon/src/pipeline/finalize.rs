@@ -12,6 +12,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::{
+    exported::Exported,
     file_size::FileSize,
     messages::{ClosedFile, FinalizeTask},
     outcome::{FailureKind, Outcomes},
@@ -33,6 +34,8 @@ pub(crate) struct Finalizer {
     pub(crate) progress: Arc<Progress>,
     pub(crate) sizes: Arc<[FileSize]>,
     pub(crate) retention: Retention,
+    /// What an exporter has of the files, if retention prefers these.
+    pub(crate) exported: Option<Exported>,
     pub(crate) files: FileIndex,
     /// The newest plain file of each output, which stays plain.
     pub(crate) newest: BTreeMap<usize, String>,
@@ -210,14 +213,40 @@ impl Finalizer {
         };
         let sizes = self.files.sizes();
         let surplus = retain::surplus(&self.retention, usage, &sizes);
-        for _ in 0..surplus {
-            self.files.remove_oldest(&self.directory);
+        if surplus > 0 {
+            self.remove(surplus, usage);
         }
         let missing = retain::missing(&self.retention, usage);
         if missing == 0 || surplus > 0 {
             self.helpless = None;
         } else {
             self.give_up();
+        }
+    }
+
+    /// Removes the oldest files, this many. Where an exporter's files are preferred, as many of them as are needed.
+    fn remove(&mut self, surplus: usize, usage: Usage) {
+        let Some(exported) = &mut self.exported else {
+            for _ in 0..surplus {
+                self.files.remove_oldest(&self.directory);
+            }
+            return;
+        };
+        let order = exported.order(self.files.entries());
+        let sizes: Vec<u64> = order.iter().map(|file| file.bytes).collect();
+        let surplus = retain::surplus(&self.retention, usage, &sizes);
+        let mut missed = 0;
+        for file in order.iter().take(surplus) {
+            self.files.remove(&file.file, &self.directory);
+            missed += u64::from(!file.exported);
+        }
+        if missed > 0 {
+            self.progress.add_unexported(missed);
+            self.progress.warn(format!(
+                "files are removed that sink {:?} does not have, or has not compared: it is behind, and the limits \
+                 of the disk come first; see capture-export status",
+                exported.sink()
+            ));
         }
     }
 

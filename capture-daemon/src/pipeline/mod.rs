@@ -8,6 +8,7 @@ mod digest;
 mod direct_file;
 pub mod drain;
 pub mod encode;
+mod exported;
 mod file_size;
 mod finalize;
 mod idle;
@@ -33,6 +34,7 @@ pub mod tap;
 mod write;
 
 pub use copying::Copying;
+pub use exported::ExportSink;
 pub use outcome::{FailureKind, RecorderFailure};
 pub use progress::{Progress, WRITE_BOUNDS, Writes};
 

@@ -54,6 +54,7 @@ pub struct Progress {
     packets: AtomicU64,
     bytes: AtomicU64,
     files: AtomicU64,
+    unexported: AtomicU64,
     queued: AtomicUsize,
     writes: Writes,
     begun: OnceLock<Baseline>,
@@ -70,6 +71,16 @@ impl Progress {
     #[must_use]
     pub fn packets(&self) -> u64 {
         self.packets.load(Ordering::Relaxed)
+    }
+
+    /// Files that retention removed although the sink of an exporter did not have them.
+    #[must_use]
+    pub fn unexported(&self) -> u64 {
+        self.unexported.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_unexported(&self, files: u64) {
+        self.unexported.fetch_add(files, Ordering::Relaxed);
     }
 
     /// Bytes written to files, as they are on disk.

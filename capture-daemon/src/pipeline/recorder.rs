@@ -10,6 +10,7 @@ use std::{
 use super::{
     copying::Copying,
     encode::{self, Encoding, Pcap, Pcapng, pcapng, text::Lines},
+    exported::ExportSink,
     file_size::FileSize,
     names::Names,
     outcome::{FailureKind, Outcome, Outcomes, RecorderFailure},
@@ -53,6 +54,8 @@ pub struct RecorderSpec {
     pub filter: Option<String>,
     /// Packets after which the recorder takes no more.
     pub packet_limit: Option<u64>,
+    /// Retention removes first what this sink has.
+    pub export_sink: Option<ExportSink>,
 }
 
 /// The kernel's counters of an interface; `None` when they cannot be read.

@@ -81,6 +81,7 @@ pub async fn run(
         session: SessionOptions {
             own: own_endpoints(&config),
             node: Arc::from(config.node_name.as_str()),
+            export_sink: config.export_sink.clone(),
             ..SessionOptions::default()
         },
         runtime: captures.clone(),

@@ -43,6 +43,7 @@ use crate::{
         rings::RingSizes,
     },
     pipeline::{
+        ExportSink,
         drain::{Drain, DrainState},
         interface_counters::InterfaceCounters,
         recorder::{Recorder, RecorderError, RecorderSpec, Statistics},
@@ -64,6 +65,8 @@ pub struct SessionOptions {
     pub own: OwnEndpoints,
     /// The name of the node, for the descriptions of pods' interfaces.
     pub node: Arc<str>,
+    /// Retention removes first what this sink has.
+    pub export_sink: Option<ExportSink>,
 }
 
 /// A running capture.
@@ -121,7 +124,11 @@ impl Session {
         let programs = Programs::new(object, filter, &spec.targets, of_pods)?;
         let counters = Arc::new(InterfaceCounters::new(maps.counters));
         let statistics = Arc::clone(&counters);
-        let recorder = start_recorder(&spec, Box::new(move |id| statistics.read(id)))?;
+        let recorder = start_recorder(
+            &spec,
+            options.export_sink.as_ref(),
+            Box::new(move |id| statistics.read(id)),
+        )?;
         let progress = recorder.progress();
         let clock = PacketClock::new(features.tai_clock);
         let ring = RingFill::new(&maps.rings).map_err(system("mapping the ring buffers"))?;
@@ -297,13 +304,18 @@ impl Session {
     }
 }
 
-fn start_recorder(spec: &CaptureSpec, statistics: Statistics) -> Result<Recorder, RecorderError> {
+fn start_recorder(
+    spec: &CaptureSpec,
+    export_sink: Option<&ExportSink>,
+    statistics: Statistics,
+) -> Result<Recorder, RecorderError> {
     let with = |output: &OutputSpec| RecorderSpec {
         name: spec.name.clone(),
         output: output.clone(),
         snaplen: spec.snaplen,
         filter: spec.filter.expression.clone(),
         packet_limit: spec.limits.packets,
+        export_sink: export_sink.cloned(),
     };
     match &spec.output {
         Output::Files(output) => Recorder::start(&with(output), statistics),

@@ -125,6 +125,7 @@ pub(crate) fn spec(directory: &Path) -> RecorderSpec {
         snaplen: SNAPLEN,
         filter: Some("udp or vlan".to_owned()),
         packet_limit: None,
+        export_sink: None,
     }
 }
 

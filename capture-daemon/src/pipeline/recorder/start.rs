@@ -6,6 +6,7 @@ use super::{
     super::{
         copying::Copying,
         encode::{pcapng::Blocks, text::Lines},
+        exported::Exported,
         file_size::FileSize,
         names::Names,
         outcome::Outcomes,
@@ -94,6 +95,10 @@ impl Recorder {
         };
         context.progress.set_begun(files.begun());
         let layout = Layout::new(streaming);
+        let exported = spec
+            .export_sink
+            .clone()
+            .map(|sink| Exported::new(sink, &output.directory, spec.name.as_str()));
         let mut recorder = Self {
             name: spec.name.clone(),
             naming,
@@ -127,7 +132,7 @@ impl Recorder {
             statistics,
             started: now,
             now,
-            threads: Threads::start(&layout, output, &context, files)?,
+            threads: Threads::start(&layout, output, exported, &context, files)?,
             outcomes: context.outcomes,
             suspensions: 0,
             progress: context.progress,

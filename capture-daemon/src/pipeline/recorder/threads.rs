@@ -18,6 +18,7 @@ use super::{
         buffer::{ALIGNMENT, AlignedBuffer},
         compress::{self, Codec, Worker},
         digest::{self, Digester},
+        exported::Exported,
         file_size::FileSize,
         finalize::Finalizer,
         inbox::Inbox,
@@ -108,6 +109,7 @@ impl Threads {
     pub(super) fn start(
         layout: &Layout,
         output: &OutputSpec,
+        exported: Option<Exported>,
         context: &FileContext,
         files: FileIndex,
     ) -> Result<Self, RecorderError> {
@@ -166,6 +168,7 @@ impl Threads {
             progress: Arc::clone(&context.progress),
             sizes: Arc::clone(&context.sizes),
             retention: output.retention,
+            exported,
             files,
             newest: BTreeMap::new(),
             helpless: None,

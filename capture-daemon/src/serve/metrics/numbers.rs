@@ -41,6 +41,7 @@ pub(super) struct Numbers {
     packets: Family<ByPackets, Counter>,
     bytes: Family<ByCapture, Counter>,
     files: Family<ByCapture, Counter>,
+    unexported: Family<ByCapture, Counter>,
     warnings: Family<ByCapture, Gauge>,
     queued: Family<ByCapture, Gauge>,
     ring_used: Family<ByCapture, Gauge>,
@@ -82,6 +83,9 @@ impl Numbers {
             (&self.ring_used, ring.used()),
             (&self.ring_size, ring.size()),
         ];
+        self.unexported
+            .get_or_create(&labels)
+            .inc_by(progress.unexported());
         for (gauge, value) in gauges {
             gauge.get_or_create(&labels).set(signed(value));
         }
@@ -107,6 +111,11 @@ impl Numbers {
             self.warnings,
         );
         registry.register("files", "Files that captures have finished", self.files);
+        registry.register(
+            "unexported_removed_files",
+            "Files that retention removed although the sink of retain_until_exported did not have them",
+            self.unexported,
+        );
         registry.register(
             "queued_blocks",
             "Blocks that wait to be compressed or written",
