@@ -8,6 +8,7 @@ mod connection;
 mod daemon;
 mod environment;
 mod exit;
+mod export;
 mod extcap;
 mod files;
 mod filter;
@@ -86,6 +87,7 @@ enum Command {
     Rm(captures::RemoveArgs),
     Files(files::FilesArgs),
     Pull(pull::PullArgs),
+    Export(export::ExportArgs),
     Verify(verify::VerifyArgs),
     Analyze(Box<analyze::AnalyzeArgs>),
     Prune(prune::PruneArgs),
@@ -148,10 +150,18 @@ fn run_command(cli: Cli) -> Result<Exit, exit::Error> {
     let Cli {
         connection,
         output: format,
-        command,
+        mut command,
     } = cli;
     if let Command::Completion(arguments) = command {
         return completion::run(&arguments, Cli::command());
+    }
+    // These need no node.
+    match command {
+        Command::Export(arguments) => return Err(arguments.run()),
+        Command::Pull(arguments) if arguments.from.is_some() => {
+            return Err(pull::from_store(&arguments));
+        }
+        other => command = other,
     }
     let context = Context {
         settings: connection.settings()?,
@@ -182,7 +192,7 @@ fn run_command(cli: Cli) -> Result<Exit, exit::Error> {
             Command::Node(arguments) => node::node(&context, &arguments).await,
             Command::Filter(arguments) => filter::run(&context, &arguments).await,
             Command::Extcap(arguments) => extcap::run(&context, &arguments),
-            Command::Completion(_) => Ok(Exit::Done),
+            Command::Completion(_) | Command::Export(_) => Ok(Exit::Done),
         }
     })
 }

@@ -46,6 +46,11 @@ pub(super) struct PullArgs {
     #[arg(long, group = "where", value_name = "DIR")]
     into: Option<PathBuf>,
 
+    /// Fetch from object storage instead of nodes: s3://BUCKET/PREFIX, gs://, az:// or file:///DIRECTORY, where
+    /// capture-export has put the files. Credentials come from the environment.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["growing", "skip_bad"])]
+    pub(super) from: Option<String>,
+
     /// Include the file that is being written, up to its current end.
     #[arg(long)]
     growing: bool,
@@ -64,7 +69,8 @@ Examples:
   capturectl pull web -w web.pcapng
   capturectl pull web -w - | tcpdump -r -
   capturectl --node a:9443 --node b:9443 pull web -w both-ends.pcapng.zst
-  capturectl pull web --into ./files";
+  capturectl pull web --into ./files
+  capturectl pull web --from s3://bucket/prefix -w web.pcapng";
 
 /// The summary of `pull`.
 #[derive(Debug, Serialize)]
@@ -113,6 +119,21 @@ pub(super) async fn run(context: &Context, arguments: &PullArgs) -> Result<Exit,
         (None, Some(directory)) => separate(context, arguments, directory).await,
         (None, None) => Err(Error::Usage("give --write or --into".to_owned())),
     }
+}
+
+/// Becomes `capture-export pull`. Returns only if that is not possible.
+pub(super) fn from_store(arguments: &PullArgs) -> Error {
+    let mut words: Vec<std::ffi::OsString> = Vec::new();
+    if let Some(output) = &arguments.write {
+        words.extend(["--write".into(), output.into()]);
+    }
+    if let Some(directory) = &arguments.into {
+        words.extend(["--into".into(), directory.into()]);
+    }
+    words.push("--".into());
+    words.extend(arguments.from.iter().map(Into::into));
+    words.push((&arguments.name).into());
+    super::export::become_exporter("pull".into(), words)
 }
 
 async fn merged(context: &Context, arguments: &PullArgs, output: &Path) -> Result<Exit, Error> {
@@ -224,6 +245,7 @@ pub(super) async fn locally(context: &Context, name: &str) -> Result<Result<Loca
         name: name.to_owned(),
         write: Some(output.clone()),
         into: None,
+        from: None,
         growing: true,
         skip_bad: false,
         attempts: 10,
