@@ -39,7 +39,7 @@ use key::Template;
 pub const CLAIM: &str = ".sha256";
 /// The end of the name of the object that is written last.
 pub const LINE: &str = ".manifest.json";
-/// The size of a part of an upload. S3 takes 10,000 parts: files of up to 80 GiB.
+/// The size of a part of an upload.
 const PART_SIZE: usize = 8 << 20;
 /// Longer than any claim.
 const LONGEST_CLAIM: u64 = 4096;

@@ -18,7 +18,9 @@ use super::Verify;
 use crate::sink::Progress;
 
 /// Parts that are in flight at once. With one that is read, memory is this many parts and one.
-const IN_FLIGHT: usize = 3;
+const IN_FLIGHT: usize = 2;
+/// Parts that S3 takes.
+const MOST_PARTS: u64 = 10_000;
 
 /// Either side can fail.
 #[derive(Debug, thiserror::Error)]
@@ -50,9 +52,11 @@ impl Upload<'_> {
         bytes: u64,
         options: PutOptions,
     ) -> Result<(), TransferError> {
+        // Only a file of more than 80 GiB needs larger parts.
+        let least = usize::try_from(bytes.div_ceil(MOST_PARTS)).unwrap_or(usize::MAX);
         let mut parts = Parts {
             file: Some(file),
-            part_size: self.part_size,
+            part_size: self.part_size.max(least),
         };
         if bytes <= self.part_size as u64 {
             let whole = parts.next().await?;
