@@ -26,6 +26,8 @@ use crate::{
 
 /// Between two rounds of removals.
 const REMOVALS: Duration = Duration::from_secs(30);
+/// Letters of the key of pseudonyms.
+const SHORTEST_KEY: usize = 16;
 /// How long work may take to stop.
 const END: Duration = Duration::from_secs(10);
 
@@ -207,11 +209,27 @@ fn runners(app: &App, wake: &Arc<Notify>) -> Result<Vec<Runner>> {
             failures: settings.failures,
             keep: settings.keep,
             bounds: settings.bounds,
+            redaction_key: redaction_key(settings)?,
         },
         wake: Arc::clone(wake),
         metrics: app.metrics.clone(),
     };
     Ok((0..settings.workers).map(|_| runner.clone()).collect())
+}
+
+fn redaction_key(settings: &Settings) -> Result<Option<String>> {
+    let Some(path) = &settings.redaction_key else {
+        return Ok(None);
+    };
+    let key = std::fs::read_to_string(path)
+        .with_context(|| format!("redaction_key_file {}", path.display()))?;
+    let key = key.trim();
+    anyhow::ensure!(
+        key.len() >= SHORTEST_KEY,
+        "redaction_key_file {}: give at least {SHORTEST_KEY} letters, as `openssl rand -hex 32` writes",
+        path.display()
+    );
+    Ok(Some(key.to_owned()))
 }
 
 fn host() -> String {

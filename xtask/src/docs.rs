@@ -29,7 +29,7 @@ pub(crate) fn write() -> Result<()> {
         "--package",
         "capture-web",
         "--test",
-        "openapi",
+        "reference",
     ]);
     run(document.env("CAPTURE_DOCS", "write"))
 }

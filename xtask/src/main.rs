@@ -34,6 +34,7 @@ mod toolchain;
 mod tools;
 mod torture;
 mod totals;
+mod web;
 mod workspace;
 
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   cargo xtask run                              record every interface into ./captures until Ctrl-C
   cargo xtask run -- -i eth0 --duration 30s    one interface for half a minute
+  cargo xtask run --web                        the web page on http://127.0.0.1:8000
   cargo xtask test                             all tests
   cargo xtask test -- rotation                 the tests with `rotation` in their names
   cargo xtask lint                             formatting, clippy, licences and advisories";

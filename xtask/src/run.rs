@@ -8,16 +8,21 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::workspace::Profile;
-use crate::{build, command};
+use crate::{build, command, web};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   cargo xtask run
   cargo xtask run -- -i eth0 --rotate-interval 60s --compress zstd
-  cargo xtask run -- --help";
+  cargo xtask run -- --help
+  cargo xtask run --web
+  cargo xtask run --web -- --listen 127.0.0.1:8001";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Passed on to the capture; the options are those of `captured record`
+    /// Instead: serve the web page on http://127.0.0.1:8000, with a daemon that can be told to capture
+    #[arg(long)]
+    web: bool,
+    /// Passed on to the capture; the options are those of `captured record`, with --web of `capture-web`
     #[arg(last = true)]
     recorder: Vec<OsString>,
 }
@@ -43,8 +48,11 @@ const RECORDERS_DEFAULTS: [(&str, &str, &str); 2] =
 /// Replaces this process by the client, which starts a daemon: Ctrl-C and the exit status are those of the
 /// client.
 pub(crate) fn record(arguments: &Arguments) -> Result<()> {
-    build::set_up_and_compile(Profile::Release)?;
     let recorder = Profile::Release.recorder();
+    if arguments.web {
+        return web::serve(&arguments.recorder, rustix::process::geteuid().is_root());
+    }
+    build::set_up_and_compile(Profile::Release)?;
     let mut command = if arguments.recorder.iter().any(is_of_the_recorder) {
         let mut command = Command::new(&recorder);
         command.arg("record");

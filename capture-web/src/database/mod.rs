@@ -4,12 +4,14 @@
 //! the time of the database in milliseconds, so that the clocks of replicas do not matter, and `{unlocked}` for
 //! passing over rows that another replica is about to take.
 
+mod claims;
 mod engine;
 mod removal;
+mod row;
 mod sessions;
 mod shares;
 mod tasks;
 
 pub use engine::{Database, DatabaseError, Engine};
+pub use row::{Filter, NewTask, Source, State, StoredTask};
 pub use sessions::StoredSession;
-pub use tasks::{Filter, NewTask, Source, State, StoredTask};

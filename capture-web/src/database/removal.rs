@@ -3,7 +3,7 @@
 
 use super::{
     engine::{Database, DatabaseError, on_pool},
-    tasks::{State, number},
+    row::{State, number},
 };
 
 /// Tasks to remove at a time.

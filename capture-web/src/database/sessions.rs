@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     engine::{Database, DatabaseError, on_pool},
-    tasks::milliseconds,
+    row::milliseconds,
 };
 
 /// Sessions of an account; the oldest end first.

@@ -2,7 +2,7 @@
 
 use super::{
     engine::{Database, DatabaseError, on_pool},
-    tasks::{Row, StoredTask, columns, task},
+    row::{Row, StoredTask, columns, task},
 };
 
 impl Database {

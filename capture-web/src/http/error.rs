@@ -1,6 +1,6 @@
 //! Errors as answers: `application/problem+json`.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use axum::{
     Json,
@@ -13,7 +13,7 @@ use axum::{
 };
 
 use crate::{
-    access::{Denied, OriginError},
+    access::{Denied, OriginError, Rates},
     api::Problem,
     database::DatabaseError,
     objects::ObjectError,
@@ -24,6 +24,15 @@ use crate::{
 const MOST_LETTERS: usize = 100;
 /// How long to wait for a database or a storage that is away.
 const AWAY: Duration = Duration::from_secs(5);
+
+/// Warnings of each kind per minute: requests that fail for the same reason do not flood the log.
+static WARNINGS: LazyLock<Rates> = LazyLock::new(|| Rates::new(20));
+
+fn warn(kind: &str, error: &dyn std::fmt::Display) {
+    if WARNINGS.take(kind).is_ok() {
+        tracing::warn!("{error}");
+    }
+}
 
 /// Why a request was not carried out.
 #[derive(Debug, Clone)]
@@ -129,7 +138,7 @@ impl From<Box<Problem>> for ApiError {
 impl From<DatabaseError> for ApiError {
     fn from(error: DatabaseError) -> Self {
         // What the database says may name its host; it is for the log only.
-        tracing::warn!("{error}");
+        warn("database", &error);
         Self::unavailable("the database does not answer", AWAY)
     }
 }
@@ -139,13 +148,13 @@ impl From<ObjectError> for ApiError {
         match error {
             ObjectError::Missing(_) => Self::not_found("file"),
             ObjectError::Full(_) => {
-                tracing::warn!("{error}");
+                warn("room", &error);
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "the disk is full")
                     .fix("delete reports, or try again later")
                     .after(AWAY * 12)
             }
             ObjectError::Failed { .. } => {
-                tracing::warn!("{error}");
+                warn("storage", &error);
                 Self::unavailable("the storage does not answer", AWAY)
             }
         }

@@ -38,6 +38,10 @@ pub(super) async fn of_finding(
     Query(query): Query<PacketsQuery>,
 ) -> Result<Response, ApiError> {
     let task = view::visible_report(&app, &caller, &id).await?;
+    if app.settings.redaction_key.is_some() {
+        let detail = "reports are redacted here, and packets are not handed out";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, detail));
+    }
     let finding = query.finding.ok_or_else(|| {
         ApiError::invalid("finding", "", "which finding?").fix("send finding=ID of the report")
     })?;

@@ -76,7 +76,7 @@ pub(super) async fn list(
     let next = found.last().filter(|_| has_more);
     Ok(Json(Reports {
         next: next.map(|last| format!("{}-{}", last.created, last.id)),
-        reports: found.iter().map(view::report).collect(),
+        reports: found.iter().map(|one| view::report(&app, one)).collect(),
     }))
 }
 
@@ -97,7 +97,7 @@ pub(super) async fn summary(
     Path(id): Path<String>,
 ) -> Result<Json<ReportSummary>, ApiError> {
     let task = view::visible_report(&app, &caller, &id).await?;
-    Ok(Json(view::report(&task)))
+    Ok(Json(view::report(&app, &task)))
 }
 
 /// `DELETE /api/v1/reports/{id}`: of a task that has not ended, too.
@@ -202,8 +202,8 @@ pub(super) async fn compare(
             .collect()
     };
     Ok(Json(Comparison {
-        a: view::report(&a),
-        b: view::report(&b),
+        a: view::report(&app, &a),
+        b: view::report(&app, &b),
         measures: measures(compared::measures(&one, &other)),
         findings: measures(compared::findings(&one, &other)),
     }))

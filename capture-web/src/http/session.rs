@@ -51,7 +51,7 @@ fn described(app: &App, caller: Option<Caller>) -> Session {
                 reason: is_shown_only.then(|| live::ONLY_SHOWN.to_owned()),
             }
         }),
-        redacted: false,
+        redacted: app.settings.redaction_key.is_some(),
     }
 }
 

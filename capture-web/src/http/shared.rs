@@ -60,7 +60,7 @@ pub(super) async fn summary(
     Path(token): Path<String>,
 ) -> Result<Json<ReportSummary>, ApiError> {
     let task = shared(&app, &token).await?;
-    let mut report = view::report(&task);
+    let mut report = view::report(&app, &task);
     // Whoever has the link learns no names of accounts and no ids.
     report.owner = String::new();
     report.id = String::new();

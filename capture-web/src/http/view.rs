@@ -101,7 +101,7 @@ fn summary(stored: &StoredTask) -> Summary {
 }
 
 /// A report in the words of the API.
-pub(super) fn report(stored: &StoredTask) -> ReportSummary {
+pub(super) fn report(app: &App, stored: &StoredTask) -> ReportSummary {
     let summary = summary(stored);
     ReportSummary {
         id: stored.id.clone(),
@@ -119,6 +119,7 @@ pub(super) fn report(stored: &StoredTask) -> ReportSummary {
         complete: summary.complete,
         score: summary.score,
         findings: summary.findings,
-        has_packets: true,
+        // Packets have what a redacted report hides.
+        has_packets: app.settings.redaction_key.is_none(),
     }
 }

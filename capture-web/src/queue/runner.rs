@@ -36,6 +36,8 @@ pub struct RunnerSettings {
     pub keep: Duration,
     /// Bounds of workers.
     pub bounds: Bounds,
+    /// The key of pseudonyms, if reports are redacted.
+    pub redaction_key: Option<String>,
 }
 
 /// Works on tasks.
@@ -163,7 +165,9 @@ impl Runner {
             inputs: paths,
             names: task.names.clone(),
             output: output.path().to_owned(),
-            work: Work::Analyse,
+            work: Work::Analyse {
+                redaction_key: self.settings.redaction_key.clone(),
+            },
             bounds: self.settings.bounds,
         };
         let outcome = self.worker.run(&order, progress).await?;

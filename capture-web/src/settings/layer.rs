@@ -16,7 +16,8 @@ macro_rules! settings {
         pub struct Layer {
             $(
                 $(#[doc = $doc])+
-                #[arg(long, value_name = $value, env = $variable, hide_env_values = true, num_args = 1)]
+                #[arg(long, value_name = $value, env = $variable, hide_env_values = true,
+                    num_args = arguments($value), default_missing_value = "true")]
                 #[serde(default, deserialize_with = "text")]
                 pub(super) $name: Option<String>,
             )+
@@ -137,6 +138,9 @@ settings! {
     max_attempts: "NUMBER", "CAPTURE_WEB_MAX_ATTEMPTS", "5";
     /// How long a task stays claimed by a server that is not heard of.
     lease: "DURATION", "CAPTURE_WEB_LEASE", "30s";
+    /// File with a key of at least 16 letters: addresses, names and strings of payload are replaced by pseudonyms in
+    /// reports, and packets of findings are not handed out.
+    redaction_key_file: "FILE", "CAPTURE_WEB_REDACTION_KEY_FILE", "";
     /// Show and start live captures.
     live: "BOOL", "CAPTURE_WEB_LIVE", "true";
     /// Nodes as HOST:PORT, separated by commas, instead of the daemon of this machine.
@@ -157,6 +161,12 @@ settings! {
     tls_server_name: "NAME", "CAPTURE_WEB_TLS_SERVER_NAME", "";
     /// Connect to nodes without TLS.
     insecure: "BOOL", "CAPTURE_WEB_INSECURE", "false";
+}
+
+/// A flag alone means that it is true.
+fn arguments(value: &str) -> std::ops::RangeInclusive<usize> {
+    let least = usize::from(value != "BOOL");
+    least..=1
 }
 
 /// A string, number or boolean of TOML as text.

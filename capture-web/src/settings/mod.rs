@@ -55,6 +55,8 @@ pub struct Settings {
     pub failures: u64,
     /// How long a claim lasts.
     pub lease: Duration,
+    /// A file with the key of pseudonyms, if reports are redacted.
+    pub redaction_key: Option<PathBuf>,
     /// How captures are reached.
     pub live: Option<LiveSettings>,
 }
@@ -180,6 +182,7 @@ impl Layer {
             bounds,
             failures,
             lease,
+            redaction_key: values.file("redaction_key_file"),
             live,
         })
     }

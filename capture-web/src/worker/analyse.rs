@@ -17,6 +17,7 @@ use capture_analysis::{
 use super::{
     child::Worked,
     order::{Failure, Order, Summary},
+    redact,
 };
 use crate::{api::FindingCounts, objects::OutputFile};
 
@@ -25,7 +26,11 @@ const TOP: usize = 100;
 /// Between two progress reports.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-pub(super) fn run(order: &Order, progress: impl Fn(u64, u64)) -> Worked {
+pub(super) fn run(
+    order: &Order,
+    redaction_key: Option<&str>,
+    progress: impl Fn(u64, u64),
+) -> Worked {
     let (report, stopped) = read(order, 0, progress);
     if stopped {
         return Err(Failure::new(
@@ -34,6 +39,15 @@ pub(super) fn run(order: &Order, progress: impl Fn(u64, u64)) -> Worked {
         ));
     }
     refuse_unreadable(&report)?;
+    let report = match redaction_key {
+        None => report,
+        Some(key) => redact::report(&report, key.as_bytes()).map_err(|error| {
+            Failure::new(
+                format!("the report cannot be redacted: {error}"),
+                "look at the server's log",
+            )
+        })?,
+    };
     write(&report, &order.output).map_err(|error| {
         Failure::new(
             format!("the report cannot be written: {error}"),

@@ -32,7 +32,7 @@ pub fn run() -> Result<()> {
         .spawn(end_with_parent)
         .context("starting a thread")?;
     let result = match &order.work {
-        Work::Analyse => analyse::run(&order, progress),
+        Work::Analyse { redaction_key } => analyse::run(&order, redaction_key.as_deref(), progress),
         Work::Extract { finding } => extract::run(&order, finding, progress),
         Work::Merge => merge::run(&order),
     };

@@ -10,6 +10,7 @@ mod extract;
 mod merge;
 mod order;
 mod process;
+mod redact;
 mod sandbox;
 
 pub use child::run;

@@ -26,7 +26,10 @@ pub struct Order {
 #[serde(rename_all = "snake_case")]
 pub enum Work {
     /// Write a report.
-    Analyse,
+    Analyse {
+        /// The key of pseudonyms, if addresses and names are to be replaced.
+        redaction_key: Option<String>,
+    },
     /// Write the frames that prove a finding to `packets.pcapng`.
     Extract {
         /// The finding's id.

@@ -82,6 +82,11 @@ impl Server {
         }
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it, as a crash does.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();

@@ -155,3 +155,36 @@ async fn every_described_operation_has_a_handler() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_redacted_report_has_pseudonyms_everywhere_and_no_packets() {
+    let key = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(key.path(), "a key of many letters\n").unwrap();
+    let server = Server::start(&[(
+        "CAPTURE_WEB_REDACTION_KEY_FILE",
+        key.path().to_str().unwrap(),
+    )]);
+    assert_eq!(server.json("/api/v1/session").await["redacted"], true);
+    let id = server.task("syns.pcap", syns(500)).await;
+    assert_eq!(server.ended(&id).await["state"], "done");
+    let mut texts = Vec::new();
+    for path in ["report", "html"] {
+        let path = format!("/api/v1/reports/{id}/{path}");
+        let text = server
+            .get(&path)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        assert!(!text.contains("10.0.0."), "{text}");
+        assert!(text.contains("syns.pcap"), "{text}");
+        texts.push(text);
+    }
+    let report: Value = serde_json::from_str(&texts[0]).unwrap();
+    assert!(!report["findings"].as_array().unwrap().is_empty());
+    let finding = report["findings"][0]["id"].as_str().unwrap();
+    let packets = format!("/api/v1/reports/{id}/packets?finding={finding}");
+    assert_eq!(server.get(&packets).send().await.unwrap().status(), 403);
+}
