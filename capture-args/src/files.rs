@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use capture_types::{CompressWhen, Compression, Format, Rotation, values};
+use capture_types::{CompressWhen, Compression, DigestAlgorithm, Format, Rotation, values};
 use clap::{Args, ValueEnum};
 
 /// Options for capture files.
@@ -20,7 +20,7 @@ pub struct FileArgs {
     #[arg(long, value_enum)]
     pub compress_when: Option<CompressWhenArg>,
 
-    /// Add the SHA-256 of each finished file to the manifest, which is the default, or do not.
+    /// Digest of each finished file in the manifest [default: xxh128].
     #[arg(long, value_enum)]
     pub digest: Option<DigestArg>,
 
@@ -108,10 +108,15 @@ impl FileArgs {
             || self.max_bytes.is_some()
     }
 
-    /// Whether files get a digest.
+    /// The digest of files.
     #[must_use]
-    pub fn has_digest(&self) -> bool {
-        self.digest != Some(DigestArg::None)
+    pub fn digest(&self) -> Option<DigestAlgorithm> {
+        match self.digest {
+            None => Some(DigestAlgorithm::default()),
+            Some(DigestArg::Xxh128) => Some(DigestAlgorithm::Xxh128),
+            Some(DigestArg::Sha256) => Some(DigestAlgorithm::Sha256),
+            Some(DigestArg::None) => None,
+        }
     }
 
     /// Whether any of the options is given.
@@ -135,7 +140,9 @@ impl FileArgs {
 /// The digest of finished files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DigestArg {
-    /// SHA-256 (FIPS 180-4).
+    /// XXH3 with 128 bits, as xxh128sum: finds damage, and costs next to nothing.
+    Xxh128,
+    /// SHA-256 (FIPS 180-4), as sha256sum: also finds deliberate changes, and costs as much CPU as the capture.
     Sha256,
     /// No digest.
     None,

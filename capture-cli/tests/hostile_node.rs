@@ -3,26 +3,26 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod support;
+
 use std::{
     os::linux::net::SocketAddrExt as _,
-    os::unix::net::{SocketAddr, UnixListener as StdListener},
-    pin::Pin,
+    os::unix::net::{SocketAddr, UnixListener},
     process::{Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use capture_proto::v1::{
     self,
-    capture_service_server::{CaptureService, CaptureServiceServer},
+    capture_service_server::CaptureService,
     file_service_server::{FileService, FileServiceServer},
-    node_service_server::{NodeService, NodeServiceServer},
+    node_service_server::NodeService,
 };
-use futures_util::{Stream, stream};
-use tokio::{net::UnixListener, runtime::Runtime};
-use tonic::{Request, Response, Status, transport::Server};
+use futures_util::stream;
+use tokio::runtime::Runtime;
+use tonic::{Request, Response, Status};
 
-type Answer<T> = Result<Response<T>, Status>;
-type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+use support::{Answer, Streamed, serve};
 
 /// Clears the screen, with a 7-bit and an 8-bit sequence, reverses the text direction, and ends a line.
 const HOSTILE: &str = "x\u{1b}[2J\u{9b}2J\u{202e}\u{7f}\ry";
@@ -68,7 +68,7 @@ fn file() -> v1::File {
         capture: HOSTILE.to_owned(),
         name: HOSTILE.to_owned(),
         state: v1::FileState::Finished.into(),
-        sha256: HOSTILE.repeat(3),
+        digest: HOSTILE.repeat(3),
         ..Default::default()
     }
 }
@@ -264,30 +264,13 @@ impl Scene {
         static SCENES: AtomicU32 = AtomicU32::new(0);
         let number = SCENES.fetch_add(1, Ordering::Relaxed);
         let name = format!("hostile-node-{}-{number}", std::process::id());
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
         let address = SocketAddr::from_abstract_name(&name).unwrap();
-        let listener = StdListener::bind_addr(&address).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let listener = runtime
-            .block_on(async { UnixListener::from_std(listener) })
-            .unwrap();
-        let incoming = stream::unfold(listener, |listener| async {
-            let accepted = listener.accept().await.map(|(stream, _)| stream);
-            Some((accepted, listener))
-        });
-        let server = Server::builder()
-            .add_service(CaptureServiceServer::new(node))
-            .add_service(FileServiceServer::new(node))
-            .add_service(NodeServiceServer::new(node))
-            .serve_with_incoming(incoming);
-        runtime.spawn(server);
+        let listener = UnixListener::bind_addr(&address).unwrap();
         Self {
             socket: format!("@{name}"),
-            _runtime: runtime,
+            _runtime: serve(node, listener, |services| {
+                services.add_service(FileServiceServer::new(node))
+            }),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use capture_client::model::{Codec, Compression, FileOutput, Output, Retention, Rotation, Span};
-use capture_types::{CompressWhen, Directions, Format, InterfacePattern, values};
+use capture_types::{CompressWhen, DigestAlgorithm, Directions, Format, InterfacePattern, values};
 use kube::core::Selector;
 use sha2::{Digest as _, Sha256};
 
@@ -306,7 +306,7 @@ fn output(spec: &PacketCaptureConfigSpec, defaults: FileDefaults) -> Result<Outp
         compression: Some(compression(spec.compression.as_ref())?),
         rotation: rotation(spec.rotation.as_ref(), defaults)?,
         retention: retention(spec.retention.as_ref(), defaults)?,
-        without_digest: false,
+        digest: Some(DigestAlgorithm::default()),
     };
     Ok(match spec.output_format {
         OutputFormat::Text => Output::Text(files),

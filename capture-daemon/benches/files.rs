@@ -78,7 +78,7 @@ fn run(
                 ..Rotation::default()
             },
             retention: Retention::default(),
-            digest: false,
+            digest: None,
         },
         snaplen: 262_144,
         filter: None,

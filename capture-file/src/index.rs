@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use capture_types::{CaptureName, time};
+use capture_types::{CaptureName, Digest, time};
 
 use crate::{
     directory::Directory,
@@ -24,8 +24,8 @@ pub struct Recompressed {
     pub file: String,
     /// Its bytes.
     pub bytes: u64,
-    /// Its SHA-256 in hexadecimal.
-    pub sha256: String,
+    /// Its digest, if one is wanted.
+    pub digest: Option<Digest>,
 }
 
 /// The capture's files and its manifest.
@@ -183,9 +183,9 @@ impl FileIndex {
     }
 
     /// Sets a file's digest, if it is still the file that was read.
-    pub fn set_digest(&mut self, file: &str, sha256: String) {
+    pub fn set_digest(&mut self, file: &str, digest: Digest) {
         if let Some(entry) = self.find(file) {
-            entry.sha256 = Some(sha256);
+            entry.digest = Some(digest);
             self.changed = true;
         }
     }
@@ -195,7 +195,7 @@ impl FileIndex {
         if let Some(entry) = self.find(&recompressed.plain) {
             entry.file = recompressed.file;
             entry.bytes = recompressed.bytes;
-            entry.sha256 = Some(recompressed.sha256);
+            entry.digest = recompressed.digest;
             self.changed = true;
         }
     }
@@ -384,7 +384,7 @@ fn found(directory: &Directory, file: String, sequence: u64) -> FileEntry {
         bytes_uncompressed: None,
         first: None,
         last: None,
-        sha256: None,
+        digest: None,
         ended: None,
         ledger: None,
     }

@@ -21,7 +21,7 @@ mod window;
 mod write;
 
 pub use codec::decoded;
-pub use digest::sha256;
+pub use digest::{Hasher, digest};
 pub use directory::{Directory, DirectoryError};
 pub use error::ReadError;
 pub use index::{FileIndex, Recompressed};

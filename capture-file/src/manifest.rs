@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use capture_types::{Ledger, PartialLedger, time};
+use capture_types::{Digest, Ledger, PartialLedger, time};
 
 /// The ledger of one interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ impl FileEntry {
             bytes_uncompressed: None,
             first: None,
             last: None,
-            sha256: None,
+            digest: None,
             ended: None,
             ledger: None,
         }
@@ -117,8 +117,8 @@ pub struct FileEntry {
     pub first: Option<Timestamp>,
     /// The latest timestamp in it.
     pub last: Option<Timestamp>,
-    /// SHA-256 of the file as it is on disk, in hexadecimal; `None` until it is known.
-    pub sha256: Option<String>,
+    /// Of the file as it is on disk; `None` until it is known.
+    pub digest: Option<Digest>,
     /// Why it ended; `None` if no manifest had the file.
     pub ended: Option<FileEndReason>,
     /// The capture's ledger at its end, all interfaces together. A pcapng file has the ledger of
@@ -238,7 +238,7 @@ mod tests {
             bytes_uncompressed: Some(5),
             first: Some(8.into()),
             last: Some(9.into()),
-            sha256: None,
+            digest: None,
             ended: Some(FileEndReason::DiskFull),
             ledger: Some(PartialLedger::default()),
         };

@@ -6,10 +6,10 @@
 
 use std::{fmt, io, path::Path};
 
-use capture_types::CaptureName;
+use capture_types::{CaptureName, DigestAlgorithm};
 
 use crate::{
-    digest::sha256,
+    digest::digest,
     directory::{Directory, DirectoryError},
     index::FileIndex,
     manifest::{FileEndReason, FileEntry},
@@ -119,7 +119,7 @@ fn finished(directory: &Directory, name: &str, sequence: u64) -> io::Result<File
     let file = directory.read(name)?;
     let whole = scan::whole(&file, Kind::of(name.as_ref()))?;
     Ok(FileEntry {
-        sha256: Some(sha256(directory.read(name)?)?),
+        digest: Some(digest(directory.read(name)?, DigestAlgorithm::default())?),
         ..entry(whole, name.to_owned(), sequence, file.metadata()?.len())
     })
 }
@@ -157,11 +157,11 @@ fn file(
     }
     file.set_len(whole.extent.stored)?;
     file.sync_all()?;
-    let sha256 = sha256(directory.read(part)?)?;
+    let digest = digest(directory.read(part)?, DigestAlgorithm::default())?;
     directory.publish(part, &finished)?;
     let bytes = whole.extent.stored;
     let entry = FileEntry {
-        sha256: Some(sha256),
+        digest: Some(digest),
         ended: Some(FileEndReason::Interrupted),
         ..entry(whole, finished, sequence, bytes)
     };

@@ -2,6 +2,7 @@
 //! packet's outcome. Everything here is plain data; requests, command lines and files are converted to
 //! it once, at the edge.
 
+mod digest;
 mod direction;
 mod filter;
 mod ledger;
@@ -14,6 +15,7 @@ pub mod time;
 mod tunnel;
 pub mod values;
 
+pub use digest::{Digest, DigestAlgorithm};
 pub use direction::{Direction, Directions};
 pub use filter::{
     FilterSpec, InnerSpec, MAX_TARGETS, PodAddresses, PodStage, TargetKinds, TargetSet,

@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CaptureName, Directions, FilterSpec, PodSelection, TargetSet};
+use crate::{CaptureName, DigestAlgorithm, Directions, FilterSpec, PodSelection, TargetSet};
 
 /// A complete specification.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -108,8 +108,8 @@ pub struct OutputSpec {
     pub rotation: Rotation,
     /// Which finished files are removed.
     pub retention: Retention,
-    /// Whether the SHA-256 of each file is written to the manifest.
-    pub digest: bool,
+    /// The digest of each file that is written to the manifest.
+    pub digest: Option<DigestAlgorithm>,
 }
 
 /// A file format; each with nanosecond timestamps.

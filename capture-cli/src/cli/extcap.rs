@@ -304,7 +304,7 @@ async fn begin(
                 max_files: Some(1),
                 ..Retention::default()
             },
-            without_digest: true,
+            digest: None,
             ..FileOutput::default()
         })),
         limits: Limits {

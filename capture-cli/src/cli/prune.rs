@@ -126,7 +126,7 @@ mod tests {
             packets: Some(1),
             first_time: None,
             last_time: Time::since_epoch(Duration::from_secs(sequence * 60)),
-            sha256: None,
+            digest: None,
             link_types: Vec::new(),
             end_reason: None,
             ledger: None,

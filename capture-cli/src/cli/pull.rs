@@ -26,7 +26,7 @@ use super::{
 
 /// Fetch all files of a capture from every node into one file, merged by timestamp.
 ///
-/// Each file is compared with its SHA-256. A broken connection resumes where it stopped. Partial data is
+/// Each file is compared with its digest. A broken connection resumes where it stopped. Partial data is
 /// kept in OUT.pull/ until OUT is complete, or in NAME.pull/ for stdout, and a later pull continues from
 /// there; OUT gets its name when it is complete. Until then there must be room for both, the files of the
 /// nodes and OUT.

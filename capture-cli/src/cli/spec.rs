@@ -131,7 +131,7 @@ impl SpecArgs {
                 max_bytes: self.files.max_bytes,
                 max_age: self.max_age.map(Span),
             },
-            without_digest: !self.files.has_digest(),
+            digest: self.files.digest(),
         };
         let wrong = |text: &str| Err(Error::Usage(text.to_owned()));
         let is_text = self.files.format == Some(FormatArg::Text);

@@ -218,19 +218,20 @@ pub(super) fn files(files: &[OnNode<File>], several_nodes: bool) -> String {
     }
     let mut table = begin(
         several_nodes,
-        &["file", "state", "packets", "size", "first packet", "sha256"],
+        &["file", "state", "packets", "size", "first packet", "digest"],
         &["packets", "size"],
     );
     for OnNode { node, value } in files {
         let mut cells = node_cell(several_nodes, node);
-        let digest = value.sha256.as_deref().unwrap_or("-");
+        let digest = value.digest.as_ref().map(ToString::to_string);
+        let digest = digest.as_deref().unwrap_or("-");
         cells.extend([
             cell(&value.name),
             Cell::new(value.state),
             Cell::new(count(value.packets)),
             Cell::new(size(value.bytes)),
             Cell::new(time(value.first_time)),
-            cell(digest.get(..12).unwrap_or(digest)),
+            cell(digest.get(..19).unwrap_or(digest)),
         ]);
         table.add_row(cells);
     }

@@ -10,11 +10,10 @@ use std::{
 
 use bytes::{Buf as _, Bytes};
 use capture_args::console::plain;
-use capture_types::Format;
+use capture_types::{Digest, DigestAlgorithm, Format};
 use clap::Args;
 use futures_util::StreamExt as _;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::{
@@ -24,7 +23,7 @@ use super::{
     output, tables,
 };
 use capture_client::{Client, ClientError, Piece, model};
-use capture_file::{CaptureReader, Item, ReadError, hex};
+use capture_file::{CaptureReader, Hasher, Item, ReadError, digest};
 
 /// Check files against their manifest, and that they can be read to the end.
 ///
@@ -46,7 +45,7 @@ struct Verdict {
     good: bool,
     problem: Option<String>,
     packets: Option<u64>,
-    sha256: String,
+    digest: Digest,
 }
 
 pub(super) async fn run(context: &Context, arguments: &VerifyArgs) -> Result<Exit, Error> {
@@ -96,7 +95,7 @@ async fn remote(client: &Client, file: &model::File) -> Result<Verdict, ClientEr
     let (sender, receiver) = mpsc::channel(16);
     let is_text = file.format == Some(Format::Text);
     let parser = thread::spawn(move || count(Channel::new(receiver), is_text));
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::new(algorithm(file.digest.as_ref()));
     let stream = client.read_file(&file.capture, &file.name, 0).await?;
     let mut stream = pin!(stream);
     let mut ended = false;
@@ -124,9 +123,9 @@ async fn remote(client: &Client, file: &model::File) -> Result<Verdict, ClientEr
     }
     Ok(verdict(
         file.name.clone(),
-        hex(&hasher.finalize()),
+        hasher.digest(),
         counted,
-        file.sha256.as_deref(),
+        file.digest.as_ref(),
         file.packets,
     ))
 }
@@ -134,20 +133,21 @@ async fn remote(client: &Client, file: &model::File) -> Result<Verdict, ClientEr
 fn local(paths: &[PathBuf]) -> Result<Answers<Verdict>, Error> {
     let mut answers = Vec::new();
     for path in paths {
-        let digest =
-            digest(path).map_err(|error| Error::Failed(format!("{}: {error}", path.display())))?;
+        let (expected, packets) = known(path).unwrap_or_default();
+        let digest = File::open(path)
+            .and_then(|file| digest(file, algorithm(expected.as_ref())))
+            .map_err(|error| Error::Failed(format!("{}: {error}", path.display())))?;
         let is_text = is_text(path);
         let counted = File::open(path)
             .map_err(ReadError::from)
             .and_then(|file| count(file, is_text));
-        let (sha256, packets) = known(path).unwrap_or_default();
         answers.push(OnNode {
             node: "here".to_owned(),
             value: verdict(
                 path.display().to_string(),
                 digest,
                 counted,
-                sha256.as_deref(),
+                expected.as_ref(),
                 packets,
             ),
         });
@@ -158,11 +158,16 @@ fn local(paths: &[PathBuf]) -> Result<Answers<Verdict>, Error> {
     })
 }
 
+/// The algorithm of the expected digest, or the one to show.
+fn algorithm(expected: Option<&Digest>) -> DigestAlgorithm {
+    expected.map_or_else(DigestAlgorithm::default, Digest::algorithm)
+}
+
 fn verdict(
     file: String,
-    sha256: String,
+    digest: Digest,
     counted: Result<u64, ReadError>,
-    expected_sha256: Option<&str>,
+    expected_digest: Option<&Digest>,
     expected_packets: Option<u64>,
 ) -> Verdict {
     let mut problem = None;
@@ -177,15 +182,15 @@ fn verdict(
         Err(error) => problem = Some(error.to_string()),
     }
     // Comes last: it explains the others.
-    if let Some(expected) = expected_sha256.filter(|expected| *expected != sha256) {
-        problem = Some(format!("its SHA-256 is {sha256} and should be {expected}"));
+    if let Some(expected) = expected_digest.filter(|expected| **expected != digest) {
+        problem = Some(format!("its digest is {digest} and should be {expected}"));
     }
     Verdict {
         file,
         good: problem.is_none(),
         problem,
         packets,
-        sha256,
+        digest,
     }
 }
 
@@ -239,20 +244,8 @@ fn is_text(path: &Path) -> bool {
     name.strip_suffix(".zst").unwrap_or(name).ends_with(".txt")
 }
 
-fn digest(path: &Path) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    let mut file = File::open(path)?;
-    let mut buffer = vec![0; 256 << 10];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hasher.finalize())),
-            read => hasher.update(&buffer[..read]),
-        }
-    }
-}
-
-/// The SHA-256 and the packets that the manifest beside a file states.
-fn known(path: &Path) -> Option<(Option<String>, Option<u64>)> {
+/// The digest and the packets that the manifest beside a file states.
+fn known(path: &Path) -> Option<(Option<Digest>, Option<u64>)> {
     let name = path.file_name()?.to_str()?;
     let entries = path.parent()?.read_dir().ok()?;
     entries
@@ -267,7 +260,7 @@ fn known(path: &Path) -> Option<(Option<String>, Option<u64>)> {
             let mut lines = lines.filter(|line: &serde_json::Value| line["file"] == name);
             let line = lines.next()?;
             Some((
-                line["sha256"].as_str().map(str::to_owned),
+                line["digest"].as_str().and_then(|text| text.parse().ok()),
                 line["packets"].as_u64(),
             ))
         })
@@ -335,15 +328,17 @@ mod tests {
         let alone = judge();
         assert!(alone.good, "{alone:?}");
         let manifest = directory.path().join("web.manifest.jsonl");
-        let line = |sha256: &str, packets: u64| serde_json::json!({"file": "web-1.pcapng", "sha256": sha256, "packets": packets});
-        for (sha256, packets, good) in [
-            (alone.sha256.as_str(), 0, true),
-            (alone.sha256.as_str(), 1, false),
-            ("00", 0, false),
+        let line = |digest: &str, packets: u64| serde_json::json!({"file": "web-1.pcapng", "digest": digest, "packets": packets});
+        let right = alone.digest.to_string();
+        let wrong = format!("sha256:{}", "0".repeat(64));
+        for (digest, packets, good) in [
+            (right.as_str(), 0, true),
+            (right.as_str(), 1, false),
+            (wrong.as_str(), 0, false),
         ] {
-            let text = format!("{{\"capture\":\"web\"}}\n{}\n", line(sha256, packets));
+            let text = format!("{{\"capture\":\"web\"}}\n{}\n", line(digest, packets));
             std::fs::write(&manifest, text).unwrap();
-            assert_eq!(judge().good, good, "{sha256} {packets}");
+            assert_eq!(judge().good, good, "{digest} {packets}");
         }
         std::fs::remove_file(&manifest).unwrap();
         std::fs::write(&path, b"this is not a capture file at all").unwrap();

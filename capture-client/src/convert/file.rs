@@ -2,7 +2,6 @@ use capture_proto::v1;
 
 use super::{
     capture::ledger,
-    known,
     spec::{codec, format},
     time::time,
 };
@@ -28,7 +27,7 @@ pub(crate) fn file(file: v1::File) -> File {
         packets: file.packets,
         first_time: time(file.first_time),
         last_time: time(file.last_time),
-        sha256: known(file.sha256),
+        digest: file.digest.parse().ok(),
         link_types: file.link_types,
         ledger: file.ledger.map(ledger),
     }

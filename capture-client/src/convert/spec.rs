@@ -1,5 +1,5 @@
 use capture_proto::v1;
-use capture_types::{CompressWhen, Directions, Format};
+use capture_types::{CompressWhen, DigestAlgorithm, Directions, Format};
 
 use super::{
     pods,
@@ -44,14 +44,20 @@ fn output(kind: v1::output::Kind) -> Output {
             compression: files.compression.map(compression),
             rotation: rotation(files.rotation.unwrap_or_default()),
             retention: retention(files.retention.unwrap_or_default()),
-            without_digest: files.without_digest,
+            digest: match files.digest() {
+                v1::DigestAlgorithm::None => None,
+                v1::DigestAlgorithm::Unspecified | v1::DigestAlgorithm::Xxh128 => {
+                    Some(DigestAlgorithm::Xxh128)
+                }
+                v1::DigestAlgorithm::Sha256 => Some(DigestAlgorithm::Sha256),
+            },
         }),
         v1::output::Kind::Text(text) => Output::Text(FileOutput {
             format: Some(Format::Text),
             compression: text.compression.map(compression),
             rotation: rotation(text.rotation.unwrap_or_default()),
             retention: retention(text.retention.unwrap_or_default()),
-            without_digest: false,
+            digest: None,
         }),
         v1::output::Kind::Stdout(v1::StdoutOutput {}) => Output::Stdout {},
     }
@@ -172,7 +178,12 @@ fn output_to_proto(output: Output) -> v1::output::Kind {
             compression: files.compression.map(compression_to_proto),
             rotation: Some(rotation(files.rotation)),
             retention: Some(retention(files.retention)),
-            without_digest: files.without_digest,
+            digest: match files.digest {
+                None => v1::DigestAlgorithm::None,
+                Some(DigestAlgorithm::Xxh128) => v1::DigestAlgorithm::Xxh128,
+                Some(DigestAlgorithm::Sha256) => v1::DigestAlgorithm::Sha256,
+            }
+            .into(),
         }),
         Output::Text(text) => v1::output::Kind::Text(v1::TextOutput {
             compression: text.compression.map(compression_to_proto),

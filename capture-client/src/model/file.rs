@@ -1,6 +1,6 @@
 //! A file of a capture.
 
-use capture_types::{Format, PartialLedger};
+use capture_types::{Digest, Format, PartialLedger};
 use serde::Serialize;
 
 use super::{Codec, Time, as_text, named};
@@ -31,8 +31,8 @@ pub struct File {
     pub first_time: Option<Time>,
     /// The latest timestamp in it.
     pub last_time: Option<Time>,
-    /// SHA-256 of its bytes, in lower-case hexadecimal.
-    pub sha256: Option<String>,
+    /// Of its bytes.
+    pub digest: Option<Digest>,
     /// Link types in it.
     pub link_types: Vec<u32>,
     /// Why it ended.

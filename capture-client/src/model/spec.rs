@@ -1,6 +1,6 @@
 //! The specification of a capture.
 
-use capture_types::{CompressWhen, Directions, Format};
+use capture_types::{CompressWhen, DigestAlgorithm, Directions, Format};
 use serde::Serialize;
 
 use super::{PodSelection, Span, Time, as_text, named};
@@ -58,7 +58,7 @@ pub struct InnerFilter {
 pub enum Output {
     /// Capture files.
     Files(FileOutput),
-    /// Text files: `format` and `without_digest` are not used.
+    /// Text files: `format` and `digest` are not used.
     Text(FileOutput),
     /// Lines in the daemon's own output.
     Stdout {},
@@ -76,8 +76,8 @@ pub struct FileOutput {
     pub rotation: Rotation,
     /// Which files are removed.
     pub retention: Retention,
-    /// Whether the SHA-256 is skipped.
-    pub without_digest: bool,
+    /// The digest of finished files, if any.
+    pub digest: Option<DigestAlgorithm>,
 }
 
 named! {

@@ -3,13 +3,14 @@
 use std::{
     fs::{self, File},
     future::Future,
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
     pin::pin,
 };
 
+use capture_file::Hasher;
+use capture_types::{Digest, DigestAlgorithm};
 use futures_util::{Stream, StreamExt as _};
-use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::{
@@ -47,8 +48,8 @@ pub struct Wanted {
     pub name: String,
     /// Its size; for a growing file, a lower bound.
     pub bytes: u64,
-    /// Its SHA-256 in lower-case hexadecimal, if the node knows it.
-    pub sha256: Option<String>,
+    /// Its digest, if the node knows it.
+    pub digest: Option<Digest>,
     /// Whether it is still being written.
     pub growing: bool,
 }
@@ -66,15 +67,15 @@ pub enum DownloadError {
     },
     /// It arrived, twice, with the wrong digest.
     #[error(
-        "{file}: its SHA-256 is {found} and should be {expected}: the file is damaged on the node"
+        "{file}: its digest is {found} and should be {expected}: the file is damaged on the node"
     )]
     Digest {
         /// The file.
         file: String,
         /// The digest in the node's manifest.
-        expected: String,
+        expected: Digest,
         /// The digest of the received bytes.
-        found: String,
+        found: Digest,
     },
     /// It cannot be stored.
     #[error("{}: {source}", path.display())]
@@ -118,17 +119,19 @@ pub async fn download(
         report.bytes(file.bytes);
         return Ok(path);
     }
-    let part = Part::open(directory.join(format!("{name}.part")))?;
+    let algorithm = file.digest.as_ref().map(Digest::algorithm);
+    let part = Part::open(directory.join(format!("{name}.part")), algorithm)?;
     let mut part = fill(source, file, part, retry, report).await?;
-    if let Some(expected) = &file.sha256
-        && part.digest() != *expected
+    if let Some(expected) = &file.digest
+        && part.digest().as_ref() != Some(expected)
     {
         // The existing part may be of another file of this name: download once more from the start.
         part.restart()?;
         report.bytes(0);
         part = fill(source, file, part, retry, report).await?;
-        let found = part.digest();
-        if found != *expected {
+        if let Some(found) = part.digest()
+            && found != *expected
+        {
             part.restart()?;
             return Err(DownloadError::Digest {
                 file: name.clone(),
@@ -227,12 +230,10 @@ fn is_here(path: &Path, file: &Wanted) -> io::Result<bool> {
     if opened.metadata()?.len() != file.bytes {
         return Ok(false);
     }
-    let Some(expected) = &file.sha256 else {
+    let Some(expected) = &file.digest else {
         return Ok(true);
     };
-    let mut hasher = Sha256::new();
-    feed(&opened, &mut hasher)?;
-    Ok(hexadecimal(&hasher) == *expected)
+    Ok(capture_file::digest(&opened, expected.algorithm())? == *expected)
 }
 
 /// The received part of a file, and its digest so far.
@@ -240,21 +241,24 @@ struct Part {
     path: PathBuf,
     file: File,
     length: u64,
-    hasher: Sha256,
+    hasher: Option<Hasher>,
 }
 
 impl Part {
-    fn open(path: PathBuf) -> Result<Self, DownloadError> {
+    fn open(path: PathBuf, digest: Option<DigestAlgorithm>) -> Result<Self, DownloadError> {
         let opened = private()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(&path);
-        let mut hasher = Sha256::new();
+        let mut hasher = digest.map(Hasher::new);
         let (file, length) = opened
-            .and_then(|file| {
-                let length = feed(&file, &mut hasher)?;
+            .and_then(|mut file| {
+                let length = match &mut hasher {
+                    Some(hasher) => hasher.read(&mut file)?,
+                    None => file.seek(SeekFrom::End(0))?,
+                };
                 Ok((file, length))
             })
             .map_err(at(&path))?;
@@ -268,7 +272,9 @@ impl Part {
 
     fn append(&mut self, data: &[u8]) -> Result<(), DownloadError> {
         self.file.write_all(data).map_err(at(&self.path))?;
-        self.hasher.update(data);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(data);
+        }
         self.length += data.len() as u64;
         Ok(())
     }
@@ -280,12 +286,12 @@ impl Part {
             .and_then(|()| self.file.seek(SeekFrom::Start(0)));
         restarted.map_err(at(&self.path))?;
         self.length = 0;
-        self.hasher = Sha256::new();
+        self.hasher = self.hasher.take().map(|used| Hasher::new(used.algorithm()));
         Ok(())
     }
 
-    fn digest(&self) -> String {
-        hexadecimal(&self.hasher)
+    fn digest(&self) -> Option<Digest> {
+        self.hasher.as_ref().map(Hasher::digest)
     }
 
     fn finish(self, path: &Path) -> Result<(), DownloadError> {
@@ -296,26 +302,6 @@ impl Part {
             source: io::Error::other(error),
         })
     }
-}
-
-/// Hashes a file from its current position; returns the number of bytes.
-fn feed(mut file: &File, hasher: &mut Sha256) -> io::Result<u64> {
-    let mut buffer = vec![0; 256 << 10];
-    let mut length = 0;
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(length),
-            read => {
-                hasher.update(&buffer[..read]);
-                length += read as u64;
-            }
-        }
-    }
-}
-
-/// The digest so far, in lower-case hexadecimal.
-fn hexadecimal(hasher: &Sha256) -> String {
-    capture_file::hex(&hasher.clone().finalize())
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> DownloadError {

@@ -1,5 +1,5 @@
 //! Downloads the files of a capture from many nodes: each is downloaded, resumed where it broke off,
-//! checked against its SHA-256, then merged.
+//! checked against its digest, then merged.
 //!
 //! Until the output `NAME` is complete, `NAME.pull/` is next to it: with `NODE/FILE` for whole files and
 //! `NODE/FILE.part` for others. A later pull resumes from there.

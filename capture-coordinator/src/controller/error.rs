@@ -20,7 +20,7 @@ pub(super) enum Error {
 }
 
 /// An error of the API server in one sentence.
-pub(super) fn told(error: &kube::Error) -> String {
+pub(super) fn describe(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),

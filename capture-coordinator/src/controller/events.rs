@@ -33,9 +33,9 @@ pub(super) async fn publish(
 }
 
 async fn one(context: &Context, reference: &ObjectReference, event: Notice) {
-    let told = context.recorder.publish(reference, &event).await;
-    if let Err(error) = told {
-        let error = super::error::told(&error);
+    let published = context.recorder.publish(reference, &event).await;
+    if let Err(error) = published {
+        let error = super::error::describe(&error);
         tracing::warn!("event {} not published: {error}", event.reason);
     }
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{
     Context, act,
-    error::{Error, told},
+    error::{Error, describe},
     events, finalizer,
     memory::Memory,
     results::{self, MANAGER},
@@ -39,7 +39,7 @@ const ROUNDS: usize = 3;
 fn failed(doing: &'static str) -> impl Fn(kube::Error) -> Error {
     move |error| Error::Api {
         doing,
-        problem: told(&error),
+        problem: describe(&error),
     }
 }
 
@@ -302,7 +302,7 @@ impl<'a> Look<'a> {
                         // Checksums are still missing: asked again a little later.
                         if files
                             .iter()
-                            .all(|file| file.is_whole() && file.sha256.is_some())
+                            .all(|file| file.is_whole() && file.digest.is_some())
                         {
                             memory.forget_fault(&outcome.node);
                         } else {

@@ -159,5 +159,5 @@ pub(super) fn has_files(plan: &Plan) -> bool {
 pub(super) fn are_complete(files: &[capture_client::model::File]) -> bool {
     files
         .iter()
-        .all(|file| file.is_whole() && file.sha256.is_some())
+        .all(|file| file.is_whole() && file.digest.is_some())
 }

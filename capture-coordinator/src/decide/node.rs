@@ -231,7 +231,7 @@ fn file(file: &File) -> FileStatus {
         name: file.name.clone(),
         bytes: file.bytes,
         packets: file.packets,
-        sha256: file.sha256.clone(),
+        digest: file.digest.as_ref().map(ToString::to_string),
     }
 }
 

@@ -6,20 +6,20 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// What became of a resource.
+/// The status of a resource.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PacketCaptureConfigStatus {
-    /// Where the capture is in its life.
+    /// The phase of the capture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
-    /// One sentence for a person.
+    /// A summary in one sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// The newest file on each node, by the node's address.
     #[serde(default)]
     pub capture_files: BTreeMap<String, CaptureFile>,
-    /// What each node reported, by the node's address.
+    /// The report of each node, by the node's address.
     #[serde(default)]
     #[schemars(schema_with = "free_form")]
     pub capture_results: BTreeMap<String, serde_json::Value>,
@@ -49,7 +49,7 @@ pub struct PacketCaptureConfigStatus {
     pub last_update_time: Option<Time>,
 }
 
-/// Where a capture is in its life.
+/// The phase of a capture.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Phase {
     /// Nothing is captured yet; the message says what is missing.
@@ -58,7 +58,7 @@ pub enum Phase {
     Running,
     /// Ended on every node, and everything is on disk with its checksum.
     Completed,
-    /// On no node.
+    /// Failed on every node.
     Failed,
     /// Some nodes failed.
     Degraded,
@@ -73,7 +73,7 @@ impl std::fmt::Display for Phase {
 /// The newest file on a node.
 #[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaptureFile {
-    /// What the node's capture does.
+    /// The state of the node's capture.
     pub status: String,
     /// The file's path on the node, or where else packets are; not set while there is none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -108,7 +108,7 @@ pub struct NodeStatus {
     /// Its address.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub address: String,
-    /// Where its capture is in its life.
+    /// The phase of its capture.
     pub phase: NodePhase,
     /// The error, or why it ended.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -119,7 +119,7 @@ pub struct NodeStatus {
     /// Pods of it that are captured now, as NAMESPACE/NAME; at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pods: Vec<String>,
-    /// What became of every packet; numbers that are not known are not set.
+    /// The ledger; unknown counters are not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerStatus>,
     /// Bytes written.
@@ -128,7 +128,7 @@ pub struct NodeStatus {
     /// Its files; at most 32, the newest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileStatus>,
-    /// What did not end the capture; the newest, at most 4.
+    /// Warnings; the newest, at most 4.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// When it was attached, by the node's clock.
@@ -139,14 +139,14 @@ pub struct NodeStatus {
     pub ended_at: Option<String>,
 }
 
-/// Where a node's capture is in its life.
+/// The phase of a node's capture.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NodePhase {
     /// It cannot be started yet; the message says why.
     Waiting,
     /// It is being started.
     Starting,
-    /// It captures.
+    /// It is capturing.
     Running,
     /// It has ended, and its files are being completed.
     Finishing,
@@ -156,7 +156,7 @@ pub enum NodePhase {
     Failed,
     /// The node cannot be reached; the numbers are the last known.
     Unreachable,
-    /// The node did not come back before the end: what it captured is not known.
+    /// The node did not come back before the end: its ledger is unknown.
     Lost,
 }
 
@@ -166,7 +166,7 @@ impl std::fmt::Display for NodePhase {
     }
 }
 
-/// What became of every packet.
+/// The ledger of a capture.
 #[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LedgerStatus {
@@ -182,7 +182,7 @@ pub struct LedgerStatus {
     /// Packets lost between kernel and daemon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ring_full: Option<u64>,
-    /// Packets lost because the kernel would not give their bytes.
+    /// Packets lost because the kernel could not read their bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<u64>,
     /// Packets copied into the ring buffer.
@@ -210,9 +210,9 @@ pub struct FileStatus {
     /// Packets in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packets: Option<u64>,
-    /// SHA-256 of its bytes.
+    /// Digest of its bytes: xxh128 or sha256, a colon and hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
+    pub digest: Option<String>,
 }
 
 fn free_form(_: &mut SchemaGenerator) -> Schema {

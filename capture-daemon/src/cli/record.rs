@@ -198,7 +198,7 @@ impl RecordArgs {
                 max_bytes: files.max_bytes,
                 min_free: Some(self.min_free),
             },
-            digest: self.files.has_digest(),
+            digest: self.files.digest(),
         };
         Ok(match stem {
             Some(stem) => Output::NamedFiles(output, stem),

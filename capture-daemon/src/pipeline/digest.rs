@@ -1,4 +1,4 @@
-//! Digests: an OS thread that computes the SHA-256 of finished files. The capture never waits for it: it
+//! Digests: an OS thread that computes the digests of finished files. The capture never waits for it: it
 //! runs only when nothing else wants the CPU or the disk, reads no file that is being written (reading one
 //! holds a lock that the writer needs), and pauses while packets are written faster than it could follow.
 
@@ -14,17 +14,18 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender};
-use sha2::{Digest as _, Sha256};
 
 use super::{
     buffer::AlignedBuffer, direct_file::set_direct, messages::FinalizeTask, progress::Progress,
     system,
 };
-use capture_file::{Directory, hex};
+use capture_file::{Directory, Hasher};
+use capture_types::{Digest, DigestAlgorithm};
 
 /// What the digest thread needs.
 pub(crate) struct Digester {
     pub(crate) directory: Arc<Directory>,
+    pub(crate) algorithm: DigestAlgorithm,
     /// Names of finished files.
     pub(crate) inbox: Receiver<String>,
     pub(crate) finalizer: Sender<FinalizeTask>,
@@ -43,9 +44,9 @@ impl Digester {
         let mut pace = Pace::new(&self.progress);
         while let Ok(file) = self.inbox.recv() {
             match self.digest(&file, &mut buffer, &mut pace) {
-                Ok(Some(sha256)) => {
+                Ok(Some(digest)) => {
                     // The finalizer outlives this thread.
-                    let _ = self.finalizer.send(FinalizeTask::Digest { file, sha256 });
+                    let _ = self.finalizer.send(FinalizeTask::Digest { file, digest });
                 }
                 Ok(None) => break,
                 // Retention, or the compression of rotated files, has removed the file.
@@ -61,11 +62,11 @@ impl Digester {
         name: &str,
         buffer: &mut AlignedBuffer,
         pace: &mut Pace<'_>,
-    ) -> io::Result<Option<String>> {
+    ) -> io::Result<Option<Digest>> {
         let mut file = self.directory.read(name)?;
         // Past the page cache where possible, so that the host's own files stay in it.
         let _ = set_direct(&file, true);
-        let mut hash = Sha256::new();
+        let mut hash = Hasher::new(self.algorithm);
         loop {
             while !pace.has_time() {
                 if self.abort.load(Ordering::Relaxed) {
@@ -78,7 +79,7 @@ impl Digester {
             }
             let memory = buffer.whole_mut();
             match read(&mut file, memory)? {
-                0 => return Ok(Some(hex(&hash.finalize()))),
+                0 => return Ok(Some(hash.digest())),
                 length => hash.update(&memory[..length]),
             }
         }

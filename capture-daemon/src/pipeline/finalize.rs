@@ -103,7 +103,7 @@ impl Finalizer {
     fn take(&mut self, task: FinalizeTask) {
         match task {
             FinalizeTask::Closed(closed) => self.close(*closed),
-            FinalizeTask::Digest { file, sha256 } => self.files.set_digest(&file, sha256),
+            FinalizeTask::Digest { file, digest } => self.files.set_digest(&file, digest),
             FinalizeTask::Recompressed(recompressed) => self.recompressed(recompressed),
             FinalizeTask::Busy => {}
             FinalizeTask::End => self.end(),

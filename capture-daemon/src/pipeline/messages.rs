@@ -12,12 +12,12 @@ use capture_file::{
 pub(crate) enum FinalizeTask {
     /// The writer has finished a file.
     Closed(Box<ClosedFile>),
-    /// A file's SHA-256.
+    /// A file's digest.
     Digest {
         /// Its name.
         file: String,
         /// In hexadecimal.
-        sha256: String,
+        digest: capture_types::Digest,
     },
     /// A plain file has been compressed.
     Recompressed(Recompressed),

@@ -239,7 +239,7 @@ impl OpenFile {
                 bytes_uncompressed: Some(all.raw),
                 first: known.then(|| all.span.first.into()),
                 last: known.then(|| all.span.last.into()),
-                sha256: None,
+                digest: None,
                 ended: Some(reason),
                 ledger: None,
             },

@@ -11,7 +11,6 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender};
-use sha2::{Digest as _, Sha256};
 
 use super::{
     buffer::{ALIGNMENT, AlignedBuffer},
@@ -20,7 +19,8 @@ use super::{
     messages::FinalizeTask,
     system,
 };
-use capture_file::{Directory, Recompressed, hex, name::PART};
+use capture_file::{Directory, Hasher, Recompressed, name::PART};
+use capture_types::{Digest, DigestAlgorithm};
 
 /// What the thread needs.
 pub(crate) struct Recompressor {
@@ -29,6 +29,7 @@ pub(crate) struct Recompressor {
     pub(crate) inbox: Receiver<String>,
     pub(crate) finalizer: Sender<FinalizeTask>,
     pub(crate) codec: Codec,
+    pub(crate) digest: Option<DigestAlgorithm>,
     /// The codec's suffix for file names.
     pub(crate) suffix: &'static str,
     /// Set when the capture no longer waits: the remaining files stay plain.
@@ -71,7 +72,7 @@ impl Recompressor {
         let _ = set_direct(&input, true);
         let file = format!("{plain}{}", self.suffix);
         let part = format!("{file}{PART}");
-        let mut output = Output::new(self.directory.create(&part)?)?;
+        let mut output = Output::new(self.directory.create(&part)?, self.digest)?;
         let mut piece = AlignedBuffer::new(PIECE)?;
         let mut compressed = vec![0; compress::bound(PIECE)];
         loop {
@@ -86,13 +87,13 @@ impl Recompressor {
             let length = self.codec.compress(input, &mut compressed)?;
             output.append(&compressed[..length])?;
         }
-        let (bytes, sha256) = output.finish()?;
+        let (bytes, digest) = output.finish()?;
         self.directory.publish(&part, &file)?;
         Ok(Recompressed {
             plain: plain.to_owned(),
             file,
             bytes,
-            sha256,
+            digest,
         })
     }
 }
@@ -123,21 +124,23 @@ struct Output {
     file: DirectFile,
     stage: AlignedBuffer,
     written: u64,
-    hash: Sha256,
+    hash: Option<Hasher>,
 }
 
 impl Output {
-    fn new(file: File) -> io::Result<Self> {
+    fn new(file: File, digest: Option<DigestAlgorithm>) -> io::Result<Self> {
         Ok(Self {
             file: DirectFile::new(file),
             stage: AlignedBuffer::new(compress::bound(PIECE) + ALIGNMENT)?,
             written: 0,
-            hash: Sha256::new(),
+            hash: digest.map(Hasher::new),
         })
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hash.update(bytes);
+        if let Some(hash) = &mut self.hash {
+            hash.update(bytes);
+        }
         self.stage.fill(bytes);
         let ready = aligned_part(self.stage.len());
         self.write(ready)
@@ -150,10 +153,10 @@ impl Output {
         Ok(())
     }
 
-    fn finish(mut self) -> io::Result<(u64, String)> {
+    fn finish(mut self) -> io::Result<(u64, Option<Digest>)> {
         let rest = self.stage.len();
         self.write(rest)?;
         self.file.into_inner().sync_all()?;
-        Ok((self.written, hex(&self.hash.finalize())))
+        Ok((self.written, self.hash.map(|hash| hash.digest())))
     }
 }

@@ -261,7 +261,7 @@ fn the_manifest_says_of_each_file_what_is_true() {
             assert_eq!(mode & 0o777, 0o600);
             let path = path.to_str().expect("UTF-8");
             if let Some(sum) = output_of("sha256sum", &[path]) {
-                let digest = entry.sha256.as_deref().expect("a digest");
+                let digest = entry.digest.as_ref().expect("a digest").hexadecimal();
                 assert!(sum.starts_with(digest), "{path}");
             }
         }

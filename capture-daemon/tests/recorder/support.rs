@@ -15,8 +15,8 @@ use capture_daemon::pipeline::{
 };
 use capture_tests::gate;
 use capture_types::{
-    CaptureName, CompressWhen, Compression, Direction, Format, LinkType, OutputSpec, Retention,
-    Rotation,
+    CaptureName, CompressWhen, Compression, DigestAlgorithm, Direction, Format, LinkType,
+    OutputSpec, Retention, Rotation,
 };
 use pcap_file::{
     pcap::PcapReader,
@@ -120,7 +120,7 @@ pub(crate) fn spec(directory: &Path) -> RecorderSpec {
             compress_when: CompressWhen::Streaming,
             rotation: Rotation::default(),
             retention: Retention::default(),
-            digest: true,
+            digest: Some(DigestAlgorithm::Sha256),
         },
         snaplen: SNAPLEN,
         filter: Some("udp or vlan".to_owned()),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use capture_file::{Input, Kind, Writer, sha256};
+use capture_file::{Input, Kind, Writer, digest};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -163,8 +163,11 @@ async fn fetch_all(
 }
 
 fn is_there(path: &Path, line: &ObjectLine) -> bool {
-    let digest = crate::file::open_regular(path).and_then(sha256);
-    digest.ok().as_ref() == line.entry.sha256.as_ref()
+    let Some(expected) = &line.entry.digest else {
+        return false;
+    };
+    let found = crate::file::open_regular(path).and_then(|file| digest(file, expected.algorithm()));
+    found.is_ok_and(|found| found == *expected)
 }
 
 /// Merges the files, and gives the output its name when it is complete.

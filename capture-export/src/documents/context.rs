@@ -22,8 +22,8 @@ pub struct FileContext {
     pub path: String,
     /// The number of the file in its capture; absent if it is not known.
     pub sequence: Option<u64>,
-    /// The SHA-256 of the file, in hexadecimal.
-    pub sha256: String,
+    /// The digest of the file: the algorithm, a colon and hexadecimal digits.
+    pub digest: String,
 }
 
 impl FileContext {
@@ -108,7 +108,7 @@ impl FileContext {
         capture.some_text("name", Some(&self.capture));
         capture.object("file", |file| {
             file.some_number("sequence", self.sequence);
-            file.text("sha256", &self.sha256);
+            file.text("digest", &self.digest);
         });
     }
 }

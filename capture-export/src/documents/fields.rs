@@ -160,7 +160,7 @@ pub const FIELDS: &[Field] = &[
     field("log.file.path", Keyword, Ecs, "the capture file, on the node"),
     field("capture.name", Keyword, Own, "the capture"),
     field("capture.file.sequence", Long, Own, "the number of the file in its capture"),
-    field("capture.file.sha256", Keyword, Own, "the digest of the file"),
+    field("capture.file.digest", Keyword, Own, "the digest of the file"),
     field("capture.frame.first", Long, Own, "the frame in the file, as Wireshark counts: of the packet, or the first of a flow segment, message or finding"),
     field("capture.frame.last", Long, Own, "the last frame; that of the answer or response"),
     field("capture.packet.captured", Long, Own, "captured bytes of a packet"),

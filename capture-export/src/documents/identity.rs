@@ -16,11 +16,11 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// From the SHA-256 of the file, in hexadecimal. The node and the series are part of it, because two nodes
+    /// From the digest of the file. The node and the series are part of it, because two nodes
     /// may record the same bytes.
-    pub(super) fn of(node: &str, series: &str, sha256: &str) -> Self {
+    pub(super) fn of(node: &str, series: &str, digest: &str) -> Self {
         let mut hash = Sha256::new();
-        for part in [node, series, sha256] {
+        for part in [node, series, digest] {
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part);
         }

@@ -74,7 +74,7 @@ impl<O: Output> Writer<O> {
         Self {
             kinds,
             out,
-            identity: Identity::of(&file.node, &file.series, &file.sha256),
+            identity: Identity::of(&file.node, &file.series, &file.digest),
             flow_ids: FlowIds::of(&file.node, &file.series),
             continued,
             clock: Clock::default(),

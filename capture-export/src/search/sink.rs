@@ -11,7 +11,7 @@ use std::{
 };
 
 use capture_file::name::Kind;
-use capture_types::Format;
+use capture_types::{Digest, DigestAlgorithm, Format};
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use reqwest::{Method, StatusCode};
 use tokio::sync::mpsc;
@@ -112,13 +112,13 @@ impl SearchSink {
             ));
         }
         let input = file.open().map_err(|error| Failure::of_file(&error))?;
-        let sha256 = match &file.entry.sha256 {
-            Some(sha256) => sha256.clone(),
-            None => digest(&input)
+        let digest = match &file.entry.digest {
+            Some(digest) => digest.clone(),
+            None => digest_of(&input)
                 .await
                 .map_err(|error| Failure::of_file(&error))?,
         };
-        let context = context(file, sha256);
+        let context = context(file, &digest);
         let name = capture_file::hex(
             &<sha2::Sha256 as sha2::Digest>::digest(format!("{}/{}", file.series, context.path))
                 [..12],
@@ -257,20 +257,20 @@ fn failure(error: BulkError) -> Failure {
     }
 }
 
-async fn digest(input: &File) -> io::Result<String> {
+async fn digest_of(input: &File) -> io::Result<Digest> {
     let input = input.try_clone()?;
     tokio::task::spawn_blocking(move || {
         use std::io::Seek as _;
-        let sha256 = capture_file::sha256(&input)?;
+        let digest = capture_file::digest(&input, DigestAlgorithm::default())?;
         // Both descriptors have one position.
         (&input).rewind()?;
-        Ok(sha256)
+        Ok(digest)
     })
     .await
     .map_err(io::Error::other)?
 }
 
-fn context(file: &FinishedFile, sha256: String) -> FileContext {
+fn context(file: &FinishedFile, digest: &Digest) -> FileContext {
     FileContext {
         cluster: file.origin.cluster.clone(),
         node: file.origin.node.clone(),
@@ -278,6 +278,6 @@ fn context(file: &FinishedFile, sha256: String) -> FileContext {
         capture: file.capture.clone(),
         path: file.path.display().to_string(),
         sequence: (file.entry.sequence > 0).then_some(file.entry.sequence),
-        sha256,
+        digest: digest.to_string(),
     }
 }

@@ -1,6 +1,7 @@
 //! The object `KEY.manifest.json`: what is known of the object `KEY`.
 
 use capture_file::manifest::FileEntry;
+use capture_types::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::LINE;
@@ -42,17 +43,17 @@ impl ObjectLine {
         if found.strip_suffix(LINE) != Some(&line.key) {
             return Err(format!("it is about {:?}", line.key));
         }
-        if line.entry.sha256.is_none() {
+        if line.entry.digest.is_none() {
             return Err("it has no digest".to_owned());
         }
         Ok(line)
     }
 
     /// The line of a file with this digest, stored under this name.
-    pub(super) fn new(file: &FinishedFile, key: &str, digest: &str) -> Self {
+    pub(super) fn new(file: &FinishedFile, key: &str, digest: &Digest) -> Self {
         let origin = &file.origin;
         let mut entry = file.entry.clone();
-        entry.sha256 = Some(digest.to_owned());
+        entry.digest = Some(digest.clone());
         Self {
             version: VERSION,
             key: key.to_owned(),

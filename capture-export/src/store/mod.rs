@@ -5,6 +5,7 @@
 //! one finds a complete file.
 
 mod connect;
+mod digests;
 mod key;
 mod line;
 mod read;
@@ -16,7 +17,7 @@ use std::{
     sync::Arc,
 };
 
-use capture_file::sha256;
+use capture_types::Digest;
 use futures_util::future::BoxFuture;
 use object_store::{
     Attribute, Attributes, Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, TagSet,
@@ -92,16 +93,19 @@ impl StoreSink {
         let mut handle = opened
             .try_clone()
             .map_err(|error| Failure::of_file(&error))?;
-        let digest = tokio::task::spawn_blocking(move || sha256(&mut handle))
-            .await
-            .map_err(|error| Failure::retry(error.to_string()))?
-            .map_err(|error| Failure::of_file(&error))?;
+        let known = file.entry.digest.as_ref();
+        let algorithm = known.map(Digest::algorithm);
+        let (digest, found) =
+            tokio::task::spawn_blocking(move || digests::read(&mut handle, algorithm))
+                .await
+                .map_err(|error| Failure::retry(error.to_string()))?
+                .map_err(|error| Failure::of_file(&error))?;
         progress.alive();
-        if let Some(known) = &file.entry.sha256
-            && *known != digest
+        if let (Some(known), Some(found)) = (known, found)
+            && *known != found
         {
             return Err(Failure::reject(format!(
-                "{:?}: its content has digest {digest}, and the manifest says {known}: it is damaged",
+                "{:?}: its content has digest {found}, and the manifest says {known}: it is damaged",
                 file.entry.file
             )));
         }
@@ -148,9 +152,9 @@ impl StoreSink {
     }
 
     /// Claims a name for a content: no other content can claim it afterwards.
-    async fn claim(&self, key: &str, digest: &str) -> Result<(), Failure> {
+    async fn claim(&self, key: &str, digest: &Digest) -> Result<(), Failure> {
         let name = key.rsplit('/').next().unwrap_or(key);
-        let text = format!("{digest}  {name}\n");
+        let text = format!("{}  {name}\n", digest.hexadecimal());
         let claim = Path::from(format!("{key}{CLAIM}"));
         let options = PutOptions::from(PutMode::Create);
         match self
@@ -185,12 +189,16 @@ impl StoreSink {
         &self,
         key: &Path,
         bytes: u64,
-        digest: &str,
+        digest: &Digest,
         progress: &Progress,
     ) -> Result<(), Failure> {
         let found = transfer::read_back(&self.store, key, self.verify, progress);
         let found = found.await.map_err(|error| self.failure(error))?;
-        if found.bytes == bytes && found.digest.is_none_or(|found| found == digest) {
+        if found.bytes == bytes
+            && found
+                .digest
+                .is_none_or(|found| found == digest.hexadecimal())
+        {
             return Ok(());
         }
         Err(Failure::reject(format!(
@@ -198,7 +206,7 @@ impl StoreSink {
         )))
     }
 
-    fn attributes(&self, file: &FinishedFile, digest: &str) -> Attributes {
+    fn attributes(&self, file: &FinishedFile, digest: &Digest) -> Attributes {
         let mut attributes = Attributes::new();
         if !self.attributes {
             return attributes;
@@ -208,7 +216,7 @@ impl StoreSink {
             time.as_ref().map(|time| time.utc.clone())
         };
         let values = [
-            ("sha256", Some(digest.to_owned())),
+            ("sha256", Some(digest.hexadecimal().to_owned())),
             ("packets", entry.packets.map(|packets| packets.to_string())),
             ("first", time(&entry.first)),
             ("last", time(&entry.last)),

@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use capture_types::Digest;
 use futures_util::StreamExt as _;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _, path::Path};
 
@@ -122,10 +123,12 @@ impl StoreReader {
         let written = self.write(line, &mut file, &mut progress, &local).await;
         let checked = written.and_then(|()| {
             file.sync_all().map_err(local)?;
+            let expected = line.entry.digest.as_ref();
+            let algorithm = expected.map(Digest::algorithm).unwrap_or_default();
             let digest = File::open(to)
-                .and_then(capture_file::sha256)
+                .and_then(|file| capture_file::digest(file, algorithm))
                 .map_err(local)?;
-            if Some(&digest) == line.entry.sha256.as_ref() {
+            if Some(&digest) == expected {
                 return Ok(());
             }
             Err(ReadStoreError::Damaged {

@@ -12,10 +12,10 @@ use std::{
 };
 
 use capture_file::{
-    Kind, Writer,
+    Kind, Writer, digest,
     manifest::{CaptureEntry, FileEndReason, FileEntry, Removed},
-    sha256,
 };
+use capture_types::DigestAlgorithm;
 
 /// A data directory.
 pub(crate) struct Data {
@@ -71,7 +71,7 @@ impl Data {
             bytes_uncompressed: Some(fs::metadata(&path).unwrap().len()),
             first: Some(first.into()),
             last: Some((first + packets).into()),
-            sha256: Some(sha256(File::open(&path).unwrap()).unwrap()),
+            digest: Some(digest(File::open(&path).unwrap(), DigestAlgorithm::Sha256).unwrap()),
             ended: Some(FileEndReason::Size),
             ..FileEntry::unknown(name, sequence, fs::metadata(&path).unwrap().len())
         });

@@ -249,7 +249,7 @@ fn what_a_dead_recorder_left_gets_its_name_and_its_line_in_the_manifest() {
     assert_eq!((unentered.packets, unentered.ended), (Some(12), None));
     let last = manifest.files[1].last.as_ref().map(|last| last.nanoseconds);
     assert_eq!(last, Some(START + 11));
-    assert!(manifest.files.iter().all(|file| file.sha256.is_some()));
+    assert!(manifest.files.iter().all(|file| file.digest.is_some()));
     let again = directory(root.path(), &name(), None).expect("again");
     assert_eq!((again.files, again.added), (vec![], None));
 }

@@ -88,6 +88,6 @@ function fileRow(title, node, file) {
     h("td", { class: "n" }, bytes(file.bytes)),
     h("td", null, file.first ? moment(file.first) : "–"),
     h("td", null, file.last ? moment(file.last) : "–"),
-    h("td", null, file.sha256 ? h("code", { title: file.sha256 }, `${file.sha256.slice(0, 12)}…`) : "–"),
+    h("td", null, file.digest ? h("code", { title: file.digest }, `${file.digest.slice(0, 19)}…`) : "–"),
   );
 }

@@ -344,9 +344,9 @@ pub struct CaptureFile {
     /// The latest timestamp in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
-    /// SHA-256 of its bytes, in lower-case hexadecimal.
+    /// Digest of its bytes: the algorithm (xxh128 or sha256), a colon and lower-case hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
+    pub digest: Option<String>,
 }
 
 /// An expression to check.

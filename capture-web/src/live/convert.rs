@@ -123,6 +123,6 @@ pub(super) fn file(file: &model::File) -> CaptureFile {
         packets: file.packets,
         first: time(file.first_time),
         last: time(file.last_time),
-        sha256: file.sha256.clone(),
+        digest: file.digest.as_ref().map(ToString::to_string),
     }
 }

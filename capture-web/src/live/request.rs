@@ -6,7 +6,7 @@ use capture_client::{
     Update,
     model::{self, Codec, Compression, FileOutput, Output, Retention, Rotation, Span, Spec},
 };
-use capture_types::{Directions, Format};
+use capture_types::{DigestAlgorithm, Directions, Format};
 
 use super::problem;
 use crate::api::{CaptureChange, Limits, Problem, Recording};
@@ -57,7 +57,7 @@ pub(super) fn spec(recording: &Recording, limits: &Limits) -> Result<Spec, Box<P
             max_bytes: recording.max_bytes,
             ..Retention::default()
         },
-        without_digest: false,
+        digest: Some(DigestAlgorithm::default()),
     };
     Ok(Spec {
         interfaces: recording.interfaces.clone(),

@@ -356,7 +356,7 @@ fn a_resource_becomes_a_capture_of_its_pod_and_rbac_decides_who_may_read_it() ->
     .with_context(|| scene.coordinator.stderr())?;
     let listed = files(&alice, "web")?;
     ensure!(
-        listed.len() == 1 && !listed[0].files[0].sha256.is_empty(),
+        listed.len() == 1 && !listed[0].files[0].digest.is_empty(),
         "{listed:?}"
     );
     let log = scene.coordinator.stderr();

@@ -12,7 +12,7 @@ use capture_tests::{
     process::Process,
     wait,
 };
-use sha2::{Digest as _, Sha256};
+use twox_hash::XxHash3_128;
 
 use crate::lab::{Lab, wait_for_reader};
 
@@ -122,7 +122,7 @@ fn files_arrive_whole(client: &ClusterClient) -> Result<()> {
         let answer = client.wait(client.service.clone().list_cluster_files(request))?;
         let nodes = answer.into_inner().nodes;
         let mut files = nodes.iter().flat_map(|node| &node.files);
-        Ok(files.all(|file| !file.sha256.is_empty()).then_some(nodes))
+        Ok(files.all(|file| !file.digest.is_empty()).then_some(nodes))
     })?;
     ensure!(nodes.len() == 2, "{nodes:?}");
     for node in nodes {
@@ -136,22 +136,17 @@ fn files_arrive_whole(client: &ClusterClient) -> Result<()> {
         })?;
         let answer = client.wait(client.service.clone().read_cluster_file(request))?;
         let mut pieces = answer.into_inner();
-        let mut digest = Sha256::new();
-        let mut bytes = 0;
+        let mut bytes = Vec::new();
         while let Some(piece) = client.wait(pieces.message())? {
             if let Some(Piece::Chunk(chunk)) = piece.piece.and_then(|piece| piece.piece) {
-                bytes += chunk.data.len() as u64;
-                digest.update(&chunk.data);
+                bytes.extend_from_slice(&chunk.data);
             }
         }
-        let found: String = digest
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let found = format!("xxh128:{:032x}", XxHash3_128::oneshot(&bytes));
         ensure!(
-            bytes == file.bytes && found == file.sha256,
-            "{bytes} bytes with {found} of {file:?}"
+            bytes.len() as u64 == file.bytes && found == file.digest,
+            "{} bytes with {found} of {file:?}",
+            bytes.len()
         );
     }
     Ok(())

@@ -90,7 +90,7 @@ fn files_of_lines_have_one_for_each_packet_and_are_kept_as_capture_files_are() -
         let mut lines = Vec::new();
         for file in files {
             assert_eq!((file.format(), file.codec()), (FileFormat::Text, codec));
-            assert_eq!(file.sha256.len(), 64);
+            assert_eq!(file.digest.len(), "xxh128:".len() + 32, "{}", file.digest);
             let text = read(&daemon.files(name).join(&file.name), codec)?;
             assert_eq!(text.lines().count() as u64, file.packets.unwrap_or(0));
             lines.extend(text.lines().map(str::to_owned));

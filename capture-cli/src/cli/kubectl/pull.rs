@@ -19,7 +19,7 @@ use crate::cli::{
 
 /// Fetch all files of a capture from every node into one file, merged by timestamp.
 ///
-/// Each file is compared with its SHA-256. What has arrived is kept in OUT.pull/ until OUT is complete, and
+/// Each file is compared with its digest. What has arrived is kept in OUT.pull/ until OUT is complete, and
 /// a later pull goes on from there.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("where").required(true))]
@@ -121,7 +121,7 @@ async fn fetch(
         let wanted = Wanted {
             name: file.name.clone(),
             bytes: file.bytes,
-            sha256: file.sha256.clone(),
+            digest: file.digest.clone(),
             growing: file.state == FileState::Growing,
         };
         let source = (client, node.node.as_str(), name);

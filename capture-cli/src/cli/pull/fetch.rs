@@ -68,7 +68,7 @@ async fn fetch(
         let wanted = Wanted {
             name: file.name.clone(),
             bytes: file.bytes,
-            sha256: file.sha256.clone(),
+            digest: file.digest.clone(),
             growing: file.state == FileState::Growing,
         };
         let source = (&client, arguments.name.as_str());

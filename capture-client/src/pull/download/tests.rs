@@ -1,6 +1,7 @@
 use std::{cell::RefCell, time::Duration};
 
 use bytes::Bytes;
+use capture_file::digest;
 use futures_util::stream;
 
 use super::*;
@@ -54,12 +55,12 @@ impl Fetch for Breaking {
 }
 
 #[derive(Default)]
-struct Told {
+struct Observed {
     bytes: u64,
     broke: usize,
 }
 
-impl Report for Told {
+impl Report for Observed {
     fn bytes(&mut self, here: u64) {
         self.bytes = here;
     }
@@ -74,12 +75,10 @@ fn contents() -> Vec<u8> {
 }
 
 fn wanted(contents: &[u8]) -> Wanted {
-    let mut hasher = Sha256::new();
-    hasher.update(contents);
     Wanted {
         name: "a-20260101-000000-000001.pcapng".to_owned(),
         bytes: contents.len() as u64,
-        sha256: Some(hexadecimal(&hasher)),
+        digest: Some(digest(contents, DigestAlgorithm::Xxh128).unwrap()),
         growing: false,
     }
 }
@@ -94,10 +93,10 @@ async fn run(
     source: &Breaking,
     file: &Wanted,
     directory: &Path,
-) -> (Result<PathBuf, DownloadError>, Told) {
-    let mut told = Told::default();
-    let result = download(source, file, directory, AT_ONCE, &mut told).await;
-    (result, told)
+) -> (Result<PathBuf, DownloadError>, Observed) {
+    let mut observed = Observed::default();
+    let result = download(source, file, directory, AT_ONCE, &mut observed).await;
+    (result, observed)
 }
 
 fn names(directory: &Path) -> Vec<String> {
@@ -114,10 +113,10 @@ async fn a_connection_that_breaks_five_times_gives_the_same_bytes_and_sends_none
     let directory = tempfile::tempdir().unwrap();
     let contents = contents();
     let source = Breaking::new(&contents, &[1000, 0, 2500, 7000, 3300]);
-    let (path, told) = run(&source, &wanted(&contents), directory.path()).await;
+    let (path, observed) = run(&source, &wanted(&contents), directory.path()).await;
     assert_eq!(fs::read(path.unwrap()).unwrap(), contents);
-    assert_eq!(told.broke, 5);
-    assert_eq!(told.bytes, contents.len() as u64);
+    assert_eq!(observed.broke, 5);
+    assert_eq!(observed.bytes, contents.len() as u64);
     assert_eq!(
         *source.offsets.borrow(),
         [0, 1000, 1000, 3500, 10_500, 13_800]
@@ -198,7 +197,7 @@ async fn a_growing_file_is_read_to_where_it_has_come() {
     let contents = contents();
     let file = Wanted {
         bytes: 100,
-        sha256: None,
+        digest: None,
         growing: true,
         ..wanted(&contents)
     };

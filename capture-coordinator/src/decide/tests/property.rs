@@ -116,7 +116,7 @@ fn whatever_happens_no_node_starts_twice_and_every_resource_ends() {
             for node in &world.status.nodes {
                 assert_eq!(node.phase, NodePhase::Completed, "seed {seed}");
                 assert!(
-                    node.files.iter().all(|file| file.sha256.is_some()),
+                    node.files.iter().all(|file| file.digest.is_some()),
                     "seed {seed}"
                 );
             }

@@ -228,7 +228,7 @@ impl World {
             }
             Action::ListFiles => {
                 let name = node.capture.as_ref().expect("a capture").name.clone();
-                node.files = Some(Arc::new(vec![file(&name, Some("00"))]));
+                node.files = Some(Arc::new(vec![file(&name, Some(DIGEST))]));
             }
         }
     }
@@ -266,7 +266,10 @@ impl World {
     }
 }
 
-pub(super) fn file(capture: &str, sha256: Option<&str>) -> File {
+/// The digest of a file.
+const DIGEST: &str = "xxh128:99aa06d3014798d86001c324468d497f";
+
+pub(super) fn file(capture: &str, digest: Option<&str>) -> File {
     File {
         capture: capture.to_owned(),
         name: "web-20270115-080000-000001.pcap".to_owned(),
@@ -279,7 +282,7 @@ pub(super) fn file(capture: &str, sha256: Option<&str>) -> File {
         packets: Some(0),
         first_time: None,
         last_time: None,
-        sha256: sha256.map(str::to_owned),
+        digest: digest.map(|text| text.parse().unwrap()),
         link_types: Vec::new(),
         end_reason: None,
         ledger: None,

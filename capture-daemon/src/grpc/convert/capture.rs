@@ -13,7 +13,8 @@ use crate::{
     session::InterfaceReport,
 };
 use capture_types::{
-    CompressWhen, Compression, Directions, Format, Ledger, Output, Retention, Rotation,
+    CompressWhen, Compression, DigestAlgorithm, Directions, Format, Ledger, Output, Retention,
+    Rotation,
 };
 
 /// A capture as it is now.
@@ -197,8 +198,16 @@ fn output(output: &Output, keep_for: Option<std::time::Duration>) -> v1::output:
         compression,
         rotation,
         retention,
-        without_digest: !files.digest,
+        digest: digest(files.digest).into(),
     })
+}
+
+fn digest(algorithm: Option<DigestAlgorithm>) -> v1::DigestAlgorithm {
+    match algorithm {
+        None => v1::DigestAlgorithm::None,
+        Some(DigestAlgorithm::Xxh128) => v1::DigestAlgorithm::Xxh128,
+        Some(DigestAlgorithm::Sha256) => v1::DigestAlgorithm::Sha256,
+    }
 }
 
 fn list<T, U>(values: Option<&[T]>, convert: impl Fn(&T) -> U) -> Vec<U> {

@@ -45,7 +45,11 @@ pub(in super::super) fn file(capture: &str, stored: &StoredFile) -> v1::File {
             .as_ref()
             .map(|first| timestamp(first.nanoseconds)),
         last_time: entry.last.as_ref().map(|last| timestamp(last.nanoseconds)),
-        sha256: entry.sha256.clone().unwrap_or_default(),
+        digest: entry
+            .digest
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         link_types: entry
             .link_types
             .iter()

@@ -7,7 +7,8 @@ use capture_proto::v1;
 use super::{Defaults, time::duration};
 use crate::grpc::status::Violations;
 use capture_types::{
-    CompressWhen, Compression, Format, Output, OutputSpec, Retention, Rotation, values,
+    CompressWhen, Compression, DigestAlgorithm, Format, Output, OutputSpec, Retention, Rotation,
+    values,
 };
 
 const LEAST_FILE: u64 = 4096;
@@ -36,7 +37,7 @@ pub(super) fn output(
                 compression: text.compression,
                 rotation: text.rotation,
                 retention: text.retention,
-                without_digest: false,
+                digest: v1::DigestAlgorithm::Unspecified.into(),
             };
             ("spec.output.text", Format::Text, files)
         }
@@ -67,7 +68,7 @@ pub(super) fn output(
         compress_when,
         rotation,
         retention,
-        digest: !files.without_digest,
+        digest: digest(&format!("{field}.digest"), files.digest, wrong),
     };
     (Output::Files(output), keep_for)
 }
@@ -82,6 +83,19 @@ fn format(field: &str, given: i32, wrong: &mut Violations) -> Format {
                 "give pcapng or pcap; use spec.output.text for text files",
             );
             Format::Pcapng
+        }
+    }
+}
+
+fn digest(field: &str, given: i32, wrong: &mut Violations) -> Option<DigestAlgorithm> {
+    match v1::DigestAlgorithm::try_from(given) {
+        Ok(v1::DigestAlgorithm::Unspecified) => Some(DigestAlgorithm::default()),
+        Ok(v1::DigestAlgorithm::None) => None,
+        Ok(v1::DigestAlgorithm::Xxh128) => Some(DigestAlgorithm::Xxh128),
+        Ok(v1::DigestAlgorithm::Sha256) => Some(DigestAlgorithm::Sha256),
+        Err(_) => {
+            wrong.add(field, "give none, xxh128 or sha256");
+            None
         }
     }
 }

@@ -124,10 +124,11 @@ impl Threads {
         let abort = Arc::new(AtomicBool::new(false));
         let mut idle = Vec::new();
 
-        let digester = if output.digest {
+        let digester = if let Some(algorithm) = output.digest {
             let (digester, inbox) = unbounded();
             let thread = Digester {
                 directory: Arc::clone(&context.directory),
+                algorithm,
                 inbox,
                 finalizer: to_finalizer.clone(),
                 progress: Arc::clone(&context.progress),
@@ -152,6 +153,7 @@ impl Threads {
                     finalizer: to_finalizer.clone(),
                     codec,
                     suffix: name::suffix(rotated),
+                    digest: output.digest,
                     abort: Arc::clone(&abort),
                 };
                 idle.push(spawn("recompress", || thread.run())?);

@@ -10,8 +10,8 @@ use crate::{
     manager::{CaptureRequest, StopConditions},
 };
 use capture_types::{
-    CaptureName, CaptureSpec, CompressWhen, Directions, FilterSpec, Format, InterfacePattern,
-    Limits, Output, OutputSpec, Retention, Rotation, TargetSet, values,
+    CaptureName, CaptureSpec, CompressWhen, DigestAlgorithm, Directions, FilterSpec, Format,
+    InterfacePattern, Limits, Output, OutputSpec, Retention, Rotation, TargetSet, values,
 };
 
 /// A `[[capture]]` as written in the file.
@@ -40,6 +40,7 @@ struct Raw {
     format: Option<RawFormat>,
     compression: Option<String>,
     compress_when: Option<RawWhen>,
+    digest: Option<RawDigest>,
     rotate_size: Option<String>,
     rotate_interval: Option<String>,
     rotate_packets: Option<u64>,
@@ -84,6 +85,14 @@ enum RawWhen {
     Rotated,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawDigest {
+    None,
+    Xxh128,
+    Sha256,
+}
+
 /// Parses a capture that is to start with the daemon. The daemon is its owner, so that a second
 /// start with the same file finds it.
 pub(super) fn request(value: &toml::Value, defaults: &Defaults) -> Result<CaptureRequest, String> {
@@ -94,6 +103,7 @@ pub(super) fn request(value: &toml::Value, defaults: &Defaults) -> Result<Captur
     let field = |name: &'static str| move |error: values::ValueError| format!("{name}: {error}");
     let is_about_files = raw.compression.is_some()
         || raw.compress_when.is_some()
+        || raw.digest.is_some()
         || raw.rotate_size.is_some()
         || raw.rotate_interval.is_some()
         || raw.rotate_packets.is_some()
@@ -167,12 +177,17 @@ pub(super) fn request(value: &toml::Value, defaults: &Defaults) -> Result<Captur
             max_bytes: size("max_bytes", raw.max_bytes)?,
             min_free: Some(defaults.min_free),
         },
-        digest: true,
+        digest: match raw.digest {
+            None => Some(DigestAlgorithm::default()),
+            Some(RawDigest::None) => None,
+            Some(RawDigest::Xxh128) => Some(DigestAlgorithm::Xxh128),
+            Some(RawDigest::Sha256) => Some(DigestAlgorithm::Sha256),
+        },
     };
     let output = match raw.format {
         Some(RawFormat::Stdout) if is_about_files => {
             return Err(
-                "format: stdout makes no files: leave out compression, compress_when, rotate_*, \
+                "format: stdout makes no files: leave out compression, compress_when, digest, rotate_*, \
                  max_files, max_bytes and keep_for, or use format = \"text\""
                     .to_owned(),
             );

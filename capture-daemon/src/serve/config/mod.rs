@@ -342,12 +342,12 @@ mod tests {
 
     #[test]
     fn whoever_wants_clients_over_tcp_is_told_what_they_need() {
-        let told = |more: &str| config(more).expect_err("wrong");
-        let nothing = told("listen = \"127.0.0.1:1\"");
+        let error_of = |more: &str| config(more).expect_err("wrong");
+        let nothing = error_of("listen = \"127.0.0.1:1\"");
         for part in ["tls.certificate", "tls.key", "tls.client_ca", "[[client]]"] {
             assert!(nothing.contains(part), "{part}: {nothing}");
         }
-        let missing = told(
+        let missing = error_of(
             "listen = \"127.0.0.1:1\"\n[tls]\ncertificate = \"/no/such\"\nkey = \"/no/such\"\n\
              client_ca = \"/no/such\"\ndefault_role = \"viewer\"",
         );
@@ -355,9 +355,9 @@ mod tests {
             missing.contains("tls.certificate = \"/no/such\": no such file"),
             "{missing}"
         );
-        let role = told("[tls]\ndefault_role = \"admin\"");
+        let role = error_of("[tls]\ndefault_role = \"admin\"");
         assert!(role.contains("give viewer or operator"), "{role}");
-        let client = told("[[client]]\ncn = \"a\"\nrole = \"admin\"");
+        let client = error_of("[[client]]\ncn = \"a\"\nrole = \"admin\"");
         assert!(client.contains("client 1"), "{client}");
     }
 

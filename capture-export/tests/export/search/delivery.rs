@@ -72,8 +72,8 @@ fn each_kind_of_document_reaches_the_index_with_its_fields() {
     assert_eq!(flow["log"]["file"]["path"], path.to_str().unwrap());
     let file = &data.entries("web")[0];
     assert_eq!(
-        flow["capture"]["file"]["sha256"],
-        *file.sha256.as_ref().unwrap()
+        flow["capture"]["file"]["digest"],
+        file.digest.as_ref().unwrap().to_string()
     );
 
     let questions = cluster.documents("dns");

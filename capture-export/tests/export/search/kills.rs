@@ -91,7 +91,7 @@ fn faults_and_kills_lose_no_document_and_make_no_duplicate() {
         let [_, a, b, c] = (number as u32).to_be_bytes();
         let found = cluster.search(&json!({"term": {"source.ip": format!("10.{a}.{b}.{c}")}}));
         assert_eq!(found.len() as u64, files * 2);
-        let digest = |one: &Value| one["capture"]["file"]["sha256"].to_string();
+        let digest = |one: &Value| one["capture"]["file"]["digest"].to_string();
         let digests: HashSet<String> = found.iter().map(digest).collect();
         assert_eq!(digests.len() as u64, files);
     }

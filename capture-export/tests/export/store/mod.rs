@@ -22,7 +22,11 @@ fn assert_holds(root: &Path, data: &Data, capture: &str) {
         let claim = std::fs::read_to_string(root.join(format!("{key}.sha256"))).unwrap();
         assert_eq!(
             claim,
-            format!("{}  {}\n", entry.sha256.as_ref().unwrap(), entry.file)
+            format!(
+                "{}  {}\n",
+                entry.digest.as_ref().unwrap().hexadecimal(),
+                entry.file
+            )
         );
         let line = std::fs::read(root.join(format!("{key}.manifest.json"))).unwrap();
         let line: capture_export::store::ObjectLine = serde_json::from_slice(&line).unwrap();

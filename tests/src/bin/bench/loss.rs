@@ -32,8 +32,6 @@ pub(crate) struct Row {
     pub(crate) cpu_per_million: Option<f64>,
     /// CPU seconds of the recorder per gigabyte (10^9 bytes) kept; `None` if it kept none.
     pub(crate) cpu_per_gigabyte: Option<f64>,
-    /// CPU seconds of the digest thread per gigabyte kept, in addition.
-    pub(crate) digest_per_gigabyte: Option<f64>,
     /// Peak memory without the buffer, in bytes.
     pub(crate) memory: u64,
 }
@@ -42,7 +40,7 @@ const PEERS: [Peer; 6] = [
     Peer::Tcpdump,
     Peer::Captured,
     Peer::Dumpcap,
-    Peer::CapturedSha256,
+    Peer::CapturedDefault,
     Peer::CapturedZstd,
     Peer::CapturedGzip,
 ];
@@ -133,7 +131,6 @@ fn row(peer: Peer, load: &Load, runs: &[Run]) -> Row {
         median(values.collect())
     };
     let cpu = per_packet(&|outcome| outcome.cpu.as_secs_f64());
-    let digest = per_packet(&|outcome| outcome.digest.as_secs_f64());
     Row {
         recorder: peer,
         length: load.frame.len() as u32,
@@ -143,9 +140,6 @@ fn row(peer: Peer, load: &Load, runs: &[Run]) -> Row {
         lost: of(&|run| 1.0 - run.outcome.packets as f64 / sent).unwrap_or_default(),
         cpu_per_million: cpu.map(|seconds| seconds * 1e6),
         cpu_per_gigabyte: cpu.map(|seconds| seconds * 1e9 / length),
-        digest_per_gigabyte: (peer == Peer::CapturedSha256)
-            .then_some(digest.map(|seconds| seconds * 1e9 / length))
-            .flatten(),
         memory: runs
             .iter()
             .map(|run| run.outcome.memory)

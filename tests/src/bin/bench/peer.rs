@@ -34,8 +34,8 @@ pub(crate) enum Peer {
     Bare,
     /// `captured`, plain files, no digest: like the others.
     Captured,
-    /// With default settings: with the SHA-256 of each file.
-    CapturedSha256,
+    /// With default settings: with the digest of each file.
+    CapturedDefault,
     /// With gzip.
     CapturedGzip,
     /// With zstd.
@@ -52,7 +52,7 @@ impl Peer {
         match self {
             Self::Bare => "nothing",
             Self::Captured => "captured",
-            Self::CapturedSha256 => "captured sha256",
+            Self::CapturedDefault => "captured default",
             Self::CapturedGzip => "captured gzip",
             Self::CapturedZstd => "captured zstd",
             Self::Tcpdump => "tcpdump",
@@ -92,10 +92,8 @@ enum Kind {
 pub(crate) struct Outcome {
     /// Packets in its files, according to its own report.
     pub(crate) packets: u64,
-    /// CPU time from its readiness to its end, without the digest.
+    /// CPU time of all its threads from its readiness to its end.
     pub(crate) cpu: Duration,
-    /// CPU time of the thread that computes digests.
-    pub(crate) digest: Duration,
     /// Peak of its memory without the buffer, in bytes.
     pub(crate) memory: u64,
 }
@@ -143,7 +141,7 @@ pub(crate) fn start(
                 options,
             )?,
         ),
-        Peer::Captured | Peer::CapturedSha256 | Peer::CapturedGzip | Peer::CapturedZstd => {
+        Peer::Captured | Peer::CapturedDefault | Peer::CapturedGzip | Peer::CapturedZstd => {
             let mut command = command(program()?);
             command.args(standard_arguments(directory.path())?).args([
                 "-i",
@@ -154,7 +152,7 @@ pub(crate) fn start(
             match peer {
                 Peer::CapturedGzip => command.args(["--compress", "gzip", "--digest", "none"]),
                 Peer::CapturedZstd => command.args(["--compress", "zstd", "--digest", "none"]),
-                Peer::CapturedSha256 => command.args(["--compress", "none", "--digest", "sha256"]),
+                Peer::CapturedDefault => &mut command,
                 _ => command.args(["--compress", "none", "--digest", "none"]),
             };
             command.args(options.expression);
@@ -231,7 +229,6 @@ impl Running {
         rest(process)?;
         let memory = peak_memory_beside_rings(process)
             .context("a recorder has ended before it was told to")?;
-        let digest = cpu_time(process, Some("digest"))?;
         let (packets, cpu) = match self.kind {
             Kind::Bare => bail!("nothing that runs"),
             Kind::Captured(recorder) => {
@@ -247,8 +244,7 @@ impl Running {
         self.directory.close()?;
         Ok(Outcome {
             packets,
-            cpu: cpu.saturating_sub(self.before + digest),
-            digest,
+            cpu: cpu.saturating_sub(self.before),
             memory,
         })
     }

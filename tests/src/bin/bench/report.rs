@@ -70,7 +70,6 @@ pub(crate) fn loss(rows: &[loss::Row]) -> String {
                 format!("{:.3}", row.lost * 100.0),
                 or_dash(row.cpu_per_million, 4),
                 or_dash(row.cpu_per_gigabyte, 3),
-                or_dash(row.digest_per_gigabyte, 3),
                 format!("{:.1}", row.memory as f64 / f64::from(1 << 20)),
             ]
         })
@@ -85,7 +84,6 @@ pub(crate) fn loss(rows: &[loss::Row]) -> String {
             "lost %",
             "CPU s/10^6",
             "CPU s/GB",
-            "digest s/GB",
             "MiB",
         ],
         &rows,

@@ -3,27 +3,26 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod support;
+
 use std::{
     collections::HashMap,
+    os::unix::net::UnixListener,
     path::Path,
-    pin::Pin,
     process::{Command, Output, Stdio},
     sync::{Arc, Mutex},
 };
 
 use capture_proto::v1::{
-    self,
-    capture_service_server::{CaptureService, CaptureServiceServer},
-    node_service_server::{NodeService, NodeServiceServer},
+    self, capture_service_server::CaptureService, node_service_server::NodeService,
 };
 use capture_tests::gate;
-use futures_util::{Stream, stream};
+use futures_util::stream;
 use tempfile::TempDir;
-use tokio::{net::UnixListener, runtime::Runtime};
-use tonic::{Request, Response, Status, transport::Server};
+use tokio::runtime::Runtime;
+use tonic::{Request, Response, Status};
 
-type Answer<T> = Result<Response<T>, Status>;
-type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+use support::{Answer, Streamed, serve};
 
 /// A node with one interface and one running capture of 20 packets; it records the requests.
 #[derive(Clone, Default)]
@@ -235,26 +234,11 @@ impl Scene {
             breaks_off,
             ..Node::default()
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let socket = home.path().join("socket");
-        let listener = runtime.block_on(async { UnixListener::bind(socket) });
-        let incoming = stream::unfold(listener.unwrap(), |listener| async {
-            let accepted = listener.accept().await.map(|(stream, _)| stream);
-            Some((accepted, listener))
-        });
-        let server = Server::builder()
-            .add_service(CaptureServiceServer::new(node.clone()))
-            .add_service(NodeServiceServer::new(node.clone()))
-            .serve_with_incoming(incoming);
-        runtime.spawn(server);
+        let listener = UnixListener::bind(home.path().join("socket")).unwrap();
         Self {
+            _runtime: serve(node.clone(), listener, |services| services),
             node,
             home,
-            _runtime: runtime,
         }
     }
 
