@@ -70,40 +70,40 @@ impl<W: Write> Live<W> {
     ///
     /// # Errors
     /// Writing failed.
-    pub fn interface(&mut self, node: usize, told: StreamInterface) -> Result<(), WriteError> {
+    pub fn interface(&mut self, node: usize, described: StreamInterface) -> Result<(), WriteError> {
         let name = if self.nodes.len() > 1 {
-            format!("{}:{}", self.nodes[node], told.name)
+            format!("{}:{}", self.nodes[node], described.name)
         } else {
-            told.name
+            described.name
         };
         let name = plain(&name);
         if let Output::Pcapng(writer) = &mut self.output {
-            let link_type = u16::try_from(told.link_type).map_err(|_| {
+            let link_type = u16::try_from(described.link_type).map_err(|_| {
                 WriteError::Format("a link type that does not fit in a capture file")
             })?;
-            let mut interface = Interface::new(link_type, told.snaplen).named(&name);
-            if let Some(address) = told.hardware_address {
+            let mut interface = Interface::new(link_type, described.snaplen).named(&name);
+            if let Some(address) = described.hardware_address {
                 interface = interface.with_mac(address);
             }
-            if !told.description.is_empty() {
-                interface = interface.with_description(&plain(&told.description));
+            if !described.description.is_empty() {
+                interface = interface.with_description(&plain(&described.description));
             }
-            if !told.comment.is_empty() {
-                interface = interface.with_comment(&plain_lines(&told.comment));
+            if !described.comment.is_empty() {
+                interface = interface.with_comment(&plain_lines(&described.comment));
             }
             writer.interface(&interface)?;
         }
         let number = u32::try_from(self.interfaces.len()).unwrap_or(u32::MAX);
         let known = Known {
             number,
-            link_type: told.link_type,
+            link_type: described.link_type,
             name,
         };
-        self.interfaces.insert((node, told.id), known);
+        self.interfaces.insert((node, described.id), known);
         Ok(())
     }
 
-    /// A node told names of addresses, which a pcapng stream has in a block of its own.
+    /// A node sent names of addresses, which a pcapng stream has in a block of its own.
     ///
     /// # Errors
     /// Writing failed.
@@ -234,7 +234,7 @@ mod tests {
         live.packet(0, &packet(5, Direction::In)).unwrap();
         live.packet(0, &packet(6, Direction::In)).unwrap();
         live.flush().unwrap();
-        assert_eq!(live.packets(), 2, "nobody told of interface 6");
+        assert_eq!(live.packets(), 2, "interface 6 was never described");
         drop(live);
         let mut reader = CaptureReader::new(&bytes[..]).unwrap();
         let mut names = Vec::new();
@@ -246,7 +246,7 @@ mod tests {
                     assert_eq!(interface.comment().as_deref(), Some("pod=web\nnode=a"));
                     names.extend(interface.name());
                 }
-                Item::Names(told) => hosts.extend(told),
+                Item::Names(names) => hosts.extend(names),
                 Item::Packet(packet) => directions.push((packet.interface, packet.direction())),
                 _ => {}
             }

@@ -193,7 +193,7 @@ impl ClusterClient {
         let node = |node: v1::ClusterNode| ClusterNode {
             name: node.name,
             node: match node.node {
-                Some(told) => Ok(Box::new(convert::node(told))),
+                Some(node) => Ok(Box::new(convert::node(node))),
                 None => Err(node.problem),
             },
         };
@@ -208,10 +208,10 @@ impl ClusterClient {
         let request = self.request(request, true);
         let answer = self.service().list_cluster_captures(request).await;
         let answer = answer.map_err(|status| self.error(&status))?.into_inner();
-        let capture = |told: v1::ClusterCapture| ClusterCapture {
-            node: told.node,
-            capture: convert::capture(told.capture.unwrap_or_default()),
-            problem: known(told.problem),
+        let capture = |message: v1::ClusterCapture| ClusterCapture {
+            node: message.node,
+            capture: convert::capture(message.capture.unwrap_or_default()),
+            problem: known(message.problem),
         };
         Ok(answer.captures.into_iter().map(capture).collect())
     }
@@ -224,11 +224,11 @@ impl ClusterClient {
         let request = self.request(request, true);
         let answer = self.service().list_cluster_files(request).await;
         let answer = answer.map_err(|status| self.error(&status))?.into_inner();
-        let files = |told: v1::ClusterNodeFiles| NodeFiles {
-            node: told.node,
-            files: told.files.into_iter().map(convert::file).collect(),
-            removed_files: told.removed_files,
-            problem: known(told.problem),
+        let files = |message: v1::ClusterNodeFiles| NodeFiles {
+            node: message.node,
+            files: message.files.into_iter().map(convert::file).collect(),
+            removed_files: message.removed_files,
+            problem: known(message.problem),
         };
         Ok(answer.nodes.into_iter().map(files).collect())
     }
@@ -288,16 +288,16 @@ fn known(text: String) -> Option<String> {
 fn cluster_event(event: Proto) -> Option<ClusterEvent> {
     use v1::stream_packets_response::Event;
     let (node, event) = match event {
-        Proto::Interface(told) => (told.node, Event::Interface(told.interface?)),
+        Proto::Interface(message) => (message.node, Event::Interface(message.interface?)),
         Proto::Packets(packets) => (String::new(), Event::Packets(packets)),
-        Proto::Missed(told) => (told.node, Event::Missed(told.missed?)),
+        Proto::Missed(message) => (message.node, Event::Missed(message.missed?)),
         Proto::Names(names) => (String::new(), Event::Names(names)),
-        Proto::Ended(told) => match told.capture {
-            Some(capture) => (told.node, Event::Ended(capture)),
+        Proto::Ended(message) => match message.capture {
+            Some(capture) => (message.node, Event::Ended(capture)),
             None => {
                 return Some(ClusterEvent::Lost {
-                    node: told.node,
-                    problem: told.problem,
+                    node: message.node,
+                    problem: message.problem,
                 });
             }
         },

@@ -9,7 +9,9 @@ use crate::ClientError;
 /// Why node and client reject each other, if that is the cause of an error.
 pub(super) fn refusal(error: &(dyn StdError + 'static)) -> Option<ClientError> {
     let Some(found) = find(error) else {
-        return told(error).and_then(by_node).map(ClientError::Denied);
+        return received_alert(error)
+            .and_then(by_node)
+            .map(ClientError::Denied);
     };
     Some(match found {
         Error::AlertReceived(alert) => ClientError::Denied(by_node(*alert)?),
@@ -40,7 +42,7 @@ fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
 }
 
 /// An alert of which only the text is left: HTTP/2 keeps no more of an underlying error.
-fn told(error: &(dyn StdError + 'static)) -> Option<AlertDescription> {
+fn received_alert(error: &(dyn StdError + 'static)) -> Option<AlertDescription> {
     let mut next = Some(error);
     while let Some(error) = next {
         let text = error.to_string();
@@ -141,13 +143,13 @@ mod tests {
     #[test]
     fn who_refuses_whom_and_why_is_found_however_deep_it_is_wrapped() {
         let wrapped = |error: Error| io::Error::other(io::Error::other(error));
-        let told = |error: Error| refusal(&wrapped(error));
-        let denied = told(Error::AlertReceived(AlertDescription::AccessDenied));
+        let refusal_of = |error: Error| refusal(&wrapped(error));
+        let denied = refusal_of(Error::AlertReceived(AlertDescription::AccessDenied));
         assert!(
             matches!(&denied, Some(ClientError::Denied(text)) if text.contains("[[client]]")),
             "{denied:?}"
         );
-        let unknown = told(Error::InvalidCertificate(CertificateError::UnknownIssuer));
+        let unknown = refusal_of(Error::InvalidCertificate(CertificateError::UnknownIssuer));
         assert!(
             matches!(&unknown, Some(ClientError::Tls(text)) if text.contains("cacert")),
             "{unknown:?}"
@@ -163,7 +165,7 @@ mod tests {
             "IpAddress(::1)".to_owned(),
         ];
         assert_eq!(names(&presented), "localhost, ::1");
-        let closed = told(Error::AlertReceived(AlertDescription::CloseNotify));
+        let closed = refusal_of(Error::AlertReceived(AlertDescription::CloseNotify));
         assert!(closed.is_none(), "{closed:?}");
         assert!(refusal(&io::Error::other("a broken cable")).is_none());
     }

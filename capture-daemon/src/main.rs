@@ -12,14 +12,14 @@ fn main() -> ExitCode {
     match Cli::of_process().run() {
         Ok(code) => code,
         Err(error) => {
-            tell(format_args!("captured: {}", told(&error)));
+            tell(format_args!("captured: {}", describe(&error)));
             ExitCode::FAILURE
         }
     }
 }
 
 /// An error and its causes, each printed once: many messages end with their cause already.
-fn told(error: &anyhow::Error) -> String {
+fn describe(error: &anyhow::Error) -> String {
     error
         .chain()
         .map(ToString::to_string)
@@ -35,7 +35,7 @@ fn told(error: &anyhow::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::told;
+    use super::describe;
 
     #[test]
     fn a_cause_is_said_once() {
@@ -43,8 +43,8 @@ mod tests {
             .context("cannot make directory: read-only file system; write elsewhere")
             .context("capture web");
         let said = "capture web: cannot make directory: read-only file system; write elsewhere";
-        assert_eq!(told(&error), said);
+        assert_eq!(describe(&error), said);
         let error = anyhow::anyhow!("no space").context("capture web");
-        assert_eq!(told(&error), "capture web: no space");
+        assert_eq!(describe(&error), "capture web: no space");
     }
 }

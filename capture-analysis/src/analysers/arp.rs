@@ -149,7 +149,7 @@ impl Analyser for Arp {
                     }),
                     evidence,
                     filter: format!("arp.src.proto_ipv4 == {address}"),
-                    measured: Some(format!("it changed {count} times; told from 1 on")),
+                    measured: Some(format!("it changed {count} times; reported from 1 on")),
                     weight: count,
                 },
             );
@@ -174,7 +174,7 @@ impl Analyser for Arp {
                     evidence: asking.evidence,
                     filter: format!("arp.opcode == 1 && eth.src == {device}"),
                     measured: Some(format!(
-                        "{}/s; told from {}/s on",
+                        "{}/s; reported from {}/s on",
                         asking.most, self.threshold
                     )),
                     weight: asking.most,

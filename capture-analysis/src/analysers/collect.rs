@@ -92,7 +92,7 @@ fn worst(list: &mut Vec<(Severity, u64, Finding)>) -> u64 {
     left_out as u64
 }
 
-/// Evidence by key, up to a bound: what comes beyond it is not told apart any more.
+/// Evidence by key, up to a bound: further keys share one entry.
 pub(crate) struct Evidences<K> {
     map: HashMap<K, Evidence, RandomState>,
     most: usize,

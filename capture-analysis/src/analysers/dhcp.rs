@@ -80,7 +80,7 @@ impl Analyser for Dhcp {
                     }),
                     evidence,
                     filter: format!("dhcp && dhcp.hw.mac_addr == {device}"),
-                    measured: Some(format!("{count}; told from {TRIES} on")),
+                    measured: Some(format!("{count}; reported from {TRIES} on")),
                     weight: count,
                 },
             );
@@ -95,7 +95,7 @@ impl Analyser for Dhcp {
                     flow: Some(FlowReference::host(server)),
                     evidence,
                     filter: format!("dhcp.option.dhcp == 6 && ip.src == {server}"),
-                    measured: Some(format!("{count}; told from 1 on")),
+                    measured: Some(format!("{count}; reported from 1 on")),
                     weight: count,
                 },
             );
@@ -208,7 +208,7 @@ impl Dhcp {
                 flow: None,
                 evidence,
                 filter: "dhcp.option.dhcp == 2".to_owned(),
-                measured: Some(format!("{count}; told from 2 on")),
+                measured: Some(format!("{count}; reported from 2 on")),
                 weight: count as u64,
             },
         );

@@ -39,10 +39,10 @@ const SIGHTINGS: usize = 1 << 12;
 const WITHIN: u64 = 10_000_000;
 /// A packet in a loop comes back within this.
 const LOOP_WITHIN: u64 = 1_000_000_000;
-/// Shares of all that are told of, in thousandths, and how many at least.
+/// Shares of all that are reported, in thousandths, and the least number.
 const SHARE: u64 = 10;
 const LEAST: u64 = 10;
-/// Rounds of packets from which a loop is told of.
+/// Rounds of packets from which a loop is reported.
 const ROUNDS: u64 = 3;
 
 #[derive(Clone, Copy, Default)]
@@ -74,8 +74,8 @@ impl Duplicates {
 }
 
 impl Duplicates {
-    /// By the identification that senders give each packet, and by `content`: where there is none, nothing
-    /// can be told.
+    /// By the identification that senders give each packet, and by `content`: where there is none, copies
+    /// are not recognised.
     #[inline]
     fn see(&mut self, packet: &Packet<'_>, ip: &Ip, content: impl Hash) {
         if ip.identification == 0 || ip.fragment || ip.depth > 0 {
@@ -151,7 +151,7 @@ impl Analyser for Duplicates {
                         evidence,
                         filter: "ip".to_owned(),
                         measured: Some(format!(
-                            "{:.1} %; told from {:.1} % on, and at least {LEAST}",
+                            "{:.1} %; reported from {:.1} % on, and at least {LEAST}",
                             count as f64 / self.packets as f64 * 100.0,
                             SHARE as f64 / 10.0
                         )),
@@ -175,7 +175,7 @@ impl Analyser for Duplicates {
                         flow: Some(FlowReference::host(ip.destination)),
                         evidence,
                         filter: format!("ip.dst == {}", ip.destination),
-                        measured: Some(format!("{count} rounds; told from {ROUNDS} on")),
+                        measured: Some(format!("{count} rounds; reported from {ROUNDS} on")),
                         weight: count,
                     },
                 );

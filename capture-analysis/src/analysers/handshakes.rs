@@ -1,4 +1,4 @@
-//! How connections begin: completed, refused, half-open, without an answer, slowly; told by server.
+//! How connections begin: completed, refused, half-open, without an answer, slowly; reported for each server.
 
 use std::collections::HashMap;
 
@@ -62,7 +62,7 @@ const OPTIONS: Kind = Kind {
 
 /// Connections to one server without an answer that are critical.
 const MANY: u64 = 3;
-/// Servers that are told apart.
+/// Servers that are counted separately.
 const MOST: usize = 16_384;
 
 /// What became of connections to one server.
@@ -246,11 +246,11 @@ impl Analyser for Handshakes {
             };
             let measured = match what {
                 What::Slow => Some(format!(
-                    "{}; told from {} on",
+                    "{}; reported from {} on",
                     duration(seen.most),
                     duration(self.thresholds.slow_handshake)
                 )),
-                _ => Some(format!("{}; told from 1 on", connections(count))),
+                _ => Some(format!("{}; reported from 1 on", connections(count))),
             };
             findings.add(
                 kind,

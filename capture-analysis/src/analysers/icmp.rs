@@ -156,7 +156,7 @@ impl Analyser for Messages {
                         super::collect::flow_filter(flow),
                         stuck.sequence
                     ),
-                    measured: Some(format!("{} times; told from {STUCK} on", stuck.times)),
+                    measured: Some(format!("{} times; reported from {STUCK} on", stuck.times)),
                     weight: u64::from(stuck.times),
                 },
             );
@@ -210,7 +210,7 @@ impl Analyser for Messages {
                     filter: format!(
                         "{field}.type == {kind} && {field}.code == {code} && {address}.src == {source}"
                     ),
-                    measured: Some(format!("{count}; told from 1 on")),
+                    measured: Some(format!("{count}; reported from 1 on")),
                     weight: count,
                 },
             );

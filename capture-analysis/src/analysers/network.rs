@@ -30,9 +30,9 @@ const FRAGMENTS: Kind = Kind {
            through firewalls.",
 };
 
-/// Hosts that are told apart.
+/// Hosts that are counted separately.
 const MOST: usize = 16_384;
-/// Changes from which it is told of.
+/// Changes from which they are reported.
 const CHANGES: u64 = 20;
 
 struct Host {
@@ -111,7 +111,7 @@ impl Analyser for Network {
                     flow: Some(FlowReference::host(address)),
                     evidence,
                     filter: format!("{field}.src == {address} && {ttl} in {{{}, {}}}", host.other, host.ttl),
-                    measured: Some(format!("{count}; told from {CHANGES} on")),
+                    measured: Some(format!("{count}; reported from {CHANGES} on")),
                     weight: count,
                 },
             );
@@ -129,7 +129,7 @@ impl Analyser for Network {
                     flow: None,
                     evidence,
                     filter: "ip.flags.mf == 1 || ip.frag_offset > 0 || ipv6.fraghdr".to_owned(),
-                    measured: Some(format!("{incomplete}; told from 1 on")),
+                    measured: Some(format!("{incomplete}; reported from 1 on")),
                     weight: incomplete,
                 },
             );

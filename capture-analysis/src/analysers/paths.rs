@@ -29,9 +29,9 @@ const ASYMMETRIC: Kind = Kind {
     next: "Compare routes and rules (ip route get, ip rule) for both addresses, and rp_filter.",
 };
 
-/// Packets one way from which a connection is told of.
+/// Packets one way from which a connection is reported.
 const LEAST: u64 = 10;
-/// Servers that are told apart.
+/// Servers that are counted separately.
 const MOST: usize = 16_384;
 
 struct Seen {
@@ -127,7 +127,7 @@ fn case(server: Endpoint, seen: Seen, title: String, severity: Severity, protoco
         flow: Some(collect::with_server(server, seen.name, count)),
         evidence: seen.evidence,
         filter,
-        measured: Some(format!("{count} flows; told from 1 on")),
+        measured: Some(format!("{count} flows; reported from 1 on")),
         weight: count,
     }
 }

@@ -28,9 +28,9 @@ const JITTER_KIND: Kind = Kind {
 const MOST: usize = 8_192;
 /// Packets in a row from which a stream is taken for RTP.
 const SURE: u64 = 10;
-/// A share of missing packets that is told of, in thousandths.
+/// A share of missing packets that is reported, in thousandths.
 const LOSS: u64 = 10;
-/// Jitter that is told of, nanoseconds: what receivers usually even out.
+/// Jitter that is reported, nanoseconds: what receivers usually even out.
 const JITTER: u64 = 30_000_000;
 
 struct Stream {
@@ -88,7 +88,7 @@ impl Analyser for Rtp {
                         evidence: stream.evidence,
                         filter: format!("{} && udp", stream.filter),
                         measured: Some(format!(
-                            "{:.1} %; told from {:.1} % on",
+                            "{:.1} %; reported from {:.1} % on",
                             stream.missing as f64 / all as f64 * 100.0,
                             LOSS as f64 / 10.0
                         )),
@@ -109,7 +109,7 @@ impl Analyser for Rtp {
                         evidence: stream.uneven,
                         filter: format!("{} && udp", stream.filter),
                         measured: Some(format!(
-                            "{}; told from {} on",
+                            "{}; reported from {} on",
                             duration(most),
                             duration(JITTER)
                         )),

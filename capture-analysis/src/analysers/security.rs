@@ -228,7 +228,8 @@ impl Analyser for Security {
 
     fn finish(&mut self, report: &mut Report) {
         let mut findings = Findings::default();
-        let told = |count: u64, threshold: u64| format!("{count}; told from {threshold} on");
+        let reported =
+            |count: u64, threshold: u64| format!("{count}; reported from {threshold} on");
         if let Some(threshold) = self.hints.scan {
             for ((from, to), ports, evidence) in self.ports.over(threshold) {
                 let title = format!("{from} tried {ports} ports of {to} that did not let it in");
@@ -238,7 +239,14 @@ impl Analyser for Security {
                 );
                 findings.add(
                     &SCAN,
-                    case(from, evidence, title, filter, told(ports, threshold), ports),
+                    case(
+                        from,
+                        evidence,
+                        title,
+                        filter,
+                        reported(ports, threshold),
+                        ports,
+                    ),
                 );
             }
             for ((from, port), hosts, evidence) in self.hosts.over(threshold) {
@@ -247,7 +255,14 @@ impl Analyser for Security {
                 let filter = format!("{}.src == {from} && tcp.dstport == {port}", field(from));
                 findings.add(
                     &SCAN,
-                    case(from, evidence, title, filter, told(hosts, threshold), hosts),
+                    case(
+                        from,
+                        evidence,
+                        title,
+                        filter,
+                        reported(hosts, threshold),
+                        hosts,
+                    ),
                 );
             }
         }
@@ -262,7 +277,14 @@ impl Analyser for Security {
                 );
                 findings.add(
                     &BRUTE_FORCE,
-                    case(from, evidence, title, filter, told(count, threshold), count),
+                    case(
+                        from,
+                        evidence,
+                        title,
+                        filter,
+                        reported(count, threshold),
+                        count,
+                    ),
                 );
             }
         }
@@ -285,7 +307,7 @@ impl Analyser for Security {
                         evidence,
                         title,
                         filter,
-                        told(count, threshold),
+                        reported(count, threshold),
                         count,
                     ),
                 );
@@ -305,7 +327,7 @@ impl Analyser for Security {
                     to.port
                 );
                 let measured = format!(
-                    "intervals differ by {:.1} %; told below 10 % from {threshold} connections on",
+                    "intervals differ by {:.1} %; reported below 10 % from {threshold} connections on",
                     spread * 100.0
                 );
                 findings.add(
@@ -323,7 +345,14 @@ impl Analyser for Security {
                 let filter = format!("{0}.src == {from} && {0}.dst == {to}", field(from));
                 findings.add(
                     &EXFILTRATION,
-                    case(from, evidence, title, filter, told(sent, threshold), sent),
+                    case(
+                        from,
+                        evidence,
+                        title,
+                        filter,
+                        reported(sent, threshold),
+                        sent,
+                    ),
                 );
             }
         }
@@ -337,7 +366,14 @@ impl Analyser for Security {
                 );
                 findings.add(
                     &LATERAL,
-                    case(from, evidence, title, filter, told(hosts, threshold), hosts),
+                    case(
+                        from,
+                        evidence,
+                        title,
+                        filter,
+                        reported(hosts, threshold),
+                        hosts,
+                    ),
                 );
             }
         }

@@ -176,7 +176,7 @@ impl Tcp {
         };
         if evidence.count >= least {
             let title = format!("{} {what}", evidence.count);
-            let measured = format!("{}; told from {least} on", evidence.count);
+            let measured = format!("{}; reported from {least} on", evidence.count);
             self.flagged(
                 kind,
                 flow,
@@ -246,7 +246,7 @@ impl Tcp {
                 filter: format!("{} && tcp.flags.reset == 1", flow_filter(flow)),
                 measured: after_idle.then(|| {
                     format!(
-                        "{} of silence; told from {} on",
+                        "{} of silence; reported from {} on",
                         duration(reset.after_idle),
                         duration(self.thresholds.idle)
                     )
@@ -279,7 +279,7 @@ impl Tcp {
                 evidence: Evidence::at(frame, time),
                 filter: format!("{} && tcp.len > 0", flow_filter(flow)),
                 measured: Some(format!(
-                    "{}; told from {} on",
+                    "{}; reported from {} on",
                     duration(wait),
                     duration(self.thresholds.slow_server)
                 )),

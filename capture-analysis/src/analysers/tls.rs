@@ -162,7 +162,10 @@ impl Tls {
                     let title = format!("the certificate of {name} expires in {days} days");
                     (Severity::Warning, title)
                 };
-                let measured = format!("{days} days; told from {} on", self.warn_before / 86_400);
+                let measured = format!(
+                    "{days} days; reported from {} on",
+                    self.warn_before / 86_400
+                );
                 add(&EXPIRY, severity, title, Some(measured));
             }
         }

@@ -129,7 +129,7 @@ impl FlowTable {
         self.index.get(key).copied()
     }
 
-    /// The flow at a place that [`Self::find`] or [`Self::open`] told.
+    /// The flow at a place that [`Self::find`] or [`Self::open`] returned.
     #[inline]
     pub(crate) fn at(&mut self, place: u32) -> &mut Flow {
         &mut self.flows[place as usize]

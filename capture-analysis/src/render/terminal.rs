@@ -65,12 +65,12 @@ fn head(out: &mut String, report: &Report) {
 
 /// Where the packets were captured, if there is more to say than one name.
 fn interfaces(out: &mut String, report: &Report, top: usize) {
-    let told = report.interfaces.len() > 1
+    let shown = report.interfaces.len() > 1
         || report
             .interfaces
             .iter()
             .any(|one| one.description.is_some());
-    for interface in report.interfaces.iter().take(if told { top } else { 0 }) {
+    for interface in report.interfaces.iter().take(if shown { top } else { 0 }) {
         let name = interface
             .name
             .as_deref()

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::flow::Endpoint;
 
-/// Conversations of every kind, the largest first; how many there are beyond those listed.
+/// Conversations of every kind, the largest first, and the number of those not listed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Conversations {
     /// Pairs of Ethernet addresses.
@@ -47,15 +47,15 @@ impl From<Endpoint> for End {
     }
 }
 
-/// What two ends said to each other.
+/// A conversation between two ends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Conversation {
     /// The number of the flow, in the order in which flows appeared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flow: Option<u64>,
-    /// Who opened it, or spoke first.
+    /// The end that opened it, or sent first.
     pub client: End,
-    /// The other one.
+    /// The other end.
     pub server: End,
     /// Packets from the client.
     pub client_packets: u64,
@@ -75,7 +75,7 @@ pub struct Conversation {
     /// Bytes over time; of flows with fewer than 8 packets they are not kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throughput: Option<FlowRates>,
-    /// What TCP adds.
+    /// TCP details.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tcp: Option<TcpFacts>,
 }
@@ -93,7 +93,7 @@ pub struct FlowRates {
     pub server_bytes: Vec<u64>,
 }
 
-/// What is known of a TCP connection.
+/// Details of a TCP connection.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TcpFacts {
     /// `completed`, `refused`, `half-open`, `unanswered`, or `before` where the capture begins later.
@@ -130,7 +130,7 @@ pub struct TcpFacts {
     /// How long the server waited for the client in all, nanoseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited_for_client_ns: Option<u64>,
-    /// How much of the time until answers came was the network's: a handshake's round trip of each,
+    /// The network's share of the time until answers came: a handshake's round trip for each,
     /// nanoseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waited_for_network_ns: Option<u64>,
@@ -148,7 +148,7 @@ pub struct TcpFacts {
     pub mss: Option<(u16, u16)>,
 }
 
-/// An address and what it sent and received.
+/// An address, and the traffic that it sent and received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Talker {
     /// Its IP address.

@@ -29,7 +29,7 @@ pub struct Evidence {
     pub last: FrameReference,
     /// When it was captured, nanoseconds since 1970-01-01 UTC.
     pub last_ns: u64,
-    /// How many.
+    /// Their number.
     pub count: u64,
     /// All of them, if they were to be kept and there was room.
     #[serde(skip)]

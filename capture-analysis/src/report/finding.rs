@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::End;
 pub use super::evidence::{Evidence, FrameReference};
 
-/// How bad it is.
+/// Its severity.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -20,7 +20,7 @@ pub enum Severity {
     Critical,
 }
 
-/// How sure it is.
+/// Its certainty.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -42,10 +42,10 @@ pub struct FlowReference {
     pub flow: Option<u64>,
     /// Both ends, readable.
     pub name: String,
-    /// Who opened it, or the one host that the finding is about.
+    /// The end that opened it, or the one host that the finding is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<End>,
-    /// The other one, or the server that the finding is about.
+    /// The other end, or the server that the finding is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<End>,
 }
@@ -66,16 +66,16 @@ impl FlowReference {
     }
 }
 
-/// Something conspicuous.
+/// A finding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
-    /// By which it is asked for: the kind and a number.
+    /// Its identifier in this report: the kind and a number.
     pub id: String,
-    /// What kind of thing it is; the same over all reports.
+    /// Its kind; the same in all reports.
     pub kind: String,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
-    /// How sure it is.
+    /// Its certainty.
     pub certainty: Certainty,
     /// What was found, in one line.
     pub title: String,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// 100 less what each term takes off.
+/// 100, less the points of each term.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// From 0 to 100; absent where nothing could be measured.
@@ -22,14 +22,14 @@ pub struct Term {
     pub measured: f64,
     /// In what unit.
     pub unit: String,
-    /// Up to here it takes nothing off.
+    /// Up to this value nothing is subtracted.
     pub good: f64,
-    /// From here on it takes off all its weight.
+    /// From this value on the whole weight is subtracted.
     pub bad: f64,
-    /// What it can take off.
+    /// Its weight: the most it can subtract.
     pub weight: f64,
-    /// What it took off.
+    /// The points it subtracted.
     pub taken: f64,
-    /// Of how many it was measured, so that a share of little is seen as one.
+    /// The number of samples, so that a share of few samples is recognisable.
     pub of: u64,
 }

@@ -17,14 +17,14 @@ pub struct FileSummary {
     pub packets: u64,
     /// Bytes read from it, uncompressed.
     pub bytes: u64,
-    /// Malformed blocks and options that were stepped over.
+    /// Malformed blocks and options that were skipped.
     pub skipped: u64,
     /// Why it was not read to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
-/// How much there is.
+/// Totals over all files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Inventory {
     /// Packets.
@@ -110,7 +110,7 @@ pub struct InterfaceSummary {
 /// What the recorder lost: it is missing in the file, not in the network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecorderLoss {
-    /// Where the numbers come from: `manifest` or `pcapng statistics`.
+    /// The source of the numbers: `manifest` or `pcapng statistics`.
     pub source: String,
     /// Packets lost.
     pub lost: u64,
@@ -141,7 +141,7 @@ pub struct ProtocolNode {
     pub packets: u64,
     /// Bytes of these packets on the wire.
     pub bytes: u64,
-    /// What stands in it.
+    /// Protocols carried by it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inside: Vec<ProtocolNode>,
 }

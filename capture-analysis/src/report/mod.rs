@@ -29,7 +29,7 @@ pub use protocols::{
 /// The name and version of the report's form.
 pub const SCHEMA: &str = "capture.report/v1";
 
-/// What was found in capture files.
+/// The analysis of capture files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// `capture.report/v1`.
@@ -40,26 +40,26 @@ pub struct Report {
     pub complete: bool,
     /// The files, in the order in which they were read.
     pub files: Vec<FileSummary>,
-    /// How much there is.
+    /// Totals over all files.
     pub inventory: Inventory,
     /// The interfaces the packets were captured at.
     pub interfaces: Vec<InterfaceSummary>,
     /// Names that the files give addresses, such as pods and nodes (pcapng's Name Resolution Block).
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub names: std::collections::BTreeMap<String, String>,
-    /// What the recorder itself lost; absent where no file says.
+    /// Packets lost by the recorder itself; absent where no file states them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorder: Option<RecorderLoss>,
     /// The health score and how it came about.
     pub health: Health,
-    /// What is conspicuous, the worst first.
+    /// Findings, the worst first.
     pub findings: Vec<Finding>,
-    /// What stands in what.
+    /// The protocol hierarchy.
     pub protocols: Vec<ProtocolNode>,
     /// Counters over time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rates: Option<Rates>,
-    /// Who speaks with whom.
+    /// Conversations between hosts.
     pub conversations: Conversations,
     /// Fragments, TTLs and congestion marks.
     pub ip: IpSummary,
@@ -84,7 +84,7 @@ pub struct Report {
     /// DHCP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dhcp: Option<DhcpSummary>,
-    /// What to know about this report: bounds that were met, parts that could not be read.
+    /// Notes on this report: bounds that were reached, parts that could not be read.
     pub notes: Vec<String>,
 }
 

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct IpSummary {
     /// Fragments.
     pub fragments: u64,
-    /// Datagrams put together from fragments.
+    /// Datagrams reassembled from fragments.
     pub reassembled: u64,
-    /// Datagrams whose fragments are not all there.
+    /// Datagrams with missing fragments.
     pub incomplete: u64,
     /// Fragments that overlap others with other bytes.
     pub overlapping: u64,
@@ -18,7 +18,7 @@ pub struct IpSummary {
     pub congestion_marked: u64,
     /// Packets that came twice at one interface, unchanged.
     pub duplicates: u64,
-    /// Packets that came again with a lower hop count: they go in circles.
+    /// Packets that came again with a lower hop count: a routing loop.
     pub looping: u64,
 }
 
@@ -134,7 +134,7 @@ pub struct DnsSummary {
     pub codes: std::collections::BTreeMap<String, u64>,
     /// Answers that were cut to fit a datagram.
     pub truncated: u64,
-    /// Messages that are none.
+    /// Malformed messages.
     pub malformed: u64,
     /// From question to answer, nanoseconds: the median and the 95th percentile.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,10 +145,10 @@ pub struct DnsSummary {
     pub not_listed: u64,
 }
 
-/// A question and what came of it.
+/// A query and its response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DnsRow {
-    /// Who spoke with whom, and where.
+    /// Both ends, and the frame.
     #[serde(flatten)]
     pub exchange: Exchange,
     /// Nanoseconds since 1970-01-01 UTC.
@@ -194,7 +194,7 @@ pub struct TlsSummary {
 /// A TLS handshake.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TlsRow {
-    /// Who spoke with whom, and where.
+    /// Both ends, and the frame.
     #[serde(flatten)]
     pub exchange: Exchange,
     /// The name asked for.
@@ -246,7 +246,7 @@ pub struct HttpSummary {
 /// A request and its response.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HttpRow {
-    /// Who spoke with whom, and where.
+    /// Both ends, and the frame.
     #[serde(flatten)]
     pub exchange: Exchange,
     /// GET, POST and so on.

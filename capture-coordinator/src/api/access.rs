@@ -115,7 +115,7 @@ impl Access {
             let found = reviews.find(name)?;
             Ok(Captures::Of(found.uid().unwrap_or_default()))
         };
-        told(&user, call, name, result.await)
+        logged(&user, call, name, result.await)
     }
 
     /// Whether the caller may read packets of a capture.
@@ -139,12 +139,12 @@ impl Access {
             }
             Ok(Captures::Of(found.uid().unwrap_or_default()))
         };
-        told(&user, call, name, result.await)
+        logged(&user, call, name, result.await)
     }
 }
 
 /// Logs who did what.
-fn told<T>(
+fn logged<T>(
     user: &UserInfo,
     call: &str,
     name: &str,

@@ -91,18 +91,19 @@ pub(super) async fn captures(
         if wanted.is_empty() {
             return Vec::new();
         }
-        let told = match &state.client {
+        let answer = match &state.client {
             Some(client) => list_captures(client, name).await,
             None => Err(Status::unavailable(problem(&state.link))),
         };
-        let (told, problem) = match told {
-            Ok(told) => (told, String::new()),
+        let (answer, problem) = match answer {
+            Ok(answer) => (answer, String::new()),
             Err(status) => (Vec::new(), status.message().to_owned()),
         };
         let one = |name: String| v1::ClusterCapture {
             node: node.clone(),
             capture: Some(
-                told.iter()
+                answer
+                    .iter()
                     .find(|capture| capture.name == name)
                     .cloned()
                     .unwrap_or_else(|| v1::Capture {

@@ -38,7 +38,7 @@ const BATCH: usize = 512;
 type Sink = mpsc::Sender<Result<v1::StreamClusterPacketsResponse, Status>>;
 
 /// An event of a node's stream; `Err`: why it broke.
-type Told = (usize, Result<StreamEvent, String>);
+type NodeEvent = (usize, Result<StreamEvent, String>);
 
 /// Streams until the capture has ended on every node.
 pub(super) async fn stream(
@@ -47,7 +47,7 @@ pub(super) async fn stream(
     request: v1::StreamClusterPacketsRequest,
     sink: Sink,
 ) -> Result<(), Status> {
-    let (sender, mut told) = mpsc::channel(WAITING);
+    let (sender, mut events) = mpsc::channel(WAITING);
     let mut merge = Merge::new(sink);
     let mut tasks = JoinSet::new();
     let mut joined = BTreeSet::new();
@@ -78,7 +78,7 @@ pub(super) async fn stream(
                     return if joined.is_empty() { Err(unknown(&request.name)) } else { Ok(()) };
                 }
             }
-            Some((number, event)) = told.recv() => {
+            Some((number, event)) = events.recv() => {
                 let ends = matches!(event, Err(_) | Ok(StreamEvent::Ended(_)));
                 open -= usize::from(ends);
                 merge.take(number, event).await?;
@@ -101,7 +101,7 @@ async fn follow(
     client: Client,
     number: usize,
     request: v1::StreamClusterPacketsRequest,
-    told: mpsc::Sender<Told>,
+    events: mpsc::Sender<NodeEvent>,
 ) {
     let stream = client
         .stream_packets(&request.name, &request.filter, request.snaplen, None)
@@ -109,7 +109,7 @@ async fn follow(
     let stream = match stream {
         Ok(stream) => stream,
         Err(error) => {
-            let _ = told.send((number, Err(error.to_string()))).await;
+            let _ = events.send((number, Err(error.to_string()))).await;
             return;
         }
     };
@@ -117,12 +117,12 @@ async fn follow(
     while let Some(event) = stream.next().await {
         let event = event.map_err(|error| error.to_string());
         let ends = matches!(event, Err(_) | Ok(StreamEvent::Ended(_)));
-        if told.send((number, event)).await.is_err() || ends {
+        if events.send((number, event)).await.is_err() || ends {
             return;
         }
     }
     let lost = "the node ended the stream".to_owned();
-    let _ = told.send((number, Err(lost))).await;
+    let _ = events.send((number, Err(lost))).await;
 }
 
 /// Orders the packets of many nodes.

@@ -74,7 +74,7 @@ pub(super) async fn stream(
         filters,
         snaplen,
         reader,
-        told: BTreeMap::new(),
+        announced: BTreeMap::new(),
         missed: 0,
         named: 0,
     };
@@ -112,7 +112,7 @@ struct Stream {
     snaplen: u32,
     reader: PacketReader,
     /// Interfaces that were sent to the reader, with their link types.
-    told: BTreeMap<InterfaceId, LinkType>,
+    announced: BTreeMap<InterfaceId, LinkType>,
     missed: u64,
     /// The last change of address names that was sent to the reader.
     named: u64,
@@ -182,11 +182,11 @@ impl Stream {
 
     /// The description to send before the first packet of an interface.
     fn introduce(&mut self, id: InterfaceId) -> Option<v1::PacketInterface> {
-        if self.told.contains_key(&id) {
+        if self.announced.contains_key(&id) {
             return None;
         }
         let interface = self.reader.interface(id)?;
-        self.told.insert(id, interface.link_type);
+        self.announced.insert(id, interface.link_type);
         Some(v1::PacketInterface {
             id: id.0,
             name: interface.name,
@@ -200,7 +200,7 @@ impl Stream {
     }
 
     fn matches(&self, packet: &TappedPacket) -> bool {
-        let Some(link_type) = self.told.get(&packet.interface) else {
+        let Some(link_type) = self.announced.get(&packet.interface) else {
             return false;
         };
         match &self.filters {

@@ -18,7 +18,7 @@ pub(super) struct Idle {
     /// Since when no packet has come.
     since: Option<Instant>,
     /// When the programs were asked to wake the reader.
-    told: Option<Instant>,
+    requested: Option<Instant>,
 }
 
 impl Idle {
@@ -26,13 +26,13 @@ impl Idle {
         Self {
             reader,
             since: None,
-            told: None,
+            requested: None,
         }
     }
 
     /// Packets have come: ends the idle state.
     pub(super) fn end(&mut self) {
-        if self.since.take().is_some() && self.told.take().is_some() {
+        if self.since.take().is_some() && self.requested.take().is_some() {
             // If this fails, the programs wake the reader more often than they have to.
             let _ = self.reader.set(false);
         }
@@ -41,11 +41,11 @@ impl Idle {
     /// Called when no packet has come since the last wait: whether the next wait may be unbounded.
     pub(super) fn may_sleep(&mut self, now: Instant) -> bool {
         let since = *self.since.get_or_insert(now);
-        match self.told {
-            Some(told) => now.duration_since(told) >= ONE_WAIT,
+        match self.requested {
+            Some(requested) => now.duration_since(requested) >= ONE_WAIT,
             None => {
                 if now.duration_since(since) >= ONE_WAIT && self.reader.set(true).is_ok() {
-                    self.told = Some(now);
+                    self.requested = Some(now);
                 }
                 false
             }

@@ -62,17 +62,17 @@ mod tests {
         assert!(names.since(0).is_empty());
         names.set(named(&[(1, "a.shop"), (2, "b.shop")]));
         assert_eq!(names.since(0).len(), 2);
-        let told = names.changes();
-        assert!(names.since(told).is_empty());
+        let known = names.changes();
+        assert!(names.since(known).is_empty());
         names.set(named(&[(1, "a.shop"), (2, "c.shop"), (3, "d.shop")]));
         let new: Vec<_> = names
-            .since(told)
+            .since(known)
             .iter()
             .map(|(_, at, name)| (*at, *name))
             .collect();
         assert_eq!(new, [(address(2), "c.shop"), (address(3), "d.shop")]);
         names.set(named(&[(1, "a.shop")]));
-        assert!(names.since(told).is_empty());
+        assert!(names.since(known).is_empty());
         assert_eq!(names.since(0).len(), 1, "for a new file");
     }
 }

@@ -121,7 +121,7 @@ struct Interface {
     /// It has left the capture: its counts are final.
     gone: bool,
     /// A pcapng file has its final counts: further files need not describe it.
-    told: bool,
+    counts_written: bool,
     /// Packets of the interface in blocks that were passed on.
     sealed: u64,
     discarded: Discarded,
@@ -169,7 +169,7 @@ impl Recorder {
             description,
             output,
             gone: false,
-            told: false,
+            counts_written: false,
             sealed: 0,
             discarded: Discarded::default(),
         });

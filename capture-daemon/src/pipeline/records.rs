@@ -43,7 +43,7 @@ pub(super) struct Records {
     /// Where the next record begins. Positions only grow; an offset is a position modulo the size.
     position: usize,
     /// The position last reported to the kernel.
-    told: usize,
+    acknowledged: usize,
     /// The producer's position as last read.
     reserved: usize,
     /// Bytes to consume before the position is reported to the kernel.
@@ -81,12 +81,12 @@ impl Records {
             page,
             size,
             position: 0,
-            told: 0,
+            acknowledged: 0,
             reserved: 0,
             step: (size / 64).clamp(1, 64 << 10),
         };
         records.position = position(&records.consumer).load(Ordering::Acquire);
-        records.told = records.position;
+        records.acknowledged = records.position;
         records.reserved = records.position;
         Ok(records)
     }
@@ -100,7 +100,7 @@ impl Records {
     /// The position up to which records can be taken. Also reports consumed records to the kernel
     /// when due: all records before the current position must be done with.
     pub(super) fn look(&mut self) -> usize {
-        if self.position - self.told >= self.step {
+        if self.position - self.acknowledged >= self.step {
             self.tell();
         }
         if self.position == self.reserved {
@@ -111,9 +111,9 @@ impl Records {
 
     /// Returns the room of all consumed records to the kernel.
     pub(super) fn tell(&mut self) {
-        if self.told != self.position {
+        if self.acknowledged != self.position {
             position(&self.consumer).store(self.position, Ordering::Release);
-            self.told = self.position;
+            self.acknowledged = self.position;
         }
     }
 

@@ -41,9 +41,9 @@ fn input(path: &Path, node: usize, first: Option<u64>) -> Input {
 fn merged(inputs: Vec<Input>, nodes: &[&str]) -> (Vec<(String, u64, String)>, Merged) {
     let nodes: Vec<_> = nodes.iter().map(|&node| node.to_owned()).collect();
     let writer = Writer::new(Vec::new(), Kind::PCAPNG, "merged").unwrap();
-    let mut told = 0;
-    let (merged, bytes) = merge(inputs, &nodes, writer, || told += 1).unwrap();
-    assert_eq!(told, merged.packets);
+    let mut reported = 0;
+    let (merged, bytes) = merge(inputs, &nodes, writer, || reported += 1).unwrap();
+    assert_eq!(reported, merged.packets);
     let mut reader = CaptureReader::new(&bytes[..]).unwrap();
     let mut names = Vec::new();
     let mut packets = Vec::new();

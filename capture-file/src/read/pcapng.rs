@@ -167,8 +167,8 @@ impl Pcapng {
         let mut options = self.owned_options(body, 8, BlockKind::Interface);
         let units = units(&options)?;
         if units != Units::NANOSECONDS {
-            let told = [Interface::RESOLUTION, Interface::OFFSET];
-            options.retain(|option| !told.contains(&option.code));
+            let replaced = [Interface::RESOLUTION, Interface::OFFSET];
+            options.retain(|option| !replaced.contains(&option.code));
             options.push(Interface::RESOLUTION, &[9]);
         }
         self.interfaces.push(Known { units, snaplen });

@@ -70,7 +70,7 @@ const TRUNCATED: Kind = Kind {
 const MOST_WAITING: usize = 65_536;
 /// Names that did not exist, remembered of each client to see a search list at work.
 const RECENT: usize = 8;
-/// Clients of which they are remembered, and servers that are told apart.
+/// Clients of which they are remembered, and servers that are counted separately.
 const MOST_HOSTS: usize = 16_384;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -390,12 +390,15 @@ impl Dns {
             };
             let measured = match what {
                 What::Slow => Some(format!(
-                    "{}; told from {} on",
+                    "{}; reported from {} on",
                     duration(seen.most),
                     duration(thresholds.slow_dns)
                 )),
-                What::Storm => Some(format!("{count}; told from {} on", thresholds.search_storm)),
-                _ => Some(format!("{count}; told from 1 on")),
+                What::Storm => Some(format!(
+                    "{count}; reported from {} on",
+                    thresholds.search_storm
+                )),
+                _ => Some(format!("{count}; reported from 1 on")),
             };
             let field = if host.is_ipv4() { "ip" } else { "ipv6" };
             findings.add(

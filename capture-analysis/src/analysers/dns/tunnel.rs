@@ -85,7 +85,7 @@ impl Tunnel {
                     flow: Some(FlowReference::host(client)),
                     evidence: watched.evidence,
                     filter: format!("dns.qry.name contains \"{}\"", quoted(&domain)),
-                    measured: Some(format!("{names} names; told from {threshold} on")),
+                    measured: Some(format!("{names} names; reported from {threshold} on")),
                     weight: names,
                 },
             );

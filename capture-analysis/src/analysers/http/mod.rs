@@ -184,7 +184,7 @@ impl Http {
         request.parse(header).ok()?;
         let method = request.method?.to_owned();
         self.summary.requests += 1;
-        // Methods are hostile text too: few are told apart.
+        // Methods are hostile text too: few are counted separately.
         if self.summary.methods.len() < 32 || self.summary.methods.contains_key(&method) {
             *self.summary.methods.entry(method.clone()).or_default() += 1;
         }
@@ -366,7 +366,11 @@ impl Analyser for Http {
         }
         if let Some((evidence, most)) = connection.slow {
             let title = format!("{server} took up to {} to respond", duration(most));
-            let measured = format!("{}; told from {} on", duration(most), duration(self.slow));
+            let measured = format!(
+                "{}; reported from {} on",
+                duration(most),
+                duration(self.slow)
+            );
             add(&SLOW, (evidence, title, "http.time > 1", Some(measured)));
         }
     }

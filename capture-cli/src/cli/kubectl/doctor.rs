@@ -144,8 +144,8 @@ fn without_pod(nodes: &Value, pods: &Value, findings: &mut Findings) {
 fn of_nodes(nodes: &[ClusterNode], findings: &mut Findings) {
     let mut versions: BTreeMap<&str, usize> = BTreeMap::new();
     for node in nodes {
-        if let Ok(told) = &node.node {
-            *versions.entry(&told.version).or_default() += 1;
+        if let Ok(answer) = &node.node {
+            *versions.entry(&answer.version).or_default() += 1;
         }
     }
     let usual = versions.iter().max_by_key(|(_, number)| **number);
@@ -157,8 +157,8 @@ fn of_nodes(nodes: &[ClusterNode], findings: &mut Findings) {
                 let problem = format!("the coordinator cannot reach its daemon: {problem}");
                 note(findings, &node.name, problem);
             }
-            Ok(told) => {
-                for problem in of_node(told, usual) {
+            Ok(answer) => {
+                for problem in of_node(answer, usual) {
                     note(findings, &node.name, problem);
                 }
             }

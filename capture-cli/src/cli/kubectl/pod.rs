@@ -88,8 +88,8 @@ pub(super) async fn run(cluster: &Cluster, arguments: &PodArgs) -> Result<Exit, 
     };
     if let Err(Error::Client(capture_client::ClientError::NotFound(_))) = &result {
         // It did not begin; the resource says why.
-        let told = resource::get(&cluster.kubectl, &name)?;
-        let message = told["status"]["message"]
+        let resource = resource::get(&cluster.kubectl, &name)?;
+        let message = resource["status"]["message"]
             .as_str()
             .unwrap_or("the coordinator does not act");
         return Err(Error::Failed(format!("nothing is captured: {message}")));

@@ -135,11 +135,12 @@ fn of_nodes(nodes: &[ClusterNode]) -> String {
     );
     for node in nodes {
         let cells = match &node.node {
-            Ok(told) => [
-                told.version.clone(),
-                told.kernel_release.clone(),
-                told.usage.active_captures.to_string(),
-                told.usage
+            Ok(answer) => [
+                answer.version.clone(),
+                answer.kernel_release.clone(),
+                answer.usage.active_captures.to_string(),
+                answer
+                    .usage
                     .disk_free_bytes
                     .map_or_else(|| "-".to_owned(), tables::size),
                 String::new(),
@@ -155,7 +156,7 @@ fn of_nodes(nodes: &[ClusterNode]) -> String {
 
 fn value_of(node: &ClusterNode) -> Value {
     match &node.node {
-        Ok(told) => json!({ "name": node.name, "node": told }),
+        Ok(answer) => json!({ "name": node.name, "node": answer }),
         Err(problem) => json!({ "name": node.name, "problem": problem }),
     }
 }

@@ -94,7 +94,7 @@ impl Recorder {
             && let Some(interface) = self.interfaces.get(file.known)
         {
             let id = file.known;
-            let belongs = interface.description.link_type == main && !interface.told;
+            let belongs = interface.description.link_type == main && !interface.counts_written;
             if belongs && !self.describe(index, id) {
                 return false;
             }
@@ -111,9 +111,9 @@ impl Recorder {
         if !self.ensure_blocks(index, LONGEST) {
             return false;
         }
-        if self.interfaces[id].told {
+        if self.interfaces[id].counts_written {
             // A packet of it came late, and so its counts come again.
-            self.interfaces[id].told = false;
+            self.interfaces[id].counts_written = false;
             self.untold += 1;
         }
         let description = self.blocks[index].interface(&self.interfaces[id].description);
@@ -123,8 +123,8 @@ impl Recorder {
         self.append(index, &description);
         let output = &mut self.outputs[index];
         if let Some(file) = &mut output.file {
-            output.numbers[id] = file.described;
-            file.described += 1;
+            output.numbers[id] = file.counts_written;
+            file.counts_written += 1;
         }
         true
     }
@@ -144,7 +144,7 @@ impl Recorder {
             };
             self.append(index, &statistics);
             if self.interfaces[id].gone {
-                self.interfaces[id].told = true;
+                self.interfaces[id].counts_written = true;
                 self.untold -= 1;
             }
         }

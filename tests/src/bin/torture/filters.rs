@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use capture_proto::v1;
 use capture_tests::daemon::spec;
-use tonic::{Code, Request};
+use tonic::{Code, Request, Status};
 
 use crate::{
     Attack,
@@ -58,8 +58,17 @@ fn patient<T>(message: T) -> Request<T> {
     request
 }
 
+/// Starts a capture on the scene's daemon.
+fn start(
+    scene: &Scene,
+    request: v1::StartCaptureRequest,
+) -> Result<tonic::Response<v1::StartCaptureResponse>, Status> {
+    let mut captures = scene.client.captures.clone();
+    scene.client.wait(captures.start_capture(patient(request)))
+}
+
 /// Fails only if there was no answer.
-fn answered<T>(what: &str, answer: Result<T, tonic::Status>) -> Result<()> {
+fn answered<T>(what: &str, answer: Result<T, Status>) -> Result<()> {
     match answer {
         Err(status) if [Code::DeadlineExceeded, Code::Cancelled].contains(&status.code()) => {
             Err(status).with_context(|| format!("{what} had no answer in 30 s"))
@@ -121,13 +130,7 @@ fn negated_hosts() -> Result<String> {
         ..Default::default()
     };
     let asked = Instant::now();
-    let answer = scene.client.wait(
-        scene
-            .client
-            .captures
-            .clone()
-            .start_capture(patient(request)),
-    );
+    let answer = start(&scene, request);
     let took = asked.elapsed();
     let said = match answer {
         Ok(_) => "started".to_owned(),
@@ -157,13 +160,7 @@ fn host_names() -> Result<String> {
             spec: Some(spec("eth0", &name)),
             ..Default::default()
         };
-        let answer = scene.client.wait(
-            scene
-                .client
-                .captures
-                .clone()
-                .start_capture(patient(request)),
-        );
+        let answer = start(&scene, request);
         refusal(answer, &[Code::InvalidArgument]).context("StartCapture")?;
         let stream = v1::StreamPacketsRequest {
             name: STEADY.to_owned(),
@@ -229,13 +226,7 @@ fn many_tunnels() -> Result<String> {
             spec: Some(spec),
             ..Default::default()
         };
-        let answer = scene.client.wait(
-            scene
-                .client
-                .captures
-                .clone()
-                .start_capture(patient(request)),
-        );
+        let answer = start(&scene, request);
         refusal(answer, &[Code::InvalidArgument])?;
     }
     let memory = memory_within(&scene.daemon, before, 64 * MEBIBYTE)?;
