@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use capture_types::{Digest, DigestAlgorithm};
 use clap::Args;
 
 use crate::{
@@ -42,7 +43,8 @@ impl DocumentsArgs {
         for path in &self.files {
             let name = || path.display().to_string();
             let file = open_regular(path).with_context(name)?;
-            let sha256 = capture_file::sha256(open_regular(path).with_context(name)?)?;
+            let opened = open_regular(path).with_context(name)?;
+            let digest = capture_file::digest(opened, DigestAlgorithm::default())?;
             let failed = Arc::new(Mutex::new(None));
             let output = Lines {
                 lines: Vec::with_capacity(AT_ONCE + (16 << 10)),
@@ -50,7 +52,7 @@ impl DocumentsArgs {
                 stopped: false,
                 failed: Arc::clone(&failed),
             };
-            let context = context(path, settings, sha256);
+            let context = context(path, settings, &digest);
             let done = read(context, file, self.documents, continued, output, |_| ());
             continued = done.continued;
             let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -71,7 +73,7 @@ impl DocumentsArgs {
     }
 }
 
-fn context(path: &Path, settings: &Settings, sha256: String) -> FileContext {
+fn context(path: &Path, settings: &Settings, digest: &Digest) -> FileContext {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let capture = name.split('.').next().unwrap_or_default().to_owned();
     FileContext {
@@ -81,7 +83,7 @@ fn context(path: &Path, settings: &Settings, sha256: String) -> FileContext {
         capture,
         path: path.display().to_string(),
         sequence: None,
-        sha256,
+        digest: digest.to_string(),
     }
 }
 
