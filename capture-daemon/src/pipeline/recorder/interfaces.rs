@@ -123,8 +123,8 @@ impl Recorder {
         self.append(index, &description);
         let output = &mut self.outputs[index];
         if let Some(file) = &mut output.file {
-            output.numbers[id] = file.counts_written;
-            file.counts_written += 1;
+            output.numbers[id] = file.described;
+            file.described += 1;
         }
         true
     }
