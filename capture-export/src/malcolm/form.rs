@@ -20,7 +20,7 @@ use reqwest::{
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
-use super::{convert::Converted, moving::while_moving, settings::Login};
+use super::{convert::Converted, login::Login, moving::while_moving};
 use crate::{
     redact::Redactor,
     secret::Secret,

@@ -6,6 +6,7 @@
 
 mod convert;
 mod form;
+mod login;
 mod moving;
 mod name;
 mod settings;

@@ -7,8 +7,7 @@ use capture_types::Format as FileFormat;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::{MalcolmSink, Way, form::Form, name, sftp::Sftp, watched::Watched};
-use crate::secret::{Secret, SecretError};
+use super::{MalcolmSink, Way, form::Form, login::Login, name, sftp::Sftp, watched::Watched};
 
 /// The format of files for Malcolm.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -83,28 +82,6 @@ pub struct MalcolmSettings {
 
 /// More tags would make the name too long.
 const MOST_TAGS: usize = 2;
-
-/// A user, and where the password is.
-#[derive(Debug)]
-pub(super) struct Login {
-    pub(super) user: String,
-    file: Option<PathBuf>,
-}
-
-impl Login {
-    /// The password; the file is read again each time, as passwords change.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub(super) fn password(&self) -> Result<Secret, SecretError> {
-        match &self.file {
-            Some(path) => Secret::read(path),
-            None => Ok(Secret::new(
-                std::env::var("MALCOLM_PASSWORD").unwrap_or_default(),
-            )),
-        }
-    }
-}
 
 impl MalcolmSettings {
     /// What is wrong, each beginning with the name of the setting.

@@ -8,6 +8,8 @@ mod connect;
 mod digests;
 mod key;
 mod line;
+mod open;
+mod place;
 mod read;
 mod settings;
 mod transfer;

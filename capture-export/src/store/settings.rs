@@ -2,14 +2,12 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    StoreReader, StoreSink,
-    connect::{Connected, Place, connect},
     key::{self, Template},
+    place::Place,
 };
 
 /// How much of an object is read back.
@@ -115,51 +113,8 @@ impl StoreSettings {
         wrong
     }
 
-    /// Makes a reader of what is in the store below the URL's prefix.
-    ///
-    /// # Errors
-    /// A setting is wrong, or a file that it names cannot be read.
-    pub fn reader(&self) -> Result<StoreReader> {
-        let connected = connect(self)?;
-        Ok(StoreReader {
-            store: connected.store,
-            prefix: object_store::path::Path::from(connected.place.prefix.as_str()),
-            redactor: connected.redactor,
-        })
-    }
-
-    fn template(&self, place: &Place) -> Result<Template, String> {
+    /// The template of names, checked.
+    pub(super) fn template(&self, place: &Place) -> Result<Template, String> {
         Template::parse(&place.prefix, self.key.as_deref().unwrap_or(key::DEFAULT))
-    }
-
-    /// Makes the sink.
-    ///
-    /// # Errors
-    /// A setting is wrong, or a file that it names cannot be read.
-    pub fn open(&self) -> Result<StoreSink> {
-        let Connected {
-            store,
-            place,
-            directory,
-            redactor,
-        } = connect(self)?;
-        let mut tags = object_store::TagSet::default();
-        for (name, value) in &self.tags {
-            tags.push(name, value);
-        }
-        let template = self
-            .template(&place)
-            .map_err(|reason| anyhow::anyhow!("key: {reason}"))?;
-        Ok(StoreSink {
-            store,
-            attributes: directory.is_none(),
-            directory,
-            url: place.root,
-            template,
-            tags,
-            part_size: super::PART_SIZE,
-            verify: self.verify,
-            redactor,
-        })
     }
 }

@@ -4,6 +4,7 @@
 
 mod commands;
 mod malcolm;
+mod metrics;
 mod search;
 mod store;
 mod support;

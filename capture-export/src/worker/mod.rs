@@ -1,11 +1,8 @@
 //! The task of one sink: delivers what waits, the oldest first, and keeps the sink's checkpoint.
 
-use std::{
-    collections::{HashMap, HashSet},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+mod failures;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use capture_file::checkpoint::AsideBy;
 use capture_types::time::now;
@@ -15,7 +12,6 @@ use tokio::{
 };
 
 use crate::{
-    backoff::Backoff,
     checkpoint::Ledger,
     file::FinishedFile,
     follow::Snapshot,
@@ -23,6 +19,7 @@ use crate::{
     requests::{self, Action},
     sink::{Failure, Indexed, Progress, Receipt, Sink},
 };
+use failures::{Choice, Failures, key};
 
 /// Limits of one delivery.
 #[derive(Debug, Clone, Copy)]
@@ -48,19 +45,11 @@ impl Default for Patience {
     }
 }
 
-/// A file that fails alone waits this long at first, while others go on.
-const FIRST_PENALTY: Duration = Duration::from_secs(5);
-const LONGEST_PENALTY: Duration = Duration::from_secs(1800);
 /// A file in the manifest that was not found this often is put aside.
 const MOST_ABSENCES: u32 = 5;
-/// While nothing succeeds, this many files are tried in turn: one that fails alone does not stop the others.
-const TRIED_IN_TURN: usize = 3;
 
 /// Time between questions whether a file is indexed.
 const QUESTIONS: Duration = Duration::from_secs(10);
-
-/// A file of a series, by number.
-type Key = (String, u64);
 
 /// The task of one sink.
 #[derive(Debug)]
@@ -81,30 +70,10 @@ pub struct Worker {
     pub patience: Patience,
 }
 
-/// What is known of failures, in memory only: a restart tries everything again.
-#[derive(Debug)]
-struct Failures {
-    pause: Backoff,
-    /// Files that failed since the last success.
-    since_success: HashSet<Key>,
-    /// Files that failed while others succeeded, and when they are due.
-    penalties: HashMap<Key, (Backoff, Instant)>,
-    /// Files that were not found: how often, and since when.
-    absences: HashMap<Key, (u32, Instant)>,
-    /// When the sink is asked again whether a file is indexed.
-    next_question: Instant,
-}
-
 impl Worker {
     /// Delivers for ever. Dropping the future ends it at any point; the checkpoint is on disk by then.
     pub async fn run(mut self) {
-        let mut failures = Failures {
-            pause: Backoff::new(self.patience.first_wait, self.patience.longest_wait),
-            since_success: HashSet::new(),
-            penalties: HashMap::new(),
-            absences: HashMap::new(),
-            next_question: Instant::now(),
-        };
+        let mut failures = Failures::new(&self.patience);
         loop {
             let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
             let mut changed = self.ledger.observe(&snapshot);
@@ -367,62 +336,5 @@ pub fn backlog(ledger: &Ledger, waiting: &[Arc<FinishedFile>]) -> Backlog {
         },
         aside: aside.sum(),
         missed: state.missed,
-    }
-}
-
-fn key(file: &FinishedFile) -> Key {
-    (file.series.clone(), file.entry.sequence)
-}
-
-enum Choice {
-    Now(Arc<FinishedFile>),
-    At(Instant),
-    Nothing,
-}
-
-impl Failures {
-    /// The oldest file that is due; while nothing succeeds, one of the oldest few in turn.
-    fn choose(&self, waiting: &[Arc<FinishedFile>]) -> Choice {
-        let now = Instant::now();
-        let due: Vec<_> = waiting
-            .iter()
-            .filter(|file| {
-                let penalty = self.penalties.get(&key(file));
-                penalty.is_none_or(|(_, due)| *due <= now)
-            })
-            .take(TRIED_IN_TURN)
-            .collect();
-        if !due.is_empty() {
-            let turn = self.pause.failures() as usize % due.len();
-            return Choice::Now(Arc::clone(due[turn]));
-        }
-        let next = self.penalties.values().map(|(_, due)| *due).min();
-        next.map_or(Choice::Nothing, Choice::At)
-    }
-
-    /// A file was delivered: the others that failed meanwhile fail by themselves.
-    fn succeeded(&mut self, delivered: &Key) {
-        self.pause.reset();
-        self.penalties.remove(delivered);
-        self.absences.remove(delivered);
-        for key in self.since_success.drain() {
-            if key == *delivered {
-                continue;
-            }
-            let new = (Backoff::new(FIRST_PENALTY, LONGEST_PENALTY), Instant::now());
-            let (backoff, due) = self.penalties.entry(key).or_insert(new);
-            *due = Instant::now() + backoff.next(None);
-        }
-    }
-
-    /// Forgets files that no longer wait.
-    fn keep_only(&mut self, waiting: &[Arc<FinishedFile>]) {
-        if self.penalties.is_empty() && self.absences.is_empty() && self.since_success.is_empty() {
-            return;
-        }
-        let keys: HashSet<Key> = waiting.iter().map(|file| key(file)).collect();
-        self.penalties.retain(|key, _| keys.contains(key));
-        self.absences.retain(|key, _| keys.contains(key));
-        self.since_success.retain(|key| keys.contains(key));
     }
 }

@@ -1,0 +1,108 @@
+//! What failed lately, and which file is next.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::Patience;
+use crate::{backoff::Backoff, file::FinishedFile};
+
+/// A file that fails alone waits this long at first, while others go on.
+const FIRST_PENALTY: Duration = Duration::from_secs(5);
+const LONGEST_PENALTY: Duration = Duration::from_secs(1800);
+/// While nothing succeeds, this many files are tried in turn: one that fails alone does not stop the others.
+const TRIED_IN_TURN: usize = 3;
+
+/// A file of a series, by number.
+pub(super) type Key = (String, u64);
+
+/// What is known of failures, in memory only: a restart tries everything again.
+#[derive(Debug)]
+pub(super) struct Failures {
+    pub(super) pause: Backoff,
+    /// Files that failed since the last success.
+    pub(super) since_success: HashSet<Key>,
+    /// Files that failed while others succeeded, and when they are due.
+    pub(super) penalties: HashMap<Key, (Backoff, Instant)>,
+    /// Files that were not found: how often, and since when.
+    pub(super) absences: HashMap<Key, (u32, Instant)>,
+    /// When the sink is asked again whether a file is indexed.
+    pub(super) next_question: Instant,
+}
+
+/// The key of a file.
+pub(super) fn key(file: &FinishedFile) -> Key {
+    (file.series.clone(), file.entry.sequence)
+}
+
+/// What to do next.
+pub(super) enum Choice {
+    /// Deliver this file.
+    Now(Arc<FinishedFile>),
+    /// Every file that waits has failed alone; one is due then.
+    At(Instant),
+    /// No file waits.
+    Nothing,
+}
+
+impl Failures {
+    /// None yet.
+    pub(super) fn new(patience: &Patience) -> Self {
+        Self {
+            pause: Backoff::new(patience.first_wait, patience.longest_wait),
+            since_success: HashSet::new(),
+            penalties: HashMap::new(),
+            absences: HashMap::new(),
+            next_question: Instant::now(),
+        }
+    }
+
+    /// The oldest file that is due; while nothing succeeds, one of the oldest few in turn.
+    pub(super) fn choose(&self, waiting: &[Arc<FinishedFile>]) -> Choice {
+        let now = Instant::now();
+        let due: Vec<_> = waiting
+            .iter()
+            .filter(|file| {
+                let penalty = self.penalties.get(&key(file));
+                penalty.is_none_or(|(_, due)| *due <= now)
+            })
+            .take(TRIED_IN_TURN)
+            .collect();
+        if !due.is_empty() {
+            let turn = self.pause.failures() as usize % due.len();
+            return Choice::Now(Arc::clone(due[turn]));
+        }
+        let next = self.penalties.values().map(|(_, due)| *due).min();
+        next.map_or(Choice::Nothing, Choice::At)
+    }
+
+    /// A file was delivered: the others that failed meanwhile fail by themselves.
+    pub(super) fn succeeded(&mut self, delivered: &Key) {
+        self.pause.reset();
+        self.penalties.remove(delivered);
+        self.absences.remove(delivered);
+        for key in self.since_success.drain() {
+            if key == *delivered {
+                continue;
+            }
+            let new = (Backoff::new(FIRST_PENALTY, LONGEST_PENALTY), Instant::now());
+            let (backoff, due) = self.penalties.entry(key).or_insert(new);
+            *due = Instant::now() + backoff.next(None);
+        }
+    }
+
+    /// Forgets files that no longer wait.
+    pub(super) fn keep_only(&mut self, waiting: &[Arc<FinishedFile>]) {
+        if self.penalties.is_empty() && self.absences.is_empty() && self.since_success.is_empty() {
+            return;
+        }
+        let keys: HashSet<Key> = waiting.iter().map(|file| key(file)).collect();
+        self.penalties.retain(|key, _| keys.contains(key));
+        self.absences.retain(|key, _| keys.contains(key));
+        self.since_success.retain(|key| keys.contains(key));
+    }
+}
