@@ -18,7 +18,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     run,
-    settings::{Layer, Settings},
+    settings::{Layer, Settings, SinkSettings},
 };
 
 /// Delivers finished capture files to object storage, search clusters and Malcolm.
@@ -146,7 +146,11 @@ fn settings(config: Option<&Path>, layer: Layer) -> Result<Settings> {
         Some(path) => Layer::read(path)?,
         None => Layer::default(),
     };
-    Ok(layer.over(below).check()?)
+    let mut layer = layer.over(below);
+    if layer.sink.is_empty() {
+        layer.sink.extend(SinkSettings::of_environment());
+    }
+    Ok(layer.check()?)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use capture_file::name::Kind;
@@ -31,6 +32,8 @@ use crate::{
     sink::{Failure, NotReady, Progress, Receipt, Sink},
 };
 
+/// How often it is told that an answer or the next attempt is waited for.
+const ALIVE: Duration = Duration::from_secs(10);
 /// Batches that wait to be sent.
 const QUEUED: usize = 1;
 /// Only what matters comes back of each document.
@@ -213,6 +216,8 @@ impl SearchSink {
     ) -> Result<(), BulkError> {
         let mut sending = FuturesUnordered::new();
         let mut more = true;
+        // Every request, and every wait before the next attempt, ends by itself.
+        let mut waiting = tokio::time::interval(ALIVE);
         while more || !sending.is_empty() {
             tokio::select! {
                 batch = batches.recv(), if more && sending.len() < self.settings.in_flight => {
@@ -225,6 +230,7 @@ impl SearchSink {
                     }
                 }
                 Some(sent) = sending.next() => sent?,
+                _ = waiting.tick(), if !sending.is_empty() => progress.alive(),
             }
             progress.add(bytes.load(Relaxed).saturating_sub(progress.done()));
         }

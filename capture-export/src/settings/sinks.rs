@@ -26,6 +26,18 @@ pub enum SinkSettings {
 }
 
 impl SinkSettings {
+    /// The sink that variables alone describe, and its name: a search cluster, if `ELASTIC_URL` is set.
+    #[must_use]
+    pub fn of_environment() -> Option<(String, Self)> {
+        let is_set = std::env::var_os("ELASTIC_URL").is_some_and(|url| !url.is_empty());
+        is_set.then(|| {
+            (
+                "elastic".to_owned(),
+                Self::Search(SearchSettings::default()),
+            )
+        })
+    }
+
     /// What is wrong with it, each beginning with the name of the setting.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {

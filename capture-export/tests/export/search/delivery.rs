@@ -11,7 +11,7 @@ use super::{
     rules,
     traffic::{self, CLIENT, SERVER, Traffic},
 };
-use crate::support::{Data, skipped};
+use crate::support::{Data, Exporter, skipped};
 
 const EVERYTHING: &str = "documents = 'flow,dns,tls,http,finding,packet'";
 
@@ -208,6 +208,26 @@ fn a_file_that_is_delivered_again_adds_no_document() {
         "{again}"
     );
     assert_eq!(cluster.count(""), count);
+}
+
+#[test]
+fn known_variables_of_the_environment_alone_make_a_sink() {
+    let Some(cluster) = Cluster::start("known_variables_of_the_environment_alone_make_a_sink")
+    else {
+        return;
+    };
+    let mut data = Data::new();
+    data.add_with("web", 20, |path, _| traffic::mixed(1).write(path));
+    let exporter = Exporter::new(data.path(), "").with_environment([
+        ("ELASTIC_URL", cluster.url()),
+        ("ELASTIC_INDEX", &cluster.index),
+        ("ELASTIC_RETRIES", "3"),
+        ("ELASTIC_RETRY_SLEEP", "1"),
+    ]);
+    exporter.prints(&["search", "setup"]);
+    let mut running = exporter.run();
+    running.until("the file", || exporter.delivered("elastic") == 1);
+    assert_eq!(cluster.count("flow"), 3);
 }
 
 #[test]
