@@ -9,6 +9,7 @@ const CHECK_DELAY_MS = 300;
 /** A field with its label and its explanation. */
 export function field(label, input, help, ...more) {
   input.id ||= freshId("field");
+  input.dataset.label = label;
   const description = freshId("help");
   input.setAttribute("aria-describedby", description);
   return h(
@@ -19,6 +20,23 @@ export function field(label, input, help, ...more) {
     h("div", { id: description, class: "dim small" }, help),
     more,
   );
+}
+
+// Names of fields that are others in the answers of a node.
+const OTHER_NAMES = { filter: "expression" };
+
+/** Marks the field that a problem names, by its label or by its name in the API, and puts the focus there. */
+export function markField(form, problem) {
+  const last = problem?.field?.split(".").at(-1).toLowerCase();
+  const named = OTHER_NAMES[last] ?? last;
+  for (const input of form.querySelectorAll("[data-label]")) {
+    const isMeant = problem?.field === input.dataset.label || (input.name !== "" && input.name === named);
+    input.setAttribute("aria-invalid", String(isMeant));
+    if (isMeant) {
+      input.closest("details")?.setAttribute("open", "");
+      input.focus();
+    }
+  }
 }
 
 /** A choice of one of some values: pairs of value and text. */
@@ -38,7 +56,7 @@ export function select(options, chosen) {
  * @param {function(): object} context The `interfaces` and the `node` that the expression is for.
  */
 export function expressionField(value, signal, context) {
-  const input = h("textarea", { rows: 2, spellcheck: "false", autocapitalize: "off", value });
+  const input = h("textarea", { name: "expression", rows: 2, spellcheck: "false", autocapitalize: "off", value });
   const verdict = h("div", { class: "verdict small", role: "status" });
   let timer = 0;
   let asked = 0;

@@ -163,7 +163,10 @@ function sample(key, capture, isSilent = false) {
  * Packets per second of captures together: `{times, seen, written, lost}`. Where a count is not known the rate is null.
  */
 export function rates(captures) {
-  const perCapture = captures.map((capture) => perSecond(histories.get(keyOf(capture.node, capture.name)) ?? []));
+  // One that has ended has no rate now; of none that runs, the last minutes are shown.
+  const running = captures.filter((capture) => !capture.ended);
+  const shown = running.length > 0 ? running : captures;
+  const perCapture = shown.map((capture) => perSecond(histories.get(keyOf(capture.node, capture.name)) ?? []));
   const times = perCapture.reduce((longest, one) => (one.times.length > longest.length ? one.times : longest), []);
   const sums = { times };
   for (const count of COUNTS) {

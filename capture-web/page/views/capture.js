@@ -3,7 +3,7 @@
 import { address, get, send } from "../parts/api.js";
 import { fill, h, name } from "../parts/dom.js";
 import { confirmed, say, work } from "../parts/feedback.js";
-import { expressionField, limitFields } from "../parts/forms.js";
+import { expressionField, limitFields, markField } from "../parts/forms.js";
 import { showLedger } from "../parts/ledger.js";
 import { rates, sumOf, watch } from "../parts/live.js";
 import { plot } from "../parts/plot.js";
@@ -11,8 +11,9 @@ import { secondsText } from "../parts/quantities.js";
 import { go, route } from "../parts/router.js";
 import { age, showAnswers, stateBadges, target } from "../parts/state.js";
 import { bytes, moment, number, rate } from "../parts/units.js";
-import { captureFiles } from "./files.js";
 import { analyseCapture } from "./captures.js";
+import { interfaceTable, nodeTable } from "./counts.js";
+import { captureFiles } from "./files.js";
 
 const SHOWN_SECONDS = 60;
 
@@ -50,6 +51,7 @@ class View {
     this.form = h("div");
     this.ledger = h("section");
     this.settings = h("section");
+    this.nodes = several ? nodeTable() : null;
     this.interfaces = interfaceTable(several);
     this.files = captureFiles(page, title);
     this.plot = plot({
@@ -96,6 +98,7 @@ class View {
       this.warnings,
       this.plot.element,
       this.ledger,
+      this.nodes?.element,
       this.interfaces.element,
       this.files.element,
       this.settings,
@@ -125,8 +128,9 @@ class View {
     showLedger(this.ledger, sumOf(group), !running);
     this.#rates(group, running);
     this.#notes(group);
+    this.nodes?.update(group);
     this.interfaces.update(group);
-    fill(this.settings, settingsList(group[0]));
+    fill(this.settings, settingsList(group[0], group.length > 1));
     // Rotation and the end of the capture change the list of files, and nothing else does.
     this.files.refresh(group.map((one) => `${one.node} ${one.files_finished} ${one.ended}`).join("\n"));
   }
@@ -179,6 +183,18 @@ class View {
     }
   }
 
+  /** Changes the capture, unless somebody else has changed it since `shown`, as which the form was filled. */
+  async #save(shown, expression, limits, place) {
+    // The generation is one node's: of several nodes each has its own.
+    const generation = this.group.length === 1 ? { generation: shown.generation } : {};
+    const answers = await send("PATCH", ["captures", this.title], { body: { expression, limits, ...generation } });
+    if (showAnswers(place, answers)) {
+      fill(this.form);
+      say(`${this.title} was changed.`);
+      this.change.focus();
+    }
+  }
+
   async #change() {
     const one = this.group[0];
     const expression = expressionField(one.recording.expression, this.page.signal, () => ({
@@ -190,15 +206,13 @@ class View {
     const save = h("button", null, "Save the changes");
     const onsubmit = (event) => {
       event.preventDefault();
+      const form = event.currentTarget;
       work(save, place, async () => {
-        // The generation is one node's: of several nodes each has its own.
-        const generation = this.group.length === 1 ? { generation: one.generation } : {};
-        const body = { expression: expression.value(), limits: limits.value(), ...generation };
-        const answers = await send("PATCH", ["captures", this.title], { body });
-        if (showAnswers(place, answers)) {
-          fill(this.form);
-          say(`${this.title} was changed.`);
-          this.change.focus();
+        try {
+          await this.#save(one, expression.value(), limits.value(), place);
+        } catch (error) {
+          markField(form, error);
+          throw error;
         }
       });
     };
@@ -226,62 +240,13 @@ class View {
   }
 }
 
-/** The counts by interface. Only the rows are written again each second: the region keeps the focus while it scrolls. */
-function interfaceTable(several) {
-  const heads = ["Interface", "Seen", "Not matched", "Matched", "Written", "Lost"];
-  const cell = (value) => h("td", { class: "n" }, number(value));
-  const body = h("tbody");
-  const element = h(
-    "section",
-    null,
-    h("h2", null, "Interfaces"),
-    h(
-      "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Interfaces" },
-      h(
-        "table",
-        null,
-        h("caption", { class: "unseen" }, "Counts by interface, in packets"),
-        h(
-          "thead",
-          null,
-          h(
-            "tr",
-            null,
-            several && h("th", { scope: "col" }, "Node"),
-            heads.map((head, at) => h("th", { scope: "col", class: at > 0 ? "n" : null }, head)),
-          ),
-        ),
-        body,
-      ),
-    ),
-  );
-  const update = (group) => {
-    const rows = group.flatMap((one) => one.interfaces.map((row) => ({ node: one.node, ...row })));
-    element.hidden = rows.length === 0;
-    fill(
-      body,
-      rows.map(({ node, interface: title, ledger }) =>
-        h(
-          "tr",
-          null,
-          several && h("td", null, name(node)),
-          h("th", { scope: "row" }, name(title)),
-          [ledger.seen, ledger.filtered, ledger.matched, ledger.written, ledger.lost].map(cell),
-        ),
-      ),
-    );
-  };
-  return { element, update };
-}
-
-function settingsList({ recording, limits, created, created_by: by, started, stopped, node }) {
+function settingsList({ recording, limits, created, created_by: by, started, stopped, node }, several) {
   const entries = [
-    ["Node", name(node)],
+    !several && ["Node", name(node)],
     ["Started by", by && name(by)],
     ["Requested", created && moment(created)],
-    ["Attached", started && moment(started)],
-    ["Ended", stopped && moment(stopped)],
+    !several && ["Attached", started && moment(started)],
+    !several && ["Ended", stopped && moment(stopped)],
     ["Direction", recording.direction ?? "both"],
     ["Kept of each packet", recording.snaplen ? `${number(recording.snaplen)} bytes` : "all"],
     ["Format", [recording.format, recording.compression].filter(Boolean).join(", ")],
@@ -289,7 +254,7 @@ function settingsList({ recording, limits, created, created_by: by, started, sto
     ["Files kept", recording.max_files && number(recording.max_files)],
     ["Bytes kept", recording.max_bytes && bytes(recording.max_bytes)],
     ["Stops after", limitText(limits)],
-  ].filter(([, value]) => value);
+  ].filter((entry) => entry && entry[1]);
   return [
     h("h2", null, "Settings"),
     h(
@@ -301,10 +266,6 @@ function settingsList({ recording, limits, created, created_by: by, started, sto
 }
 
 function limitText({ seconds, packets, bytes: size }) {
-  const parts = [
-    secondsText(seconds),
-    packets && `${number(packets)} packets`,
-    size && bytes(size),
-  ].filter(Boolean);
+  const parts = [secondsText(seconds), packets && `${number(packets)} packets`, size && bytes(size)].filter(Boolean);
   return parts.length === 0 ? "it runs until it is stopped" : parts.join(" or ");
 }

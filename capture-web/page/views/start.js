@@ -3,7 +3,7 @@
 import { get, Problem, send } from "../parts/api.js";
 import { fill, h, name } from "../parts/dom.js";
 import { emptyState, problemBox, say, work } from "../parts/feedback.js";
-import { choices, expressionField, field, limitFields, present, select } from "../parts/forms.js";
+import { choices, expressionField, field, limitFields, markField, present, select } from "../parts/forms.js";
 import { bytes as bytesOf, whole } from "../parts/quantities.js";
 import { go, route } from "../parts/router.js";
 import { showAnswers } from "../parts/state.js";
@@ -57,14 +57,19 @@ export async function start(page) {
   const submit = h("button", null, "Start");
   const onsubmit = (event) => {
     event.preventDefault();
+    const form = event.currentTarget;
     work(submit, place, async () => {
-      const request = parts.request();
-      const answers = await send("POST", ["captures"], { body: request });
-      const all = showAnswers(place, answers);
-      const started = answers.nodes.find((answer) => answer.capture);
-      if (started && all) {
-        say(`${started.capture.name} runs.`);
-        go("captures", started.capture.name);
+      try {
+        const answers = await send("POST", ["captures"], { body: parts.request() });
+        markField(form, answers.nodes.find((answer) => answer.problem)?.problem);
+        if (showAnswers(place, answers)) {
+          const title = answers.nodes[0].capture.name;
+          say(`${title} runs.`);
+          go("captures", title);
+        }
+      } catch (error) {
+        markField(form, error);
+        throw error;
       }
     });
   };
@@ -83,8 +88,8 @@ export async function start(page) {
 }
 
 function fields(page, nodes) {
-  const title = h("input", { value: proposedName(), autocomplete: "off", spellcheck: "false" });
-  const reason = h("input", { autocomplete: "off" });
+  const title = h("input", { name: "name", value: proposedName(), autocomplete: "off", spellcheck: "false" });
+  const reason = h("input", { name: "reason", autocomplete: "off" });
   const where = choices(
     "Nodes",
     "The machines to record on.",
@@ -152,7 +157,12 @@ function interfaceFields(nodes) {
   for (const [title, up] of found) {
     options.push([title, up ? name(title) : h("span", null, name(title), h("span", { class: "dim" }, " (down)"))]);
   }
-  const others = h("input", { placeholder: "veth*, eth[0-9]", autocomplete: "off", spellcheck: "false" });
+  const others = h("input", {
+    name: "interfaces",
+    placeholder: "veth*, eth[0-9]",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const group = choices(
     "Interfaces",
     "Where packets are recorded.",
@@ -173,7 +183,7 @@ function fileFields() {
     ],
     "both",
   );
-  const snaplen = h("input", { placeholder: "all", inputmode: "numeric" });
+  const snaplen = h("input", { name: "snaplen", placeholder: "all", inputmode: "numeric" });
   const size = h("input", { value: FILE_BYTES_AT_FIRST });
   const most = h("input", { placeholder: "no limit", inputmode: "numeric" });
   const bytes = h("input", { placeholder: "no limit" });

@@ -42,6 +42,7 @@ pub(super) const FILES: &[(&str, &[u8])] = files![
     "views/capture.js"
     "views/captures.js"
     "views/compare.js"
+    "views/counts.js"
     "views/files.js"
     "views/login.js"
     "views/report.js"

@@ -33,6 +33,20 @@ fn a_newcomer_on_a_machine_without_a_recorder_is_told_what_to_do() -> Result<()>
 }
 
 #[test]
+fn a_server_that_goes_away_is_noticed_and_followed_again_when_it_is_back() -> Result<()> {
+    if !chromium::is_there()? {
+        return Ok(());
+    }
+    let mut server = Server::start(&[])?;
+    let given = json!({ "base": server.base() });
+    walk("absence", &given, |request| match request {
+        "stop the server" => server.stop(),
+        "start the server" => server.start_again(),
+        other => anyhow::bail!("the path asks for {other:?}"),
+    })
+}
+
+#[test]
 fn quantities_are_read_as_people_write_them_and_an_unknown_count_is_never_zero() -> Result<()> {
     if !chromium::is_there()? {
         return Ok(());

@@ -24,6 +24,7 @@ pub(crate) struct Server {
     child: Child,
     base: String,
     directory: TempDir,
+    variables: Vec<(String, String)>,
 }
 
 impl Server {
@@ -50,39 +51,32 @@ impl Server {
     }
 
     fn start_in(directory: TempDir, variables: &[(&str, &str)]) -> Result<Self> {
-        let mut child = command()
-            .env("CAPTURE_WEB_LISTEN", "127.0.0.1:0")
-            .env("CAPTURE_WEB_METRICS", "")
-            // The test must not depend on how full this machine's disk is.
-            .env("CAPTURE_WEB_MIN_FREE", "1KiB")
-            .env("DATA_DIR", directory.path().join("data"))
-            .env("CAPTURE_WEB_SOCKET", directory.path().join("no.sock"))
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("starting {PROGRAM}"))?;
-        let lines = lines(&mut child)?;
-        let mut server = Self {
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let (child, base) = spawn(&directory, &variables, "127.0.0.1:0")?;
+        Ok(Self {
             child,
-            base: String::new(),
+            base,
             directory,
-        };
-        server.base = server.address(&lines)?;
-        Ok(server)
+            variables,
+        })
     }
 
-    fn address(&mut self, lines: &Receiver<String>) -> Result<String> {
-        let mut said = String::new();
-        while let Ok(line) = lines.recv_timeout(PATIENCE) {
-            if let Some((_, address)) = line.split_once("the page is at ") {
-                return Ok(address.trim_end_matches('/').to_owned());
-            }
-            said += &line;
-            said.push('\n');
-        }
-        bail!("the server did not say its address: {said}")
+    /// Kills the server.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Starts the server again, on the same port and with the same data.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        let address = self.base.trim_start_matches("http://");
+        let (child, _) = spawn(&self.directory, &self.variables, address)?;
+        self.child = child;
+        Ok(())
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -104,6 +98,40 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A server on an address, which serves, and where.
+fn spawn(
+    directory: &TempDir,
+    variables: &[(String, String)],
+    address: &str,
+) -> Result<(Child, String)> {
+    let mut child = command()
+        .env("CAPTURE_WEB_LISTEN", address)
+        .env("CAPTURE_WEB_METRICS", "")
+        // The test must not depend on how full this machine's disk is.
+        .env("CAPTURE_WEB_MIN_FREE", "1KiB")
+        .env("DATA_DIR", directory.path().join("data"))
+        .env("CAPTURE_WEB_SOCKET", directory.path().join("no.sock"))
+        .envs(variables.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting {PROGRAM}"))?;
+    let lines = lines(&mut child)?;
+    let mut said = String::new();
+    while let Ok(line) = lines.recv_timeout(PATIENCE) {
+        if let Some((_, address)) = line.split_once("the page is at ") {
+            return Ok((child, address.trim_end_matches('/').to_owned()));
+        }
+        said += &line;
+        said.push('\n');
+    }
+    // It fails only if the server has ended.
+    let _ = child.kill();
+    let _ = child.wait();
+    bail!("the server did not say its address: {said}")
 }
 
 fn command() -> Command {

@@ -65,6 +65,8 @@ async function start(scene) {
   const submit = page.getByRole("button", { name: "Start", exact: true });
   await submit.click();
   assert.match(await page.getByRole("alert").innerText(), /Time[\s\S]*soon[\s\S]*10 min/);
+  assert.equal(await page.getByLabel("Time").getAttribute("aria-invalid"), "true");
+  assert.ok(await page.getByLabel("Time").evaluate((input) => input === document.activeElement));
   await page.getByLabel("Time").fill("1 h");
   await submit.click();
   await page.getByRole("heading", { level: 1, name: "web" }).waitFor();
