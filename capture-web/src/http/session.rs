@@ -59,6 +59,7 @@ fn described(app: &App, caller: Option<Caller>) -> Session {
 pub(super) async fn login(
     State(app): State<App>,
     Peer(peer): Peer,
+    headers: HeaderMap,
     body: Result<Json<Credentials>, JsonRejection>,
 ) -> Result<Response, ApiError> {
     let Json(credentials) = body?;
@@ -96,7 +97,12 @@ pub(super) async fn login(
     app.metrics.login(true);
     audit::log(&account.name, "log in", &client, "done");
     let caller = Caller::new(account.name, account.role).with_csrf(csrf);
-    let cookie = set_cookie(token.text(), logins.length, app.settings.tls.is_some());
+    // Behind a proxy with TLS the browser must not send it without TLS either.
+    let is_https = headers
+        .get("x-forwarded-proto")
+        .is_some_and(|scheme| scheme == "https");
+    let over_tls = app.settings.tls.is_some() || is_https;
+    let cookie = set_cookie(token.text(), logins.length, over_tls);
     with_cookie(Json(described(&app, Some(caller))).into_response(), &cookie)
 }
 

@@ -150,3 +150,79 @@ fn restrict_calls() -> Result<()> {
         applied => applied.context("installing the filter"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, File},
+        io::Read as _,
+        net::{TcpListener, TcpStream, UdpSocket},
+        path::PathBuf,
+        process::Command,
+        thread,
+    };
+
+    use super::*;
+    use crate::worker::{Bounds, Work};
+
+    /// The directory of the files, set for the process that is confined.
+    const CONFINED: &str = "CAPTURE_WEB_TEST_CONFINED";
+
+    #[test]
+    fn a_confined_process_reads_its_input_writes_its_output_and_nothing_else() {
+        if let Some(directory) = std::env::var_os(CONFINED) {
+            return confined(&PathBuf::from(directory));
+        }
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("output")).unwrap();
+        for name in ["input", "other"] {
+            fs::write(directory.path().join(name), name).unwrap();
+        }
+        // The test itself, in a process that can be given up.
+        let name = "worker::sandbox::tests::\
+             a_confined_process_reads_its_input_writes_its_output_and_nothing_else";
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(CONFINED, directory.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("1 passed"), "{text}");
+        assert!(directory.path().join("output/made").exists());
+    }
+
+    fn confined(directory: &std::path::Path) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let order = Order {
+            inputs: vec![directory.join("input")],
+            names: Vec::new(),
+            output: directory.join("output"),
+            work: Work::Merge,
+            bounds: Bounds {
+                memory: 4 << 30,
+                cpu_seconds: 60,
+                file_bytes: 1000,
+                unpacked_bytes: 0,
+                ratio: 0,
+                packets: 0,
+            },
+        };
+        enter(&order).unwrap();
+        let mut text = String::new();
+        let mut input = File::open(directory.join("input")).unwrap();
+        input.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "input");
+        fs::write(directory.join("output/made"), "made").unwrap();
+        assert_eq!(thread::spawn(|| 7).join().unwrap(), 7);
+
+        assert!(File::open(directory.join("other")).is_err());
+        assert!(File::create(directory.join("input")).is_err());
+        assert!(File::create(directory.join("made")).is_err());
+        assert!(File::open("/etc/passwd").is_err());
+        assert!(TcpStream::connect(address).is_err());
+        assert!(UdpSocket::bind("127.0.0.1:0").is_err());
+        assert!(Command::new("/bin/true").status().is_err());
+    }
+}

@@ -20,8 +20,7 @@ async fn a_task_of_one_server_is_seen_and_removed_by_another_over_sqlite() {
 
 #[tokio::test]
 async fn a_task_of_one_server_is_seen_and_removed_by_another_over_postgresql_and_s3() {
-    let name = "a_task_of_one_server_is_seen_and_removed_by_another_over_postgresql_and_s3";
-    if let Some(place) = Place::shared(name).await {
+    if let Some(place) = Place::shared().await {
         a_task_of_one_server_is_seen_and_removed_by_another(&place).await;
     }
 }
@@ -105,8 +104,7 @@ async fn reports_past_their_number_of_bytes_are_removed_the_oldest_first() {
 
 #[tokio::test]
 async fn a_database_that_goes_away_and_comes_back_loses_nothing() {
-    let name = "a_database_that_goes_away_and_comes_back_loses_nothing";
-    let Some(mut place) = Place::shared(name).await else {
+    let Some(mut place) = Place::shared().await else {
         return;
     };
     let server = place.server(QUICK);
@@ -134,8 +132,7 @@ async fn a_database_that_goes_away_and_comes_back_loses_nothing() {
 
 #[tokio::test]
 async fn an_object_storage_that_refuses_and_comes_back_loses_nothing() {
-    let name = "an_object_storage_that_refuses_and_comes_back_loses_nothing";
-    let Some(place) = Place::shared(name).await else {
+    let Some(place) = Place::shared().await else {
         return;
     };
     let server = place.server(QUICK);

@@ -34,8 +34,7 @@ async fn kills_over_sqlite_lose_no_task_and_leave_no_file() {
 
 #[tokio::test]
 async fn kills_over_postgresql_and_s3_lose_no_task_and_leave_no_file() {
-    let name = "kills_over_postgresql_and_s3_lose_no_task_and_leave_no_file";
-    if let Some(place) = Place::shared(name).await {
+    if let Some(place) = Place::shared().await {
         kills(&place).await;
     }
 }

@@ -6,6 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use capture_tests::gate;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -20,15 +21,16 @@ struct Daemon {
 
 impl Daemon {
     /// Starts one, if this machine can.
-    async fn start(test: &str) -> Option<Self> {
-        let Some(program) = std::env::var_os("CAPTURED") else {
-            return skipped(test, "CAPTURED does not name the daemon's program");
-        };
-        if !rustix::process::geteuid().is_root() {
-            return skipped(test, "captures need root");
+    async fn start() -> Option<Self> {
+        let program = std::env::var_os("CAPTURED");
+        if program.is_none() {
+            gate::cannot_run("CAPTURED does not name the daemon's program").unwrap();
+        }
+        if !gate::may_load_bpf().unwrap() {
+            return None;
         }
         let directory = tempfile::tempdir().unwrap();
-        let child = Command::new(program)
+        let child = Command::new(program?)
             .arg("serve")
             .env_clear()
             .env("CAPTURED_SOCKET", directory.path().join("socket"))
@@ -59,15 +61,6 @@ impl Drop for Daemon {
     }
 }
 
-fn skipped<T>(test: &str, reason: &str) -> Option<T> {
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "{test} cannot run: {reason}"
-    );
-    eprintln!("SKIPPED {test}: {reason}");
-    None
-}
-
 fn server(daemon: &Daemon) -> Server {
     let socket = daemon.socket();
     Server::start(&[
@@ -78,8 +71,7 @@ fn server(daemon: &Daemon) -> Server {
 
 #[tokio::test]
 async fn a_capture_is_started_counted_changed_stopped_downloaded_and_analysed() {
-    let name = "a_capture_is_started_counted_changed_stopped_downloaded_and_analysed";
-    let Some(daemon) = Daemon::start(name).await else {
+    let Some(daemon) = Daemon::start().await else {
         return;
     };
     let server = server(&daemon);
@@ -193,8 +185,7 @@ fn packets(file: &[u8]) -> u64 {
 
 #[tokio::test]
 async fn an_expression_is_checked_by_the_daemon_and_a_wrong_field_is_named() {
-    let name = "an_expression_is_checked_by_the_daemon_and_a_wrong_field_is_named";
-    let Some(daemon) = Daemon::start(name).await else {
+    let Some(daemon) = Daemon::start().await else {
         return;
     };
     let server = server(&daemon);

@@ -15,6 +15,8 @@ mod kills;
 #[cfg(test)]
 mod live;
 #[cfg(test)]
+mod operation;
+#[cfg(test)]
 mod place;
 #[cfg(test)]
 mod postgres;

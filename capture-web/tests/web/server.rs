@@ -93,6 +93,13 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// Asks it to end; whether it ended well.
+    pub(crate) fn end(&mut self) -> bool {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap().success()
+    }
+
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")

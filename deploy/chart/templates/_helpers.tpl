@@ -14,6 +14,7 @@
 
 {{- define "capture.daemon" -}}{{ include "capture.fullname" . }}-daemon{{- end }}
 {{- define "capture.exporter" -}}{{ include "capture.fullname" . }}-exporter{{- end }}
+{{- define "capture.web" -}}{{ include "capture.fullname" . }}-web{{- end }}
 {{- define "capture.coordinator" -}}{{ include "capture.fullname" . }}-coordinator{{- end }}
 
 {{- define "capture.nodeSecret" -}}

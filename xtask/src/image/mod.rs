@@ -53,7 +53,7 @@ struct Contents {
     directories: &'static [&'static str],
 }
 
-const CONTENTS: [Contents; 3] = [
+const CONTENTS: [Contents; 4] = [
     Contents {
         name: "captured",
         description: "Records packets of a node; with its client capturectl",
@@ -93,6 +93,21 @@ const CONTENTS: [Contents; 3] = [
             "/tmp",
             "/var/lib/capture-export",
             "/var/lib/packet-captures",
+        ],
+    },
+    Contents {
+        name: "capture-web",
+        description: "The web page of captures and its HTTP API",
+        programs: &[("capture-web", "capture-web")],
+        user: "65532",
+        // Authorities of the database's and the object storage's certificates.
+        files: &["/etc/ssl/certs/ca-certificates.crt"],
+        directories: &[
+            "/data",
+            "/etc/capture-web/accounts",
+            "/etc/capture-web/coordinator",
+            "/etc/capture-web/database",
+            "/etc/capture-web/tls",
         ],
     },
 ];
