@@ -15,8 +15,7 @@ use capture_analysis::{
 };
 
 use super::{
-    child::Worked,
-    order::{Failure, Order, Summary},
+    order::{Failure, Order, Summary, Worked},
     redact,
 };
 use crate::{api::FindingCounts, objects::OutputFile};

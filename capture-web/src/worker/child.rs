@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::{
     analyse, extract, merge,
-    order::{Answer, Failure, Order, Summary, Work},
+    order::{Answer, Order, Work},
     sandbox,
 };
 
@@ -41,9 +41,6 @@ pub fn run() -> Result<()> {
         Err(failure) => Answer::Failed(failure),
     })
 }
-
-/// The result of a piece of work.
-pub(super) type Worked = Result<Summary, Failure>;
 
 fn progress(packets: u64, bytes: u64) {
     // If nobody listens, the process is about to end.

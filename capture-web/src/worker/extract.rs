@@ -7,8 +7,7 @@ use capture_file::{Kind, Writer};
 
 use super::{
     analyse,
-    child::Worked,
-    order::{Failure, Order, Summary},
+    order::{Failure, Order, Summary, Worked},
 };
 
 /// The file in the output directory.

@@ -9,9 +9,8 @@ use std::{
 use capture_file::{Input, Kind, Writer};
 
 use super::{
-    child::Worked,
     extract::PACKETS,
-    order::{Failure, Order, Summary},
+    order::{Failure, Order, Summary, Worked},
 };
 
 /// The names of an order are the nodes of its files.

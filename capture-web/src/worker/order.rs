@@ -73,6 +73,9 @@ pub enum Answer {
     Failed(Failure),
 }
 
+/// The result of a piece of work.
+pub(super) type Worked = Result<Summary, Failure>;
+
 /// What a report says in short.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
