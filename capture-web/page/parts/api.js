@@ -88,13 +88,17 @@ async function ask(method, url, options) {
     throw error.name === "AbortError" ? error : Problem.unreachable();
   }
   if (!answer.ok) {
-    const problem = Problem.of(answer.status, text);
-    if (answer.status === 401) {
-      dispatchEvent(new CustomEvent("logged-out"));
-    }
-    throw problem;
+    throw refused(answer.status, text);
   }
   return text === "" ? null : JSON.parse(text);
+}
+
+/** The problem of an answer that is an error; that the session has ended is told to the whole page. */
+export function refused(status, text) {
+  if (status === 401) {
+    dispatchEvent(new CustomEvent("logged-out"));
+  }
+  return Problem.of(status, text);
 }
 
 /**

@@ -1,6 +1,6 @@
 // An upload with its progress. XMLHttpRequest, because fetch does not say how much was sent.
 
-import { address, Problem, proof } from "./api.js";
+import { address, Problem, proof, refused } from "./api.js";
 import { fill, h, name } from "./dom.js";
 import { bytes, count, percent } from "./units.js";
 
@@ -48,7 +48,7 @@ export function upload(place, files, signal) {
       if (request.status === 202) {
         resolve(JSON.parse(request.responseText).task_id);
       } else {
-        reject(Problem.of(request.status, request.responseText));
+        reject(refused(request.status, request.responseText));
       }
     });
     // A server that refuses a large upload may close the connection before it was read to its end.

@@ -2,7 +2,7 @@
 
 import { fill, h } from "../parts/dom.js";
 import { table } from "../parts/table.js";
-import { bytes, duration, end, number } from "../parts/units.js";
+import { bytes, count, duration, end, number } from "../parts/units.js";
 
 const KINDS = [
   ["tcp", "TCP connections"],
@@ -28,7 +28,7 @@ export function conversations(report) {
   function show(chosen) {
     kinds.forEach(([kind], at) => buttons[at].setAttribute("aria-pressed", String(kind === chosen)));
     const title = kinds.find(([kind]) => kind === chosen)[1];
-    fill(place, list(title, all[chosen], chosen, names, all.not_listed));
+    fill(place, list(title, all[chosen], chosen, names));
   }
   if (kinds.length > 0) {
     show(kinds[0][0]);
@@ -41,6 +41,12 @@ export function conversations(report) {
         "p",
         { class: "dim small" },
         `${number(all.closed_early)} flows were closed early, because more were live than are kept.`,
+      ),
+    all.not_listed > 0 &&
+      h(
+        "p",
+        { class: "dim small" },
+        `The largest are listed; ${count(all.not_listed, "more conversation")} of all kinds are not.`,
       ),
     kinds.length === 0 &&
       h("p", { class: "dim" }, "No conversations: none of the packets has addresses that are decoded."),
@@ -58,7 +64,7 @@ function endWithName(one, names) {
   return names[one.address] ? `${names[one.address]} (${end(one)})` : end(one);
 }
 
-function list(title, rows, kind, names, notListed) {
+function list(title, rows, kind, names) {
   const tcp = kind === "tcp";
   const figure = (column, value, show) => ({ title: column, numeric: true, value, show: (row) => show(value(row)) });
   const orNothing = (write) => (value) => (value === null || value === undefined ? "–" : write(value));
@@ -68,7 +74,6 @@ function list(title, rows, kind, names, notListed) {
     caption: title,
     rows,
     filter: "conversations",
-    notListed,
     columns: [
       { title: "Client", value: (row) => endWithName(row.client, names) },
       { title: "Server", value: (row) => endWithName(row.server, names) },

@@ -160,6 +160,7 @@ impl Watch {
                     capture.ledger = counts.ledger;
                     capture.interfaces = counts.interfaces;
                     capture.bytes_written = counts.bytes_written;
+                    capture.files_finished = counts.files_finished;
                     vec![event(node, Some(capture.clone()), None)]
                 }),
                 (_, Some(capture)) => match &mut present {

@@ -13,6 +13,9 @@ export async function walk(scene) {
   await scene.ask("send packets");
   await count(page, "written", given.packets);
   assert.equal(await term(page, "seen"), given.packets);
+  // Finished files appear while the capture runs, and can be analysed.
+  await page.getByRole("region", { name: "Files" }).getByRole("link").first().waitFor();
+  await page.getByRole("button", { name: "Analyse" }).waitFor();
   await scene.accessible("a running capture");
   await change(scene);
 
@@ -68,6 +71,8 @@ async function start(scene) {
   assert.equal(await page.getByLabel("Time").getAttribute("aria-invalid"), "true");
   assert.ok(await page.getByLabel("Time").evaluate((input) => input === document.activeElement));
   await page.getByLabel("Time").fill("1 h");
+  await page.getByText("Packets and files in detail").click();
+  await page.getByLabel("Next file at").fill("4 KiB");
   await submit.click();
   await page.getByRole("heading", { level: 1, name: "web" }).waitFor();
 }
