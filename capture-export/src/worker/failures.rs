@@ -106,3 +106,85 @@ impl Failures {
         self.since_success.retain(|key| keys.contains(key));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use capture_file::manifest::FileEntry;
+
+    use super::*;
+    use crate::file::Origin;
+
+    fn files(number: u64) -> Vec<Arc<FinishedFile>> {
+        let file = |sequence| {
+            Arc::new(FinishedFile {
+                path: "/x".into(),
+                series: "a/a".to_owned(),
+                capture: "a".to_owned(),
+                entry: FileEntry::unknown(format!("a-{sequence}"), sequence, 1),
+                of: None,
+                origin: Arc::new(Origin::default()),
+            })
+        };
+        (1..=number).map(file).collect()
+    }
+
+    fn chosen(failures: &Failures, waiting: &[Arc<FinishedFile>]) -> Option<u64> {
+        match failures.choose(waiting) {
+            Choice::Now(file) => Some(file.entry.sequence),
+            Choice::At(_) | Choice::Nothing => None,
+        }
+    }
+
+    fn fails(failures: &mut Failures, sequence: u64) {
+        failures.since_success.insert(("a/a".to_owned(), sequence));
+        failures.pause.next(None);
+    }
+
+    #[test]
+    fn a_file_that_fails_alone_does_not_stop_the_others_and_is_tried_again_later() {
+        let mut failures = Failures::new(&Patience::default());
+        let waiting = files(3);
+        assert_eq!(chosen(&failures, &waiting), Some(1), "the oldest first");
+        fails(&mut failures, 1);
+        assert_eq!(chosen(&failures, &waiting), Some(2), "then another one");
+        failures.succeeded(&("a/a".to_owned(), 2));
+        let waiting = [Arc::clone(&waiting[0]), Arc::clone(&waiting[2])];
+        assert_eq!(
+            chosen(&failures, &waiting),
+            Some(3),
+            "the one that failed alone waits"
+        );
+        let waiting = &waiting[..1];
+        assert!(
+            matches!(failures.choose(waiting), Choice::At(_)),
+            "and comes back by itself"
+        );
+        failures.keep_only(&[]);
+        assert!(
+            failures.penalties.is_empty(),
+            "what no longer waits is forgotten"
+        );
+    }
+
+    #[test]
+    fn an_outage_delays_no_file_beyond_it() {
+        let mut failures = Failures::new(&Patience::default());
+        let waiting = files(9);
+        for _ in 0..50 {
+            let sequence = chosen(&failures, &waiting).expect("a file");
+            assert!(sequence <= TRIED_IN_TURN as u64);
+            fails(&mut failures, sequence);
+        }
+        failures.succeeded(&("a/a".to_owned(), 1));
+        let longest = failures
+            .penalties
+            .values()
+            .map(|(_, due)| *due - Instant::now())
+            .max();
+        assert!(
+            longest.is_some_and(|longest| longest < FIRST_PENALTY * 2),
+            "{longest:?}"
+        );
+        assert_eq!(failures.pause.failures(), 0);
+    }
+}

@@ -48,6 +48,26 @@ fn each_finished_file_reaches_an_s3_bucket_whatever_its_size() {
 }
 
 #[test]
+fn memory_is_bounded_whatever_the_size_of_a_file() {
+    let mut data = Data::new();
+    // 90 MB.
+    data.add("web", 1500, 60_000);
+    let (root, _server, exporter) = s3(&data, "");
+    let mut running = exporter.run();
+    let status = format!("/proc/{}/status", running.id());
+    let mut most = 0_u64;
+    running.until("the file", || {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let now = line.and_then(|line| line.trim().split(' ').next()?.parse().ok());
+        most = most.max(now.unwrap_or(0));
+        exporter.delivered("archive") == 1
+    });
+    assert!(most > 0 && most < 64 << 10, "{most} KiB");
+    assert_holds(&root.path().join("bucket"), &data, "web");
+}
+
+#[test]
 fn a_restart_delivers_nothing_twice_and_what_came_meanwhile() {
     let mut data = Data::new();
     data.add("web", 3, 100);
