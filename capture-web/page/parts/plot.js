@@ -3,6 +3,8 @@
 import { h } from "./dom.js";
 
 const HEIGHT = 190;
+// As wide as the longest label of a time, so that two do not touch.
+const TIME_LABEL_PIXELS = 80;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
 function color(name) {
@@ -125,7 +127,7 @@ function options({ series, unit, bands, together, span, width }) {
       y: { range: (_, min, max) => [0, max > 0 ? max * 1.08 : 1] },
     },
     axes: [
-      { stroke: text, font, grid, ticks: grid, values: timeLabels },
+      { stroke: text, font, grid, ticks: grid, space: TIME_LABEL_PIXELS, values: timeLabels },
       { stroke: text, font, grid, ticks: grid, size: 76, values: (_, values) => values.map((value) => unit(value)) },
     ],
     series: [
