@@ -50,7 +50,7 @@ pub(crate) async fn run(settings: Settings) -> Result<()> {
     let metrics = Metrics::default();
     let wake = Arc::new(Notify::new());
     let app = app(&settings, &metrics, &wake).await?;
-    let stop = CancellationToken::new();
+    let stop = app.stop.clone();
     let work = TaskTracker::new();
     for runner in runners(&app, &wake)? {
         let stop = stop.clone();
@@ -138,6 +138,7 @@ async fn app(settings: &Settings, metrics: &Metrics, wake: &Arc<Notify>) -> Resu
         metrics: metrics.clone(),
         upload_rates: Rates::new(settings.uploads.per_minute),
         wake: Arc::clone(wake),
+        stop: CancellationToken::new(),
         event_streams,
         packet_jobs,
     }))

@@ -83,8 +83,13 @@ pub(super) async fn events(
     live(&app)?;
     let place = app.event_stream()?;
     let subscription = app.watch.subscribe();
-    let events = stream::unfold((subscription, place), async |(mut subscription, place)| {
-        let event = subscription.next().await?;
+    let stop = app.stop.clone();
+    let parts = (subscription, stop, place);
+    let events = stream::unfold(parts, async |(mut subscription, stop, place)| {
+        let event = tokio::select! {
+            event = subscription.next() => event?,
+            () = stop.cancelled() => return None,
+        };
         let name = match event.kind {
             CaptureEventKind::Capture => "capture",
             CaptureEventKind::Deleted => "deleted",
@@ -92,7 +97,7 @@ pub(super) async fn events(
             CaptureEventKind::Problem => "problem",
         };
         let event = Event::default().event(name).json_data(&event).ok()?;
-        Some((Ok(event), (subscription, place)))
+        Some((Ok(event), (subscription, stop, place)))
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
 use crate::{
@@ -57,6 +58,8 @@ pub struct Parts {
     pub upload_rates: Rates,
     /// Notified when a task was queued.
     pub wake: Arc<Notify>,
+    /// Cancelled when the server ends: streams of events end then.
+    pub stop: CancellationToken,
     /// Places for streams of events.
     pub event_streams: Arc<Semaphore>,
     /// Turns for packets.

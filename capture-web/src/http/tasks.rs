@@ -82,7 +82,10 @@ impl Watch {
             if self.last.as_ref().is_some_and(ended) {
                 return None;
             }
-            sleep(LOOK).await;
+            tokio::select! {
+                () = sleep(LOOK) => {}
+                () = self.app.stop.cancelled() => return None,
+            }
             let read = async {
                 let stored = view::visible(&self.app, &self.caller, &self.id).await?;
                 view::task(&self.app, &stored).await

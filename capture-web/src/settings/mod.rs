@@ -61,6 +61,9 @@ pub struct Settings {
     pub live: Option<LiveSettings>,
 }
 
+/// A shorter lease would lapse while its holder waits for the database.
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+
 /// Limits of uploads.
 #[derive(Debug, Clone)]
 pub struct UploadSettings {
@@ -163,6 +166,12 @@ impl Layer {
         let workers = workers(values.number("workers", 0).unwrap_or_default());
         let failures = values.number("max_attempts", 1).unwrap_or(1);
         let lease = values.duration("lease").unwrap_or_default();
+        if !lease.is_zero() && lease < SHORTEST_LEASE {
+            values.wrong(
+                "lease",
+                "give at least 1s: a claim is extended three times within it",
+            );
+        }
         Some(Settings {
             listen: listen?,
             tls,

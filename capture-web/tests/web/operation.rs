@@ -95,7 +95,12 @@ async fn a_server_that_is_told_to_end_gives_its_task_back_and_another_does_it() 
         task["state"] != "queued"
     })
     .await;
+    // A page that is open keeps nobody waiting.
+    let events = first.get(&format!("/api/v1/tasks/{id}/events")).send();
+    let events = tokio::spawn(events.await.unwrap().text());
     assert!(first.end(), "{}", first.log());
+    assert!(!first.log().contains("in the middle"), "{}", first.log());
+    assert!(events.await.unwrap().unwrap().contains("event: task"));
     let second = Server::on(data.path(), &settings);
     let task = second.ended(&id).await;
     assert_eq!(task["state"], "done", "{task}");
