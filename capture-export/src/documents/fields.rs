@@ -251,14 +251,14 @@ mod tests {
         let page = std::fs::read_to_string(path).unwrap();
         let (before, rest) = page.split_once(BEGIN).unwrap();
         let (found, after) = rest.split_once(END).unwrap();
-        if std::env::var_os("UPDATE_GENERATED").is_some() {
+        if std::env::var_os("CAPTURE_DOCS").is_some_and(|what| what == "write") {
             let page = format!("{before}{BEGIN}{}{END}{after}", table());
             std::fs::write(path, page).unwrap();
             return;
         }
         assert!(
             found == table(),
-            "docs/search.md is not up to date: run UPDATE_GENERATED=1 cargo test -p capture-export fields"
+            "docs/search.md is not up to date: run CAPTURE_DOCS=write cargo test -p capture-export fields"
         );
     }
 

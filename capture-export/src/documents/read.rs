@@ -18,7 +18,7 @@ use super::{
 
 /// Flows that are live at once. Those that were idle for longest are closed early beyond it: their later
 /// packets make another segment of the same flow.
-const LIVE_FLOWS: usize = 16_384;
+const LIVE_FLOWS: usize = 8_192;
 
 /// What was read.
 #[derive(Debug)]

@@ -55,7 +55,11 @@ impl Flows {
             .recursive(true)
             .mode(0o700)
             .create(&self.directory)?;
-        flows.save(&self.directory.join(format!("{}-{sequence}", name(series))))?;
+        flows.save(
+            &self
+                .directory
+                .join(format!("{}-{sequence}", file_name(series))),
+        )?;
         let mut known = self.of(series);
         known.sort_unstable();
         for (_, path) in known.iter().rev().skip(2) {
@@ -67,7 +71,7 @@ impl Flows {
 
     /// The files of a capture, by number.
     fn of(&self, series: &str) -> Vec<(u64, PathBuf)> {
-        let prefix = format!("{}-", name(series));
+        let prefix = format!("{}-", file_name(series));
         let names = list(&self.directory).unwrap_or_default();
         let number = |path: PathBuf| {
             let number = path.file_name()?.to_str()?.strip_prefix(&prefix)?;
@@ -100,9 +104,9 @@ fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
         .collect()
 }
 
-/// A name for files: a series comes from outside.
-fn name(series: &str) -> String {
-    capture_file::hex(&Sha256::digest(series)[..12])
+/// A name for a file that is about something from outside, which must not become part of a path.
+pub(super) fn file_name(outside: &str) -> String {
+    capture_file::hex(&Sha256::digest(outside)[..12])
 }
 
 #[cfg(test)]

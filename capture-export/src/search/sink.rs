@@ -23,7 +23,7 @@ use super::{
     client::{Body, Client, ClientError},
     counts::{Counts, SearchMetrics, Tally},
     dead_letters::DeadLetters,
-    flows::Flows,
+    flows::{Flows, file_name},
     settings::{Checked, SearchSettings, environment},
 };
 use crate::{
@@ -122,10 +122,7 @@ impl SearchSink {
                 .map_err(|error| Failure::of_file(&error))?,
         };
         let context = context(file, &digest);
-        let name = capture_file::hex(
-            &<sha2::Sha256 as sha2::Digest>::digest(format!("{}/{}", file.series, context.path))
-                [..12],
-        );
+        let name = file_name(&format!("{}/{}", file.series, context.path));
         let dead_letters =
             DeadLetters::begin(&self.dead_letters, &name, self.settings.dead_letter_bytes)
                 .map_err(|error| Failure::retry(format!("dead letters: {error}")))?;

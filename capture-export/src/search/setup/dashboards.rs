@@ -410,13 +410,13 @@ mod tests {
                 env!("CARGO_MANIFEST_DIR")
             );
             let objects = saved_objects(flavour, "capture");
-            if std::env::var_os("UPDATE_GENERATED").is_some() {
+            if std::env::var_os("CAPTURE_DOCS").is_some_and(|what| what == "write") {
                 std::fs::write(&path, &objects).unwrap();
             }
             let file = std::fs::read_to_string(&path).unwrap();
             assert!(
                 file == objects,
-                "{path} is not up to date: run UPDATE_GENERATED=1 cargo test -p capture-export dashboards"
+                "{path} is not up to date: run CAPTURE_DOCS=write cargo test -p capture-export dashboards"
             );
         }
     }

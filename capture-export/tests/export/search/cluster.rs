@@ -1,6 +1,8 @@
-//! A search cluster to test with: OpenSearch's API by `osmem-server`, or the real one at `SEARCH_URL`.
+//! A search cluster to test with: OpenSearch's API by `osmem-server`, or the real one at `SEARCH_URL`, with the login
+//! in `ELASTIC_USER` and `ELASTIC_PASSWORD`.
 
 use std::{
+    env,
     io::{BufRead as _, BufReader},
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -28,7 +30,7 @@ impl Cluster {
     pub(crate) fn start(test: &str) -> Option<Self> {
         let number = NUMBER.fetch_add(1, Relaxed);
         let index = format!("capture-test-{}-{number}", std::process::id());
-        if let Ok(url) = std::env::var("SEARCH_URL") {
+        if let Ok(url) = env::var("SEARCH_URL") {
             return Some(Self {
                 server: None,
                 url,
@@ -124,9 +126,17 @@ impl Drop for Cluster {
                 let _ = server.wait();
             }
             None => {
-                for path in ["_data_stream/", "", "_index_template/", "_ilm/policy/"] {
-                    let suffix = if path.is_empty() { "-000001" } else { "" };
-                    self.ask("DELETE", &format!("/{path}{}{suffix}", self.index), None);
+                let index = &self.index;
+                for path in [
+                    format!("/_data_stream/{index}"),
+                    format!("/{index}-000001"),
+                    format!("/{index}"),
+                    format!("/_index_template/{index}"),
+                    format!("/_ilm/policy/{index}"),
+                    format!("/_plugins/_ism/policies/{index}"),
+                ] {
+                    // Most of these do not exist.
+                    self.ask("DELETE", &path, None);
                 }
             }
         }
@@ -168,6 +178,9 @@ pub(crate) fn http(method: &str, url: &str, body: Option<&Value>) -> (u16, Value
         let mut request = client.request(method.parse().unwrap(), url);
         if let Some(body) = body {
             request = request.json(body);
+        }
+        if let (Ok(user), Ok(password)) = (env::var("ELASTIC_USER"), env::var("ELASTIC_PASSWORD")) {
+            request = request.basic_auth(user, Some(password));
         }
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
