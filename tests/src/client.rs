@@ -14,7 +14,6 @@ use tempfile::TempDir;
 use crate::{
     netns::Namespace,
     process::{Ended, Process},
-    recorder,
 };
 
 /// `capturectl` in a network namespace, with the same options before each command, and without a
@@ -129,31 +128,6 @@ pub fn program() -> Result<&'static Path> {
     if let Some(program) = PROGRAM.get() {
         return Ok(program);
     }
-    let found = find_program()?;
+    let found = crate::program::find("capture-cli", "capturectl")?;
     Ok(PROGRAM.get_or_init(|| found))
-}
-
-fn find_program() -> Result<PathBuf> {
-    let beside = recorder::program()?.with_file_name("capturectl");
-    if env::var_os("CAPTURED").is_some() && beside.is_file() {
-        return Ok(beside);
-    }
-    // target/PROFILE/deps/TEST
-    let own = env::current_exe()?;
-    let profile = own
-        .ancestors()
-        .skip(1)
-        .find(|directory| !directory.ends_with("deps"))
-        .context("a test without a target directory")?;
-    let mut build = recorder::cargo();
-    build
-        .args(["build", "--quiet", "--package", "capture-cli"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"));
-    if profile.ends_with("release") {
-        build.arg("--release");
-    }
-    ensure!(build.status()?.success(), "building capturectl failed");
-    let program = profile.join("capturectl");
-    ensure!(program.is_file(), "no {} after a build", program.display());
-    Ok(program)
 }

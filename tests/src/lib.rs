@@ -22,6 +22,7 @@ pub mod netns;
 pub mod packet_socket;
 pub mod pods;
 pub mod process;
+pub mod program;
 pub mod recorder;
 pub mod scene;
 pub mod stopped_thread;

@@ -12,6 +12,7 @@ use crate::{build, setup};
 pub(crate) const EXAMPLES: &str = "Examples:
   cargo xtask bench                                fifteen minutes
   cargo xtask bench -- --quick --json bench.json   two minutes
+  cargo xtask bench export                         only the documents for search clusters
   cargo xtask bench --dist                         the programs as images and releases have them
   cargo xtask bench -- --help";
 
@@ -20,6 +21,8 @@ pub(crate) struct Arguments {
     /// Measure the programs as images and releases have them, instead of those of `cargo xtask build`
     #[arg(long)]
     dist: bool,
+    /// Run only this part, as with `--only` of the benchmark
+    part: Option<OsString>,
     /// Passed on to the benchmark
     #[arg(last = true)]
     benchmark: Vec<OsString>,
@@ -44,6 +47,12 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<()> {
             "capture-bench",
             "--",
         ])
+        .args(
+            arguments
+                .part
+                .iter()
+                .flat_map(|part| ["--only".as_ref(), part.as_os_str()]),
+        )
         .args(&arguments.benchmark)
         .env("CAPTURED", profile.recorder()))
 }

@@ -100,7 +100,7 @@ fn measure_program(
 }
 
 /// Wall time in seconds, and what it took.
-fn run(command: &[&str]) -> Result<(f64, Usage)> {
+pub(crate) fn run(command: &[&str]) -> Result<(f64, Usage)> {
     let (program, arguments) = command.split_first().context("no program")?;
     let begun = Instant::now();
     let child = Command::new(program)
@@ -121,7 +121,7 @@ fn run(command: &[&str]) -> Result<(f64, Usage)> {
 
 /// Connections with alternating directions: one packet of a request, two of its answer, one
 /// acknowledgement. Packets are cut to so many bytes.
-fn write(file: &Path, packets: u32, flows: u32, cut: usize) -> Result<()> {
+pub(crate) fn write(file: &Path, packets: u32, flows: u32, cut: usize) -> Result<()> {
     let out = File::create(file).with_context(|| format!("creating {}", file.display()))?;
     let mut out = BufWriter::with_capacity(1 << 20, out);
     for word in [0xa1b2_3c4d_u32, 0x0004_0002, 0, 0, 262_144, 1] {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{Results, analyze, control, filter, loss, peer::Peer};
+use crate::{Results, analyze, control, export, filter, loss, peer::Peer};
 
 /// One goal.
 #[derive(Debug, Clone, Serialize)]
@@ -43,6 +43,7 @@ pub(crate) fn judge(results: &Results) -> Vec<Goal> {
         goals.extend(within(results, &request, most));
     }
     goals.extend(analysis(results));
+    goals.extend(documents(results));
     goals
 }
 
@@ -100,6 +101,44 @@ fn analysis(results: &Results) -> Vec<Goal> {
             "analysis: at most 3 times what capinfos takes",
             format!("{:.2} times", ours / capinfos),
             ours <= 3.0 * capinfos,
+        ),
+    ]
+}
+
+/// Packet documents against tshark's by wall time, flow documents by CPU time, and the memory of an upload.
+fn documents(results: &Results) -> Vec<Goal> {
+    let of = |program| results.export.iter().find(|row| row.program == program);
+    let (Some(tshark), Some(same), Some(flows), Some(longer)) = (
+        of(export::TSHARK),
+        of(export::SAME),
+        of(export::FLOWS),
+        of(export::LONGER),
+    ) else {
+        return Vec::new();
+    };
+    let times = tshark.seconds / same.seconds;
+    let rate = f64::from(flows.documents) / flows.cpu_seconds;
+    let memory = longer.memory as f64 / f64::from(1 << 20);
+    let goal = |goal: &str, measured: String, reached| Goal {
+        goal: goal.to_owned(),
+        measured,
+        reached,
+    };
+    vec![
+        goal(
+            "export: 50 times as many packet documents per second as tshark -T ek",
+            format!("{times:.0} times"),
+            times >= 50.0,
+        ),
+        goal(
+            "export: 250,000 flow documents per second and core",
+            format!("{rate:.0}"),
+            rate >= 250_000.0,
+        ),
+        goal(
+            "export: at most 64 MiB while documents are uploaded, whatever the size of the file",
+            format!("{memory:.0} MiB"),
+            memory <= 64.0,
         ),
     ]
 }

@@ -2,6 +2,7 @@
 
 mod analyze;
 mod control;
+mod export;
 mod filter;
 mod goals;
 mod loss;
@@ -21,7 +22,7 @@ use serde::Serialize;
 /// Measures `captured` against tcpdump and dumpcap in separate network namespaces: packets lost, CPU
 /// per packet and per byte, time added to each packet's path, remaining throughput of a TCP stream,
 /// memory; the cost of filters; response times of the daemon; the cost of analysing a file compared
-/// with tshark and capinfos. One core sends, another records. The machine should be idle otherwise.
+/// with tshark and capinfos, and of making documents of it compared with tshark. One core sends, another records. The machine should be idle otherwise.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   capture-bench --quick
@@ -61,6 +62,7 @@ enum Part {
     Filter,
     Control,
     Analyze,
+    Export,
 }
 
 impl Arguments {
@@ -89,6 +91,7 @@ pub(crate) struct Results {
     filter: Vec<filter::Row>,
     control: Vec<control::Row>,
     analyze: Vec<analyze::Row>,
+    export: Vec<export::Row>,
     goals: Vec<goals::Goal>,
 }
 
@@ -131,6 +134,10 @@ fn main() -> Result<()> {
     if arguments.wants(Part::Analyze) {
         results.analyze = analyze::measure(&arguments)?;
         println!("{}", report::analyze(&results.analyze));
+    }
+    if arguments.wants(Part::Export) {
+        results.export = export::measure(&arguments)?;
+        println!("{}", report::export(&results.export));
     }
     results.goals = goals::judge(&results);
     println!("{}", report::goals(&results.goals));

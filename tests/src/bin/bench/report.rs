@@ -1,6 +1,8 @@
 //! The results as tables for people, in Markdown.
 
-use crate::{analyze, control, filter, goals::Goal, loss, machine::Machine, program, stream, way};
+use crate::{
+    analyze, control, export, filter, goals::Goal, loss, machine::Machine, program, stream, way,
+};
 
 /// Aligns the columns; the first column to the left, the others to the right.
 fn table(title: &str, header: &[&str], rows: &[Vec<String>]) -> String {
@@ -217,6 +219,38 @@ pub(crate) fn filter(rows: &[filter::Row]) -> String {
         "A filter alone: ns per packet, over an empty program, and as a classic socket filter",
         &[
             "filter", "no match", "over", "classic", "match", "over", "classic",
+        ],
+        &rows,
+    )
+}
+
+/// The cost of documents.
+pub(crate) fn export(rows: &[export::Row]) -> String {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let documents = f64::from(row.documents);
+            vec![
+                row.program.clone(),
+                row.documents.to_string(),
+                format!("{:.2}", row.seconds),
+                format!("{:.2}", row.cpu_seconds),
+                format!("{:.0}", documents / row.seconds),
+                format!("{:.0}", documents / row.cpu_seconds),
+                format!("{:.0}", row.memory as f64 / f64::from(1 << 20)),
+            ]
+        })
+        .collect();
+    table(
+        "Documents for a search cluster",
+        &[
+            "what",
+            "documents",
+            "s",
+            "CPU s",
+            "documents/s",
+            "documents/s and core",
+            "MiB",
         ],
         &rows,
     )
