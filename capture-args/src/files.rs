@@ -142,7 +142,7 @@ impl FileArgs {
 pub enum DigestArg {
     /// XXH3 with 128 bits, as xxh128sum: finds damage, and costs next to nothing.
     Xxh128,
-    /// SHA-256 (FIPS 180-4), as sha256sum: also finds deliberate changes, and costs as much CPU as the capture.
+    /// SHA-256 (FIPS 180-4), as sha256sum: also finds deliberate changes, and costs several times the CPU of the capture.
     Sha256,
     /// No digest.
     None,
