@@ -90,7 +90,6 @@ const CONTENTS: [Contents; 4] = [
         directories: &[
             "/etc/capture-export/config",
             "/etc/capture-export/secrets",
-            "/tmp",
             "/var/lib/capture-export",
             "/var/lib/packet-captures",
         ],
