@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchSettings {
-    /// URL of the cluster, for example https://search.example:9200; repeatable [env: ELASTIC_URL=, with commas
+    /// URL of the cluster, with scheme and port; repeatable [env: ELASTIC_URL=, with commas
     /// between several].
     #[arg(long = "url", value_name = "URL")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
