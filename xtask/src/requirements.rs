@@ -68,7 +68,7 @@ const REQUIREMENTS: &[Requirement] = &[
     needs("wireshark-common", Proof::Program("capinfos"), "checks capture files; provides dumpcap", &[Test, Bench]),
     needs("python3-venv", Proof::PythonModule("ensurepip"), "a gRPC client to test with", &[Test]),
     needs("nginx-light", Proof::Program("nginx"), "TLS and logins in front of a search server", &[Test]),
-    needs("postgresql-15", Proof::File("/usr/lib/postgresql/15/bin/postgres"), "the database of several replicas of the web server", &[Test]),
+    needs("postgresql", Proof::Program("pg_ctlcluster"), "the database of several replicas of the web server", &[Test]),
     needs("qemu-system-x86", Proof::Program("qemu-system-x86_64"), "boots older kernels", &[Test]),
     needs("busybox-static", Proof::Program("busybox"), "userland for these kernels", &[Test]),
     needs("openssh-server", Proof::File("/usr/sbin/sshd"), "an SFTP server to export to", &[Test]),
