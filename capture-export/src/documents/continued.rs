@@ -182,7 +182,6 @@ fn parse(line: &str) -> Option<(Name, Known)> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::{Continued, MOST, OVERLAP, PATIENCE};
 
     const ID: &str = "1:LQU9qZlK+B5F3KDmev6m5PMibrg=";

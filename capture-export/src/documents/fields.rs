@@ -224,7 +224,6 @@ fn insert(properties: &mut Map<String, Value>, path: &str, mapping: Value) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::{FIELDS, Name, mapping};
 
     /// The table of `docs/search.md`.

@@ -126,7 +126,6 @@ impl fmt::Display for Kinds {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::{Kind, Kinds};
 
     #[test]

@@ -149,7 +149,6 @@ impl Output for Batches {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::io::Read as _;
 
     use super::{Batch, Batches, Limits};

@@ -129,7 +129,6 @@ fn used(directory: &Path) -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::DeadLetters;

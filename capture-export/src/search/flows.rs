@@ -111,7 +111,6 @@ pub(super) fn file_name(outside: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::Flows;
     use crate::documents::Continued;
 

@@ -331,7 +331,6 @@ fn index_name(name: &str) -> Result<(), &'static str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::time::Duration;
 
     use super::{Credentials, SearchSettings};

@@ -327,7 +327,6 @@ fn dashboard(flavour: Flavour) -> Value {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::collections::BTreeSet;
 
     use serde_json::Value;

@@ -55,7 +55,6 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::{Product, Server};
 
     #[test]
