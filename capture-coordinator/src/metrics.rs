@@ -1,6 +1,7 @@
 //! Metrics and health over HTTP.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{
         Arc,
@@ -8,19 +9,12 @@ use std::{
     },
 };
 
-use axum::{
-    Router,
-    extract::State as Shared,
-    http::{StatusCode, header::CONTENT_TYPE},
-    response::IntoResponse,
-    routing::get,
-};
+use capture_metrics::Source;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::Registry,
 };
-use tokio::net::TcpListener;
 
 /// The coordinator's metrics.
 #[derive(Debug, Clone, Default)]
@@ -154,38 +148,22 @@ pub async fn serve(
     current: impl Fn() -> Current + Send + Sync + 'static,
     ready: impl Fn() -> bool + Send + Sync + 'static,
 ) -> std::io::Result<()> {
-    let listener = TcpListener::bind(address).await?;
     let pages = Pages {
         metrics,
         current: Arc::new(current),
         ready: Arc::new(ready),
     };
-    let router = Router::new()
-        .route("/metrics", get(page))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .with_state(pages);
-    axum::serve(listener, router).await
+    capture_metrics::serve(address, pages, std::future::pending()).await
 }
 
-/// Ready: everything has been listed once.
-async fn readyz(Shared(pages): Shared<Pages>) -> (StatusCode, &'static str) {
-    if (pages.ready)() {
-        (StatusCode::OK, "ok\n")
-    } else {
-        let text = "the lists of resources, pods and nodes are still being read\n";
-        (StatusCode::SERVICE_UNAVAILABLE, text)
+impl Source for Pages {
+    async fn metrics(&self) -> Result<String, fmt::Error> {
+        self.metrics.text((self.current)())
     }
-}
 
-async fn page(Shared(pages): Shared<Pages>) -> impl IntoResponse {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match pages.metrics.text((pages.current)()) {
-        Ok(text) => (StatusCode::OK, [(CONTENT_TYPE, kind)], text),
-        Err(error) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            [(CONTENT_TYPE, "text/plain")],
-            error.to_string(),
-        ),
+    /// Ready: everything has been listed once.
+    async fn not_ready(&self) -> Option<String> {
+        let text = "the lists of resources, pods and nodes are still being read";
+        (!(self.ready)()).then(|| text.to_owned())
     }
 }

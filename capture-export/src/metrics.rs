@@ -1,26 +1,19 @@
 //! Metrics and health over HTTP.
 
 use std::{
-    net::SocketAddr,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
-use axum::{
-    Router,
-    extract::State as Shared,
-    http::{StatusCode, header::CONTENT_TYPE},
-    response::IntoResponse,
-    routing::get,
-};
+use capture_metrics::Source;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::Registry,
 };
-use tokio::net::TcpListener;
 
 use crate::search::SearchMetrics;
 
@@ -193,40 +186,13 @@ fn by(sink: &str) -> BySink {
     }
 }
 
-/// Serves `/metrics`, `/healthz` and `/readyz`.
-///
-/// # Errors
-/// The address cannot be listened on.
-pub async fn serve(address: SocketAddr, metrics: Metrics) -> std::io::Result<()> {
-    let listener = TcpListener::bind(address).await?;
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!("metrics at http://{address}/metrics");
+impl Source for Metrics {
+    async fn metrics(&self) -> Result<String, fmt::Error> {
+        self.text()
     }
-    let router = Router::new()
-        .route("/metrics", get(page))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .with_state(metrics);
-    axum::serve(listener, router).await
-}
 
-async fn readyz(Shared(metrics): Shared<Metrics>) -> (StatusCode, &'static str) {
-    if metrics.scanned.load(Relaxed) {
-        (StatusCode::OK, "ok\n")
-    } else {
-        let text = "the data directory could not be read yet\n";
-        (StatusCode::SERVICE_UNAVAILABLE, text)
-    }
-}
-
-async fn page(Shared(metrics): Shared<Metrics>) -> impl IntoResponse {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match metrics.text() {
-        Ok(text) => (StatusCode::OK, [(CONTENT_TYPE, kind)], text),
-        Err(error) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            [(CONTENT_TYPE, "text/plain")],
-            error.to_string(),
-        ),
+    async fn not_ready(&self) -> Option<String> {
+        let text = "the data directory could not be read yet";
+        (!self.scanned.load(Relaxed)).then(|| text.to_owned())
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     checkpoint::Ledger,
     follow::{Follower, Snapshot},
     lock,
-    metrics::{self, Metrics},
+    metrics::Metrics,
     settings::Settings,
     worker::{Patience, Worker},
 };
@@ -124,7 +124,7 @@ async fn follow(settings: &Settings, sender: watch::Sender<Arc<Snapshot>>, metri
 
 async fn serve(settings: &Settings, metrics: Metrics) -> Result<()> {
     match settings.metrics {
-        Some(address) => metrics::serve(address, metrics)
+        Some(address) => capture_metrics::serve(address, metrics, std::future::pending())
             .await
             .with_context(|| format!("metrics {address}")),
         None => std::future::pending().await,

@@ -1,21 +1,14 @@
 //! Metrics and health over HTTP, on an address of their own.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::State as Shared,
-    http::{StatusCode, header::CONTENT_TYPE},
-    response::IntoResponse,
-    routing::get,
-};
+use capture_metrics::Source;
 use futures_util::future::BoxFuture;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
-use tokio::net::TcpListener;
 
 /// Bounds of the buckets of analysis times, seconds.
 const TIMES: [f64; 10] = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0];
@@ -195,40 +188,13 @@ pub(crate) struct Pages {
     pub not_ready: Arc<dyn Fn() -> BoxFuture<'static, Vec<String>> + Send + Sync>,
 }
 
-/// Serves `/metrics`, `/healthz` and `/readyz`.
-///
-/// # Errors
-/// The address cannot be listened on.
-pub(crate) async fn serve(address: SocketAddr, pages: Pages) -> std::io::Result<()> {
-    let listener = TcpListener::bind(address).await?;
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!("metrics at http://{address}/metrics");
+impl Source for Pages {
+    async fn metrics(&self) -> Result<String, fmt::Error> {
+        self.metrics.text((self.current)().await)
     }
-    let router = Router::new()
-        .route("/metrics", get(page))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(readyz))
-        .with_state(pages);
-    axum::serve(listener, router).await
-}
 
-async fn readyz(Shared(pages): Shared<Pages>) -> (StatusCode, String) {
-    let problems = (pages.not_ready)().await;
-    if problems.is_empty() {
-        (StatusCode::OK, "ok\n".to_owned())
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, problems.join("\n") + "\n")
-    }
-}
-
-async fn page(Shared(pages): Shared<Pages>) -> impl IntoResponse {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match pages.metrics.text((pages.current)().await) {
-        Ok(text) => (StatusCode::OK, [(CONTENT_TYPE, kind)], text),
-        Err(error) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            [(CONTENT_TYPE, "text/plain")],
-            error.to_string(),
-        ),
+    async fn not_ready(&self) -> Option<String> {
+        let problems = (self.not_ready)().await;
+        (!problems.is_empty()).then(|| problems.join("\n"))
     }
 }

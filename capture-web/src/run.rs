@@ -15,7 +15,7 @@ use crate::{
     free_bytes,
     http::{self, App, Listener, Parts},
     live::{Live, Watch},
-    metrics::{self, Current, Metrics, Pages},
+    metrics::{Current, Metrics, Pages},
     new_id,
     objects::{Bucket, Directory, Objects, create_private},
     queue::{Removal, Runner, RunnerSettings},
@@ -261,7 +261,7 @@ async fn serve_metrics(settings: &Settings, metrics: &Metrics, app: &App) -> Res
             Box::pin(async move { http::problems(&app).await })
         }),
     };
-    metrics::serve(address, pages)
+    capture_metrics::serve(address, pages, std::future::pending())
         .await
         .with_context(|| format!("metrics {address}"))
 }

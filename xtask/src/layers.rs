@@ -23,17 +23,18 @@ const LAYERS: &[Layer] = &[
     layer("generator-ebpf", &[], &["aya"]),
     layer("capture-proto", &[], &["aya", "pcap", "clap", "kube"]),
     layer("capture-types", &[], &["aya", "aya-obj", "pcap", "tonic", "tokio", "prost", "clap", "kube"]),
+    layer("capture-metrics", &[], &["aya", "pcap", "tonic", "clap", "kube"]),
     layer("capture-text", &["capture-types"], &["aya", "pcap", "tonic", "tokio", "prost", "clap"]),
     layer("capture-file", &["capture-types"], &["aya", "aya-obj", "pcap", "tonic", "kube", "clap"]),
     layer("capture-filter", &["capture-common", "capture-file", "capture-text", "capture-types"], &["tonic", "prost", "clap", "kube"]),
     layer("capture-client", &["capture-file", "capture-proto", "capture-types"], &["aya", "pcap", "clap", "comfy-table", "crossterm", "indicatif", "kube"]),
     layer("capture-args", &["capture-types"], &["aya", "aya-obj", "pcap", "tonic", "prost", "tokio", "kube"]),
     layer("capture-analysis", &["capture-file", "capture-text", "capture-types"], &["aya", "pcap", "tonic", "kube", "clap"]),
-    layer("capture-daemon", &["capture-args", "capture-common", "capture-file", "capture-filter", "capture-proto", "capture-text", "capture-types"], &["kube"]),
+    layer("capture-daemon", &["capture-args", "capture-common", "capture-file", "capture-filter", "capture-metrics", "capture-proto", "capture-text", "capture-types"], &["kube"]),
     layer("capture-cli", &["capture-analysis", "capture-args", "capture-client", "capture-file", "capture-proto", "capture-text", "capture-types"], &["aya", "aya-obj", "pcap", "kube"]),
-    layer("capture-coordinator", &["capture-client", "capture-proto", "capture-types"], &["aya", "aya-obj", "pcap"]),
-    layer("capture-web", &["capture-analysis", "capture-client", "capture-file", "capture-proto", "capture-text", "capture-types"], &["aya", "aya-obj", "pcap", "kube"]),
-    layer("capture-export", &["capture-analysis", "capture-file", "capture-text", "capture-types"], &["aya", "aya-obj", "pcap", "tonic", "kube"]),
+    layer("capture-coordinator", &["capture-client", "capture-metrics", "capture-proto", "capture-types"], &["aya", "aya-obj", "pcap"]),
+    layer("capture-web", &["capture-analysis", "capture-client", "capture-file", "capture-metrics", "capture-proto", "capture-text", "capture-types"], &["aya", "aya-obj", "pcap", "kube"]),
+    layer("capture-export", &["capture-analysis", "capture-file", "capture-metrics", "capture-text", "capture-types"], &["aya", "aya-obj", "pcap", "tonic", "kube"]),
 ];
 
 /// Crates that drive or build the others may depend on any of them.

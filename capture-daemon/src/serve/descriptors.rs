@@ -8,9 +8,6 @@ use crate::grpc::ConnectionLimits;
 /// For logs, state, netlink, certificates and the runtime.
 const OWN: u64 = 64;
 
-/// Connections to the metrics port.
-pub(super) const METRICS: u32 = 32;
-
 /// Raises the soft limit to the hard limit; returns the limit.
 pub(super) fn raise() -> u64 {
     let mut limit = getrlimit(Resource::Nofile);
@@ -49,7 +46,7 @@ pub(super) fn clients(config: &Config, descriptors: u64) -> ConnectionLimits {
 /// Descriptors left for captures.
 pub(super) fn captures(config: &Config, clients: ConnectionLimits, descriptors: u64) -> u64 {
     let each = (clients.connections + clients.handshakes) as u64;
-    let metrics = u64::from(METRICS);
+    let metrics = u64::from(capture_metrics::CONNECTIONS);
     descriptors.saturating_sub(OWN + metrics + each.saturating_mul(listeners(config)))
 }
 

@@ -1,36 +1,24 @@
 //! Metrics and health over HTTP, for Prometheus and for liveness probes.
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use axum::{
-    Router,
-    extract::State as Shared,
-    http::{StatusCode, header::CONTENT_TYPE},
-    response::IntoResponse,
-    routing::get,
-};
+use capture_metrics::Source;
 use prometheus_client::{
     encoding::text::encode,
     metrics::{gauge::Gauge, info::Info},
     registry::Registry,
 };
-use tokio::{
-    net::TcpListener,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::time::{MissedTickBehavior, interval};
 
-use self::{
-    connections::Limited,
-    numbers::{ByState, Numbers, signed},
-};
+use self::numbers::{ByState, Numbers, signed};
 use super::watchdog::Watchdog;
 use crate::manager::{BudgetUsage, Manager, State};
 
-mod connections;
 mod numbers;
 
 /// How often drain threads are checked.
@@ -62,57 +50,38 @@ impl Pages {
 
 /// Serves `/metrics`, `/healthz` and `/readyz` until the manager closes.
 pub(super) async fn serve(address: SocketAddr, manager: Manager) -> std::io::Result<()> {
-    let listener = TcpListener::bind(address).await?;
     let pages = Pages {
         manager: manager.clone(),
         watchdog: Arc::default(),
     };
-    let connections = Limited::new(listener, super::descriptors::METRICS as usize);
     let watch = tokio::spawn(pages.clone().watch());
-    let router = Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .with_state(pages);
-    let served = axum::serve(connections, router)
-        .with_graceful_shutdown(async move { manager.closing().await })
-        .await;
+    let closing = async move { manager.closing().await };
+    let served = capture_metrics::serve(address, pages, closing).await;
     watch.abort();
     served
 }
 
-/// Healthy: no drain thread is stuck. If this fails, the daemon should be restarted.
-async fn healthz(Shared(pages): Shared<Pages>) -> (StatusCode, String) {
-    let stuck = pages.watchdog().stuck(Instant::now());
-    if stuck.is_empty() {
-        (StatusCode::OK, "ok\n".to_owned())
-    } else {
-        let message = format!(
-            "the drain threads of these captures are stuck: {}\n",
-            stuck.join(", ")
-        );
-        (StatusCode::SERVICE_UNAVAILABLE, message)
+impl Source for Pages {
+    async fn metrics(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry())?;
+        Ok(text)
     }
-}
 
-/// Ready: a capture can be started.
-async fn readyz(Shared(pages): Shared<Pages>) -> (StatusCode, String) {
-    match pages.manager.has_room() {
-        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    /// A capture can be started, or why not.
+    async fn not_ready(&self) -> Option<String> {
+        self.manager.has_room().err().map(|error| error.to_string())
     }
-}
 
-async fn metrics(Shared(pages): Shared<Pages>) -> impl IntoResponse {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let mut text = String::new();
-    match encode(&mut text, &pages.registry()) {
-        Ok(()) => (StatusCode::OK, [(CONTENT_TYPE, kind)], text),
-        Err(error) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            [(CONTENT_TYPE, "text/plain")],
-            error.to_string(),
-        ),
+    /// Drain threads that are stuck.
+    fn unhealthy(&self) -> Option<String> {
+        let stuck = self.watchdog().stuck(Instant::now());
+        (!stuck.is_empty()).then(|| {
+            format!(
+                "the drain threads of these captures are stuck: {}",
+                stuck.join(", ")
+            )
+        })
     }
 }
 

@@ -111,7 +111,7 @@ pub(super) async fn start(
     let Json(start) = body?;
     caller.needs(Role::Analyst)?;
     let answers = live(&app)?.start(&caller.name, &start).await;
-    let answers = told(&caller.name, "start capture", &start.name, answers)?;
+    let answers = audited(&caller.name, "start capture", &start.name, answers)?;
     Ok((StatusCode::CREATED, answers))
 }
 
@@ -127,7 +127,7 @@ pub(super) async fn change(
     caller.needs(Role::Analyst)?;
     let node = query.node.as_deref();
     let answers = live(&app)?.change(&caller.name, &name, node, &change).await;
-    told(&caller.name, "change capture", &name, answers)
+    audited(&caller.name, "change capture", &name, answers)
 }
 
 /// `POST /api/v1/captures/{name}/stop`
@@ -141,7 +141,7 @@ pub(super) async fn stop(
     let answers = live(&app)?
         .stop(&caller.name, &name, query.node.as_deref())
         .await;
-    told(&caller.name, "stop capture", &name, answers)
+    audited(&caller.name, "stop capture", &name, answers)
 }
 
 /// `DELETE /api/v1/captures/{name}`
@@ -155,11 +155,11 @@ pub(super) async fn delete(
     let answers = live(&app)?
         .delete(&caller.name, &name, query.node.as_deref())
         .await;
-    told(&caller.name, "delete capture", &name, answers)
+    audited(&caller.name, "delete capture", &name, answers)
 }
 
-/// The answers, if at least one node did what was asked; otherwise the first one's problem.
-fn told(
+/// The answers, if at least one node did what was asked; otherwise the first one's problem. Either is in the audit log.
+fn audited(
     who: &str,
     action: &'static str,
     name: &str,

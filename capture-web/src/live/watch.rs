@@ -130,10 +130,10 @@ impl Watch {
         let mut events = pin!(events);
         // Until the node has sent everything, what was known stays.
         let mut present = Some(BTreeMap::new());
-        while let Some(told) = events.next().await {
-            let told = told?;
-            let capture = told.capture.map(|one| convert::capture(node, &one));
-            match (told.kind, capture) {
+        while let Some(update) = events.next().await {
+            let update = update?;
+            let capture = update.capture.map(|one| convert::capture(node, &one));
+            match (update.kind, capture) {
                 (model::EventKind::Synced, _) => {
                     if let Some(present) = present.take() {
                         self.replace(node, present);

@@ -62,7 +62,7 @@ pub(super) fn read(
     kept_frames: usize,
     progress: impl Fn(u64, u64),
 ) -> (Report, bool) {
-    let told = RefCell::new(Instant::now());
+    let reported = RefCell::new(Instant::now());
     let mut stopped = false;
     let bounds = order.bounds;
     let mut hooks = Hooks {
@@ -71,9 +71,9 @@ pub(super) fn read(
                 stopped = true;
                 return ControlFlow::Break(());
             }
-            let mut told = told.borrow_mut();
-            if told.elapsed() > INTERVAL {
-                *told = Instant::now();
+            let mut reported = reported.borrow_mut();
+            if reported.elapsed() > INTERVAL {
+                *reported = Instant::now();
                 progress(packets, bytes);
             }
             ControlFlow::Continue(())

@@ -9,6 +9,15 @@ use crate::{
     server::{Server, until},
 };
 
+/// A refused upload has left no file and no place in the queue.
+async fn leaves_nothing(server: &Server) {
+    until("no file stays", async || server.stored().is_empty()).await;
+    until("no place stays taken", async || {
+        server.json("/api/v1/queue").await["waiting"] == 0
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_file_that_is_none_is_refused_with_the_way_out() {
     let server = Server::start(&[]);
@@ -87,11 +96,7 @@ async fn an_upload_that_is_too_large_is_refused_and_leaves_nothing() {
         .await
         .unwrap();
     assert_eq!(response.status(), 413);
-    until("no file stays", async || server.stored().is_empty()).await;
-    until("no place stays taken", async || {
-        server.json("/api/v1/queue").await["waiting"] == 0
-    })
-    .await;
+    leaves_nothing(&server).await;
 }
 
 #[tokio::test]
@@ -124,11 +129,7 @@ async fn a_form_that_is_cut_or_has_no_file_or_an_endless_head_is_refused() {
         .await
         .unwrap();
     assert_eq!(plain.status(), 400);
-    until("no file stays", async || server.stored().is_empty()).await;
-    until("no place stays taken", async || {
-        server.json("/api/v1/queue").await["waiting"] == 0
-    })
-    .await;
+    leaves_nothing(&server).await;
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ const LEAST_AGE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts a limited number of connections at once.
-pub(super) struct Limited {
+pub(crate) struct Limited {
     listener: TcpListener,
     most: usize,
     /// The oldest first; dropping the sender closes the connection.
@@ -36,7 +36,7 @@ pub(super) struct Limited {
 }
 
 impl Limited {
-    pub(super) const fn new(listener: TcpListener, most: usize) -> Self {
+    pub(crate) const fn new(listener: TcpListener, most: usize) -> Self {
         Self {
             listener,
             most,
@@ -84,7 +84,7 @@ impl axum::serve::Listener for Limited {
                     return (connection, from);
                 }
                 Err(error) => {
-                    tracing::debug!("metrics.listen: a connection was not accepted: {error}");
+                    tracing::debug!("metrics: a connection was not accepted: {error}");
                     sleep(PAUSE).await;
                 }
             }
@@ -97,7 +97,7 @@ impl axum::serve::Listener for Limited {
 }
 
 /// A connection that ends when it is idle, or when its place is needed.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     closed: oneshot::Receiver<()>,
     idle: Pin<Box<Sleep>>,
