@@ -17,7 +17,7 @@ use tokio::{
 };
 
 /// A connection that is idle for this long is closed; Prometheus then opens a new one.
-const IDLE: Duration = Duration::from_secs(30);
+pub(crate) const IDLE: Duration = Duration::from_secs(30);
 
 /// While all places are taken, the oldest connection is closed for a new one, once it has reached this
 /// age.

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use axum::http::StatusCode;
 use capture_metrics::Source;
 use futures_util::future::BoxFuture;
 use prometheus_client::{
