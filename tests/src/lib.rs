@@ -17,6 +17,7 @@ pub mod frame;
 pub mod gate;
 pub mod generator;
 pub mod guest;
+pub mod lab;
 pub mod mount;
 pub mod netns;
 pub mod packet_socket;

@@ -65,6 +65,26 @@ pub fn cpu_time(process: u32, thread_name: Option<&str>) -> Result<Duration> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
+/// The children of a process at the moment.
+#[must_use]
+pub fn children(process: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{process}/task"));
+    let of_thread = |thread: fs::DirEntry| {
+        let text = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+        let ids = text.split_whitespace().map(str::parse);
+        ids.collect::<Result<Vec<u32>, _>>().unwrap_or_default()
+    };
+    let threads = threads.into_iter().flatten().flatten();
+    threads.flat_map(of_thread).collect()
+}
+
+/// Peak memory of a process in bytes; nothing if it has ended.
+#[must_use]
+pub fn peak_memory(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    Some(kibibytes(&status, "VmHWM:")? << 10)
+}
+
 /// Peak memory of a process in bytes, without buffers shared with the kernel: a BPF map or the ring of
 /// a packet socket.
 pub fn peak_memory_beside_rings(process: u32) -> Result<u64> {

@@ -13,6 +13,7 @@ use capture_tests::{
     coordinator::{self, ClusterClient},
     daemon::Daemon,
     gate,
+    lab::{Lab, wait_for_reader},
     netns::Namespace,
     pods::{PORT, send},
     process::Process,
@@ -21,8 +22,6 @@ use capture_tests::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tonic::Code;
-
-use crate::lab::{Lab, wait_for_reader};
 
 /// The API server's address in the network that it makes; the node of this test has the same.
 const SERVER: &str = "198.18.0.1";

@@ -3,35 +3,18 @@
 use anyhow::{Context as _, Result, ensure};
 use capture_proto::v1::{self, read_file_response::Piece, stream_cluster_packets_response::Event};
 use capture_tests::{
-    certificates::replace,
-    coordinator::{self, ClusterClient},
+    coordinator::ClusterClient,
     daemon::{spec, wrote_all},
     gate,
+    lab::{Lab, wait_for_reader},
     netns::Pair,
     pods::{PORT, send},
-    process::Process,
     wait,
 };
 use twox_hash::XxHash3_128;
 
-use crate::lab::{Lab, wait_for_reader};
-
 const API: &str = "10.0.0.1:9444";
 const PACKETS: u32 = 150;
-
-fn coordinator(lab: &Lab, pair: &Pair) -> Result<Process> {
-    let list = "[[node]]\nname = \"left\"\naddress = \"10.0.0.1\"\n\
-                [[node]]\nname = \"right\"\naddress = \"10.0.0.2:8080\"\n";
-    replace(&lab.directory.path().join("nodes.toml"), list)?;
-    let mut options = lab.options(API);
-    options.extend(["--nodes", &lab.path("nodes.toml")].map(str::to_owned));
-    options.extend(["--tls-client-ca", &lab.path("ca.pem")].map(str::to_owned));
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let mut process = coordinator::start(&pair.a, &[], &options)?;
-    process.wait_for_stderr("left (10.0.0.1:8080): connected")?;
-    process.wait_for_stderr("right (10.0.0.2:8080): connected")?;
-    Ok(process)
-}
 
 /// Packets of a stream, until the capture has ended on both nodes.
 fn streamed(client: &ClusterClient) -> Result<Vec<v1::Packet>> {
@@ -72,7 +55,7 @@ fn packets_and_files_of_two_daemons_come_through_one_address_and_none_is_lost() 
         lab.daemon(&pair.a, "10.0.0.1", "left")?,
         lab.daemon(&pair.b, "10.0.0.2", "right")?,
     ];
-    let _coordinator = coordinator(&lab, &pair)?;
+    let _coordinator = lab.coordinator_of_two(&pair, API)?;
     let own = lab.client("alice")?;
     let client = ClusterClient::connect(&pair.a, API, &lab.authority, Some(&own), "")?;
 
@@ -160,7 +143,7 @@ fn a_node_that_is_lost_is_told_and_the_others_answer() -> Result<()> {
     let (lab, pair) = (Lab::new()?, Pair::new()?);
     let left = lab.daemon(&pair.a, "10.0.0.1", "left")?;
     let right = lab.daemon(&pair.b, "10.0.0.2", "right")?;
-    let _coordinator = coordinator(&lab, &pair)?;
+    let _coordinator = lab.coordinator_of_two(&pair, API)?;
     let own = lab.client("alice")?;
     let client = ClusterClient::connect(&pair.a, API, &lab.authority, Some(&own), "")?;
     for daemon in [&left, &right] {
@@ -200,7 +183,7 @@ fn without_a_certificate_of_the_authority_nobody_gets_an_answer() -> Result<()> 
     let (lab, pair) = (Lab::new()?, Pair::new()?);
     let _left = lab.daemon(&pair.a, "10.0.0.1", "left")?;
     let _right = lab.daemon(&pair.b, "10.0.0.2", "right")?;
-    let _coordinator = coordinator(&lab, &pair)?;
+    let _coordinator = lab.coordinator_of_two(&pair, API)?;
     let foreign = Lab::new()?.client("alice")?;
     for own in [None, Some(&foreign)] {
         let answered =

@@ -2,4 +2,3 @@
 
 mod access;
 mod fixed;
-mod lab;

@@ -3,25 +3,32 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use capture_tests::{
-    certificates::{Authority, Credentials, Time, replace},
-    daemon::Daemon,
-    netns::Namespace,
-    wait,
-};
 use tempfile::TempDir;
 
+use crate::{
+    certificates::{Authority, Credentials, Time, replace},
+    coordinator,
+    daemon::Daemon,
+    netns::{Namespace, Pair},
+    process::Process,
+    wait,
+};
+
 /// An authority, and files with certificates for daemons and the coordinator.
-pub(crate) struct Lab {
-    pub(crate) authority: Authority,
-    pub(crate) directory: TempDir,
+#[derive(Debug)]
+pub struct Lab {
+    /// It has signed all certificates.
+    pub authority: Authority,
+    /// `ca.pem`, `server.pem`, `client.pem` and their keys.
+    pub directory: TempDir,
 }
 
 /// The port of the daemons.
-pub(crate) const PORT: u16 = 8080;
+pub const PORT: u16 = 8080;
 
 impl Lab {
-    pub(crate) fn new() -> Result<Self> {
+    /// Certificates for daemons and a coordinator.
+    pub fn new() -> Result<Self> {
         let lab = Self {
             authority: Authority::new("the lab's authority")?,
             directory: TempDir::new()?,
@@ -38,22 +45,19 @@ impl Lab {
         Ok(lab)
     }
 
-    pub(crate) fn client(&self, name: &str) -> Result<Credentials> {
+    /// A certificate for a client of the coordinator.
+    pub fn client(&self, name: &str) -> Result<Credentials> {
         self.authority.client(name, "", Time::Now)
     }
 
-    pub(crate) fn path(&self, name: &str) -> String {
+    /// The path of a file of the lab.
+    pub fn path(&self, name: &str) -> String {
         let path: PathBuf = self.directory.path().join(name);
         path.display().to_string()
     }
 
     /// A daemon that listens on an address of a namespace, for the coordinator alone.
-    pub(crate) fn daemon(
-        &self,
-        namespace: &Namespace,
-        address: &str,
-        name: &str,
-    ) -> Result<Daemon> {
+    pub fn daemon(&self, namespace: &Namespace, address: &str, name: &str) -> Result<Daemon> {
         let listen = format!("{address}:{PORT}");
         let node = format!("node_name=\"{name}\"");
         Daemon::start(
@@ -76,7 +80,7 @@ impl Lab {
     }
 
     /// Options by which a coordinator reaches the daemons and serves the cluster API.
-    pub(crate) fn options(&self, listen: &str) -> Vec<String> {
+    pub fn options(&self, listen: &str) -> Vec<String> {
         let pairs = [
             ("--daemon-cacert", self.path("ca.pem")),
             ("--daemon-cert", self.path("client.pem")),
@@ -91,10 +95,26 @@ impl Lab {
             .flat_map(|(name, value)| [name.to_owned(), value]);
         words.collect()
     }
+
+    /// Starts a coordinator over two daemons, at the addresses of a pair and named `left` and `right`, which serves
+    /// the cluster API at an address of the first namespace.
+    pub fn coordinator_of_two(&self, pair: &Pair, listen: &str) -> Result<Process> {
+        let list = "[[node]]\nname = \"left\"\naddress = \"10.0.0.1\"\n\
+                    [[node]]\nname = \"right\"\naddress = \"10.0.0.2:8080\"\n";
+        replace(&self.directory.path().join("nodes.toml"), list)?;
+        let mut options = self.options(listen);
+        options.extend(["--nodes", &self.path("nodes.toml")].map(str::to_owned));
+        options.extend(["--tls-client-ca", &self.path("ca.pem")].map(str::to_owned));
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let mut process = coordinator::start(&pair.a, &[], &options)?;
+        process.wait_for_stderr("left (10.0.0.1:8080): connected")?;
+        process.wait_for_stderr("right (10.0.0.2:8080): connected")?;
+        Ok(process)
+    }
 }
 
 /// Waits until somebody reads packets of a daemon as they come.
-pub(crate) fn wait_for_reader(daemon: &Daemon) -> Result<()> {
+pub fn wait_for_reader(daemon: &Daemon) -> Result<()> {
     wait::until_true("the reader to be there", || {
         let client = daemon.client()?;
         let request = capture_proto::v1::GetNodeRequest {};
