@@ -13,6 +13,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   cargo xtask bench                                fifteen minutes
   cargo xtask bench -- --quick --json bench.json   two minutes
   cargo xtask bench export                         only the documents for search clusters
+  cargo xtask bench web                            only uploads to the web server and their reports
   cargo xtask bench --dist                         the programs as images and releases have them
   cargo xtask bench -- --help";
 

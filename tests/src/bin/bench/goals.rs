@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{Results, analyze, control, export, filter, loss, peer::Peer};
+use crate::{Results, analyze, control, export, filter, loss, peer::Peer, web};
 
 /// One goal.
 #[derive(Debug, Clone, Serialize)]
@@ -44,6 +44,7 @@ pub(crate) fn judge(results: &Results) -> Vec<Goal> {
     }
     goals.extend(analysis(results));
     goals.extend(documents(results));
+    goals.extend(web_server(results));
     goals
 }
 
@@ -140,6 +141,35 @@ fn documents(results: &Results) -> Vec<Goal> {
             format!("{memory:.0} MiB"),
             memory <= 64.0,
         ),
+    ]
+}
+
+/// The largest file against tshark by wall time, and the server's memory, over which uploads only pass.
+fn web_server(results: &Results) -> Vec<Goal> {
+    const MOST: f64 = 64.0;
+    let files = &results.web.files;
+    let of = |program| files.iter().rfind(|row| row.program == program);
+    let (Some(ours), Some(tshark)) = (of(web::OURS), of(web::TSHARK)) else {
+        return Vec::new();
+    };
+    let together = results.web.together.iter();
+    let peaks = files.iter().map(|row| row.server_memory);
+    let peaks = peaks.chain(together.map(|row| row.server_memory));
+    let memory = peaks.flatten().max().unwrap_or_default() as f64 / f64::from(1 << 20);
+    vec![
+        Goal {
+            goal: format!(
+                "web: a report on {:.0} MB, upload included, sooner than tshark's tables",
+                ours.bytes as f64 / 1e6
+            ),
+            measured: format!("{:.2} s against {:.2} s", ours.seconds, tshark.seconds),
+            reached: ours.seconds <= tshark.seconds,
+        },
+        Goal {
+            goal: format!("web: at most {MOST} MiB of the server, whatever is uploaded"),
+            measured: format!("{memory:.0} MiB"),
+            reached: memory <= MOST,
+        },
     ]
 }
 

@@ -12,6 +12,7 @@ mod program;
 mod report;
 mod stream;
 mod way;
+mod web;
 
 use std::{fs, path::PathBuf};
 
@@ -22,7 +23,8 @@ use serde::Serialize;
 /// Measures `captured` against tcpdump and dumpcap in separate network namespaces: packets lost, CPU
 /// per packet and per byte, time added to each packet's path, remaining throughput of a TCP stream,
 /// memory; the cost of filters; response times of the daemon; the cost of analysing a file compared
-/// with tshark and capinfos, and of making documents of it compared with tshark. One core sends, another records. The machine should be idle otherwise.
+/// with tshark and capinfos, and of making documents of it compared with tshark; the web server, from an upload to its
+/// report. One core sends, another records. The machine should be idle otherwise.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:
   capture-bench --quick
@@ -63,6 +65,7 @@ enum Part {
     Control,
     Analyze,
     Export,
+    Web,
 }
 
 impl Arguments {
@@ -92,6 +95,7 @@ pub(crate) struct Results {
     control: Vec<control::Row>,
     analyze: Vec<analyze::Row>,
     export: Vec<export::Row>,
+    web: web::Measured,
     goals: Vec<goals::Goal>,
 }
 
@@ -138,6 +142,10 @@ fn main() -> Result<()> {
     if arguments.wants(Part::Export) {
         results.export = export::measure(&arguments)?;
         println!("{}", report::export(&results.export));
+    }
+    if arguments.wants(Part::Web) {
+        results.web = web::measure(&arguments)?;
+        println!("{}", report::web(&results.web));
     }
     results.goals = goals::judge(&results);
     println!("{}", report::goals(&results.goals));

@@ -2,6 +2,7 @@
 
 use crate::{
     analyze, control, export, filter, goals::Goal, loss, machine::Machine, program, stream, way,
+    web,
 };
 
 /// Aligns the columns; the first column to the left, the others to the right.
@@ -254,6 +255,73 @@ pub(crate) fn export(rows: &[export::Row]) -> String {
         ],
         &rows,
     )
+}
+
+/// The web server.
+pub(crate) fn web(measured: &web::Measured) -> String {
+    let megabytes = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);
+    let memory =
+        |bytes: Option<u64>| or_dash(bytes.map(|bytes| bytes as f64 / f64::from(1 << 20)), 0);
+    let files: Vec<_> = measured
+        .files
+        .iter()
+        .map(|row| {
+            vec![
+                row.program.clone(),
+                megabytes(row.bytes),
+                or_dash(row.upload_seconds, 3),
+                format!("{:.3}", row.seconds),
+                format!("{:.2}", row.cpu_seconds),
+                memory(row.memory),
+                memory(row.server_memory),
+            ]
+        })
+        .collect();
+    let one = table(
+        "A file to its report; on the web server with its upload",
+        &[
+            "program",
+            "MB",
+            "uploaded s",
+            "report s",
+            "CPU s",
+            "MiB",
+            "server MiB",
+        ],
+        &files,
+    );
+    let together: Vec<_> = measured
+        .together
+        .iter()
+        .map(|row| {
+            let uploads = f64::from(row.uploads);
+            vec![
+                format!("{} at once", row.clients),
+                row.uploads.to_string(),
+                megabytes(row.bytes),
+                format!("{:.1}", uploads / row.upload_seconds),
+                format!("{:.1}", uploads / row.seconds),
+                format!("{:.2}", row.seconds),
+                memory(row.memory),
+                memory(row.server_memory),
+            ]
+        })
+        .collect();
+    let several = table(
+        "Uploads to the web server",
+        &[
+            "clients",
+            "uploads",
+            "MB each",
+            "uploads/s",
+            "reports/s",
+            "all s",
+            "worker MiB",
+            "server MiB",
+        ],
+        &together,
+    );
+    one + &several
 }
 
 /// The goals.
