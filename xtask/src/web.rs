@@ -26,6 +26,10 @@ pub(crate) fn serve(arguments: &[OsString], may_capture: bool) -> Result<()> {
     if std::env::var_os("DATA_DIR").is_none() {
         web.env("DATA_DIR", directory.join("data"));
     }
+    // Its usual port may be another program's.
+    if std::env::var_os("CAPTURE_WEB_METRICS").is_none() {
+        web.env("CAPTURE_WEB_METRICS", "");
+    }
     if may_capture {
         let mut daemon = Command::new("setpriv");
         daemon

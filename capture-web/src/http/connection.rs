@@ -53,7 +53,9 @@ impl Listener {
         }
         let listener = TcpListener::bind(address)
             .await
-            .with_context(|| format!("listen {address}"))?;
+            .with_context(|| {
+                format!("listen {address}: give an address that can be listened on, as in --listen 127.0.0.1:8001")
+            })?;
         Ok(Self {
             listener,
             certificate,
