@@ -54,8 +54,7 @@ export function watch(signal, onchange) {
         changed();
       },
       problem: (event) => {
-        live.problems.set(event.node, event.problem);
-        live.ready = true;
+        live.lost(event.node, event.problem);
         changed();
       },
     },
@@ -103,6 +102,17 @@ class Live {
       const isWatched = this.connected && !this.problems.has(capture.node);
       if (isWatched && !capture.ended && last && now - last.time > SILENT_SECONDS) {
         sample(key, capture, true);
+      }
+    }
+  }
+
+  /** A node cannot be watched. When it can be again, it sends all it has. */
+  lost(node, problem) {
+    this.ready = true;
+    this.problems.set(node, problem);
+    for (const [key, capture] of this.captures) {
+      if (capture.node === node) {
+        this.#fresh.delete(key);
       }
     }
   }

@@ -103,7 +103,7 @@ pub(super) fn only_shown() -> Box<Problem> {
         501,
         "Not Possible Here",
         ONLY_SHOWN,
-        "create, change or delete a PacketCaptureConfig with kubectl",
+        "create, change or delete a PacketCaptureConfig with kubectl; without Kubernetes, use capturectl at the nodes",
     )
 }
 

@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, future::join_all};
 use tokio::{sync::broadcast, time::sleep};
 
 use super::{Live, convert, nodes, problem};
-use crate::api::{Capture, CaptureEvent, CaptureEventKind, Problem};
+use crate::api::{Capture, CaptureEvent, CaptureEventKind, Captures, Problem};
 
 /// How often counts are told.
 const LEDGERS: Duration = Duration::from_secs(1);
@@ -144,9 +144,7 @@ impl Watch {
                         if let Some(Ok(known)) = state.get_mut(node) {
                             known.remove(&capture.name);
                         }
-                        let mut gone = event(node, Some(capture), None);
-                        gone.kind = CaptureEventKind::Deleted;
-                        vec![gone]
+                        vec![deleted(node, capture)]
                     });
                 }
                 // Only counts are in it.
@@ -180,19 +178,24 @@ impl Watch {
         Ok(())
     }
 
-    /// Everything of a node, new.
+    /// Everything of a node, new. What is missing was deleted meanwhile.
     fn replace(&self, node: &str, present: BTreeMap<String, Capture>) {
         self.tell(|state| {
-            let mut events: Vec<_> = present
-                .values()
-                .map(|one| event(node, Some(one.clone()), None))
-                .collect();
+            let known = match state.insert(node.to_owned(), Ok(present.clone())) {
+                Some(Ok(known)) if known == present => return Vec::new(),
+                Some(Ok(known)) => known,
+                Some(Err(_)) | None => BTreeMap::new(),
+            };
+            let gone = known.into_values();
+            let gone = gone.filter(|one| !present.contains_key(&one.name));
+            let mut events: Vec<_> = gone.map(|one| deleted(node, one)).collect();
+            events.extend(
+                present
+                    .into_values()
+                    .map(|one| event(node, Some(one), None)),
+            );
             events.push(event(node, None, None));
-            let new = Ok(present);
-            match state.insert(node.to_owned(), new.clone()) {
-                Some(old) if old == new => Vec::new(),
-                _ => events,
-            }
+            events
         });
     }
 
@@ -200,27 +203,31 @@ impl Watch {
     async fn poll(&self, live: &Live) {
         loop {
             match live.captures("").await {
-                Ok(found) => {
-                    self.tell(|state| {
-                        state.remove(COORDINATOR);
-                        Vec::new()
-                    });
-                    let mut by_node: BTreeMap<String, BTreeMap<String, Capture>> = BTreeMap::new();
-                    let known = self.known();
-                    for node in known {
-                        by_node.insert(node, BTreeMap::new());
-                    }
-                    for capture in found.captures {
-                        let captures = by_node.entry(capture.node.clone()).or_default();
-                        captures.insert(capture.name.clone(), capture);
-                    }
-                    for (node, captures) in by_node {
-                        self.replace(&node, captures);
-                    }
-                }
+                Ok(found) => self.polled(found),
                 Err(problem) => self.lost(COORDINATOR, *problem),
             }
             sleep(POLL).await;
+        }
+    }
+
+    /// An answer of a coordinator.
+    fn polled(&self, found: Captures) {
+        let known = self.known().into_iter();
+        let mut by_node: BTreeMap<String, BTreeMap<String, Capture>> =
+            known.map(|node| (node, BTreeMap::new())).collect();
+        // A coordinator without captures has answered as well.
+        by_node.entry(COORDINATOR.to_owned()).or_default();
+        for capture in found.captures {
+            let captures = by_node.entry(capture.node.clone()).or_default();
+            captures.insert(capture.name.clone(), capture);
+        }
+        for (node, problem) in found.problems {
+            // Of a node that does not answer the coordinator knows names only.
+            by_node.remove(&node);
+            self.lost(&node, problem);
+        }
+        for (node, captures) in by_node {
+            self.replace(&node, captures);
         }
     }
 
@@ -230,12 +237,19 @@ impl Watch {
     }
 }
 
-/// The name under which a coordinator that does not answer is told of.
-const COORDINATOR: &str = "coordinator";
+/// The name under which the coordinator itself is told of. No node has a space in its name.
+const COORDINATOR: &str = "the coordinator";
 
 impl Default for Watch {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+fn deleted(node: &str, capture: Capture) -> CaptureEvent {
+    CaptureEvent {
+        kind: CaptureEventKind::Deleted,
+        ..event(node, Some(capture), None)
     }
 }
 
