@@ -119,6 +119,7 @@ async fn app(settings: &Settings, metrics: &Metrics, wake: &Arc<Notify>) -> Resu
             objects: objects.clone(),
             most_bytes: settings.most_bytes,
             interval: REMOVALS.min(settings.lease),
+            removed: Arc::new(Notify::new()),
         },
         worker: Worker {
             program: std::env::current_exe().context("finding this program")?,
@@ -213,6 +214,7 @@ fn runners(app: &App, wake: &Arc<Notify>) -> Result<Vec<Runner>> {
             redaction_key: redaction_key(settings)?,
         },
         wake: Arc::clone(wake),
+        removed: Arc::clone(&app.removal.removed),
         metrics: app.metrics.clone(),
     };
     Ok((0..settings.workers).map(|_| runner.clone()).collect())
@@ -263,5 +265,9 @@ async fn serve_metrics(settings: &Settings, metrics: &Metrics, app: &App) -> Res
     };
     capture_metrics::serve(address, pages, std::future::pending())
         .await
-        .with_context(|| format!("metrics {address}"))
+        .with_context(|| {
+            format!(
+                "metrics {address}: give an address that can be listened on, or none (--metrics '')"
+            )
+        })
 }

@@ -14,6 +14,10 @@ const ACQUIRE: Duration = Duration::from_secs(5);
 /// How long a writer of SQLite waits for another one.
 const BUSY: Duration = Duration::from_secs(10);
 const CONNECTIONS: u32 = 8;
+/// `SQLITE_FULL` (<https://sqlite.org/rescode.html>).
+const SQLITE_FULL: &str = "13";
+/// `disk_full` (PostgreSQL's appendix A).
+const POSTGRES_FULL: &str = "53100";
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +32,10 @@ pub enum DatabaseError {
     },
     /// A statement failed.
     #[error("database: {0}")]
-    Statement(#[from] sqlx::Error),
+    Statement(sqlx::Error),
+    /// It has no room to write.
+    #[error("no room for the database: the disk is full")]
+    Full,
     /// A row cannot be understood.
     #[error("database: task {id}: {problem}")]
     Row {
@@ -37,6 +44,16 @@ pub enum DatabaseError {
         /// The reason.
         problem: String,
     },
+}
+
+impl From<sqlx::Error> for DatabaseError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code());
+        match code.as_deref() {
+            Some(SQLITE_FULL | POSTGRES_FULL) => Self::Full,
+            _ => Self::Statement(error),
+        }
+    }
 }
 
 /// Which database to use.

@@ -9,6 +9,14 @@ use super::{
 /// Tasks to remove at a time.
 const BATCH: i64 = 100;
 
+/// The condition of tasks past their time, and of uploads whose server was lost.
+macro_rules! overdue {
+    () => {
+        "((state IN ('done', 'failed') AND expires < {now}) \
+         OR (state = 'uploading' AND lease_until < {now}))"
+    };
+}
+
 impl Database {
     /// Marks a task for removal; nobody sees it from now on. `false`: there is no such task.
     pub async fn begin_removal(&self, id: &str) -> Result<bool, DatabaseError> {
@@ -33,13 +41,26 @@ impl Database {
     /// Marks what is to go: reports past their time, uploads whose server was lost. Returns everything that is
     /// marked.
     pub async fn expired(&self) -> Result<Vec<String>, DatabaseError> {
-        let sql = self.sql(
-            "UPDATE tasks SET state = 'removing', attempt = attempt + 1 WHERE \
-             (state IN ('done', 'failed') AND expires < {now}) \
-             OR (state = 'uploading' AND lease_until < {now})",
-        );
+        let sql = self.sql(concat!(
+            "UPDATE tasks SET state = 'removing', attempt = attempt + 1 WHERE ",
+            overdue!()
+        ));
         on_pool!(self, pool => sqlx::query(sql).execute(pool).await?.rows_affected());
         let sql = self.sql("SELECT id FROM tasks WHERE state = 'removing' ORDER BY id LIMIT $1");
+        let rows: Vec<(String,)> = on_pool!(self, pool => sqlx::query_as(sql)
+            .bind(BATCH)
+            .fetch_all(pool)
+            .await?);
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// What is to go and is not marked yet.
+    pub async fn overdue(&self) -> Result<Vec<String>, DatabaseError> {
+        let sql = self.sql(concat!(
+            "SELECT id FROM tasks WHERE ",
+            overdue!(),
+            " ORDER BY id LIMIT $1"
+        ));
         let rows: Vec<(String,)> = on_pool!(self, pool => sqlx::query_as(sql)
             .bind(BATCH)
             .fetch_all(pool)

@@ -135,8 +135,19 @@ impl From<Box<Problem>> for ApiError {
     }
 }
 
+/// The disk has no room.
+fn full(error: &dyn std::fmt::Display) -> ApiError {
+    warn("room", error);
+    ApiError::new(StatusCode::INSUFFICIENT_STORAGE, "the disk is full")
+        .fix("delete reports, or try again later")
+        .after(AWAY * 12)
+}
+
 impl From<DatabaseError> for ApiError {
     fn from(error: DatabaseError) -> Self {
+        if let DatabaseError::Full = error {
+            return full(&error);
+        }
         // What the database says may name its host; it is for the log only.
         warn("database", &error);
         Self::unavailable("the database does not answer", AWAY)
@@ -147,12 +158,7 @@ impl From<ObjectError> for ApiError {
     fn from(error: ObjectError) -> Self {
         match error {
             ObjectError::Missing(_) => Self::not_found("file"),
-            ObjectError::Full(_) => {
-                warn("room", &error);
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, "the disk is full")
-                    .fix("delete reports, or try again later")
-                    .after(AWAY * 12)
-            }
+            ObjectError::Full(_) => full(&error),
             ObjectError::Failed { .. } => {
                 warn("storage", &error);
                 Self::unavailable("the storage does not answer", AWAY)

@@ -1,8 +1,8 @@
 //! Removes reports past their time, uploads that were broken off, and files that belong to nothing.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -21,6 +21,8 @@ pub struct Removal {
     pub most_bytes: u64,
     /// Between two rounds.
     pub interval: Duration,
+    /// Notified when a task was removed here.
+    pub removed: Arc<Notify>,
 }
 
 /// Why something was not removed.
@@ -53,9 +55,18 @@ impl Removal {
     /// # Errors
     /// See [`RemovalError`]. A removal that has begun is finished by a later round.
     pub async fn remove(&self, id: &str) -> Result<bool, RemovalError> {
-        if !self.database.begin_removal(id).await? {
+        let begun = match self.database.begin_removal(id).await {
+            Err(DatabaseError::Full) => {
+                // There is such a task, and its files make room to say that it is removed.
+                self.objects.remove(id).await?;
+                self.database.begin_removal(id).await?
+            }
+            begun => begun?,
+        };
+        if !begun {
             return Ok(false);
         }
+        self.removed.notify_waiters();
         self.finish(id).await?;
         Ok(true)
     }
@@ -71,7 +82,16 @@ impl Removal {
     /// # Errors
     /// See [`RemovalError`].
     pub async fn round(&self) -> Result<(), RemovalError> {
-        for id in self.database.expired().await? {
+        let expired = match self.database.expired().await {
+            Err(DatabaseError::Full) => {
+                for id in self.database.overdue().await? {
+                    self.objects.remove(&id).await?;
+                }
+                self.database.expired().await?
+            }
+            expired => expired?,
+        };
+        for id in expired {
             self.finish(&id).await?;
             tracing::info!(task = id, "removed: its time is over");
         }

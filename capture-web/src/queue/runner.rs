@@ -55,6 +55,8 @@ pub struct Runner {
     pub settings: RunnerSettings,
     /// Notified when a task was queued here.
     pub wake: Arc<Notify>,
+    /// Notified when a task was removed here.
+    pub removed: Arc<Notify>,
     /// Counters.
     pub metrics: Metrics,
 }
@@ -190,7 +192,10 @@ impl Runner {
         let lease = self.settings.lease;
         let mut until = Instant::now() + lease;
         loop {
-            sleep(lease / 3).await;
+            tokio::select! {
+                () = sleep(lease / 3) => {}
+                () = self.removed.notified() => {}
+            }
             let Progress { packets, bytes } = *progress.borrow();
             let asked = Instant::now();
             let held = self

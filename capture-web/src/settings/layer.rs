@@ -114,7 +114,7 @@ settings! {
     client_timeout: "DURATION", "CAPTURE_WEB_CLIENT_TIMEOUT", "30s";
     /// Bytes per second that an upload must reach on average, after the first 30 seconds.
     min_upload_rate: "SIZE", "CAPTURE_WEB_MIN_UPLOAD_RATE", "16KiB";
-    /// Bytes that stay free on the disk: uploads are refused below.
+    /// Bytes that stay free on the disk: uploads are refused below. 0 for none.
     min_free: "SIZE", "CAPTURE_WEB_MIN_FREE", "1GiB";
     /// Hours that a report is kept.
     report_ttl_hours: "HOURS", "REPORT_TTL_HOURS", "24";

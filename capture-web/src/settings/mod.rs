@@ -141,7 +141,7 @@ impl Layer {
             per_minute: values.number("uploads_per_minute", 1).unwrap_or(1),
             silence: values.duration("client_timeout").unwrap_or_default(),
             rate: values.size("min_upload_rate").unwrap_or_default(),
-            min_free: values.size("min_free").unwrap_or_default(),
+            min_free: values.size_or_zero("min_free").unwrap_or_default(),
         };
         let analysis_time = values.duration("analysis_time").unwrap_or_default();
         let bounds = Bounds {
@@ -231,6 +231,16 @@ mod tests {
         ] {
             assert!(variable(name), "{name}");
         }
+    }
+
+    #[test]
+    fn no_bytes_have_to_stay_free_where_0_is_given() {
+        let settings = file("min_free = 0").check().unwrap();
+        assert_eq!(settings.uploads.min_free, 0);
+        let settings = file("min_free = '0'").check().unwrap();
+        assert_eq!(settings.uploads.min_free, 0);
+        let error = file("min_free = 5").check().unwrap_err().to_string();
+        assert!(error.contains("unit"), "{error}");
     }
 
     #[test]

@@ -83,6 +83,14 @@ impl<'a> Values<'a> {
         self.check(name, values::size)
     }
 
+    /// A size; 0 without a unit for none.
+    pub(super) fn size_or_zero(&mut self, name: &str) -> Option<u64> {
+        self.check(name, |text| match text.trim() {
+            "0" => Ok(0),
+            text => values::size(text),
+        })
+    }
+
     pub(super) fn duration(&mut self, name: &str) -> Option<Duration> {
         self.check(name, |text| {
             values::duration(text)

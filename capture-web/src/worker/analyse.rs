@@ -50,7 +50,7 @@ pub(super) fn run(
     write(&report, &order.output).map_err(|error| {
         Failure::new(
             format!("the report cannot be written: {error}"),
-            "look for room on the disk, then analyse again",
+            "make room on the disk, then upload it again",
         )
     })?;
     Ok(summary(&report))

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A refused upload has left no file and no place in the queue.
-async fn leaves_nothing(server: &Server) {
+pub(crate) async fn leaves_nothing(server: &Server) {
     until("no file stays", async || server.stored().is_empty()).await;
     until("no place stays taken", async || {
         server.json("/api/v1/queue").await["waiting"] == 0

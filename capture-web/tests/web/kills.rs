@@ -3,10 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     time::{Duration, SystemTime},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::{
@@ -84,7 +84,7 @@ async fn kills(place: &Place) {
                 logs += &servers[at].log();
                 servers[at] = place.server(SETTINGS);
             }
-            1 => kill_worker(servers[at].pid()),
+            1 => kill_worker(&servers[at]),
             _ => match &place.postgres {
                 Some(postgres) => {
                     postgres.query(
@@ -92,7 +92,7 @@ async fn kills(place: &Place) {
                          WHERE pid <> pg_backend_pid() AND usename = 'web'",
                     );
                 }
-                None => kill_worker(servers[1 - at].pid()),
+                None => kill_worker(&servers[1 - at]),
             },
         }
     }
@@ -148,20 +148,12 @@ async fn upload(server: &Server, name: &str, packets: u32) -> Option<String> {
     Some(accepted["task_id"].as_str().unwrap().to_owned())
 }
 
-/// Kills a child of a server, if it has one at the moment.
-fn kill_worker(server: u32) {
-    let threads = fs::read_dir(format!("/proc/{server}/task"))
-        .into_iter()
-        .flatten();
-    for thread in threads.flatten() {
-        let children = fs::read_to_string(thread.path().join("children"));
-        for child in children.unwrap_or_default().split_whitespace() {
-            let pid = child.parse().ok().and_then(rustix::process::Pid::from_raw);
-            if let Some(pid) = pid {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-                return;
-            }
-        }
+/// Kills a worker of a server, if it has one at the moment.
+fn kill_worker(server: &Server) {
+    let worker = server.workers().first().copied();
+    let pid = worker.and_then(|worker| Pid::from_raw(i32::try_from(worker).ok()?));
+    if let Some(pid) = pid {
+        let _ = kill_process(pid, Signal::KILL);
     }
 }
 

@@ -7,11 +7,13 @@ use std::{
 };
 
 use capture_tests::gate;
-use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::server::{Server, until};
+use crate::{
+    capture::packets,
+    server::{Server, until},
+};
 
 /// A running daemon, which ends with its guard.
 struct Daemon {
@@ -157,30 +159,8 @@ async fn a_capture_is_started_counted_changed_stopped_downloaded_and_analysed() 
 
 /// The first event with this many packets written.
 async fn counted(server: &Server, least: u64) -> Value {
-    let events = server.get("/api/v1/captures/events").send().await.unwrap();
-    let mut events = events.bytes_stream();
-    let mut text = String::new();
-    loop {
-        let part = events.next().await.expect("events go on").unwrap();
-        text += &String::from_utf8_lossy(&part);
-        while let Some((event, rest)) = text.split_once("\n\n") {
-            let data = event.lines().find_map(|line| line.strip_prefix("data: "));
-            let data: Value = data.map_or(Value::Null, |data| serde_json::from_str(data).unwrap());
-            if data["capture"]["ledger"]["written"].as_u64() >= Some(least) {
-                return data;
-            }
-            text = rest.to_owned();
-        }
-    }
-}
-
-fn packets(file: &[u8]) -> u64 {
-    let mut reader = capture_file::CaptureReader::new(file).unwrap();
-    let mut count = 0;
-    while let Some(item) = reader.next_item().unwrap() {
-        count += u64::from(matches!(item, capture_file::Item::Packet(_)));
-    }
-    count
+    let is_it = |event: &Value| event["capture"]["ledger"]["written"].as_u64() >= Some(least);
+    server.event("/api/v1/captures/events", is_it).await
 }
 
 #[tokio::test]

@@ -11,9 +11,13 @@ mod claims;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod engines;
 #[cfg(test)]
 mod kills;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod live;
 #[cfg(test)]

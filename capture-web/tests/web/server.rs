@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use capture_tests::usage;
+use futures_util::StreamExt as _;
 use reqwest::{
     RequestBuilder, Response,
     multipart::{Form, Part},
@@ -46,7 +48,7 @@ impl Server {
             .env("DATA_DIR", data)
             .env("CAPTURE_WEB_LISTEN", "127.0.0.1:0")
             .env("CAPTURE_WEB_METRICS", "")
-            .env("CAPTURE_WEB_MIN_FREE", "1B")
+            .env("CAPTURE_WEB_MIN_FREE", "0")
             .env("CAPTURE_WEB_LIVE", "false")
             .envs(settings.iter().copied())
             .stderr(Stdio::piped())
@@ -129,6 +131,35 @@ impl Server {
         let text = response.text().await.unwrap();
         assert!(status.is_success(), "{path}: {status} {text}");
         serde_json::from_str(&text).unwrap()
+    }
+
+    /// The first of server-sent events that is the one waited for.
+    pub(crate) async fn event(&self, path: &str, mut is_it: impl FnMut(&Value) -> bool) -> Value {
+        let found = async {
+            let response = self.get(path).send().await.unwrap();
+            assert_eq!(response.status(), 200, "{path}");
+            let mut events = response.bytes_stream();
+            let mut text = String::new();
+            loop {
+                let part = events.next().await.expect("events go on").unwrap();
+                text += &String::from_utf8_lossy(&part);
+                while let Some((event, rest)) = text.split_once("\n\n") {
+                    let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+                    let data = data.map_or(Value::Null, |data| serde_json::from_str(data).unwrap());
+                    if is_it(&data) {
+                        return data;
+                    }
+                    text = rest.to_owned();
+                }
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("not the event that was waited for: {}", self.log()))
+    }
+
+    /// The processes that work on its tasks at the moment.
+    pub(crate) fn workers(&self) -> Vec<u32> {
+        usage::children(self.pid())
     }
 
     /// Uploads files.

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::{capture::syns, server::Server};
+use crate::{
+    capture::{self, secrets, syns},
+    server::Server,
+};
 
 #[tokio::test]
 async fn an_uploaded_file_becomes_a_report_with_its_packets() {
@@ -31,12 +34,10 @@ async fn an_uploaded_file_becomes_a_report_with_its_packets() {
         .unwrap();
     assert_eq!(packets.status(), 200);
     let packets = packets.bytes().await.unwrap();
-    let mut reader = capture_file::CaptureReader::new(&*packets).unwrap();
-    let mut count = 0;
-    while let Some(item) = reader.next_item().unwrap() {
-        count += u64::from(matches!(item, capture_file::Item::Packet(_)));
-    }
-    assert_eq!(report["findings"][0]["evidence"]["count"], count);
+    assert_eq!(
+        report["findings"][0]["evidence"]["count"],
+        capture::packets(&packets)
+    );
 }
 
 #[tokio::test]
@@ -165,7 +166,7 @@ async fn a_redacted_report_has_pseudonyms_everywhere_and_no_packets() {
         key.path().to_str().unwrap(),
     )]);
     assert_eq!(server.json("/api/v1/session").await["redacted"], true);
-    let id = server.task("syns.pcap", syns(500)).await;
+    let id = server.task("mine.pcap", secrets()).await;
     assert_eq!(server.ended(&id).await["state"], "done");
     let mut texts = Vec::new();
     for path in ["report", "html"] {
@@ -178,11 +179,17 @@ async fn a_redacted_report_has_pseudonyms_everywhere_and_no_packets() {
             .text()
             .await
             .unwrap();
-        assert!(!text.contains("10.0.0."), "{text}");
-        assert!(text.contains("syns.pcap"), "{text}");
+        for part in ["10.0.0.", "secret", "login", "bob"] {
+            assert!(!text.contains(part), "{part}: {text}");
+        }
+        assert!(text.contains("mine.pcap"), "{text}");
         texts.push(text);
     }
     let report: Value = serde_json::from_str(&texts[0]).unwrap();
+    for rows in ["dns", "http"] {
+        let rows = &report[rows]["rows"];
+        assert!(!rows.as_array().unwrap().is_empty(), "{report}");
+    }
     assert!(!report["findings"].as_array().unwrap().is_empty());
     let finding = report["findings"][0]["id"].as_str().unwrap();
     let packets = format!("/api/v1/reports/{id}/packets?finding={finding}");
