@@ -1,7 +1,9 @@
 //! What a large cluster costs the coordinator: fake daemons that answer the API without capturing, and a real API
-//! server. Prints the coordinator's memory and the time from a change of a pod to its node's daemon.
+//! server. Prints the coordinator's memory, its requests to the API server, and the time from a change of a pod
+//! to its node's daemon.
 //!
-//! `KUBECONFIG` names an API server that holds nothing else, as an administrator; `COORDINATOR` the program.
+//! `cargo xtask bench cluster` starts the API server. By itself: `KUBECONFIG` names an API server that holds nothing
+//! else, as an administrator; `COORDINATOR` the program.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,7 +24,7 @@ use capture_proto::v1::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::{
-    api::core::v1::{Node, Pod},
+    api::core::v1::{Node, Pod, ServiceAccount},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
@@ -298,7 +300,50 @@ fn address(round: u8, number: usize) -> String {
     format!("10.{round}.{}.{}", number >> 8, number & 255)
 }
 
+/// Requests that an API server has answered.
+#[derive(Clone, Copy)]
+struct Requests {
+    lists: u64,
+    all: u64,
+}
+
+impl Requests {
+    /// From the server's own metrics; watches are long requests and not counted here.
+    async fn of(client: &Client) -> Result<Self> {
+        let text = client
+            .request_text(tonic::codegen::http::Request::get("/metrics").body(Vec::new())?)
+            .await?;
+        let mut requests = Self { lists: 0, all: 0 };
+        for line in text.lines() {
+            let Some(labels) = line.strip_prefix("apiserver_request_total{") else {
+                continue;
+            };
+            let of_the_coordinator = ["pods", "nodes", "packetcaptureconfigs", "configmaps", "events", "leases"];
+            if !of_the_coordinator
+                .iter()
+                .any(|resource| labels.contains(&format!("resource=\"{resource}\"")))
+            {
+                continue;
+            }
+            let number: f64 = line.rsplit(' ').next().unwrap_or_default().parse()?;
+            let number = number as u64;
+            if labels.contains("verb=\"LIST\"") {
+                requests.lists += number;
+            }
+            if !labels.contains("verb=\"WATCH\"") {
+                requests.all += number;
+            }
+        }
+        Ok(requests)
+    }
+}
+
 async fn fill(client: &Client, nodes: usize, pods: usize, resources: usize) -> Result<()> {
+    // Nothing else makes it without controllers, and no pod is admitted without it.
+    let account = json!({ "metadata": { "name": "default" }, "automountServiceAccountToken": false });
+    Api::<ServiceAccount>::namespaced(client.clone(), "default")
+        .create(&PostParams::default(), &serde_json::from_value(account)?)
+        .await?;
     let definition = serde_json::from_value(definition(Cel::Without)?)?;
     let definitions = Api::<CustomResourceDefinition>::all(client.clone());
     definitions
@@ -359,7 +404,7 @@ async fn main() -> Result<()> {
     let (nodes, pods) = (number("NODES", 1000)?, number("PODS", 10_000)?);
     let (resources, seconds) = (number("RESOURCES", 500)?, number("SECONDS", 30)?);
     let Ok(program) = env::var("COORDINATOR") else {
-        println!("not measured: COORDINATOR and KUBECONFIG are not set");
+        println!("not measured: `cargo xtask bench cluster` sets COORDINATOR and KUBECONFIG");
         return Ok(());
     };
     let daemons = Daemons::default();
@@ -395,7 +440,8 @@ async fn main() -> Result<()> {
     );
     tokio::time::sleep(Duration::from_secs(10)).await;
     let changes = usize::try_from(PER_SECOND)? * seconds;
-    let pod_api = Api::<Pod>::namespaced(client, "default");
+    let pod_api = Api::<Pod>::namespaced(client.clone(), "default");
+    let before = Requests::of(&client).await?;
     let mut tick = tokio::time::interval(Duration::from_micros(1_000_000 / PER_SECOND));
     let mut tasks = tokio::task::JoinSet::new();
     let begun = Instant::now();
@@ -414,6 +460,7 @@ async fn main() -> Result<()> {
     }
     let rate = changed.len() as f64 / begun.elapsed().as_secs_f64();
     tokio::time::sleep(Duration::from_secs(5)).await;
+    let after = Requests::of(&client).await?;
     let state = daemons.lock();
     // The answer of the API server may come after the daemon's call.
     let mut waits: Vec<Duration> = changed
@@ -434,6 +481,13 @@ async fn main() -> Result<()> {
         at(500),
         at(990),
         waits.last().copied().unwrap_or_default()
+    );
+    let lists = after.lists - before.lists;
+    // Each change is a request of this program.
+    let requests = (after.all - before.all).saturating_sub(changed.len() as u64);
+    println!(
+        "coordinator and API server meanwhile: {lists} lists, {requests} requests, {:.2} per change",
+        requests as f64 / changed.len().max(1) as f64
     );
     println!(
         "coordinator: {} MiB now, {} MiB at most; {} starts, {} updates",

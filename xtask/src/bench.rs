@@ -1,19 +1,20 @@
 //! Measurements against tcpdump and dumpcap.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::command::{cargo, run};
 use crate::requirements::Purpose;
-use crate::workspace::Profile;
-use crate::{build, setup};
+use crate::workspace::{self, Profile};
+use crate::{build, cluster, setup};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   cargo xtask bench                                fifteen minutes
   cargo xtask bench -- --quick --json bench.json   two minutes
   cargo xtask bench export                         only the documents for search clusters
   cargo xtask bench web                            only uploads to the web server and their reports
+  cargo xtask bench cluster                        the coordinator among 1,000 simulated nodes; needs root
   cargo xtask bench --dist                         the programs as images and releases have them
   cargo xtask bench -- --help";
 
@@ -30,6 +31,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn measure(arguments: &Arguments) -> Result<()> {
+    if arguments.part.as_deref() == Some(OsStr::new("cluster")) {
+        return measure_coordinator(arguments);
+    }
     setup::prepare(&[Purpose::Build, Purpose::Bench])?;
     let profile = if arguments.dist {
         Profile::Dist
@@ -56,4 +60,26 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<()> {
         )
         .args(&arguments.benchmark)
         .env("CAPTURED", profile.recorder()))
+}
+
+/// The coordinator beside a real API server and simulated nodes.
+fn measure_coordinator(arguments: &Arguments) -> Result<()> {
+    setup::prepare(&[Purpose::Build, Purpose::Cluster])?;
+    let profile = if arguments.dist {
+        Profile::Dist
+    } else {
+        Profile::Release
+    };
+    build::packages(profile, None, &["capture-coordinator"])?;
+    let directory = workspace::target().join("bench-cluster");
+    run(cluster::program(&directory)?.args(["up", "--nodes", "0"]))?;
+    let measured = run(cargo()
+        .args(["bench", "--locked", "--package", "capture-coordinator"])
+        .args(["--bench", "cluster", "--"])
+        .args(&arguments.benchmark)
+        .env("KUBECONFIG", directory.join("admin.kubeconfig"))
+        .env("COORDINATOR", profile.coordinator()));
+    let ended = run(cluster::program(&directory)?.arg("down"));
+    measured.context("measuring the coordinator")?;
+    ended
 }

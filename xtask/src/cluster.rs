@@ -1,6 +1,6 @@
 //! The two-node cluster of the tests, with the chart installed, for manual experiments.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -49,7 +49,7 @@ enum Action {
 }
 
 pub(crate) fn act(arguments: &Arguments) -> Result<()> {
-    let mut cluster = program()?;
+    let mut cluster = program(&workspace::target().join("cluster"))?;
     match &arguments.action {
         Action::Up {
             values,
@@ -81,11 +81,8 @@ pub(crate) fn act(arguments: &Arguments) -> Result<()> {
     run(&mut cluster)
 }
 
-fn directory() -> PathBuf {
-    workspace::target().join("cluster")
-}
-
-fn program() -> Result<Command> {
+/// The program that starts, shows and ends a cluster whose state is in a directory.
+pub(crate) fn program(directory: &Path) -> Result<Command> {
     let mut cargo = cargo();
     let target = ["--package", "capture-tests", "--bin", "capture-cluster"];
     cargo
@@ -93,7 +90,7 @@ fn program() -> Result<Command> {
         .args(target)
         .arg("--")
         .arg("--directory")
-        .arg(directory())
+        .arg(directory)
         .arg("--assets")
         .arg(kube::assets()?);
     Ok(cargo)

@@ -9,16 +9,23 @@ use crate::{setup, workspace};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   cargo xtask fuzz                      every target for a minute
+  cargo xtask fuzz --quick              readers, filters and the analysis, ten seconds each: a part of .ci/run
   cargo xtask fuzz --seconds 600 NAME   one target for ten minutes";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Seconds for each target
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
-    seconds: u32,
+    /// Seconds for each target [default: 60; with --quick 10]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: Option<u32>,
+    /// Only targets outside the daemon, and without the address sanitizer: a build of two minutes
+    #[arg(long)]
+    quick: bool,
     /// Names of targets, as in fuzz/fuzz_targets/ [default: all]
     targets: Vec<String>,
 }
+
+/// Targets of code in the daemon: the feature `daemon` in fuzz/Cargo.toml.
+const OF_THE_DAEMON: [&str; 4] = ["api_request", "configuration", "ring_records", "state_file"];
 
 pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     let known = targets()?;
@@ -29,21 +36,32 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
         );
     }
     setup::prepare(&[Purpose::Build, Purpose::Fuzz])?;
-    let chosen = if arguments.targets.is_empty() {
-        &known
+    let mut chosen = if arguments.targets.is_empty() {
+        known
     } else {
-        &arguments.targets
+        arguments.targets.clone()
     };
-    for target in chosen {
-        run(command(CARGO_FUZZ.program()?)
-            .arg("run")
-            .arg("--target-dir")
-            .arg(workspace::target().join("fuzz"))
-            .args([target, "--"])
-            .arg(format!("-max_total_time={}", arguments.seconds))
-            // The sanitizers are unstable flags of the pinned toolchain.
-            .env("RUSTC_BOOTSTRAP", "1"))?;
+    if arguments.quick {
+        chosen.retain(|name| !OF_THE_DAEMON.contains(&name.as_str()));
     }
+    let seconds = arguments
+        .seconds
+        .unwrap_or(if arguments.quick { 10 } else { 60 });
+    for target in &chosen {
+        let mut fuzz = command(CARGO_FUZZ.program()?);
+        fuzz.arg("run")
+            .arg("--target-dir")
+            .arg(workspace::target().join("fuzz"));
+        if arguments.quick {
+            fuzz.args(["--no-default-features", "--sanitizer", "none"]);
+        }
+        fuzz.args([target, "--"])
+            .arg(format!("-max_total_time={seconds}"))
+            // Coverage and sanitizers are unstable flags of the pinned toolchain.
+            .env("RUSTC_BOOTSTRAP", "1");
+        run(&mut fuzz)?;
+    }
+    println!("{} targets, {seconds} s each: nothing was found", chosen.len());
     Ok(())
 }
 

@@ -40,7 +40,7 @@ pub(crate) const CARGO_FUZZ: Tool = Tool {
     name: "cargo-fuzz",
     version: "0.13.2",
     reason: "runs the fuzz targets",
-    options: &[],
+    options: &["--debug"],
 };
 
 impl Tool {

@@ -49,6 +49,11 @@ impl Profile {
         target().join(self.name()).join("captured")
     }
 
+    /// The path of the built coordinator.
+    pub(crate) fn coordinator(self) -> PathBuf {
+        target().join(self.name()).join("capture-coordinator")
+    }
+
     /// The path of the built web server.
     pub(crate) fn web(self) -> PathBuf {
         target().join(self.name()).join("capture-web")

@@ -35,6 +35,9 @@ enum Action {
         /// A value of the chart, as in `daemon.logLevel=debug`; repeatable
         #[arg(long = "set")]
         values: Vec<String>,
+        /// How many nodes; 0: the API server alone
+        #[arg(long, default_value_t = 2)]
+        nodes: usize,
     },
     /// Show the nodes and the pods
     Status,
@@ -62,9 +65,10 @@ fn main() -> Result<()> {
             images,
             helm,
             values,
+            nodes,
         } => {
-            let cluster = Cluster::start(directory, assets, "capcluster", 2)?;
-            eprintln!("two nodes are ready");
+            let cluster = Cluster::start(directory, assets, "capcluster", nodes)?;
+            eprintln!("the API server and {nodes} nodes are ready");
             for image in &images {
                 cluster.import(image)?;
             }
