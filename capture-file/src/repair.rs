@@ -6,7 +6,7 @@
 
 use std::{fmt, io, path::Path};
 
-use capture_types::{CaptureName, DigestAlgorithm};
+use capture_types::{CaptureName, Digest, DigestAlgorithm};
 
 use crate::{
     digest::digest,
@@ -21,6 +21,7 @@ use scan::Whole;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod whole_digest;
 
 /// Why files could not be recovered.
 #[derive(Debug, thiserror::Error)]
@@ -118,14 +119,27 @@ pub fn directory(
 fn finished(directory: &Directory, name: &str, sequence: u64) -> io::Result<FileEntry> {
     let file = directory.read(name)?;
     let whole = scan::whole(&file, Kind::of(name.as_ref()))?;
+    let bytes = file.metadata()?.len();
+    let known = whole.digest.clone();
+    let known = known.filter(|_| whole.extent.stored == bytes);
     Ok(FileEntry {
-        digest: Some(digest(directory.read(name)?, DigestAlgorithm::default())?),
-        ..entry(whole, name.to_owned(), sequence, file.metadata()?.len())
+        digest: Some(digest_of(known, directory, name)?),
+        ..entry(whole, name.to_owned(), sequence, bytes)
     })
 }
 
+/// The digest of a file, which is read only if it is not known.
+fn digest_of(known: Option<Digest>, directory: &Directory, name: &str) -> io::Result<Digest> {
+    match known {
+        Some(digest) => Ok(digest),
+        None => digest(directory.read(name)?, DigestAlgorithm::default()),
+    }
+}
+
 fn entry(whole: Whole, name: String, sequence: u64, bytes: u64) -> FileEntry {
-    let Whole { extent, link_types } = whole;
+    let Whole {
+        extent, link_types, ..
+    } = whole;
     FileEntry {
         link_types,
         packets: Some(extent.packets),
@@ -157,7 +171,7 @@ fn file(
     }
     file.set_len(whole.extent.stored)?;
     file.sync_all()?;
-    let digest = digest(directory.read(part)?, DigestAlgorithm::default())?;
+    let digest = digest_of(whole.digest.clone(), directory, part)?;
     directory.publish(part, &finished)?;
     let bytes = whole.extent.stored;
     let entry = FileEntry {

@@ -1,11 +1,14 @@
 //! Finds out how much of an unfinished file is whole.
 
 use std::{
+    cell::RefCell,
     fs::File,
     io::{self, BufReader, Seek as _},
 };
 
-use capture_types::Format;
+use capture_types::{Digest, Format};
+
+use super::whole_digest::{Digested, WholeDigest};
 
 use crate::{
     codec::Decoded,
@@ -23,6 +26,8 @@ const BUFFER: usize = 256 << 10;
 pub(super) struct Whole {
     pub(super) extent: Extent,
     pub(super) link_types: Vec<u16>,
+    /// Of the bytes up to there; `None` if the file must be read again for it.
+    pub(super) digest: Option<Digest>,
 }
 
 /// A position in a file, with the totals up to it.
@@ -48,7 +53,7 @@ impl Extent {
     }
 }
 
-type Input<'a> = Decoded<BufReader<&'a File>>;
+type Input<'a> = Decoded<BufReader<Digested<'a>>>;
 
 /// The records of a file in any format.
 enum Records<'a> {
@@ -134,7 +139,12 @@ fn time(line: &[u8]) -> Option<u64> {
 /// file, of the last whole gzip member or zstd frame that ends with a record.
 pub(super) fn whole(mut file: &File, kind: Kind) -> io::Result<Whole> {
     file.rewind()?;
-    let input = Decoded::new(kind.codec, BufReader::with_capacity(BUFFER, file));
+    let digest = RefCell::default();
+    let input = Digested {
+        file,
+        digest: &digest,
+    };
+    let input = Decoded::new(kind.codec, BufReader::with_capacity(BUFFER, input));
     let mut records = match kind.format {
         Format::Text => Records::Lines(LineReader::plain(input)),
         Format::Pcapng | Format::Pcap => Records::Packets(CaptureReader::plain(input)),
@@ -169,10 +179,12 @@ pub(super) fn whole(mut file: &File, kind: Kind) -> io::Result<Whole> {
         if !more {
             break;
         }
+        digest.borrow_mut().extend(whole.stored);
     }
     link_types.truncate(whole.link_types);
     Ok(Whole {
         extent: whole,
         link_types,
+        digest: WholeDigest::finish(&mut digest.borrow_mut(), whole.stored),
     })
 }

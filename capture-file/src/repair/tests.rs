@@ -8,9 +8,10 @@ use std::{
 use super::{directory, scan, scan::Extent};
 use crate::{
     Baseline, Codec, Interface, Kind, PacketBuf, Writer,
+    digest::digest,
     manifest::{FileEndReason, Manifest},
 };
-use capture_types::{CaptureName, Format, time};
+use capture_types::{CaptureName, DigestAlgorithm, Format, time};
 
 const START: u64 = 1_767_225_600_123_456_789;
 
@@ -249,7 +250,11 @@ fn what_a_dead_recorder_left_gets_its_name_and_its_line_in_the_manifest() {
     assert_eq!((unentered.packets, unentered.ended), (Some(12), None));
     let last = manifest.files[1].last.as_ref().map(|last| last.nanoseconds);
     assert_eq!(last, Some(START + 11));
-    assert!(manifest.files.iter().all(|file| file.digest.is_some()));
+    for file in &manifest.files {
+        let stored = fs::read(root.path().join(&file.file)).expect("read");
+        let digest = digest(&stored[..], DigestAlgorithm::default()).expect("digest");
+        assert_eq!(file.digest, Some(digest), "{}", file.file);
+    }
     let again = directory(root.path(), &name(), None).expect("again");
     assert_eq!((again.files, again.added), (vec![], None));
 }
