@@ -318,7 +318,14 @@ impl Requests {
             let Some(labels) = line.strip_prefix("apiserver_request_total{") else {
                 continue;
             };
-            let of_the_coordinator = ["pods", "nodes", "packetcaptureconfigs", "configmaps", "events", "leases"];
+            let of_the_coordinator = [
+                "pods",
+                "nodes",
+                "packetcaptureconfigs",
+                "configmaps",
+                "events",
+                "leases",
+            ];
             if !of_the_coordinator
                 .iter()
                 .any(|resource| labels.contains(&format!("resource=\"{resource}\"")))
@@ -340,7 +347,8 @@ impl Requests {
 
 async fn fill(client: &Client, nodes: usize, pods: usize, resources: usize) -> Result<()> {
     // Nothing else makes it without controllers, and no pod is admitted without it.
-    let account = json!({ "metadata": { "name": "default" }, "automountServiceAccountToken": false });
+    let account =
+        json!({ "metadata": { "name": "default" }, "automountServiceAccountToken": false });
     Api::<ServiceAccount>::namespaced(client.clone(), "default")
         .create(&PostParams::default(), &serde_json::from_value(account)?)
         .await?;

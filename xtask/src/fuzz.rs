@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     /// Seconds for each target [default: 60; with --quick 10]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: Option<u32>,
-    /// Only targets outside the daemon, and without the address sanitizer: a build of two minutes
+    /// Only targets outside the daemon, hardly optimized and without the address sanitizer, to build in minutes
     #[arg(long)]
     quick: bool,
     /// Names of targets, as in fuzz/fuzz_targets/ [default: all]
@@ -53,7 +53,7 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
             .arg("--target-dir")
             .arg(workspace::target().join("fuzz"));
         if arguments.quick {
-            fuzz.args(["--no-default-features", "--sanitizer", "none"]);
+            fuzz.args(["--dev", "--no-default-features", "--sanitizer", "none"]);
         }
         fuzz.args([target, "--"])
             .arg(format!("-max_total_time={seconds}"))
@@ -61,7 +61,10 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
             .env("RUSTC_BOOTSTRAP", "1");
         run(&mut fuzz)?;
     }
-    println!("{} targets, {seconds} s each: nothing was found", chosen.len());
+    println!(
+        "{} targets, {seconds} s each: nothing was found",
+        chosen.len()
+    );
     Ok(())
 }
 
