@@ -59,7 +59,7 @@ impl Lab {
     /// A daemon that listens on an address of a namespace, for the coordinator alone.
     pub fn daemon(&self, namespace: &Namespace, address: &str, name: &str) -> Result<Daemon> {
         let listen = format!("{address}:{PORT}");
-        let node = format!("node_name=\"{name}\"");
+        let node = format!("node_name={name}");
         Daemon::start(
             namespace,
             &[

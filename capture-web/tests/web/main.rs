@@ -11,6 +11,8 @@ mod claims;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod coordinator;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod engines;
