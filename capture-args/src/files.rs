@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use capture_types::{CompressWhen, Compression, DigestAlgorithm, Format, Rotation, values};
+use capture_types::{
+    CompressWhen, Compression, DigestAlgorithm, Format, Rotation, SinkName, distinct_sinks, values,
+};
 use clap::{Args, ValueEnum};
 
 /// Options for capture files.
@@ -43,6 +45,11 @@ pub struct FileArgs {
     /// Keep at most this many bytes of this capture; the oldest files are removed first.
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub max_bytes: Option<u64>,
+
+    /// Sink of the exporter (capture-export) that gets the files; without it those that get the files of every
+    /// capture. Repeatable.
+    #[arg(long, value_name = "SINK", value_parser = str::parse::<SinkName>)]
+    export: Vec<SinkName>,
 
     /// As in tcpdump: --rotate-size in millions of bytes; with suffix K, M or G in KiB, MiB or GiB.
     #[arg(short = 'C', value_name = "N[K|M|G]", conflicts_with = "rotate_size",
@@ -100,6 +107,14 @@ impl FileArgs {
         }
     }
 
+    /// The sinks of the exporter that get the files, each once.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn export(&self) -> Result<Vec<SinkName>, values::ValueError> {
+        distinct_sinks(self.export.clone())
+    }
+
     /// Whether files rotate or are removed.
     #[must_use]
     pub fn is_rotating(&self) -> bool {
@@ -121,7 +136,7 @@ impl FileArgs {
 
     /// Whether any of the options is given.
     #[must_use]
-    pub const fn is_any_given(&self) -> bool {
+    pub fn is_any_given(&self) -> bool {
         self.format.is_some()
             || self.compress.is_some()
             || self.compress_when.is_some()
@@ -131,6 +146,7 @@ impl FileArgs {
             || self.rotate_packets.is_some()
             || self.max_files.is_some()
             || self.max_bytes.is_some()
+            || !self.export.is_empty()
             || self.tcpdump_size.is_some()
             || self.tcpdump_interval.is_some()
             || self.tcpdump_files.is_some()

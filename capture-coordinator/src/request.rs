@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use capture_client::model::{Codec, Compression, FileOutput, Output, Retention, Rotation, Span};
-use capture_types::{CompressWhen, DigestAlgorithm, Directions, Format, InterfacePattern, values};
+use capture_types::{
+    CompressWhen, DigestAlgorithm, Directions, Format, InterfacePattern, SinkName, distinct_sinks,
+    values,
+};
 use kube::core::Selector;
 use sha2::{Digest as _, Sha256};
 
@@ -56,6 +59,8 @@ pub struct Plan {
     pub ttl: Option<Duration>,
     /// The captures are suspended.
     pub suspend: bool,
+    /// Sinks of the exporter that get the files.
+    pub export: Vec<String>,
 }
 
 /// Selects pods.
@@ -120,7 +125,31 @@ impl Plan {
                 None => None,
             },
             suspend: spec.suspend,
+            export: export(spec)?,
         })
+    }
+
+    /// Fails if it names a sink that is neither configured nor was accepted before.
+    ///
+    /// # Errors
+    /// The first unknown name.
+    pub fn with_known_sinks(self, known: &[SinkName], accepted: &[&str]) -> Result<Self, Invalid> {
+        let is_unknown = |name: &&String| {
+            !accepted.contains(&name.as_str()) && !known.iter().any(|sink| sink.as_str() == *name)
+        };
+        let Some(name) = self.export.iter().find(is_unknown) else {
+            return Ok(self);
+        };
+        let names: Vec<&str> = known.iter().map(SinkName::as_str).collect();
+        let what_to_do = if names.is_empty() {
+            "no sink is configured, which an administrator does with export_sinks".to_owned()
+        } else {
+            format!("use one of {}", names.join(", "))
+        };
+        invalid(
+            "spec.export",
+            format!("{name:?} is not a sink of this cluster: {what_to_do}"),
+        )
     }
 
     /// Digest of the fields that cannot change while a node's capture runs.
@@ -149,6 +178,28 @@ impl Plan {
             (pods, &self.node_selector),
             (self.duration.as_secs(), self.packets),
         ))
+    }
+}
+
+fn export(spec: &PacketCaptureConfigSpec) -> Result<Vec<String>, Invalid> {
+    if spec.output_format == OutputFormat::Stdout && !spec.export.is_empty() {
+        return invalid(
+            "spec.export",
+            "outputFormat stdout makes no files: leave it out, or choose another outputFormat",
+        );
+    }
+    let mut names = Vec::new();
+    for (at, name) in spec.export.iter().enumerate() {
+        match name.parse::<SinkName>() {
+            Ok(name) => names.push(name),
+            Err(error) => {
+                return invalid(format!("spec.export[{at}]"), format!("{name:?}: {error}"));
+            }
+        }
+    }
+    match distinct_sinks(names) {
+        Ok(names) => Ok(names.into_iter().map(String::from).collect()),
+        Err(error) => invalid("spec.export", error.to_string()),
     }
 }
 

@@ -119,3 +119,30 @@ fn only_what_is_captured_makes_a_run() {
         assert_ne!(digest(base.clone()), digest(other), "{field}");
     }
 }
+
+#[test]
+fn a_sink_that_nobody_configured_is_named_with_those_that_are() {
+    let of = |sinks: &[&str]| plan(serde_json::json!({ "targetIPs": ["::1"], "export": sinks }));
+    let known: Vec<SinkName> = ["archive", "lab"].map(|name| name.parse().unwrap()).into();
+    let named = of(&["lab", "archive", "lab"]).unwrap();
+    assert_eq!(named.export, ["archive", "lab"]);
+    let run = named.run_digest();
+    assert_eq!(run, of(&[]).unwrap().run_digest(), "no run of its own");
+    named.with_known_sinks(&known, &[]).unwrap();
+    let error = of(&["arhcive"]).unwrap().with_known_sinks(&known, &[]);
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "spec.export: \"arhcive\" is not a sink of this cluster: use one of archive, lab"
+    );
+    let error = of(&["lab"]).unwrap().with_known_sinks(&[], &[]);
+    assert!(error.unwrap_err().problem.contains("export_sinks"));
+    of(&["lab"])
+        .unwrap()
+        .with_known_sinks(&[], &["lab"])
+        .unwrap();
+    assert_eq!(of(&["http://x"]).unwrap_err().field, "spec.export[0]");
+    let lines = serde_json::json!({
+        "targetIPs": ["::1"], "outputFormat": "stdout", "export": ["lab"],
+    });
+    assert_eq!(plan(lines).unwrap_err().field, "spec.export");
+}

@@ -94,6 +94,7 @@ async fn run_in_cluster(settings: Settings) -> Result<()> {
         namespace: namespace.clone(),
         identity: settings.identity.clone(),
         files: settings.files,
+        sinks: settings.sinks.clone(),
     };
     let context = Context::new(
         client.clone(),

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use capture_types::{SinkName, distinct_sinks};
 use clap::Args;
 use kube::core::Selector;
 use serde::Deserialize;
@@ -27,6 +28,13 @@ pub struct Layer {
     /// Default size of a file in megabytes [default: 10].
     #[arg(long, value_name = "MEGABYTES", env = "MAX_CAPTURE_FILE_SIZE_MB")]
     pub max_capture_file_size_mb: Option<u32>,
+    /// Sinks of the exporter that resources may name [default: none].
+    #[arg(
+        long,
+        value_name = "NAME,...",
+        env = "CAPTURE_COORDINATOR_EXPORT_SINKS"
+    )]
+    pub export_sinks: Option<String>,
     /// Log level: error, warn, info, debug, trace, or a filter as for RUST_LOG [default: INFO].
     #[arg(long, value_name = "LEVEL", env = "LOG_LEVEL")]
     pub log_level: Option<String>,
@@ -108,6 +116,8 @@ pub struct Settings {
     pub reach: Reach,
     /// Defaults for files of captures.
     pub files: FileDefaults,
+    /// Sinks of the exporter that resources may name.
+    pub sinks: Vec<SinkName>,
     /// The log level.
     pub log_level: String,
     /// Whether the log is JSON.
@@ -176,6 +186,7 @@ impl Layer {
             max_capture_file_size_mb: self
                 .max_capture_file_size_mb
                 .or(below.max_capture_file_size_mb),
+            export_sinks: self.export_sinks.or(below.export_sinks),
             log_level: self.log_level.or(below.log_level),
             log_format: self.log_format.or(below.log_format),
             daemon_namespace: self.daemon_namespace.or(below.daemon_namespace),
@@ -257,10 +268,16 @@ impl Layer {
             ));
             Selector::default()
         });
+        let sinks =
+            sinks(self.export_sinks.as_deref().unwrap_or_default()).unwrap_or_else(|error| {
+                wrong.push(error);
+                Vec::new()
+            });
         if !wrong.is_empty() {
             return Err(SettingsError(wrong));
         }
         Ok(Settings {
+            sinks,
             reach: Reach { tls, port },
             files: FileDefaults {
                 max_files,
@@ -348,6 +365,17 @@ fn address(key: &str, text: &str) -> Result<Option<SocketAddr>, String> {
         .map_err(|_| format!("{key} {text:?}: give an address and a port, as in 0.0.0.0:9443"))
 }
 
+/// Parses names of sinks, separated by commas.
+fn sinks(text: &str) -> Result<Vec<SinkName>, String> {
+    let names = text.split(',').map(str::trim);
+    let names = names.filter(|name| !name.is_empty()).map(|name| {
+        name.parse()
+            .map_err(|error| format!("export_sinks {name:?}: {error}"))
+    });
+    distinct_sinks(names.collect::<Result<_, String>>()?)
+        .map_err(|error| format!("export_sinks: {error}"))
+}
+
 /// Parses labels of the form `KEY=VALUE`, separated by commas.
 fn selector(text: &str) -> Option<Selector> {
     let pair = |part: &str| {
@@ -400,7 +428,7 @@ mod tests {
     fn everything_that_is_wrong_is_told_at_once() {
         let error = file(
             "agent_port = 0\nlog_format = 'xml'\nmetrics = 'here'\nlisten = '127.0.0.1:1'\n\
-             daemon_selector = 'app'\nmax_capture_files = 0",
+             daemon_selector = 'app'\nmax_capture_files = 0\nexport_sinks = 'a, B'",
         )
         .check()
         .unwrap_err()
@@ -413,6 +441,7 @@ mod tests {
             "daemon_selector",
             "max_capture_files",
             "daemon_cacert",
+            "export_sinks \"B\"",
         ] {
             assert!(error.contains(part), "{part}: {error}");
         }

@@ -84,6 +84,7 @@ fn run(
         filter: None,
         packet_limit: None,
         export_sink: None,
+        export: Vec::new(),
     };
     let content = content(length);
     let mut recorder = Recorder::start(&spec, Box::new(|_| None))?;

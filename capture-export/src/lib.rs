@@ -21,6 +21,7 @@ pub mod malcolm;
 pub mod metrics;
 pub mod redact;
 pub mod requests;
+pub mod route;
 pub mod run;
 pub mod search;
 pub mod secret;

@@ -1,6 +1,6 @@
 //! Runs the exporter: one task follows the manifests, and one task per sink delivers.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use tokio::{
@@ -85,6 +85,7 @@ fn worker(
             .open(&settings.state_dir.join("sinks").join(name), metrics)
             .with_context(|| format!("sink.{name}"))?,
         ledger: Ledger::open(&settings.state_dir, name)?,
+        route: sink.route(name),
         snapshots: snapshots.clone(),
         state_dir: settings.state_dir.clone(),
         metrics: metrics.clone(),
@@ -99,12 +100,22 @@ fn worker(
 async fn follow(settings: &Settings, sender: watch::Sender<Arc<Snapshot>>, metrics: Metrics) {
     let mut follower = Follower::new(&settings.data_dir, Arc::new(settings.origin.clone()));
     let mut was_readable = true;
+    let mut unknown = BTreeSet::new();
     loop {
         let scanned = tokio::task::block_in_place(|| follower.scan());
         match scanned {
             Ok(snapshot) => {
                 metrics.set_scanned(true);
                 was_readable = true;
+                for (sink, capture) in follower.named() {
+                    if !settings.sinks.contains_key(sink.as_str()) && unknown.insert(sink.clone()) {
+                        tracing::warn!(
+                            "capture {capture:?} names the sink {:?}, which is not configured: add [sink.{sink}] to \
+                             the file given by --config",
+                            sink.as_str()
+                        );
+                    }
+                }
                 sender.send_replace(Arc::new(snapshot));
             }
             Err(error) => {

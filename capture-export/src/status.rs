@@ -56,12 +56,13 @@ pub struct SinkStatus {
 /// The data directory or a checkpoint cannot be read.
 pub fn of(settings: &Settings) -> Result<Vec<SinkStatus>> {
     let mut follower = Follower::new(&settings.data_dir, Arc::new(settings.origin.clone()));
-    let snapshot = follower
+    let whole = follower
         .scan()
         .with_context(|| format!("data_dir {}", settings.data_dir.display()))?;
     let mut found = Vec::new();
     for (name, sink) in &settings.sinks {
         let mut ledger = Ledger::open(&settings.state_dir, name)?;
+        let snapshot = whole.of(&sink.route(name));
         // In memory only: this program may not be the one that writes it.
         ledger.observe(&snapshot);
         let backlog = worker::backlog(&ledger, &ledger.waiting(&snapshot));

@@ -91,6 +91,12 @@ pub struct Series {
     /// Files that were put aside: they are not delivered, and do not wait.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub aside: BTreeMap<u64, Aside>,
+    /// Files that were delivered.
+    #[serde(default)]
+    pub delivered: u64,
+    /// Files that retention removed before they were delivered.
+    #[serde(default)]
+    pub missed: u64,
 }
 
 /// A file that was put aside.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use capture_types::{CaptureName, Digest, time};
+use capture_types::{CaptureName, Digest, SinkName, time};
 
 use crate::{
     directory::Directory,
@@ -62,6 +62,7 @@ impl FileIndex {
                 last_sequence: 0,
                 removed: Default::default(),
                 interfaces: Vec::new(),
+                export: Vec::new(),
             },
             files: Vec::new(),
             changed: true,
@@ -80,6 +81,7 @@ impl FileIndex {
         if let Some(before) = before.capture {
             capture.last_sequence = before.last_sequence;
             capture.removed = before.removed;
+            capture.export = before.export;
         }
         let mut files = Vec::new();
         let mut unknown: BTreeSet<String> = directory.list()?.into_iter().collect();
@@ -175,6 +177,14 @@ impl FileIndex {
         }
         self.files.push(Kept { entry, own: true });
         self.changed = true;
+    }
+
+    /// Sets the sinks of an exporter that get the files.
+    pub fn set_export(&mut self, sinks: Vec<SinkName>) {
+        if self.capture.export != sinks {
+            self.capture.export = sinks;
+            self.changed = true;
+        }
     }
 
     /// Whether a file of this name is in the index.

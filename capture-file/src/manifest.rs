@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use capture_types::{Digest, Ledger, PartialLedger, time};
+use capture_types::{Digest, Ledger, PartialLedger, SinkName, time};
 
 /// The ledger of one interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +147,9 @@ pub struct CaptureEntry {
     pub removed: Removed,
     /// The ledger of each interface when a file last ended.
     pub interfaces: Vec<InterfaceLedger>,
+    /// Sinks of an exporter that get the files; empty for those that get the files of every capture.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub export: Vec<SinkName>,
 }
 
 /// Files that retention has removed, for all captures of this name in this directory together.
@@ -228,6 +231,7 @@ mod tests {
                 last: Some(4),
             },
             interfaces: vec![interface(0)],
+            export: vec!["archive".parse().expect("name")],
         };
         let file = FileEntry {
             file: "a-1".to_owned(),

@@ -10,6 +10,7 @@ mod link_type;
 mod name;
 pub mod pod;
 mod role;
+mod sink;
 mod spec;
 pub mod time;
 mod tunnel;
@@ -25,6 +26,7 @@ pub use link_type::LinkType;
 pub use name::{CaptureName, NameError};
 pub use pod::{Pod, PodAttachment, PodId, PodSelection, PodState};
 pub use role::Role;
+pub use sink::{MAX_SINKS, SinkName, distinct_sinks};
 pub use spec::{
     CaptureSpec, CompressWhen, Compression, Format, InterfacePattern, Limits, MinFree, Output,
     OutputSpec, Retention, Rotation,

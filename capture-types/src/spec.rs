@@ -9,7 +9,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CaptureName, DigestAlgorithm, Directions, FilterSpec, PodSelection, TargetSet};
+use crate::{
+    CaptureName, DigestAlgorithm, Directions, FilterSpec, PodSelection, SinkName, TargetSet,
+};
 
 /// A complete specification.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,6 +44,9 @@ pub struct CaptureSpec {
     pub output: Output,
     /// When the capture stops by itself.
     pub limits: Limits,
+    /// Sinks of an exporter that get its files; empty for those that get the files of every capture.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub export: Vec<SinkName>,
 }
 
 /// The default for specifications stored by older versions.

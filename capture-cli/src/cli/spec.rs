@@ -105,7 +105,14 @@ impl SpecArgs {
             pods: self.pods(),
             output: Some(self.output()?),
             limits: self.limits.limits(),
+            export: self.export()?,
         })
+    }
+
+    fn export(&self) -> Result<Vec<String>, Error> {
+        let sinks = self.files.export();
+        let sinks = sinks.map_err(|error| Error::Usage(format!("--export: {error}")))?;
+        Ok(texts(&sinks))
     }
 
     fn pods(&self) -> Option<PodSelection> {

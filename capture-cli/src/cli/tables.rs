@@ -10,7 +10,7 @@ use super::{
     output::{cell, state_cell, table, text},
 };
 use capture_client::model::{
-    Capture, File, InterfaceLedger, Output, PodAttachment, PodState, Time,
+    Capture, ExportState, File, InterfaceLedger, Output, PodAttachment, PodState, Time,
 };
 
 /// A size for a person.
@@ -102,6 +102,10 @@ pub(super) fn capture(capture: &OnNode<Capture>, several_nodes: bool) -> String 
     let ports = value.spec.excluded_ports.iter().map(u32::to_string);
     line("not ports", ports.collect::<Vec<_>>().join(", "));
     line("output", output(value));
+    for sink in &value.spec.export {
+        let state = value.export.iter().find(|state| state.sink == *sink);
+        line("export", state.map_or_else(|| sink.clone(), exported));
+    }
     let labels: Vec<_> = value
         .labels
         .iter()
@@ -135,6 +139,28 @@ pub(super) fn capture(capture: &OnNode<Capture>, several_nodes: bool) -> String 
     lines.push(String::new());
     lines.push(ledgers(&value.interfaces, &value.ledger));
     lines.join("\n")
+}
+
+/// What a sink has of the files.
+fn exported(state: &ExportState) -> String {
+    let ExportState {
+        sink,
+        delivered_files,
+        waiting_files,
+        aside_files,
+        missed_files,
+        message,
+    } = state;
+    let mut text = format!("{sink}: {delivered_files} files delivered, {waiting_files} wait");
+    for (number, what) in [(aside_files, "put aside"), (missed_files, "missed")] {
+        if *number > 0 {
+            text.push_str(&format!(", {number} {what}"));
+        }
+    }
+    if !message.is_empty() {
+        text.push_str(&format!(" ({message})"));
+    }
+    text
 }
 
 /// Where a capture is attached, in one cell.

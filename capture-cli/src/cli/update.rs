@@ -1,6 +1,7 @@
 //! `capturectl update`.
 
 use capture_args::TargetArgs;
+use capture_types::SinkName;
 use clap::Args;
 
 use super::{
@@ -53,6 +54,14 @@ pub(super) struct UpdateArgs {
     #[arg(long)]
     no_limits: bool,
 
+    /// The complete set of sinks of the exporter that get the files. Repeatable.
+    #[arg(long, value_name = "SINK")]
+    export: Vec<SinkName>,
+
+    /// Remove --export: the files go to the sinks that get those of every capture.
+    #[arg(long, conflicts_with = "export")]
+    no_export: bool,
+
     /// The complete set of new labels. Repeatable.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = values::label)]
     labels: Vec<(String, String)>,
@@ -94,6 +103,7 @@ impl UpdateArgs {
             ("limits.packets", one_limit(limits.packets.is_some())),
             ("limits.bytes", one_limit(limits.bytes.is_some())),
             ("limits.deadline", one_limit(limits.deadline.is_some())),
+            ("export", !self.export.is_empty() || self.no_export),
             ("labels", !self.labels.is_empty() || self.no_labels),
         ];
         changed
@@ -108,7 +118,7 @@ pub(super) async fn run(context: &Context, arguments: UpdateArgs) -> Result<Exit
     let paths = arguments.paths();
     if paths.is_empty() {
         return Err(Error::Usage(
-            "nothing to change: give --filter, --host, --port, --not-host, --not-port, a limit or --label".to_owned(),
+            "nothing to change: give --filter, --host, --port, --not-host, --not-port, --export, a limit or --label".to_owned(),
         ));
     }
     let targets = &arguments.targets;
@@ -120,6 +130,7 @@ pub(super) async fn run(context: &Context, arguments: UpdateArgs) -> Result<Exit
             excluded_targets: texts(&targets.not_hosts),
             excluded_ports: numbers(&targets.not_ports),
             limits: arguments.limits.limits(),
+            export: texts(&arguments.export),
             ..Spec::default()
         },
         labels: arguments.labels.into_iter().collect(),

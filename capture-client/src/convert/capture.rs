@@ -2,7 +2,7 @@ use capture_proto::v1;
 use capture_types::{Discarded, PartialLedger};
 
 use super::{known, pods::pod_state, spec::spec, time::time};
-use crate::model::{Capture, Event, EventKind, InterfaceLedger, State, StateReason};
+use crate::model::{Capture, Event, EventKind, ExportState, InterfaceLedger, State, StateReason};
 
 pub(crate) fn capture(capture: v1::Capture) -> Capture {
     Capture {
@@ -28,6 +28,18 @@ pub(crate) fn capture(capture: v1::Capture) -> Capture {
         warnings: capture.warnings,
         resumed: capture.resumed,
         generation: capture.generation,
+        export: capture.export.into_iter().map(export).collect(),
+    }
+}
+
+fn export(state: v1::ExportState) -> ExportState {
+    ExportState {
+        sink: state.sink,
+        delivered_files: state.delivered_files,
+        waiting_files: state.waiting_files,
+        aside_files: state.aside_files,
+        missed_files: state.missed_files,
+        message: state.message,
     }
 }
 

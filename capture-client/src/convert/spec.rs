@@ -34,6 +34,7 @@ pub(super) fn spec(spec: v1::CaptureSpec) -> Spec {
         pods: spec.pods.map(pods::selection),
         output: spec.output.and_then(|output| output.kind).map(output),
         limits: limits(spec.limits.unwrap_or_default()),
+        export: spec.export,
     }
 }
 
@@ -152,6 +153,7 @@ pub(crate) fn spec_to_proto(spec: Spec) -> v1::CaptureSpec {
             bytes: spec.limits.bytes,
             deadline: spec.limits.deadline.map(timestamp),
         }),
+        export: spec.export,
     }
 }
 

@@ -54,6 +54,25 @@ pub struct Capture {
     pub resumed: u32,
     /// Incremented with changes of spec, labels and state.
     pub generation: u64,
+    /// What each sink of `spec.export` has of its files.
+    pub export: Vec<ExportState>,
+}
+
+/// What a sink of the exporter has of a capture's files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ExportState {
+    /// The name of the sink.
+    pub sink: String,
+    /// Files that it has acknowledged, including those removed since.
+    pub delivered_files: u64,
+    /// Files that wait for it.
+    pub waiting_files: u64,
+    /// Files that were put aside.
+    pub aside_files: u64,
+    /// Files that were removed before they were delivered.
+    pub missed_files: u64,
+    /// Why nothing is delivered at present.
+    pub message: String,
 }
 
 impl Capture {

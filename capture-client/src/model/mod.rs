@@ -10,7 +10,7 @@ mod pod;
 mod spec;
 mod time;
 
-pub use capture::{Capture, Event, EventKind, State, StateReason};
+pub use capture::{Capture, Event, EventKind, ExportState, State, StateReason};
 pub use file::{File, FileEndReason, FileState, Listing, Removed};
 pub use ledger::InterfaceLedger;
 pub use node::{Clock, Features, NetworkInterface, Node, NodeLimits, NodeUsage};

@@ -41,6 +41,8 @@ pub struct Spec {
     pub output: Option<Output>,
     /// When the capture stops by itself.
     pub limits: Limits,
+    /// Sinks of the exporter that get the files; empty for those that get the files of every capture.
+    pub export: Vec<String>,
 }
 
 /// A filter on the packet inside a tunnel.

@@ -21,6 +21,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use capture_types::SinkName;
 use futures_util::StreamExt as _;
 use kube::runtime::{
     controller,
@@ -51,6 +52,8 @@ pub struct ControllerSettings {
     pub identity: String,
     /// Defaults for files of captures.
     pub files: FileDefaults,
+    /// Sinks of the exporter that resources may name.
+    pub sinks: Vec<SinkName>,
 }
 
 /// State shared by the controller.

@@ -179,10 +179,17 @@ struct Look<'a> {
 impl<'a> Look<'a> {
     fn new(resource: &PacketCaptureConfig, context: &'a Arc<Context>) -> Self {
         let (name, uid) = (resource.name_any(), resource.uid().unwrap_or_default());
-        let plan = Plan::new(&resource.spec, context.settings.files);
         let written = context
             .memories
             .with(&name, &uid, |memory| memory.written.clone());
+        let previous = written
+            .or_else(|| resource.status.clone())
+            .unwrap_or_default();
+        let plan = Plan::new(&resource.spec, context.settings.files).and_then(|plan| {
+            // A sink that is gone since does not make a capture fail that has begun.
+            let accepted: Vec<&str> = previous.export.iter().map(|one| &*one.sink).collect();
+            plan.with_known_sinks(&context.settings.sinks, &accepted)
+        });
         Self {
             context,
             capture: capture_name(&name),
@@ -197,9 +204,7 @@ impl<'a> Look<'a> {
                 .get(DELETE_FILES)
                 .is_some_and(|value| value == "true"),
             run: plan.as_ref().map(Plan::run_digest).unwrap_or_default(),
-            previous: written
-                .or_else(|| resource.status.clone())
-                .unwrap_or_default(),
+            previous,
             plan,
             name,
             uid,
@@ -395,6 +400,7 @@ fn gist(
         .collect();
     gist.summary = None;
     gist.nodes.clear();
+    gist.export.clear();
     gist.capture_results.clear();
     gist.capture_files.clear();
     gist.last_update_time = None;

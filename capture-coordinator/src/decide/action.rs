@@ -7,7 +7,8 @@ use capture_client::model::{Capture, Spec};
 use super::{
     Link, NodeView, Run, View,
     spec::{
-        LABEL_FIXED, LABEL_OFFSET, LABEL_PLAN, LABEL_PODS, LABEL_RUN, LABEL_UID, Wanted, wanted,
+        LABEL_EXPORT, LABEL_FIXED, LABEL_OFFSET, LABEL_PLAN, LABEL_PODS, LABEL_RUN, LABEL_UID,
+        Wanted, wanted,
     },
 };
 use crate::request::Plan;
@@ -137,6 +138,9 @@ pub(super) fn of_node(
     }
     if label(LABEL_PODS) != labels[LABEL_PODS] {
         paths.push("pods");
+    }
+    if label(LABEL_EXPORT) != labels.get(LABEL_EXPORT).map_or("", String::as_str) {
+        paths.push("export");
     }
     if paths.is_empty() && label(LABEL_RUN) == run.digest {
         return None;

@@ -2,6 +2,7 @@
 //! tested without a server; [`crate::controller`] reads and acts.
 
 mod action;
+mod export;
 mod node;
 mod orphans;
 mod overall;
@@ -139,6 +140,7 @@ pub fn decide(view: &View<'_>) -> Decision {
     if run.is_complete(view) {
         decision.status = view.previous.clone();
         decision.status.observed_generation = Some(view.generation);
+        export::refresh(&mut decision.status, view, plan, &run);
         expire(view, plan, &mut decision);
         return decision;
     }

@@ -6,6 +6,7 @@ use capture_types::PartialLedger;
 use super::{
     Link, NodeView, Run, View,
     action::{Action, are_complete, is_of},
+    export,
     spec::{LABEL_RUN, capture_name},
 };
 use crate::resource::{FileStatus, LedgerStatus, NodePhase, NodeStatus};
@@ -40,6 +41,7 @@ pub(super) fn status(
         ledger: None,
         bytes: 0,
         files: Vec::new(),
+        export: Vec::new(),
         warnings: Vec::new(),
         started_at: None,
         ended_at: None,
@@ -49,7 +51,9 @@ pub(super) fn status(
         && is_terminal(previous.phase)
         && !matches!(action, Some(Action::Start { .. } | Action::Replace { .. }))
     {
-        return previous.clone();
+        let mut last = previous.clone();
+        export::refresh_node(&mut last, view, run, node);
+        return last;
     }
     let ours = node.capture.as_ref().filter(|capture| {
         is_of(capture, view.uid)
@@ -214,6 +218,9 @@ fn fill(status: &mut NodeStatus, capture: &Capture, node: &NodeView) {
         .take(MOST_WARNINGS)
         .map(|text| short(&text))
         .collect();
+    if !capture.export.is_empty() {
+        status.export = export::of_node(capture);
+    }
     if let Some(files) = &node.files {
         let newest = files.len().saturating_sub(MOST_FILES);
         status.files = files[newest..].iter().map(file).collect();

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
-use super::{Run, View, action::has_files};
+use super::{Run, View, action::has_files, export};
 use crate::{
     cluster::PodKey,
     request::{Invalid, Plan},
@@ -138,6 +138,7 @@ pub(super) fn status(
         completed_at: is_over.then_some(Time(view.now)),
         conditions: view.previous.conditions.clone(),
         last_update_time: view.previous.last_update_time.clone(),
+        export: export::total(plan, &nodes),
         nodes,
     };
     let message = status.message.clone();

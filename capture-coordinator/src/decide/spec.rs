@@ -26,6 +26,8 @@ pub(super) const LABEL_FIXED: &str = "packetcaptureconfig.fixed";
 pub(super) const LABEL_PLAN: &str = "packetcaptureconfig.plan";
 /// The pods.
 pub(super) const LABEL_PODS: &str = "packetcaptureconfig.pods";
+/// Digest of the sinks that get the files; missing without any.
+pub(super) const LABEL_EXPORT: &str = "packetcaptureconfig.export";
 /// Seconds of the run that had passed when the capture was started.
 pub(super) const LABEL_OFFSET: &str = "packetcaptureconfig.offset";
 
@@ -109,6 +111,7 @@ pub(super) fn wanted(
             every_interface: false,
         }),
         targets,
+        export: plan.export.clone(),
         ..Spec::default()
     };
     let changeable = digest(&(
@@ -126,10 +129,11 @@ pub(super) fn wanted(
         (LABEL_PODS, pods_digest),
         (LABEL_OFFSET, offset.as_secs().to_string()),
     ];
-    let labels = labels.map(|(key, value)| (key.to_owned(), value));
+    let export = (!plan.export.is_empty()).then(|| (LABEL_EXPORT, digest(&plan.export)));
+    let labels = labels.into_iter().chain(export);
     Wanted {
         spec,
-        labels: labels.into(),
+        labels: labels.map(|(key, value)| (key.to_owned(), value)).collect(),
     }
 }
 

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 pub use amount::Amount;
 pub use definition::{Cel, definition};
 pub use status::{
-    CaptureFile, FileStatus, LedgerStatus, NodePhase, NodeStatus, PacketCaptureConfigStatus, Phase,
-    Summary,
+    CaptureFile, ExportStatus, FileStatus, LedgerStatus, NodePhase, NodeStatus,
+    PacketCaptureConfigStatus, Phase, Summary,
 };
 
 /// The API group.
@@ -95,6 +95,14 @@ pub struct PacketCaptureConfigSpec {
     /// Which files are kept, and for how long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// Sinks of the exporter that get the files, by name: the administrator configures them. Empty: those that get
+    /// the files of every capture. A change after the end has no effect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        inner(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9-]+$"))
+    )]
+    pub export: Vec<String>,
     /// Ends the captures and keeps their files; unset, a new run begins.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,

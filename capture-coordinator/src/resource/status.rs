@@ -29,6 +29,9 @@ pub struct PacketCaptureConfigStatus {
     /// Each node.
     #[serde(default)]
     pub nodes: Vec<NodeStatus>,
+    /// What each sink that the resource names has of the files, all nodes together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub export: Vec<ExportStatus>,
     /// Conditions: Accepted, Running, Complete, Degraded, Suspended.
     #[serde(default)]
     pub conditions: Vec<Condition>,
@@ -128,6 +131,9 @@ pub struct NodeStatus {
     /// Its files; at most 32, the newest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileStatus>,
+    /// What each sink that the resource names has of its files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub export: Vec<ExportStatus>,
     /// Warnings; the newest, at most 4.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -137,6 +143,34 @@ pub struct NodeStatus {
     /// When it had ended, by the node's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<String>,
+}
+
+/// What a sink of the exporter has of the files.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExportStatus {
+    /// The name of the sink.
+    pub sink: String,
+    /// Files that it has acknowledged, including those removed since.
+    #[serde(default)]
+    pub delivered: u64,
+    /// Files that wait for it.
+    #[serde(default)]
+    pub waiting: u64,
+    /// Files that it rejected for good, or that a person skipped.
+    #[serde(default)]
+    pub set_aside: u64,
+    /// Files that were removed before they were delivered.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missed: u64,
+    /// Why nothing is delivered at present.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The phase of a node's capture.

@@ -132,6 +132,7 @@ impl RecordArgs {
                 duration: self.limits.duration,
                 packets: self.limits.max_packets,
             },
+            export: self.files.export()?,
         })
     }
 }
@@ -158,6 +159,9 @@ impl RecordArgs {
                     bail!(
                         "--write - is pcapng, which has several interfaces: leave out --format pcap"
                     );
+                }
+                if !files.export()?.is_empty() {
+                    bail!("--write - makes no files: leave out --export, or name a directory");
                 }
                 if files.compress.is_some() || files.is_rotating() {
                     bail!("--write - is one plain stream: compress and split it after the pipe");

@@ -28,6 +28,7 @@ pub(super) const FILTER: usize = 65_536;
 pub(super) const TARGET: usize = 64;
 pub(super) const TUNNEL: usize = 32;
 pub(super) const POD_TEXT: usize = 64;
+pub(super) const SINK: usize = 40;
 pub(super) const LOG_LEVEL: usize = 1024;
 /// An expression that is evaluated in the daemon for each packet.
 pub(super) const PACKET_FILTER: usize = 16_384;

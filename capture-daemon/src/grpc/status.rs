@@ -124,6 +124,7 @@ impl From<ManagerError> for Status {
             ManagerError::Ended { .. }
             | ManagerError::Active { .. }
             | ManagerError::NoPods { .. }
+            | ManagerError::NoFiles { .. }
             | ManagerError::Foreign { .. }
             | ManagerError::Growing { .. } => Code::FailedPrecondition,
             ManagerError::Generation { .. } => Code::Aborted,

@@ -9,6 +9,7 @@ use std::{
 use tokio::sync::{Notify, watch};
 
 use super::{
+    export::ExportState,
     record::{Counts, Record, Snapshot},
     request::CaptureRequest,
     state::{Reason, State},
@@ -18,7 +19,7 @@ use crate::{
     pipeline::drain::DrainState,
     session::{Control, Monitor, Report},
 };
-use capture_types::{CaptureName, Ledger, PodState, time};
+use capture_types::{CaptureName, Ledger, PodState, SinkName, time};
 
 /// Warnings that are kept; the oldest are dropped first.
 const MOST_WARNINGS: usize = 16;
@@ -67,6 +68,7 @@ impl Live {
 pub(super) struct Revision {
     generation: u64,
     pods: Option<Arc<[PodState]>>,
+    export: Arc<[ExportState]>,
 }
 
 impl PartialEq for Revision {
@@ -75,7 +77,8 @@ impl PartialEq for Revision {
             (Some(own), Some(others)) => Arc::ptr_eq(own, others),
             (own, others) => own.is_none() && others.is_none(),
         };
-        self.generation == other.generation && same_pods
+        let same_export = Arc::ptr_eq(&self.export, &other.export);
+        self.generation == other.generation && same_pods && same_export
     }
 }
 
@@ -100,6 +103,8 @@ pub struct Capture {
 struct Inner {
     record: Record,
     live: Option<Live>,
+    /// What the sinks that it names have of its files; empty until somebody has looked.
+    export: Arc<[ExportState]>,
 }
 
 impl Capture {
@@ -107,7 +112,11 @@ impl Capture {
     pub(super) fn new(record: Record, recovering: bool) -> Arc<Self> {
         let settled = watch::Sender::new(!record.state.is_active() && !recovering);
         Arc::new(Self {
-            inner: Mutex::new(Inner { record, live: None }),
+            inner: Mutex::new(Inner {
+                record,
+                live: None,
+                export: Arc::default(),
+            }),
             settled,
             stop: watch::Sender::new(None),
             counts: Mutex::default(),
@@ -151,6 +160,7 @@ impl Capture {
         Snapshot {
             record: Self::requested(request),
             current_file: None,
+            export: Arc::default(),
         }
     }
 
@@ -166,6 +176,7 @@ impl Capture {
         let inner = self.inner();
         let mut record = inner.record.clone();
         let live = inner.live.clone();
+        let export = Arc::clone(&inner.export);
         drop(inner);
         let current_file = live
             .as_ref()
@@ -179,7 +190,30 @@ impl Capture {
         Snapshot {
             record,
             current_file,
+            export,
         }
+    }
+
+    /// Its name, and the sinks that it names.
+    pub(super) fn export_names(&self) -> (CaptureName, Vec<SinkName>) {
+        let inner = self.inner();
+        let spec = &inner.record.request.spec;
+        (spec.name.clone(), spec.export.clone())
+    }
+
+    /// Whether somebody has looked what sinks have of its files.
+    pub(super) fn has_export(&self) -> bool {
+        !self.inner().export.is_empty()
+    }
+
+    /// Sets what the sinks that it names have of its files; returns whether that is new.
+    pub(super) fn set_export(&self, export: Vec<ExportState>) -> bool {
+        let mut inner = self.inner();
+        let is_new = *inner.export != *export;
+        if is_new {
+            inner.export = export.into();
+        }
+        is_new
     }
 
     /// The counts, at most 50 ms old.
@@ -250,13 +284,14 @@ impl Capture {
         self.inner().record.generation
     }
 
-    /// Differs from an earlier one if a reader has something new to be told: its generation, and what became
-    /// of its pods.
+    /// Differs from an earlier one if a reader has something new to be told: its generation, what became of
+    /// its pods, and what sinks have of its files.
     pub(super) fn revision(&self) -> Revision {
         let inner = self.inner();
         Revision {
             generation: inner.record.generation,
             pods: inner.live.as_ref().map(|live| live.monitor.pods()),
+            export: Arc::clone(&inner.export),
         }
     }
 

@@ -54,6 +54,12 @@ pub enum ManagerError {
         /// Its name.
         name: String,
     },
+    /// The capture makes no files.
+    #[error("capture {name:?} makes no files that could be exported; start another one with files")]
+    NoFiles {
+        /// Its name.
+        name: String,
+    },
     /// The capture was changed meanwhile.
     #[error("capture {name:?} is of generation {actual}, not {expected}; read it again")]
     Generation {

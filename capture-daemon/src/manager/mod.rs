@@ -17,6 +17,7 @@ use tokio::{sync::watch as tokio_watch, time::timeout};
 mod budget;
 mod capture;
 mod error;
+mod export;
 mod files;
 mod packets;
 mod record;
@@ -35,6 +36,7 @@ pub use self::{
     budget::{Budget, BudgetLimits, BudgetUsage, Exhausted, ReaderShare},
     capture::Capture,
     error::ManagerError,
+    export::ExportState,
     files::{CaptureFiles, FileStatus, StoredFile},
     packets::PacketReader,
     record::{Counts, Record, SessionStart, Snapshot},
@@ -55,6 +57,8 @@ pub struct ManagerSettings {
     pub state_dir: PathBuf,
     /// Parent of the captures' directories.
     pub data_dir: PathBuf,
+    /// State directory of an exporter, which is only read.
+    pub export_state_dir: PathBuf,
     /// Limits shared by all captures.
     pub limits: BudgetLimits,
     /// Options of sessions.

@@ -1,8 +1,11 @@
 //! The properties of a capture: as saved on disk, and as shown at one moment.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
+    export::ExportState,
     request::CaptureRequest,
     state::{Reason, State},
     totals::Totals,
@@ -101,6 +104,8 @@ pub struct Snapshot {
     pub record: Record,
     /// The file being written.
     pub current_file: Option<String>,
+    /// What the sinks that it names have of its files.
+    pub export: Arc<[ExportState]>,
 }
 
 /// The counts of a capture at one moment, without properties that seldom change and may be large.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use ipnet::IpNet;
 
 use super::{Capture, Manager, ManagerError, Record, capture::Live};
-use capture_types::{FilterSpec, InnerSpec, PodSelection, TargetSet};
+use capture_types::{FilterSpec, InnerSpec, PodSelection, SinkName, TargetSet};
 
 /// The changes; `Some(None)` clears.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct Update {
     pub deadline: Option<Option<u64>>,
     /// All labels.
     pub labels: Option<BTreeMap<String, String>>,
+    /// New sinks of an exporter that get the files.
+    pub export: Option<Vec<SinkName>>,
 }
 
 impl Update {
@@ -82,6 +84,11 @@ impl Manager {
                 name: record.name.to_string(),
             });
         }
+        if update.export.is_some() && old.output.directory().is_none() {
+            return Err(ManagerError::NoFiles {
+                name: record.name.to_string(),
+            });
+        }
         let mut filter = old.filter.clone();
         set(&mut filter.expression, update.expression.clone());
         set(&mut filter.inner, update.inner.clone());
@@ -112,6 +119,7 @@ impl Manager {
             if let Some(pods) = &update.pods {
                 request.spec.pods = Some(pods.clone());
             }
+            set(&mut request.spec.export, update.export.clone());
             set(&mut request.spec.limits.duration, update.duration);
             set(&mut request.spec.limits.packets, update.packets);
             set(&mut request.stop.bytes, update.bytes);
@@ -128,6 +136,9 @@ impl Manager {
             let before = capture.record().totals.total.written;
             let limit = packets.map_or(u64::MAX, |packets| packets.saturating_sub(before));
             live.shared.set_packet_limit(limit);
+        }
+        if let (Some(sinks), Some(live)) = (update.export, capture.live()) {
+            live.monitor.progress().set_export(sinks);
         }
         capture.limits_changed();
         self.inner.save(capture).await;

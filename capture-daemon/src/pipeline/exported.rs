@@ -164,6 +164,7 @@ mod tests {
             last: 29,
             ahead: [4].into(),
             aside: [(1, aside())].into(),
+            ..Series::default()
         };
         checkpoint.series.insert("a/a".to_owned(), series);
         let write = |checkpoint: &Checkpoint| {

@@ -66,6 +66,7 @@ impl Finalizer {
             }
             self.retain();
             self.resume();
+            self.files.set_export(self.progress.export());
             self.files.save_when_due(&self.directory);
         }
         if self.directory.is_removed().unwrap_or(true) {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use capture_file::Baseline;
+use capture_types::SinkName;
 
 /// Upper bounds, in microseconds, of the buckets for durations of write calls.
 pub const WRITE_BOUNDS: [u64; 10] = [
@@ -60,6 +61,7 @@ pub struct Progress {
     begun: OnceLock<Baseline>,
     file: Mutex<Option<String>>,
     warnings: Mutex<Vec<String>>,
+    export: Mutex<Vec<SinkName>>,
     finalizer_rests: AtomicBool,
 }
 
@@ -126,6 +128,19 @@ impl Progress {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.lock_warnings().clone()
+    }
+
+    /// The sinks of an exporter that get the files.
+    pub(crate) fn export(&self) -> Vec<SinkName> {
+        self.export
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Sets the sinks of an exporter that get the files. The manifest has them within seconds.
+    pub(crate) fn set_export(&self, sinks: Vec<SinkName>) {
+        *self.export.lock().unwrap_or_else(PoisonError::into_inner) = sinks;
     }
 
     /// Adds a warning, and logs it; once, however often it occurs.

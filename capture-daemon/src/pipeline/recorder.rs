@@ -22,7 +22,7 @@ use capture_file::{
     Naming,
     manifest::{FileEndReason, FileEntry},
 };
-use capture_types::{CaptureName, Compression, Discarded, Format, OutputSpec, Rotation};
+use capture_types::{CaptureName, Compression, Discarded, Format, OutputSpec, Rotation, SinkName};
 
 mod block_writer;
 mod error;
@@ -56,6 +56,8 @@ pub struct RecorderSpec {
     pub packet_limit: Option<u64>,
     /// Retention removes first what this sink has.
     pub export_sink: Option<ExportSink>,
+    /// Sinks of an exporter that get the files; empty for those that get the files of every capture.
+    pub export: Vec<SinkName>,
 }
 
 /// The kernel's counters of an interface; `None` when they cannot be read.

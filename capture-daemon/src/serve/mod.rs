@@ -74,6 +74,7 @@ pub async fn run(
     let manager = Manager::open(ManagerSettings {
         state_dir: config.state_dir.clone(),
         data_dir: config.data_dir.clone(),
+        export_state_dir: config.export_state_dir.clone(),
         limits: BudgetLimits {
             descriptors: descriptors::captures(&config, clients, descriptors),
             ..config.limits
@@ -106,6 +107,8 @@ pub async fn run(
     captures.spawn(async move { start_configured(&starter, requests).await });
     let disk = manager.clone();
     captures.spawn(async move { disk.watch_disk().await });
+    let exports = manager.clone();
+    captures.spawn(async move { exports.watch_exports().await });
     let counts = manager.clone();
     captures.spawn(async move { counts.save_counts().await });
     tokio::spawn(async {

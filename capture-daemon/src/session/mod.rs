@@ -316,6 +316,7 @@ fn start_recorder(
         filter: spec.filter.expression.clone(),
         packet_limit: spec.limits.packets,
         export_sink: export_sink.cloned(),
+        export: spec.export.clone(),
     };
     match &spec.output {
         Output::Files(output) => Recorder::start(&with(output), statistics),

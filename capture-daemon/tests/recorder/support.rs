@@ -126,6 +126,7 @@ pub(crate) fn spec(directory: &Path) -> RecorderSpec {
         filter: Some("udp or vlan".to_owned()),
         packet_limit: None,
         export_sink: None,
+        export: Vec::new(),
     }
 }
 

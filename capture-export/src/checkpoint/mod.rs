@@ -79,6 +79,10 @@ impl Ledger {
         let mut first: BTreeMap<&str, u64> = BTreeMap::new();
         let before = self.state.series.len();
         let mut changed = false;
+        for name in &snapshot.elsewhere {
+            // What comes back from there is delivered again, which is harmless, and was not missed.
+            self.state.series.remove(name);
+        }
         for file in &snapshot.files {
             let entry = &file.entry;
             let number = first.entry(&file.series).or_insert(entry.sequence);
@@ -125,6 +129,7 @@ impl Ledger {
         });
         let series = self.state.series.entry(file.series.clone()).or_default();
         series.ahead.insert(entry.sequence);
+        series.delivered += 1;
         self.settled(file, snapshot);
     }
 
@@ -249,6 +254,7 @@ impl Ledger {
         let first = waiting.map(|other| other.entry.sequence).min();
         let missed = series.advance(first);
         if missed > 0 {
+            series.missed += missed;
             self.state.missed += missed;
             tracing::warn!(
                 "{}: {missed} files were removed before {} got them",

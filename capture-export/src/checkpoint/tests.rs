@@ -28,6 +28,7 @@ fn file(sequence: u64) -> Arc<FinishedFile> {
 fn snapshot(numbers: impl IntoIterator<Item = u64>) -> Snapshot {
     Snapshot {
         files: numbers.into_iter().map(file).collect(),
+        ..Snapshot::default()
     }
 }
 
@@ -104,6 +105,7 @@ fn a_capture_that_began_anew_is_delivered_from_its_first_file_on() {
     anew.entry.first = Some(1000.into());
     let anew = Snapshot {
         files: vec![Arc::new(anew)],
+        ..Snapshot::default()
     };
     assert!(ledger.observe(&anew));
     assert_eq!(waiting(&ledger, &anew), [1]);

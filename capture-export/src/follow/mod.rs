@@ -8,9 +8,16 @@ use std::{
     sync::Arc,
 };
 
-use capture_file::{manifest::Manifest, name::PART};
+use capture_file::{
+    manifest::{CaptureEntry, Manifest},
+    name::PART,
+};
+use capture_types::SinkName;
 
-use crate::file::{FinishedFile, Origin, open_regular};
+use crate::{
+    file::{FinishedFile, Origin, open_regular},
+    route::Route,
+};
 
 const MANIFEST: &str = ".manifest.jsonl";
 /// Larger than the manifest of half a million files.
@@ -25,6 +32,24 @@ const LONGEST_NAME: usize = 255;
 pub struct Snapshot {
     /// The files, the oldest first; those of one series in the order of their numbers.
     pub files: Vec<Arc<FinishedFile>>,
+    /// Series whose files are for other sinks.
+    pub elsewhere: BTreeSet<String>,
+}
+
+impl Snapshot {
+    /// What is for one sink.
+    #[must_use]
+    pub fn of(&self, route: &Route) -> Self {
+        let mut own = Self::default();
+        for file in &self.files {
+            if route.takes(file) {
+                own.files.push(Arc::clone(file));
+            } else if !own.elsewhere.contains(&file.series) {
+                own.elsewhere.insert(file.series.clone());
+            }
+        }
+        own
+    }
 }
 
 /// Reads manifests when they have changed.
@@ -40,6 +65,7 @@ pub struct Follower {
 #[derive(Debug)]
 struct ReadManifest {
     version: Version,
+    of: Option<Arc<CaptureEntry>>,
     files: Vec<Arc<FinishedFile>>,
 }
 
@@ -91,6 +117,15 @@ impl Follower {
             key(a).cmp(&key(b)).then_with(|| a.series.cmp(&b.series))
         });
         Ok(snapshot)
+    }
+
+    /// The sinks that captures name, each with one of these captures.
+    #[must_use]
+    pub fn named(&self) -> BTreeMap<&SinkName, &str> {
+        let captures = self.read.values().filter_map(|read| read.of.as_deref());
+        captures
+            .flat_map(|of| of.export.iter().map(|sink| (sink, of.capture.as_str())))
+            .collect()
     }
 
     /// Manifests and the names of their series.
@@ -173,10 +208,8 @@ impl Follower {
                 origin: Arc::clone(&self.origin),
             })
         });
-        let read = ReadManifest {
-            version,
-            files: files.collect(),
-        };
+        let files = files.collect();
+        let read = ReadManifest { version, of, files };
         self.read.insert(path.to_owned(), read);
         Ok(())
     }

@@ -17,6 +17,7 @@ fn manifest(directory: &Path, capture: &str, files: &[(&str, u64, u64)]) {
         last_sequence: 9,
         removed: Removed::default(),
         interfaces: Vec::new(),
+        export: Vec::new(),
     };
     let mut lines = vec![serde_json::to_string(&head).unwrap()];
     for (name, sequence, last) in files {

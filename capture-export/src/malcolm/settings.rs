@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::{MalcolmSink, Way, form::Form, login::Login, name, sftp::Sftp, watched::Watched};
+use crate::route::Captures;
 
 /// The format of files for Malcolm.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -78,6 +79,11 @@ pub struct MalcolmSettings {
     /// .capture-export for a watched directory].
     #[arg(long, value_name = "NAME")]
     pub staging: Option<String>,
+    /// The captures whose files it gets besides those of captures that name it: all that name no sink, or only the
+    /// named ones.
+    #[arg(skip)]
+    #[serde(default, skip_serializing_if = "Captures::is_default")]
+    pub captures: Captures,
 }
 
 /// More tags would make the name too long.

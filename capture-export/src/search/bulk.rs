@@ -1,5 +1,5 @@
-//! Sends batches until every document has an outcome: retries what the cluster is too busy for, halves what is
-//! too large for it, and puts aside what it will never take.
+//! Sends batches until every document has an outcome: retries what the cluster is too busy for, halves what it
+//! refuses as a whole or what is too large for it, and puts aside what it will never take.
 
 use std::{
     sync::{
@@ -18,12 +18,15 @@ use super::{
     client::{Answer, Body, Client, RequestError},
     counts::Counts,
     dead_letters::DeadLetters,
+    suspects::Suspects,
 };
 
 /// The longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// A server that takes less than this takes no documents: batches are not made smaller because of it.
 const SMALLEST_BATCH: usize = 16 << 10;
+/// A cluster that refuses so many documents one by one and takes none refuses everything.
+const MOST_SUSPECTS: usize = 10;
 
 /// How often and how fast requests are repeated.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +67,18 @@ pub(super) struct Bulk {
     pub(super) dead_letters: DeadLetters,
     /// Bytes that the server takes, as far as it has said so; shared by all files.
     pub(super) largest: Arc<AtomicUsize>,
+    /// Documents with which it refuses a request; shared by all files.
+    pub(super) suspects: Arc<Suspects>,
+}
+
+/// What became of a batch.
+enum Finished {
+    /// Each document has an outcome.
+    Done,
+    /// It is sent in two parts.
+    Halves(Batch, Batch),
+    /// The cluster refuses a request with this one document.
+    Suspect(Batch, String),
 }
 
 /// What is left of a batch after an attempt.
@@ -73,6 +88,8 @@ enum Left {
     Some(Batch, String, Option<Duration>),
     /// All of it: it is too large for one request.
     TooLarge(Batch, String),
+    /// All of it: a request with it is wrong, says the cluster.
+    Wrong(Batch, String),
 }
 
 impl Bulk {
@@ -81,6 +98,8 @@ impl Bulk {
     /// # Errors
     /// Some documents have no outcome, and the delivery has to be repeated later.
     pub(super) async fn send(&self, batch: Batch) -> Result<(), BulkError> {
+        let before = self.suspects.taken();
+        let mut suspects = Vec::new();
         let mut batches = vec![batch];
         while let Some(batch) = batches.pop() {
             if batch.len() > 1 && batch.size() > self.largest.load(Relaxed) {
@@ -88,28 +107,53 @@ impl Bulk {
                 batches.extend([second, first]);
                 continue;
             }
-            if let Some((first, second)) = self.finish(batch).await? {
-                batches.extend([second, first]);
+            match self.finish(batch).await? {
+                Finished::Done => {}
+                Finished::Halves(first, second) => batches.extend([second, first]),
+                Finished::Suspect(batch, reason) => {
+                    let (id, _) = batch.document(0);
+                    if self.suspects.is_convicted(id, before) {
+                        self.reject(&batch, 0, &reason)?;
+                    } else if suspects.len() >= MOST_SUSPECTS {
+                        return Err(BulkError::Refused(reason));
+                    } else {
+                        suspects.push((batch, reason));
+                    }
+                }
             }
+        }
+        for (batch, reason) in suspects {
+            let (id, _) = batch.document(0);
+            if !self.suspects.is_convicted(id, before) {
+                return Err(BulkError::Refused(reason));
+            }
+            self.reject(&batch, 0, &reason)?;
         }
         Ok(())
     }
 
-    /// Repeats a batch until each document has an outcome; both halves of it, if it is too large.
-    async fn finish(&self, mut batch: Batch) -> Result<Option<(Batch, Batch)>, BulkError> {
+    /// Repeats a batch until each document has an outcome, or it cannot be sent as a whole.
+    async fn finish(&self, mut batch: Batch) -> Result<Finished, BulkError> {
         let mut attempts = 0;
         loop {
             let sent = batch.len();
             let (rest, reason, after) = match self.attempt(batch).await? {
-                Left::Nothing => return Ok(None),
+                Left::Nothing => return Ok(Finished::Done),
+                Left::Wrong(batch, reason) => {
+                    return Ok(if batch.len() > 1 {
+                        halves(batch)
+                    } else {
+                        Finished::Suspect(batch, reason)
+                    });
+                }
                 Left::TooLarge(batch, _) if batch.len() > 1 => {
                     let half = (batch.size() / 2).max(SMALLEST_BATCH);
                     self.largest.fetch_min(half, Relaxed);
-                    return Ok(Some(batch.halves()));
+                    return Ok(halves(batch));
                 }
                 Left::TooLarge(batch, reason) => {
                     self.reject(&batch, 0, &reason)?;
-                    return Ok(None);
+                    return Ok(Finished::Done);
                 }
                 Left::Some(rest, reason, after) => (rest, reason, after),
             };
@@ -166,6 +210,10 @@ impl Bulk {
                 self.counts.metrics().write("failed");
                 Ok(Left::TooLarge(batch, answer.said()))
             }
+            StatusCode::BAD_REQUEST => {
+                self.counts.metrics().write("failed");
+                Ok(Left::Wrong(batch, answer.said()))
+            }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
                 self.counts.metrics().write("busy");
                 Ok(Left::Some(batch, answer.said(), answer.after))
@@ -195,6 +243,10 @@ impl Bulk {
         let mut busy = Vec::new();
         let mut busy_reason = None;
         let mut refused = None;
+        let takes = |outcome: &Outcome| matches!(outcome, Outcome::Accepted | Outcome::Duplicate);
+        if outcomes.iter().any(takes) {
+            self.suspects.took();
+        }
         for (at, outcome) in outcomes.into_iter().enumerate() {
             match outcome {
                 Outcome::Accepted => self.counts.accepted(),
@@ -234,4 +286,9 @@ impl Bulk {
         self.counts.rejected();
         Ok(())
     }
+}
+
+fn halves(batch: Batch) -> Finished {
+    let (first, second) = batch.halves();
+    Finished::Halves(first, second)
 }

@@ -11,6 +11,7 @@ mod flows;
 mod settings;
 mod setup;
 mod sink;
+mod suspects;
 
 pub use client::ClientError;
 pub use counts::{SearchMetrics, Tally};

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     documents::{Kinds, UnknownKind},
+    route::Captures,
     secret::Secret,
 };
 
@@ -77,6 +78,11 @@ pub struct SearchSettings {
     /// Bytes of rejected documents that are kept, in all [default: 67108864].
     #[arg(long, value_name = "BYTES")]
     pub dead_letter_bytes: Option<u64>,
+    /// The captures whose files it gets besides those of captures that name it: all that name no sink, or only the
+    /// named ones.
+    #[arg(skip)]
+    #[serde(default, skip_serializing_if = "Captures::is_default")]
+    pub captures: Captures,
 }
 
 /// Settings that were checked.

@@ -25,6 +25,7 @@ use super::{
     dead_letters::DeadLetters,
     flows::{Flows, file_name},
     settings::{Checked, SearchSettings, environment},
+    suspects::Suspects,
 };
 use crate::{
     documents::{self, FileContext},
@@ -59,6 +60,7 @@ pub struct SearchSink {
     flows: Flows,
     dead_letters: PathBuf,
     largest: Arc<AtomicUsize>,
+    suspects: Arc<Suspects>,
 }
 
 impl SearchSink {
@@ -80,6 +82,7 @@ impl SearchSink {
             flows: Flows::in_directory(state.join("flows")),
             dead_letters: state.join("dead-letters"),
             largest: Arc::new(AtomicUsize::new(usize::MAX)),
+            suspects: Arc::default(),
             settings,
         })
     }
@@ -134,6 +137,7 @@ impl SearchSink {
             counts: Arc::clone(&counts),
             dead_letters,
             largest: Arc::clone(&self.largest),
+            suspects: Arc::clone(&self.suspects),
         };
         let flows = self.flows.before(&file.series, file.entry.sequence);
         let (sender, batches) = mpsc::channel(QUEUED);

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use capture_types::{MAX_SINKS, SinkName};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -154,11 +155,6 @@ pub struct Settings {
 #[error("{}", .0.join("\n"))]
 pub struct SettingsError(Vec<String>);
 
-/// A name is part of the checkpoint's file name and a label of metrics.
-const LONGEST_SINK_NAME: usize = 40;
-/// More sinks would each have a task and a connection.
-const MOST_SINKS: usize = 32;
-
 impl Layer {
     /// Reads a file in TOML.
     ///
@@ -222,17 +218,16 @@ impl Layer {
                 false
             }
         };
-        if self.sink.len() > MOST_SINKS {
+        // Each has a task and a connection.
+        if self.sink.len() > MAX_SINKS {
             wrong.push(format!(
-                "sink: {} are configured; use at most {MOST_SINKS}",
+                "sink: {} are configured; use at most {MAX_SINKS}",
                 self.sink.len()
             ));
         }
         for (name, sink) in &self.sink {
-            if let Some(reason) = reason_against_name(name) {
-                wrong.push(format!(
-                    "sink.{name:?}: the name {reason}: use 1 to 40 of a-z, 0-9 and '-'"
-                ));
+            if let Err(error) = name.parse::<SinkName>() {
+                wrong.push(format!("sink.{name:?}: {error}"));
             }
             wrong.extend(
                 sink.problems()
@@ -320,21 +315,6 @@ fn duration(name: &str, text: Option<&str>, default: &str, wrong: &mut Vec<Strin
         )),
     }
     MIN_INTERVAL
-}
-
-fn reason_against_name(name: &str) -> Option<&'static str> {
-    if name.is_empty() {
-        Some("is empty")
-    } else if name.len() > LONGEST_SINK_NAME {
-        Some("is too long")
-    } else if !name
-        .chars()
-        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-    {
-        Some("contains a character that is not allowed")
-    } else {
-        None
-    }
 }
 
 fn host_name() -> String {

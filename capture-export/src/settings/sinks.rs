@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     malcolm::MalcolmSettings,
     metrics::Metrics,
+    route::Route,
     search::{SearchSettings, SearchSink},
     sink::Sink,
     store::StoreSettings,
@@ -60,6 +61,19 @@ impl SinkSettings {
                 Arc::new(SearchSink::open(settings, state, metrics.search())?)
             }
         })
+    }
+
+    /// Which files are for the sink, which has this name.
+    #[must_use]
+    pub fn route(&self, name: &str) -> Route {
+        Route {
+            sink: name.to_owned(),
+            captures: match self {
+                Self::Malcolm(settings) => settings.captures,
+                Self::Store(settings) => settings.captures,
+                Self::Search(settings) => settings.captures,
+            },
+        }
     }
 
     /// The kind, as `type` has it.

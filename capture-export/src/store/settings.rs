@@ -9,6 +9,7 @@ use super::{
     key::{self, Template},
     place::Place,
 };
+use crate::route::Captures;
 
 /// How much of an object is read back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -66,6 +67,11 @@ pub struct StoreSettings {
     #[arg(skip)]
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// The captures whose files it gets besides those of captures that name it: all that name no sink, or only the
+    /// named ones.
+    #[arg(skip)]
+    #[serde(default, skip_serializing_if = "Captures::is_default")]
+    pub captures: Captures,
 }
 
 /// Stores take ten.

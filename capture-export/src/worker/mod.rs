@@ -17,6 +17,7 @@ use crate::{
     follow::Snapshot,
     metrics::{Attempt, Backlog, Metrics},
     requests::{self, Action},
+    route::Route,
     sink::{Failure, Indexed, Progress, Receipt, Sink},
 };
 use failures::{Choice, Failures, key};
@@ -60,6 +61,8 @@ pub struct Worker {
     pub sink: Arc<dyn Sink>,
     /// Its checkpoint.
     pub ledger: Ledger,
+    /// Which files are for it.
+    pub route: Route,
     /// The files that exist.
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     /// Where requests are left.
@@ -74,19 +77,26 @@ impl Worker {
     /// Delivers for ever. Dropping the future ends it at any point; the checkpoint is on disk by then.
     pub async fn run(mut self) {
         let mut failures = Failures::new(&self.patience);
+        let mut whole = Arc::default();
+        let mut own = Snapshot::default();
         loop {
             let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
-            let mut changed = self.ledger.observe(&snapshot);
-            changed |= self.obey(&snapshot, &mut failures);
+            if !Arc::ptr_eq(&snapshot, &whole) {
+                own = snapshot.of(&self.route);
+                whole = snapshot;
+            }
+            let snapshot = &own;
+            let mut changed = self.ledger.observe(snapshot);
+            changed |= self.obey(snapshot, &mut failures);
             if changed {
                 self.save(&mut failures).await;
             }
             self.ask_whether_indexed(&mut failures).await;
-            let waiting = self.ledger.waiting(&snapshot);
+            let waiting = self.ledger.waiting(snapshot);
             failures.keep_only(&waiting);
             self.report(&waiting);
             match failures.choose(&waiting) {
-                Choice::Now(file) => self.attempt(&file, &snapshot, &mut failures).await,
+                Choice::Now(file) => self.attempt(&file, snapshot, &mut failures).await,
                 Choice::At(due) => {
                     tokio::select! {
                         () = sleep_until(due) => {}
@@ -244,7 +254,7 @@ impl Worker {
                     if news.is_err() {
                         return;
                     }
-                    let snapshot = Arc::clone(&self.snapshots.borrow());
+                    let snapshot = self.snapshots.borrow().of(&self.route);
                     self.report(&self.ledger.waiting(&snapshot));
                     if !requests::of(&self.state_dir, &self.name).is_empty() {
                         return;

@@ -5,6 +5,7 @@
 mod commands;
 mod malcolm;
 mod metrics;
+mod named;
 mod search;
 mod store;
 mod support;

@@ -15,12 +15,13 @@ use capture_file::{
     Kind, Writer, digest,
     manifest::{CaptureEntry, FileEndReason, FileEntry, Removed},
 };
-use capture_types::DigestAlgorithm;
+use capture_types::{DigestAlgorithm, SinkName};
 
 /// A data directory.
 pub(crate) struct Data {
     pub(crate) directory: tempfile::TempDir,
     captures: BTreeMap<String, Vec<FileEntry>>,
+    exports: BTreeMap<String, Vec<SinkName>>,
 }
 
 /// 2023-11-14T22:13:20Z, in nanoseconds.
@@ -31,6 +32,7 @@ impl Data {
         Self {
             directory: tempfile::tempdir().unwrap(),
             captures: BTreeMap::new(),
+            exports: BTreeMap::new(),
         }
     }
 
@@ -79,6 +81,15 @@ impl Data {
         path
     }
 
+    /// Names the sinks that get the files of a capture; its manifest has them.
+    pub(crate) fn export(&mut self, capture: &str, sinks: &[&str]) {
+        let sinks = sinks.iter().map(|sink| sink.parse().unwrap()).collect();
+        self.exports.insert(capture.to_owned(), sinks);
+        if self.captures.contains_key(capture) {
+            self.publish(capture);
+        }
+    }
+
     /// Changes the entries of a capture, and writes its manifest.
     pub(crate) fn edit(&mut self, capture: &str, change: impl FnOnce(&mut Vec<FileEntry>)) {
         change(self.captures.entry(capture.to_owned()).or_default());
@@ -110,6 +121,7 @@ impl Data {
             last_sequence: entries.last().map_or(0, |entry| entry.sequence),
             removed: Removed::default(),
             interfaces: Vec::new(),
+            export: self.exports.get(capture).cloned().unwrap_or_default(),
         };
         let mut text = serde_json::to_string(&head).unwrap() + "\n";
         for entry in entries {

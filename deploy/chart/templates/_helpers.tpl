@@ -49,6 +49,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- list (include "capture.clientName" .) $service (printf "%s.%s" $service .Release.Namespace) (printf "%s.%s.svc" $service .Release.Namespace) (printf "%s.%s.svc.cluster.local" $service .Release.Namespace) "localhost" | uniq | toJson }}
 {{- end }}
 
+{{/* The sinks that resources may name, separated by commas. */}}
+{{- define "capture.sinks" -}}
+{{- $names := .Values.exporter.sinks }}
+{{- if not $names }}
+{{- $head := `(?m)^[ \t]*\[[ \t]*sink[ \t]*\.[ \t]*["']?([a-z0-9-]+)["']?[ \t]*\]` }}
+{{- range regexFindAll $head .Values.exporter.config -1 }}
+{{- $names = append $names (regexReplaceAll $head . "${1}") }}
+{{- end }}
+{{- end }}
+{{- join "," $names }}
+{{- end }}
+
 {{/* Takes a part of an OpenAPI schema and removes the rules in CEL, which servers before 1.25 do not know. */}}
 {{- define "capture.withoutRules" -}}
 {{- if kindIs "map" . }}

@@ -72,7 +72,7 @@ impl Lab {
 
     fn fill(&self, images: &Path) -> Result<()> {
         let architecture = Architecture::native()?;
-        for name in ["captured", "capture-coordinator"] {
+        for name in ["captured", "capture-coordinator", "capture-export"] {
             let file = images.join(format!("{name}-{}.tar", architecture.name()));
             self.cluster.import(&file)?;
         }

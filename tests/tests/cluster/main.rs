@@ -6,6 +6,7 @@
 
 mod captures;
 mod chart;
+mod export;
 mod faults;
 mod lab;
 mod moves;
@@ -55,6 +56,10 @@ const TESTS: &[(&str, Test)] = &[
     (
         "twenty_captures_of_one_pod_at_once_have_all_its_packets_each",
         captures::twenty_captures_of_one_pod_at_once_have_all_its_packets_each,
+    ),
+    (
+        "files_of_a_resource_go_to_the_sink_that_it_names_and_its_status_says_so",
+        export::files_of_a_resource_go_to_the_sink_that_it_names_and_its_status_says_so,
     ),
     (
         "a_pod_that_is_rescheduled_to_the_other_node_is_captured_there",

@@ -1,5 +1,6 @@
 //! Tests of the decision, without a server.
 
+mod export;
 mod life;
 mod orphans;
 mod property;

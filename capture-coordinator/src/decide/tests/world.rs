@@ -202,6 +202,7 @@ impl World {
                     resumed: 0,
                     generation: 1,
                     pods: Vec::new(),
+                    export: Vec::new(),
                 }));
             }
             Action::Update {
@@ -217,6 +218,9 @@ impl World {
                 if paths.iter().any(|path| path == "filter") {
                     capture.spec.filter = spec.filter;
                     capture.spec.limits = spec.limits;
+                }
+                if paths.iter().any(|path| path == "export") {
+                    capture.spec.export = spec.export;
                 }
                 capture.labels = labels;
                 capture.generation += 1;

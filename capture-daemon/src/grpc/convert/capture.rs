@@ -9,7 +9,7 @@ use super::{
     time::{timestamp, to_duration},
 };
 use crate::{
-    manager::{CaptureRequest, Counts, MADE_UP_NAME, Reason, Snapshot, State, Totals},
+    manager::{CaptureRequest, Counts, ExportState, MADE_UP_NAME, Reason, Snapshot, State, Totals},
     session::InterfaceReport,
 };
 use capture_types::{
@@ -22,6 +22,7 @@ pub(in super::super) fn capture(
     Snapshot {
         record,
         current_file,
+        export,
     }: Snapshot,
 ) -> v1::Capture {
     let mut labels: HashMap<String, String> = record.request.labels.clone().into_iter().collect();
@@ -53,6 +54,18 @@ pub(in super::super) fn capture(
         resumed: record.resumed,
         generation: record.generation,
         pods,
+        export: export.iter().map(exported).collect(),
+    }
+}
+
+fn exported(state: &ExportState) -> v1::ExportState {
+    v1::ExportState {
+        sink: state.sink.to_string(),
+        delivered_files: state.delivered,
+        waiting_files: state.waiting,
+        aside_files: state.aside,
+        missed_files: state.missed,
+        message: state.message.clone(),
     }
 }
 
@@ -172,6 +185,7 @@ fn spec(request: &CaptureRequest) -> v1::CaptureSpec {
             bytes: request.stop.bytes,
             deadline: request.stop.deadline.map(timestamp),
         }),
+        export: spec.export.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -17,7 +17,10 @@ use crate::{
     grpc::{bounds, status::Violations},
     manager::{CaptureRequest, MADE_UP_NAME, StopConditions},
 };
-use capture_types::{CaptureName, CaptureSpec, Directions, InterfacePattern, Limits, time, values};
+use capture_types::{
+    CaptureName, CaptureSpec, Directions, InterfacePattern, Limits, MAX_SINKS, Output, SinkName,
+    distinct_sinks, time, values,
+};
 
 /// The capture that a request asks for.
 pub(in super::super) fn capture_request(
@@ -73,6 +76,13 @@ fn convert(
     let filter = filter(&spec, wrong);
     let (limits, stop) = limits;
     let (output, keep_for) = output;
+    let export = export(&spec.export, wrong);
+    if !export.is_empty() && matches!(output, Output::Stdout) {
+        wrong.add(
+            "spec.export",
+            "stdout makes no files: leave it out, or choose another output",
+        );
+    }
     Some(CaptureRequest {
         spec: CaptureSpec {
             name: name?,
@@ -87,6 +97,7 @@ fn convert(
             ring_size,
             output,
             limits,
+            export,
         },
         stop,
         keep_for,
@@ -149,6 +160,25 @@ fn interfaces(given: &[String], of_pods: bool, wrong: &mut Violations) -> Vec<In
         patterns.push(InterfacePattern::Any);
     }
     patterns
+}
+
+/// Sinks of an exporter, each once.
+pub(super) fn export(given: &[String], wrong: &mut Violations) -> Vec<SinkName> {
+    if !wrong.at_most_elements("spec.export", given.len(), MAX_SINKS) {
+        return Vec::new();
+    }
+    let named = given.iter().enumerate().filter_map(|(at, name)| {
+        let parsed = name.parse::<SinkName>();
+        let shown = cut(name, bounds::SINK);
+        wrong.take(
+            format!("spec.export[{at}]"),
+            parsed.map_err(|error| format!("{shown:?}: {error}")),
+        )
+    });
+    let named = named.collect();
+    wrong
+        .take("spec.export", distinct_sinks(named))
+        .unwrap_or_default()
 }
 
 fn direction(given: i32, wrong: &mut Violations) -> Directions {

@@ -5,7 +5,7 @@ use tonic::Status;
 
 use super::{
     pods::pods,
-    request::{check_labels, limits},
+    request::{check_labels, export, limits},
     selection::{expression, hosts, inner, not_hosts, not_ports, ports},
 };
 use crate::{
@@ -45,6 +45,7 @@ pub(in super::super) fn update(request: &v1::UpdateCaptureRequest) -> Result<Upd
             "excluded_targets",
             "excluded_ports",
             "pods",
+            "export",
             "labels",
             "limits",
         ]
@@ -83,6 +84,9 @@ pub(in super::super) fn update(request: &v1::UpdateCaptureRequest) -> Result<Upd
     }
     if named("excluded_ports") {
         update.not_ports = Some(not_ports(spec, &mut wrong));
+    }
+    if named("export") {
+        update.export = Some(export(&spec.export, &mut wrong));
     }
     if named("pods") {
         match &spec.pods {

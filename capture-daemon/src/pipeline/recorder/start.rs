@@ -6,7 +6,7 @@ use super::{
     super::{
         copying::Copying,
         encode::{pcapng::Blocks, text::Lines},
-        exported::Exported,
+        exported::{ExportSink, Exported},
         file_size::FileSize,
         names::Names,
         outcome::Outcomes,
@@ -68,6 +68,7 @@ impl Recorder {
                 FileIndex::empty(&spec.name, &first)
             }
         };
+        files.set_export(spec.export.clone());
         // A directory that cannot be written to causes an error now.
         files
             .save(&directory)
@@ -94,10 +95,17 @@ impl Recorder {
             sizes,
         };
         context.progress.set_begun(files.begun());
+        context.progress.set_export(spec.export.clone());
         let layout = Layout::new(streaming);
+        // A sink that does not get the files never has them.
+        let gets = |sink: &ExportSink| {
+            let mut named = spec.export.iter();
+            spec.export.is_empty() || named.any(|name| name.as_str() == sink.name)
+        };
         let exported = spec
             .export_sink
             .clone()
+            .filter(gets)
             .map(|sink| Exported::new(sink, &output.directory, spec.name.as_str()));
         let mut recorder = Self {
             name: spec.name.clone(),

@@ -11,7 +11,8 @@ use crate::{
 };
 use capture_types::{
     CaptureName, CaptureSpec, CompressWhen, DigestAlgorithm, Directions, FilterSpec, Format,
-    InterfacePattern, Limits, Output, OutputSpec, Retention, Rotation, TargetSet, values,
+    InterfacePattern, Limits, Output, OutputSpec, Retention, Rotation, SinkName, TargetSet,
+    distinct_sinks, values,
 };
 
 /// A `[[capture]]` as written in the file.
@@ -47,6 +48,8 @@ struct Raw {
     max_files: Option<u32>,
     max_bytes: Option<String>,
     keep_for: Option<String>,
+    #[serde(default)]
+    export: Vec<String>,
     duration: Option<String>,
     max_packets: Option<u64>,
     max_written: Option<String>,
@@ -109,7 +112,8 @@ pub(super) fn request(value: &toml::Value, defaults: &Defaults) -> Result<Captur
         || raw.rotate_packets.is_some()
         || raw.max_files.is_some()
         || raw.max_bytes.is_some()
-        || raw.keep_for.is_some();
+        || raw.keep_for.is_some()
+        || !raw.export.is_empty();
     let name = CaptureName::new(raw.name).map_err(|error| error.to_string())?;
     let filter = FilterSpec {
         expression: raw.filter,
@@ -151,6 +155,7 @@ pub(super) fn request(value: &toml::Value, defaults: &Defaults) -> Result<Captur
         .ring_size
         .map(|text| values::ring_size(&text))
         .transpose();
+    let export: Result<Vec<SinkName>, _> = raw.export.iter().map(|name| name.parse()).collect();
     let compression = raw.compression.map(|text| text.parse()).transpose();
     let snaplen = raw.snaplen.unwrap_or(0).to_string();
     let output = OutputSpec {
@@ -188,7 +193,7 @@ pub(super) fn request(value: &toml::Value, defaults: &Defaults) -> Result<Captur
         Some(RawFormat::Stdout) if is_about_files => {
             return Err(
                 "format: stdout makes no files: leave out compression, compress_when, digest, rotate_*, \
-                 max_files, max_bytes and keep_for, or use format = \"text\""
+                 max_files, max_bytes, keep_for and export, or use format = \"text\""
                     .to_owned(),
             );
         }
@@ -224,6 +229,7 @@ pub(super) fn request(value: &toml::Value, defaults: &Defaults) -> Result<Captur
                 duration: time("duration", raw.duration)?,
                 packets: raw.max_packets.filter(|packets| *packets > 0),
             },
+            export: export.and_then(distinct_sinks).map_err(field("export"))?,
         },
         stop: StopConditions {
             bytes: size("max_written", raw.max_written)?,

@@ -11,7 +11,7 @@ use crate::{
     pipeline::ExportSink,
     tls,
 };
-use capture_types::values;
+use capture_types::{SinkName, values};
 
 mod captures;
 mod clients;
@@ -39,6 +39,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Retention removes first what this sink has.
     pub export_sink: Option<ExportSink>,
+    /// State directory of an exporter, which is only read.
+    pub export_state_dir: PathBuf,
     /// The node's name.
     pub node_name: String,
     /// The log level or filter.
@@ -137,7 +139,8 @@ impl Config {
             ("data_dir", self.data_dir != old.data_dir),
             (
                 "retain_until_exported and export_state_dir",
-                self.export_sink != old.export_sink,
+                self.export_sink != old.export_sink
+                    || self.export_state_dir != old.export_state_dir,
             ),
             ("node_name", self.node_name != old.node_name),
             ("log_format", self.log_format != old.log_format),
@@ -175,10 +178,10 @@ impl Config {
         let (state_dir, data_dir) = (from.path("state_dir"), from.path("data_dir"));
         let export_state_dir = from.path("export_state_dir");
         let export_sink = from
-            .maybe("retain_until_exported", sink_name)
+            .maybe("retain_until_exported", str::parse::<SinkName>)
             .map(|name| ExportSink {
-                name,
-                state_dir: export_state_dir,
+                name: name.to_string(),
+                state_dir: export_state_dir.clone(),
             });
         let abstract_socket = from.maybe("abstract_socket", |name| match name.len() {
             1..=100 => Ok(name.to_owned()),
@@ -238,6 +241,7 @@ impl Config {
             state_dir,
             data_dir,
             export_sink,
+            export_state_dir,
             node_name: node_name(from.layers.text("node_name")),
             log: log?,
             log_format: log_format?,
@@ -269,15 +273,6 @@ fn has_name(requests: &[CaptureRequest], new: &CaptureRequest) -> bool {
     requests
         .iter()
         .any(|request| request.spec.name == new.spec.name)
-}
-
-/// A name as capture-export takes it: it is part of a file's name.
-fn sink_name(text: &str) -> Result<String, &'static str> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if text.len() <= 40 && text.chars().all(plain) {
-        return Ok(text.to_owned());
-    }
-    Err("give the name of a sink: at most 40 of a-z, 0-9 and '-'")
 }
 
 /// At least enough memory for one large request and one stream of packets of a client.

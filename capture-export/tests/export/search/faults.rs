@@ -157,6 +157,55 @@ fn what_the_cluster_never_takes_goes_to_the_dead_letters_with_the_reason() {
 }
 
 #[test]
+fn a_document_with_which_a_whole_request_is_refused_is_found_and_put_aside() {
+    let plan: Plan = Box::new(|_, _| Fault::Having {
+        text: "\"10.0.0.77\"",
+        status: 400,
+    });
+    let test = "a_document_with_which_a_whole_request_is_refused_is_found_and_put_aside";
+    let Some((cluster, _proxy, _data, exporter)) = behind(test, "", plan) else {
+        return;
+    };
+    let (_running, log) = delivered(&exporter);
+    has_outcomes(&log, FLOWS - 1, 0, 1);
+    assert_eq!(cluster.count("flow"), u64::from(FLOWS) - 1);
+    let directory = exporter.state_dir().join("sinks/search/dead-letters");
+    let path = fs::read_dir(&directory).unwrap().next().unwrap().unwrap();
+    let text = fs::read_to_string(path.path()).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let letter: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(letter["document"]["source"]["ip"], "10.0.0.77");
+    let reason = letter["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("400") && reason.contains("an injected fault"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_cluster_that_refuses_every_request_puts_no_document_aside() {
+    let refused = Arc::new(AtomicBool::new(true));
+    let now = Arc::clone(&refused);
+    let plan: Plan = Box::new(move |_, _| match now.load(Relaxed) {
+        true => Fault::Status(400),
+        false => Fault::None,
+    });
+    let test = "a_cluster_that_refuses_every_request_puts_no_document_aside";
+    let Some((cluster, _proxy, _data, exporter)) = behind(test, "", plan) else {
+        return;
+    };
+    let mut running = exporter.run();
+    running.until("the reason", || {
+        exporter.prints(&["status"]).contains("400")
+    });
+    assert_eq!(exporter.delivered("search"), 0);
+    refused.store(false, Relaxed);
+    running.until("the file", || exporter.delivered("search") == 1);
+    has_outcomes(&running.log(), FLOWS, 0, 0);
+    assert_eq!(cluster.count("flow"), u64::from(FLOWS));
+}
+
+#[test]
 fn a_user_who_may_not_write_loses_no_document() {
     let refused = Arc::new(AtomicBool::new(true));
     let now = Arc::clone(&refused);

@@ -30,6 +30,11 @@ pub(crate) enum Fault {
     Status(u16),
     /// It reaches the cluster, and the second half of the answer is lost.
     CutAnswer,
+    /// It does not reach the cluster if it has this text.
+    Having {
+        text: &'static str,
+        status: u16,
+    },
     /// The connection ends before there is an answer, and the request does not reach the cluster.
     NoAnswer,
     /// These of its documents, by their position modulo a number, get this status and do not reach the cluster.
@@ -140,7 +145,11 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     let text = rules::unpacked(&body);
     let number = shared.bulks.fetch_add(1, Relaxed);
     match (shared.plan)(number, text.len()) {
-        Fault::None => shared.pass("POST", &path, &head.headers, body).await,
+        Fault::Having { text: part, status } if text.contains(part) => {
+            let status = StatusCode::from_u16(status).unwrap();
+            (status, "an injected fault").into_response()
+        }
+        Fault::None | Fault::Having { .. } => shared.pass("POST", &path, &head.headers, body).await,
         Fault::Status(status) => {
             let status = StatusCode::from_u16(status).unwrap();
             (status, [(header::RETRY_AFTER, "0")], "an injected fault").into_response()
