@@ -20,6 +20,7 @@ pub mod lock;
 pub mod malcolm;
 pub mod metrics;
 pub mod redact;
+pub mod renewal;
 pub mod requests;
 pub mod route;
 pub mod run;

@@ -14,6 +14,7 @@ use crate::{
     follow::{Follower, Snapshot},
     lock,
     metrics::Metrics,
+    renewal::Renewal,
     settings::Settings,
     worker::{Patience, Worker},
 };
@@ -79,11 +80,17 @@ fn worker(
         bail!("sink.{name} is not configured");
     };
     metrics.set_up(name, true);
+    let open = {
+        let (sink, metrics) = (sink.clone(), metrics.clone());
+        let state = settings.state_dir.join("sinks").join(name);
+        Box::new(move || sink.open(&state, &metrics))
+    };
+    let (opened, renewal) =
+        Renewal::begin(sink.files(), open).with_context(|| format!("sink.{name}"))?;
     Ok(Worker {
         name: name.to_owned(),
-        sink: sink
-            .open(&settings.state_dir.join("sinks").join(name), metrics)
-            .with_context(|| format!("sink.{name}"))?,
+        sink: opened,
+        renewal,
         ledger: Ledger::open(&settings.state_dir, name)?,
         route: sink.route(name),
         snapshots: snapshots.clone(),

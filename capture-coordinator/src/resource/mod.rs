@@ -95,8 +95,7 @@ pub struct PacketCaptureConfigSpec {
     /// Which files are kept, and for how long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
-    /// Sinks of the exporter that get the files, by name: the administrator configures them. Empty: those that get
-    /// the files of every capture. A change after the end has no effect.
+    /// Sinks of the exporter that get the files. Empty: those that get the files of every capture.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 32),

@@ -1,6 +1,9 @@
 //! The settings of one sink, whatever its kind.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -61,6 +64,17 @@ impl SinkSettings {
                 Arc::new(SearchSink::open(settings, state, metrics.search())?)
             }
         })
+    }
+
+    /// Certificates, keys and credentials that are read when the sink is made. Other secrets are read for each request.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let files = match self {
+            Self::Malcolm(settings) => vec![&settings.cacert],
+            Self::Store(settings) => vec![&settings.cacert, &settings.credentials],
+            Self::Search(settings) => vec![&settings.cacert, &settings.cert, &settings.key],
+        };
+        files.into_iter().flatten().cloned().collect()
     }
 
     /// Which files are for the sink, which has this name.

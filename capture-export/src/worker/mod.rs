@@ -16,6 +16,7 @@ use crate::{
     file::FinishedFile,
     follow::Snapshot,
     metrics::{Attempt, Backlog, Metrics},
+    renewal::Renewal,
     requests::{self, Action},
     route::Route,
     sink::{Failure, Indexed, Progress, Receipt, Sink},
@@ -59,6 +60,8 @@ pub struct Worker {
     pub name: String,
     /// The sink.
     pub sink: Arc<dyn Sink>,
+    /// How it is made again.
+    pub renewal: Renewal,
     /// Its checkpoint.
     pub ledger: Ledger,
     /// Which files are for it.
@@ -118,6 +121,7 @@ impl Worker {
         snapshot: &Snapshot,
         failures: &mut Failures,
     ) {
+        self.renew();
         let outcome = self.deliver(file).await;
         let key = key(file);
         match outcome {
@@ -177,6 +181,24 @@ impl Worker {
                 failures.since_success.insert(key);
                 self.pause(&reason, after, failures).await;
             }
+        }
+    }
+
+    /// Makes the sink again, if its certificates or credentials have changed.
+    fn renew(&mut self) {
+        match tokio::task::block_in_place(|| self.renewal.renewed()) {
+            None => {}
+            Some(Ok(sink)) => {
+                tracing::info!(
+                    sink = self.name,
+                    "its certificates or credentials were read again"
+                );
+                self.sink = sink;
+            }
+            Some(Err(error)) => tracing::warn!(
+                sink = self.name,
+                "its certificates or credentials have changed, and those before are used: {error:#}"
+            ),
         }
     }
 

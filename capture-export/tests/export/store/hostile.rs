@@ -121,3 +121,32 @@ fn a_wrong_configuration_is_rejected_before_anything_is_sent() {
         assert!(error.contains(said), "{said}: {error}");
     }
 }
+
+#[test]
+fn credentials_that_are_renewed_are_used_without_a_restart() {
+    let mut data = Data::new();
+    data.add("web", 3, 100);
+    let (root, _server, exporter) = s3(&data, "credentials = 'NAME'\n");
+    let credentials = exporter.state.path().join("credentials");
+    let key = |key: &str| format!("AWS_ACCESS_KEY_ID={ACCESS_KEY}\nAWS_SECRET_ACCESS_KEY={key}\n");
+    fs::write(&credentials, key("expired")).unwrap();
+    let config = fs::read_to_string(&exporter.config).unwrap();
+    let config = config.replace("NAME", credentials.to_str().unwrap());
+    fs::write(&exporter.config, config).unwrap();
+    let mut running = exporter.run();
+    running.until("a denial", || {
+        exporter
+            .checkpoint("archive")
+            .is_some_and(|checkpoint| checkpoint.trouble.is_some())
+    });
+    assert_eq!(exporter.delivered("archive"), 0);
+    // As Kubernetes does it: another file under the same name.
+    let renewed = exporter.state.path().join("renewed");
+    fs::write(&renewed, key(SECRET_KEY)).unwrap();
+    fs::rename(&renewed, &credentials).unwrap();
+    running.until("the file", || exporter.delivered("archive") == 1);
+    super::assert_holds(&root.path().join("bucket"), &data, "web");
+    let (_, log) = running.terminate();
+    assert!(log.contains("were read again"), "{log}");
+    assert!(!log.contains(SECRET_KEY), "{log}");
+}
