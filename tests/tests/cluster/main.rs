@@ -11,6 +11,7 @@ mod faults;
 mod lab;
 mod moves;
 mod rights;
+mod web;
 mod workload;
 
 use std::{
@@ -36,6 +37,10 @@ const TESTS: &[(&str, Test)] = &[
     (
         "an_upgrade_keeps_the_certificates_until_they_need_renewal",
         chart::an_upgrade_keeps_the_certificates_until_they_need_renewal,
+    ),
+    (
+        "the_web_page_reports_on_an_upload_and_leaves_nothing_when_it_is_off",
+        web::the_web_page_reports_on_an_upload_and_leaves_nothing_when_it_is_off,
     ),
     (
         "the_daemons_hold_three_capabilities_and_no_token",
