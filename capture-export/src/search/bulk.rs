@@ -18,7 +18,7 @@ use super::{
     client::{Answer, Body, Client, RequestError},
     counts::Counts,
     dead_letters::DeadLetters,
-    suspects::Suspects,
+    refusals::Refusals,
 };
 
 /// The longest wait between two attempts.
@@ -26,7 +26,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// A server that takes less than this takes no documents: batches are not made smaller because of it.
 const SMALLEST_BATCH: usize = 16 << 10;
 /// A cluster that refuses so many documents one by one and takes none refuses everything.
-const MOST_SUSPECTS: usize = 10;
+const MOST_REFUSED: usize = 10;
 
 /// How often and how fast requests are repeated.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +68,7 @@ pub(super) struct Bulk {
     /// Bytes that the server takes, as far as it has said so; shared by all files.
     pub(super) largest: Arc<AtomicUsize>,
     /// Documents with which it refuses a request; shared by all files.
-    pub(super) suspects: Arc<Suspects>,
+    pub(super) refusals: Arc<Refusals>,
 }
 
 /// What became of a batch.
@@ -78,7 +78,7 @@ enum Finished {
     /// It is sent in two parts.
     Halves(Batch, Batch),
     /// The cluster refuses a request with this one document.
-    Suspect(Batch, String),
+    Refused(Batch, String),
 }
 
 /// What is left of a batch after an attempt.
@@ -98,8 +98,8 @@ impl Bulk {
     /// # Errors
     /// Some documents have no outcome, and the delivery has to be repeated later.
     pub(super) async fn send(&self, batch: Batch) -> Result<(), BulkError> {
-        let before = self.suspects.taken();
-        let mut suspects = Vec::new();
+        let before = self.refusals.taken();
+        let mut refused = Vec::new();
         let mut batches = vec![batch];
         while let Some(batch) = batches.pop() {
             if batch.len() > 1 && batch.size() > self.largest.load(Relaxed) {
@@ -110,21 +110,21 @@ impl Bulk {
             match self.finish(batch).await? {
                 Finished::Done => {}
                 Finished::Halves(first, second) => batches.extend([second, first]),
-                Finished::Suspect(batch, reason) => {
+                Finished::Refused(batch, reason) => {
                     let (id, _) = batch.document(0);
-                    if self.suspects.is_convicted(id, before) {
+                    if self.refusals.is_at_fault(id, before) {
                         self.reject(&batch, 0, &reason)?;
-                    } else if suspects.len() >= MOST_SUSPECTS {
+                    } else if refused.len() >= MOST_REFUSED {
                         return Err(BulkError::Refused(reason));
                     } else {
-                        suspects.push((batch, reason));
+                        refused.push((batch, reason));
                     }
                 }
             }
         }
-        for (batch, reason) in suspects {
+        for (batch, reason) in refused {
             let (id, _) = batch.document(0);
-            if !self.suspects.is_convicted(id, before) {
+            if !self.refusals.is_at_fault(id, before) {
                 return Err(BulkError::Refused(reason));
             }
             self.reject(&batch, 0, &reason)?;
@@ -143,7 +143,7 @@ impl Bulk {
                     return Ok(if batch.len() > 1 {
                         halves(batch)
                     } else {
-                        Finished::Suspect(batch, reason)
+                        Finished::Refused(batch, reason)
                     });
                 }
                 Left::TooLarge(batch, _) if batch.len() > 1 => {
@@ -245,7 +245,7 @@ impl Bulk {
         let mut refused = None;
         let takes = |outcome: &Outcome| matches!(outcome, Outcome::Accepted | Outcome::Duplicate);
         if outcomes.iter().any(takes) {
-            self.suspects.took();
+            self.refusals.count_taken();
         }
         for (at, outcome) in outcomes.into_iter().enumerate() {
             match outcome {

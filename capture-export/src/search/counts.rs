@@ -15,7 +15,7 @@ use crate::documents::Traffic;
 
 /// What became of the documents of one file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct DocumentTotals {
     /// In the index since this delivery.
     pub accepted: u64,
     /// In the index already: a repeat.
@@ -24,7 +24,7 @@ pub struct Tally {
     pub rejected: u64,
 }
 
-impl Tally {
+impl DocumentTotals {
     /// All of them.
     #[must_use]
     pub const fn total(self) -> u64 {
@@ -163,8 +163,8 @@ impl Counts {
         self.metrics.waiting.dec();
     }
 
-    pub(super) fn tally(&self) -> Tally {
-        Tally {
+    pub(super) fn totals(&self) -> DocumentTotals {
+        DocumentTotals {
             accepted: self.accepted.load(Relaxed),
             duplicate: self.duplicate.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
@@ -174,7 +174,10 @@ impl Counts {
 
 impl Drop for Counts {
     fn drop(&mut self) {
-        let rest = self.read.load(Relaxed).saturating_sub(self.tally().total());
+        let rest = self
+            .read
+            .load(Relaxed)
+            .saturating_sub(self.totals().total());
         self.metrics.waiting.dec_by(rest as i64);
     }
 }

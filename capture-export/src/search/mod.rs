@@ -8,13 +8,13 @@ mod counts;
 mod dead_letters;
 mod endpoints;
 mod flows;
+mod refusals;
 mod settings;
 mod setup;
 mod sink;
-mod suspects;
 
 pub use client::ClientError;
-pub use counts::{SearchMetrics, Tally};
+pub use counts::{DocumentTotals, SearchMetrics};
 pub use settings::SearchSettings;
 pub use setup::{Done, Flavour, SetupError, SetupOptions, saved_objects, setup};
 pub use sink::{SearchError, SearchSink};

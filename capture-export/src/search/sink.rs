@@ -21,11 +21,11 @@ use super::{
     batch::Batches,
     bulk::{Bulk, BulkError},
     client::{Body, Client, ClientError},
-    counts::{Counts, SearchMetrics, Tally},
+    counts::{Counts, DocumentTotals, SearchMetrics},
     dead_letters::DeadLetters,
     flows::{Flows, file_name},
+    refusals::Refusals,
     settings::{Checked, SearchSettings, environment},
-    suspects::Suspects,
 };
 use crate::{
     documents::{self, FileContext},
@@ -60,7 +60,7 @@ pub struct SearchSink {
     flows: Flows,
     dead_letters: PathBuf,
     largest: Arc<AtomicUsize>,
-    suspects: Arc<Suspects>,
+    refusals: Arc<Refusals>,
 }
 
 impl SearchSink {
@@ -82,7 +82,7 @@ impl SearchSink {
             flows: Flows::in_directory(state.join("flows")),
             dead_letters: state.join("dead-letters"),
             largest: Arc::new(AtomicUsize::new(usize::MAX)),
-            suspects: Arc::default(),
+            refusals: Arc::default(),
             settings,
         })
     }
@@ -137,7 +137,7 @@ impl SearchSink {
             counts: Arc::clone(&counts),
             dead_letters,
             largest: Arc::clone(&self.largest),
-            suspects: Arc::clone(&self.suspects),
+            refusals: Arc::clone(&self.refusals),
         };
         let flows = self.flows.before(&file.series, file.entry.sequence);
         let (sender, batches) = mpsc::channel(QUEUED);
@@ -159,11 +159,11 @@ impl SearchSink {
             .map_err(|error| Failure::retry(format!("reading the file: {error}")))?;
         progress.add(file.entry.bytes.saturating_sub(progress.done()));
         let documents: u64 = read.documents.iter().sum();
-        let tally = counts.tally();
-        if documents != tally.total() {
+        let totals = counts.totals();
+        if documents != totals.total() {
             return Err(Failure::retry(format!(
                 "{documents} documents were read, and {} have an outcome",
-                tally.total()
+                totals.total()
             )));
         }
         if let Some(problem) = &read.problem {
@@ -178,22 +178,22 @@ impl SearchSink {
             .map_err(|error| Failure::retry(format!("dead letters: {error}")))?;
         if let Some(reason) = &rejections.first_reason {
             tracing::warn!(
-                file = %file.path.display(), rejected = tally.rejected, left_out = rejections.left_out,
+                file = %file.path.display(), rejected = totals.rejected, left_out = rejections.left_out,
                 dead_letters = %rejections.path.display(), "the cluster rejected documents: {reason}"
             );
         }
         self.metrics.traffic(read.traffic);
         self.flows
             .after(&file.series, file.entry.sequence, &read.continued);
-        Ok(self.receipt(file, documents, tally))
+        Ok(self.receipt(file, documents, totals))
     }
 
-    fn receipt(&self, file: &FinishedFile, documents: u64, tally: Tally) -> Receipt {
-        let Tally {
+    fn receipt(&self, file: &FinishedFile, documents: u64, totals: DocumentTotals) -> Receipt {
+        let DocumentTotals {
             accepted,
             duplicate,
             rejected,
-        } = tally;
+        } = totals;
         let index = &self.settings.index;
         tracing::info!(
             file = %file.path.display(), index, documents, accepted, duplicate, rejected, waiting = 0,

@@ -110,7 +110,7 @@ fn a_file_is_counted_as_libpcap_counts_it() {
 }
 
 #[test]
-fn a_tally_as_json_has_the_two_counts() {
+fn verdicts_as_json_have_the_two_counts() {
     let totals = TrialTotals {
         packets: 7,
         matched: 3,

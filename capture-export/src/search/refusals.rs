@@ -14,53 +14,53 @@ const MOST: usize = 1000;
 
 /// What one cluster took and refused, of all files.
 #[derive(Debug, Default)]
-pub(super) struct Suspects {
+pub(super) struct Refusals {
     taken: AtomicU64,
     /// What had been taken when a document was refused first, by its id.
     refused: Mutex<HashMap<Vec<u8>, u64>>,
 }
 
-impl Suspects {
+impl Refusals {
     /// Requests of which the cluster took documents so far.
     pub(super) fn taken(&self) -> u64 {
         self.taken.load(Relaxed)
     }
 
     /// The cluster took documents of a request.
-    pub(super) fn took(&self) {
+    pub(super) fn count_taken(&self) {
         self.taken.fetch_add(1, Relaxed);
     }
 
     /// Whether the cluster took others since it refused this document: in this attempt, which began after so many
     /// requests, or since an earlier one.
-    pub(super) fn is_convicted(&self, id: &[u8], before: u64) -> bool {
+    pub(super) fn is_at_fault(&self, id: &[u8], before: u64) -> bool {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= MOST && !refused.contains_key(id) {
             refused.clear();
         }
         let first = refused.entry(id.to_owned()).or_insert(before);
-        let is_convicted = self.taken() > (*first).min(before);
-        if is_convicted {
+        let is_at_fault = self.taken() > (*first).min(before);
+        if is_at_fault {
             refused.remove(id);
         }
-        is_convicted
+        is_at_fault
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Suspects;
+    use super::Refusals;
 
     #[test]
     fn a_document_is_to_blame_only_when_others_are_taken() {
-        let suspects = Suspects::default();
-        let before = suspects.taken();
-        assert!(!suspects.is_convicted(b"a", before), "nothing is taken");
-        suspects.took();
-        assert!(suspects.is_convicted(b"a", suspects.taken()), "others were");
-        let before = suspects.taken();
-        assert!(!suspects.is_convicted(b"b", before));
-        suspects.took();
-        assert!(suspects.is_convicted(b"c", before), "in the same attempt");
+        let refused = Refusals::default();
+        let before = refused.taken();
+        assert!(!refused.is_at_fault(b"a", before), "nothing is taken");
+        refused.count_taken();
+        assert!(refused.is_at_fault(b"a", refused.taken()), "others were");
+        let before = refused.taken();
+        assert!(!refused.is_at_fault(b"b", before));
+        refused.count_taken();
+        assert!(refused.is_at_fault(b"c", before), "in the same attempt");
     }
 }
