@@ -238,7 +238,8 @@ async fn main() -> Result<()> {
         "{nodes} nodes, {pods} pods, {resources} resources made in {:?}",
         begun.elapsed()
     );
-    let log = std::fs::File::create("coordinator.log")?;
+    let log = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("coordinator.log");
+    let log = std::fs::File::create(log)?;
     let begun = Instant::now();
     let coordinator = Command::new(program)
         .args(["--daemon-insecure", "--lease", "", "--namespace", "default"])
@@ -267,9 +268,9 @@ async fn main() -> Result<()> {
         tick.tick().await;
         let pod_api = pod_api.clone();
         tasks.spawn(async move {
-            let address = address(1, change);
+            let (address, asked) = (address(1, change), Instant::now());
             runs(&pod_api, &format!("pod-{change}"), &address).await?;
-            Ok::<_, anyhow::Error>((address, Instant::now()))
+            Ok::<_, anyhow::Error>((address, asked))
         });
     }
     let mut changed = Vec::new();
@@ -280,7 +281,7 @@ async fn main() -> Result<()> {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let after = Requests::of(&client).await?;
     let state = daemons.lock();
-    // The answer of the API server may come after the daemon's call.
+    // From the request to the API server on, so that its own work is a part of each wait.
     let mut waits: Vec<Duration> = changed
         .iter()
         .filter_map(|(address, at)| Some(state.told.get(address)?.saturating_duration_since(*at)))

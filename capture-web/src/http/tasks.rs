@@ -20,9 +20,11 @@ use crate::{
     api::{self, Health, Queue, TaskState},
 };
 
-/// How often the progress is read. It comes from the database, so that every replica can tell it.
-const LOOK: Duration = Duration::from_millis(500);
-/// How long the database may be away while progress is shown.
+/// When the progress is read again after a change. It comes from the database, so that every replica can tell it.
+const FIRST_LOOK: Duration = Duration::from_millis(25);
+/// How often it is read when it has not changed for long.
+const LAST_LOOK: Duration = Duration::from_millis(500);
+/// Reads that may fail in a row: the database may be away for a minute.
 const AWAY: u32 = 120;
 
 /// `GET /api/v1/tasks/{id}`
@@ -69,6 +71,7 @@ impl Watch {
     /// The next change; none after the end of the task.
     async fn event(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         let mut failures = 0;
+        let mut look = FIRST_LOOK;
         loop {
             if let Some(task) = self.next.take()
                 && self.last.as_ref() != Some(&task)
@@ -83,18 +86,23 @@ impl Watch {
                 return None;
             }
             tokio::select! {
-                () = sleep(LOOK) => {}
+                () = sleep(look) => {}
                 () = self.app.stop.cancelled() => return None,
             }
+            look = (look * 2).min(LAST_LOOK);
             let read = async {
                 let stored = view::visible(&self.app, &self.caller, &self.id).await?;
                 view::task(&self.app, &stored).await
             };
             match read.await {
-                Ok(task) => self.next = Some(task),
+                Ok(task) => {
+                    failures = 0;
+                    self.next = Some(task);
+                }
                 Err(error) if error.status() == StatusCode::NOT_FOUND => return None,
                 Err(_) => {
                     failures += 1;
+                    look = LAST_LOOK;
                     if failures > AWAY {
                         return None;
                     }

@@ -64,6 +64,9 @@ pub struct Settings {
 /// A shorter lease would lapse while its holder waits for the database.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
+/// With less, the program itself does not fit: every analysis would fail, whatever the file.
+const LEAST_WORKER_MEMORY: u64 = 128 << 20;
+
 /// Limits of uploads.
 #[derive(Debug, Clone)]
 pub struct UploadSettings {
@@ -152,6 +155,12 @@ impl Layer {
             ratio: values.number("max_unpacked_ratio", 1).unwrap_or(1),
             packets: values.number("max_packets", 1).unwrap_or(1),
         };
+        if bounds.memory > 0 && bounds.memory < LEAST_WORKER_MEMORY {
+            values.wrong(
+                "worker_memory",
+                "give at least 128MiB: the program itself needs most of it",
+            );
+        }
         let hours =
             |hours: Option<u64>| Duration::from_secs(hours.unwrap_or(1).saturating_mul(3600));
         let database = storage::database(values);
@@ -241,6 +250,13 @@ mod tests {
         assert_eq!(settings.uploads.min_free, 0);
         let error = file("min_free = 5").check().unwrap_err().to_string();
         assert!(error.contains("unit"), "{error}");
+    }
+
+    #[test]
+    fn a_worker_gets_the_memory_that_the_program_needs() {
+        assert!(file("worker_memory = '128MiB'").check().is_ok());
+        let error = file("worker_memory = '64MiB'").check().unwrap_err();
+        assert!(error.to_string().contains("at least 128MiB"), "{error}");
     }
 
     #[test]

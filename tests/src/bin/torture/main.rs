@@ -5,6 +5,7 @@ mod clients;
 mod commands;
 mod disk;
 mod filters;
+mod handshakes;
 mod races;
 mod recovery;
 mod requests;
@@ -65,10 +66,11 @@ pub(crate) struct Attack {
 const PATIENCE: Duration = Duration::from_secs(90);
 
 fn attacks() -> impl Iterator<Item = &'static Attack> {
-    let all: [&'static [Attack]; 8] = [
+    let all: [&'static [Attack]; 9] = [
         &filters::ATTACKS,
         &requests::ATTACKS,
         &clients::ATTACKS,
+        &handshakes::ATTACKS,
         &races::ATTACKS,
         &disk::ATTACKS,
         &recovery::ATTACKS,
