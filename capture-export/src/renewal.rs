@@ -1,19 +1,12 @@
 //! Certificates, keys and credentials that are renewed while the exporter runs: the sink is made again when a file that
 //! its settings name has changed.
 
-use std::{
-    fmt, fs,
-    os::unix::fs::MetadataExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use anyhow::Result;
+use capture_file::FileVersion;
 
 use crate::sink::Sink;
-
-/// What changes when a file is replaced: inode, size, time of the last change.
-type Version = (u64, u64, i64, i64);
 
 /// Makes a sink from its settings.
 pub type Open = Box<dyn Fn() -> Result<Arc<dyn Sink>> + Send + Sync>;
@@ -21,7 +14,7 @@ pub type Open = Box<dyn Fn() -> Result<Arc<dyn Sink>> + Send + Sync>;
 /// The files of a sink's settings, and how the sink is made.
 pub struct Renewal {
     files: Vec<PathBuf>,
-    seen: Vec<Option<Version>>,
+    seen: Vec<Option<FileVersion>>,
     open: Open,
 }
 
@@ -57,17 +50,7 @@ impl Renewal {
     }
 }
 
-fn versions(files: &[PathBuf]) -> Vec<Option<Version>> {
-    files.iter().map(|path| version(path)).collect()
-}
-
-/// That of the file itself: a renewed Secret is behind another link.
-fn version(path: &Path) -> Option<Version> {
-    let metadata = fs::metadata(path).ok()?;
-    Some((
-        metadata.ino(),
-        metadata.size(),
-        metadata.mtime(),
-        metadata.mtime_nsec(),
-    ))
+/// Those of the files themselves: a renewed Secret is behind another link.
+fn versions(files: &[PathBuf]) -> Vec<Option<FileVersion>> {
+    files.iter().map(|path| FileVersion::at(path)).collect()
 }

@@ -17,6 +17,7 @@ mod packet;
 mod read;
 pub mod repair;
 mod totals;
+mod version;
 mod window;
 mod write;
 
@@ -32,6 +33,7 @@ pub use options::{ByteOrder, Opt, OptionIter, OptionList, Options};
 pub use packet::{AddressNames, Interface, Item, Packet, PacketBuf, Section, Statistics};
 pub use read::CaptureReader;
 pub use totals::{Baseline, FileTotals};
+pub use version::FileVersion;
 pub use write::{WriteError, Writer};
 
 /// Bytes in lower-case hexadecimal.

@@ -2,9 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io::Read as _,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::{Capture, Manager, files::blocking};
 use crate::cut::cut;
 use capture_file::{
+    FileVersion,
     checkpoint::{Checkpoint, Delivered, SUFFIX, Series},
     manifest::{FileEntry, Manifest},
     name::PART,
@@ -113,19 +114,6 @@ fn named(capture: Arc<Capture>) -> Named {
     }
 }
 
-/// What changes when a file is replaced: inode, size, time of the last change.
-type Version = (u64, u64, i64, i64);
-
-fn version(path: &Path) -> Option<Version> {
-    let metadata = fs::metadata(path).ok()?;
-    Some((
-        metadata.ino(),
-        metadata.size(),
-        metadata.mtime(),
-        metadata.mtime_nsec(),
-    ))
-}
-
 /// Files that were read, and are read again only when they have changed.
 struct Looks {
     state_dir: PathBuf,
@@ -140,7 +128,7 @@ struct Looks {
 
 /// A checkpoint.
 struct Known {
-    version: Option<Version>,
+    version: Option<FileVersion>,
     read: u64,
     /// Of the named captures alone.
     series: BTreeMap<String, Series>,
@@ -150,7 +138,7 @@ struct Known {
 /// What the states of a capture were made from.
 #[derive(PartialEq, Eq)]
 struct Seen {
-    manifest: Option<Version>,
+    manifest: Option<FileVersion>,
     reads: Vec<(SinkName, u64)>,
 }
 
@@ -190,7 +178,7 @@ impl Looks {
             let manifest = manifest_path(&self.data_dir, &one.name);
             let known = |sink: &SinkName| self.checkpoints.get(sink).map_or(0, |known| known.read);
             let now = Seen {
-                manifest: version(&manifest),
+                manifest: FileVersion::at(&manifest),
                 reads: one
                     .sinks
                     .iter()
@@ -215,7 +203,7 @@ impl Looks {
 
     fn refresh(&mut self, sink: SinkName) {
         let path = self.state_dir.join(format!("{sink}{SUFFIX}"));
-        let version = version(&path);
+        let version = FileVersion::at(&path);
         let known = self.checkpoints.get(&sink);
         if known.is_some_and(|known| known.version == version) {
             return;
@@ -304,6 +292,8 @@ fn state(sink: &SinkName, known: &Known, name: &str, files: &[FileEntry]) -> Exp
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use capture_file::checkpoint::Trouble;
 

@@ -1,13 +1,12 @@
 //! Which finished files an exporter has delivered: retention removes these first.
 
 use std::{
-    fs,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use capture_file::{
+    FileVersion,
     checkpoint::{Checkpoint, Delivered, SUFFIX, Series},
     manifest::FileEntry,
 };
@@ -29,11 +28,8 @@ pub(crate) struct Exported {
     series: String,
     known: Option<Series>,
     /// When and in which version the checkpoint was read.
-    read: Option<(Instant, Version)>,
+    read: Option<(Instant, Option<FileVersion>)>,
 }
-
-/// What changes when the checkpoint is replaced: inode, size, time of the last change.
-type Version = (u64, u64, i64, i64);
 
 /// The checkpoint is not looked at more often.
 const LOOK: Duration = Duration::from_secs(1);
@@ -91,14 +87,7 @@ impl Exported {
             .sink
             .state_dir
             .join(format!("{}{SUFFIX}", self.sink.name));
-        let version = fs::metadata(&path).map_or((0, 0, 0, 0), |metadata| {
-            (
-                metadata.ino(),
-                metadata.size(),
-                metadata.mtime(),
-                metadata.mtime_nsec(),
-            )
-        });
+        let version = FileVersion::at(&path);
         let before = self.read.replace((Instant::now(), version));
         if before.is_some_and(|(_, before)| before == version) {
             return;
@@ -122,6 +111,8 @@ fn has(series: &Series, entry: &FileEntry) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn entry(sequence: u64) -> FileEntry {

@@ -3,12 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, Read as _},
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use capture_file::{
+    FileVersion,
     manifest::{CaptureEntry, Manifest},
     name::PART,
 };
@@ -64,13 +64,10 @@ pub struct Follower {
 /// A manifest as it was read last.
 #[derive(Debug)]
 struct ReadManifest {
-    version: Version,
+    version: FileVersion,
     of: Option<Arc<CaptureEntry>>,
     files: Vec<Arc<FinishedFile>>,
 }
-
-/// What changes when a manifest is replaced: inode, size, and time of its last change.
-type Version = (u64, u64, i64, i64);
 
 impl Follower {
     /// Follows a directory.
@@ -171,12 +168,7 @@ impl Follower {
     fn refresh(&mut self, path: &Path, series: &str) -> io::Result<()> {
         let file = open_regular(path)?;
         let metadata = file.metadata()?;
-        let version = (
-            metadata.ino(),
-            metadata.size(),
-            metadata.mtime(),
-            metadata.mtime_nsec(),
-        );
+        let version = FileVersion::from(&metadata);
         if self
             .read
             .get(path)
@@ -184,7 +176,7 @@ impl Follower {
         {
             return Ok(());
         }
-        if metadata.size() > LARGEST {
+        if metadata.len() > LARGEST {
             let text = format!("it is larger than {LARGEST} bytes");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
