@@ -2,3 +2,5 @@
 
 mod access;
 mod fixed;
+mod scene;
+mod status;

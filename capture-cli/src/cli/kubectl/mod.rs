@@ -46,8 +46,9 @@ Examples:
   kubectl capture doctor
 
 Rights: to start, create and delete packetcaptureconfigs; to read packets, get on packetcaptureconfigs and
-its subresources stream and files, and on pods of each namespace that is captured. The connection to the
-coordinator is a port-forward, unless --coordinator names an address.";
+its subresources stream and files, and on pods of each namespace that is captured; for all of status, list on
+nodes and on the recorder's pods, also in metrics.k8s.io. The connection to the coordinator is a
+port-forward, unless --coordinator names an address.";
 
 fn help() -> String {
     format!("{HELP}\n\nExit status:\n{}", exit::meanings())

@@ -74,4 +74,11 @@ impl Kubectl {
         serde_json::from_str(&text)
             .map_err(|error| Error::Failed(format!("kubectl {}: {error}", words[0])))
     }
+
+    /// The answer of the API server to a GET of a path. What is behind the API server may hang: it has ten seconds.
+    pub(super) fn raw(&self, path: &str) -> Result<Value, Error> {
+        let text = self.run(&["get", "--raw", path, "--request-timeout=10s"])?;
+        serde_json::from_str(&text)
+            .map_err(|error| Error::Failed(format!("kubectl get --raw {path}: {error}")))
+    }
 }

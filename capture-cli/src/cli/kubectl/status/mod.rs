@@ -1,10 +1,18 @@
-//! `kubectl capture status`.
+//! `kubectl capture status`: captures, and beside them the nodes and pods that they depend on.
+
+mod nodes;
+mod pods;
+mod quantity;
+mod read;
+mod used;
+
+use std::time::SystemTime;
 
 use capture_args::console::tell;
-use capture_client::cluster::ClusterNode;
 use clap::Args;
 use serde_json::{Value, json};
 
+use self::read::Reading;
 use super::{Cluster, coordinator::connect, resource::RESOURCE};
 use crate::cli::{
     exit::{Error, Exit},
@@ -12,11 +20,21 @@ use crate::cli::{
     tables,
 };
 
-/// Show captures and the nodes' daemons; with a name, one capture on each of its nodes.
+/// Show captures, and the nodes and pods of the recorder; with a name, one capture on each of its nodes.
+///
+/// CPU and memory are those of metrics.k8s.io, which metrics-server serves. What this user may not read is left
+/// out, and said below the tables.
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
     /// Name of a capture.
     name: Option<String>,
+    /// Labels of the recorder's pods, in the coordinator's namespace.
+    #[arg(
+        long,
+        value_name = "SELECTOR",
+        default_value = "app.kubernetes.io/component in (coordinator,daemon,exporter,web)"
+    )]
+    pod_selector: String,
 }
 
 pub(super) async fn run(cluster: &Cluster, arguments: &StatusArgs) -> Result<Exit, Error> {
@@ -25,31 +43,54 @@ pub(super) async fn run(cluster: &Cluster, arguments: &StatusArgs) -> Result<Exi
         output::print(cluster.format, &resource, || of_one(&resource))?;
         return Ok(Exit::Done);
     }
-    let list = cluster.kubectl.json(&["get", RESOURCE])?;
-    let captures = list["items"].as_array().cloned().unwrap_or_default();
-    let nodes = async {
+    let reading = Reading::begin(cluster, &arguments.pod_selector);
+    let daemons = async {
         let connected = connect(cluster).await?;
         Ok::<_, Error>(connected.client.nodes().await?)
     };
-    let (nodes, problem) = match nodes.await {
-        Ok(nodes) => (nodes, None),
-        Err(error) => (Vec::new(), Some(error)),
+    let daemons = daemons.await;
+    let read = reading.end().await?;
+    let mut exit = Exit::Done;
+    let (daemons, problem) = match daemons {
+        Ok(daemons) => (Some(daemons), None),
+        Err(error) => {
+            exit = error.exit();
+            (None, Some(error.to_string()))
+        }
     };
+    if let Some(refused) = read.captures_refused {
+        exit = exit.and(refused);
+    }
+    let captures = read.captures.as_deref();
+    let nodes = nodes::of(read.nodes.as_ref(), &read.used_by_nodes, daemons);
+    let pods = read
+        .pods
+        .as_ref()
+        .map(|list| pods::of(list, &read.used_by_pods));
     let value = json!({
         "captures": captures,
-        "nodes": nodes.iter().map(value_of).collect::<Vec<_>>(),
-        "problem": problem.as_ref().map(ToString::to_string),
+        "nodes": nodes.iter().map(nodes::Row::value).collect::<Vec<_>>(),
+        "pods": pods,
+        "missing": read.missing,
+        "problem": problem,
     });
     output::print(cluster.format, &value, || {
-        format!("{}\n{}", of_captures(&captures), of_nodes(&nodes))
+        let mut tables = Vec::new();
+        tables.extend(captures.map(of_captures));
+        tables.push(nodes::shown(&nodes));
+        tables.extend(
+            pods.as_ref()
+                .map(|pods| pods::shown(pods, SystemTime::now())),
+        );
+        let lines = read.missing.iter().map(ToString::to_string);
+        let lines: Vec<String> = lines.collect();
+        tables.extend((!lines.is_empty()).then(|| lines.join("\n") + "\n"));
+        tables.join("\n")
     })?;
-    match problem {
-        Some(error) => {
-            tell(format_args!("the nodes are not known: {error}"));
-            Ok(error.exit())
-        }
-        None => Ok(Exit::Done),
+    if let Some(problem) = problem {
+        tell(format_args!("the daemons are not known: {problem}"));
     }
+    Ok(exit)
 }
 
 fn word(value: &Value) -> String {
@@ -119,44 +160,4 @@ fn of_one(resource: &Value) -> String {
     }
     said.push_str(&text(&rows));
     said
-}
-
-fn of_nodes(nodes: &[ClusterNode]) -> String {
-    let mut rows = table(
-        &[
-            "node",
-            "daemon",
-            "kernel",
-            "captures",
-            "disk free",
-            "problem",
-        ],
-        &["captures", "disk free"],
-    );
-    for node in nodes {
-        let cells = match &node.node {
-            Ok(answer) => [
-                answer.version.clone(),
-                answer.kernel_release.clone(),
-                answer.usage.active_captures.to_string(),
-                answer
-                    .usage
-                    .disk_free_bytes
-                    .map_or_else(|| "-".to_owned(), tables::size),
-                String::new(),
-            ],
-            Err(problem) => ["-", "-", "-", "-", problem].map(str::to_owned),
-        };
-        let mut row = vec![cell(&node.name)];
-        row.extend(cells.iter().map(|text| cell(text)));
-        rows.add_row(row);
-    }
-    text(&rows)
-}
-
-fn value_of(node: &ClusterNode) -> Value {
-    match &node.node {
-        Ok(answer) => json!({ "name": node.name, "node": answer }),
-        Err(problem) => json!({ "name": node.name, "problem": problem }),
-    }
 }
