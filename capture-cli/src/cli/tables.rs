@@ -121,15 +121,15 @@ pub(super) fn capture(capture: &OnNode<Capture>, several_nodes: bool) -> String 
     if value.resumed > 0 {
         line(
             "resumed",
-            format!("{} times by a new daemon", value.resumed),
+            format!("{} by a new daemon", counted(value.resumed.into(), "time")),
         );
     }
     line(
         "written",
         format!(
-            "{} in {} finished files",
+            "{} in {}",
             size(value.bytes_written),
-            value.files_finished
+            counted(value.files_finished, "finished file")
         ),
     );
     line("file", value.current_file.clone().unwrap_or_default());
@@ -139,6 +139,12 @@ pub(super) fn capture(capture: &OnNode<Capture>, several_nodes: bool) -> String 
     lines.push(String::new());
     lines.push(ledgers(&value.interfaces, &value.ledger));
     lines.join("\n")
+}
+
+/// A number of things: `1 file`, `2 files`.
+fn counted(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
 }
 
 /// What a sink has of the files.
@@ -151,7 +157,11 @@ fn exported(state: &ExportState) -> String {
         missed_files,
         message,
     } = state;
-    let mut text = format!("{sink}: {delivered_files} files delivered, {waiting_files} wait");
+    let waits = if *waiting_files == 1 { "waits" } else { "wait" };
+    let mut text = format!(
+        "{sink}: {} delivered, {waiting_files} {waits}",
+        counted(*delivered_files, "file")
+    );
     for (number, what) in [(aside_files, "put aside"), (missed_files, "missed")] {
         if *number > 0 {
             text.push_str(&format!(", {number} {what}"));
@@ -273,4 +283,26 @@ pub(super) fn begin(several_nodes: bool, columns: &[&str], right: &[&str]) -> Ta
 
 pub(super) fn node_cell(several_nodes: bool, node: &str) -> Vec<Cell> {
     Vec::from_iter(several_nodes.then(|| cell(node)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::exported;
+    use capture_client::model::ExportState;
+
+    #[test]
+    fn one_file_is_no_plural() {
+        let mut state = ExportState {
+            sink: "archive".to_owned(),
+            delivered_files: 1,
+            waiting_files: 1,
+            ..ExportState::default()
+        };
+        assert_eq!(exported(&state), "archive: 1 file delivered, 1 waits");
+        state.delivered_files = 0;
+        state.waiting_files = 2;
+        state.aside_files = 1;
+        let text = "archive: 0 files delivered, 2 wait, 1 put aside";
+        assert_eq!(exported(&state), text);
+    }
 }
