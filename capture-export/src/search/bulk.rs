@@ -18,6 +18,7 @@ use super::{
     client::{Answer, Body, Client, RequestError},
     counts::Counts,
     dead_letters::DeadLetters,
+    probe,
     refusals::Refusals,
 };
 
@@ -25,8 +26,10 @@ use super::{
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// A server that takes less than this takes no documents: batches are not made smaller because of it.
 const SMALLEST_BATCH: usize = 16 << 10;
-/// A cluster that refuses so many documents one by one and takes none refuses everything.
+/// So many documents are refused one by one before it is asked whether the cluster refuses everything.
 const MOST_REFUSED: usize = 10;
+/// A file of which so many documents are refused one by one, and none is taken, is put aside as a whole.
+const MOST_ALONE: u64 = 1000;
 
 /// How often and how fast requests are repeated.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +51,11 @@ pub(super) enum BulkError {
     },
     #[error("{0}")]
     Refused(String),
+    #[error(
+        "the cluster answers other requests, but refused each of {MOST_ALONE} documents of this file, and took none: \
+         {0}"
+    )]
+    Hopeless(String),
     #[error("cannot write dead letters: {0}")]
     DeadLetters(std::io::Error),
     #[error("cannot compress a batch: {0}")]
@@ -111,21 +119,35 @@ impl Bulk {
                 Finished::Done => {}
                 Finished::Halves(first, second) => batches.extend([second, first]),
                 Finished::Refused(batch, reason) => {
-                    let (id, _) = batch.document(0);
-                    if self.refusals.is_at_fault(id, before) {
-                        self.reject(&batch, 0, &reason)?;
-                    } else if refused.len() >= MOST_REFUSED {
-                        return Err(BulkError::Refused(reason));
-                    } else {
-                        refused.push((batch, reason));
+                    refused.push((batch, reason));
+                    let is_known = self.refusals.taken() > before;
+                    if is_known || refused.len() > MOST_REFUSED {
+                        self.put_aside(&mut refused, before).await?;
                     }
                 }
             }
         }
-        for (batch, reason) in refused {
+        self.put_aside(&mut refused, before).await
+    }
+
+    /// Puts documents aside with which a request is refused, unless the cluster refuses every request.
+    async fn put_aside(
+        &self,
+        refused: &mut Vec<(Batch, String)>,
+        before: u64,
+    ) -> Result<(), BulkError> {
+        for (batch, reason) in refused.drain(..) {
             let (id, _) = batch.document(0);
             if !self.refusals.is_at_fault(id, before) {
-                return Err(BulkError::Refused(reason));
+                if !probe::is_answered(&self.client, &self.path).await {
+                    return Err(BulkError::Refused(reason));
+                }
+                self.refusals.count_taken();
+                self.refusals.forget(id);
+            }
+            let totals = self.counts.totals();
+            if totals.rejected >= MOST_ALONE && totals.rejected == totals.total() {
+                return Err(BulkError::Hopeless(reason));
             }
             self.reject(&batch, 0, &reason)?;
         }

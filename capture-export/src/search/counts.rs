@@ -13,6 +13,9 @@ use prometheus_client::{
 
 use crate::documents::Traffic;
 
+/// Traffic is told by these.
+const PROTOCOLS: [&str; 3] = ["tcp", "udp", "other"];
+
 /// What became of the documents of one file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DocumentTotals {
@@ -60,8 +63,18 @@ struct ByOutcome {
 }
 
 impl SearchMetrics {
-    /// Registers them.
+    /// Registers them. Each is there from the beginning, with 0: a rate begins with the first document.
     pub fn register(&self, registry: &mut Registry) {
+        for protocol in PROTOCOLS {
+            drop(self.packets.get_or_create(&ByProtocol { protocol }));
+            drop(self.bytes.get_or_create(&ByProtocol { protocol }));
+        }
+        for status in ["success", "partial", "busy", "failed"] {
+            drop(self.writes.get_or_create(&ByStatus { status }));
+        }
+        for outcome in ["accepted", "duplicate", "rejected"] {
+            drop(self.documents.get_or_create(&ByOutcome { outcome }));
+        }
         registry.register(
             "pcap_packets",
             "Packets of files whose documents were delivered to search clusters",
@@ -96,7 +109,7 @@ impl SearchMetrics {
 
     /// A file was delivered: packets and bytes of TCP, UDP and everything else.
     pub(super) fn traffic(&self, traffic: [Traffic; 3]) {
-        for (protocol, traffic) in ["tcp", "udp", "other"].into_iter().zip(traffic) {
+        for (protocol, traffic) in PROTOCOLS.into_iter().zip(traffic) {
             let label = ByProtocol { protocol };
             self.packets.get_or_create(&label).inc_by(traffic.packets);
             self.bytes.get_or_create(&label).inc_by(traffic.bytes);

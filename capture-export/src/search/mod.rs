@@ -8,6 +8,7 @@ mod counts;
 mod dead_letters;
 mod endpoints;
 mod flows;
+mod probe;
 mod refusals;
 mod settings;
 mod setup;

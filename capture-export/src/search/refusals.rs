@@ -1,5 +1,5 @@
-//! Documents with which the cluster refuses a whole request. Only a cluster that takes others meanwhile refuses such a
-//! document for what is in it; one that refuses everything has another problem.
+//! Documents with which the cluster refuses a whole request. Only a cluster that takes other requests meanwhile refuses
+//! such a document for what is in it; one that refuses everything has another problem.
 
 use std::{
     collections::HashMap,
@@ -21,12 +21,12 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    /// Requests of which the cluster took documents so far.
+    /// Requests that the cluster took so far.
     pub(super) fn taken(&self) -> u64 {
         self.taken.load(Relaxed)
     }
 
-    /// The cluster took documents of a request.
+    /// The cluster took documents of a request, or a request without documents.
     pub(super) fn count_taken(&self) {
         self.taken.fetch_add(1, Relaxed);
     }
@@ -44,6 +44,12 @@ impl Refusals {
             refused.remove(id);
         }
         is_at_fault
+    }
+
+    /// A document has an outcome.
+    pub(super) fn forget(&self, id: &[u8]) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.remove(id);
     }
 }
 

@@ -258,9 +258,10 @@ fn failure(error: BulkError) -> Failure {
         BulkError::Exhausted { after, .. } => *after,
         _ => None,
     };
-    Failure::Retry {
-        after,
-        reason: error.to_string(),
+    let reason = error.to_string();
+    match error {
+        BulkError::Hopeless(_) => Failure::Reject { reason },
+        _ => Failure::Retry { after, reason },
     }
 }
 

@@ -10,24 +10,39 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    cluster::Cluster,
+    cluster::{Cluster, http},
     exporter,
     proxy::{Fault, Plan, Proxy},
     traffic,
 };
-use crate::support::{Data, Exporter, Running};
+use crate::support::{Data, Exporter, Running, tree};
 
 const FLOWS: u32 = 300;
 
 /// A cluster behind a proxy with faults, and an exporter that sends it 300 flows in batches of 20.
 fn behind(test: &str, more: &str, plan: Plan) -> Option<(Cluster, Proxy, Data, Exporter)> {
+    behind_with(test, FLOWS, more, plan)
+}
+
+/// As [`behind`], with so many flows.
+fn behind_with(
+    test: &str,
+    flows: u32,
+    more: &str,
+    plan: Plan,
+) -> Option<(Cluster, Proxy, Data, Exporter)> {
     let cluster = Cluster::start(test)?;
     let mut data = Data::new();
-    data.add_with("web", FLOWS.into(), |path, _| {
-        traffic::many_flows(1, FLOWS).write(path)
+    data.add_with("web", flows.into(), |path, _| {
+        traffic::many_flows(1, flows).write(path)
     });
     let proxy = Proxy::start(cluster.url(), plan);
-    let more = format!("documents = 'flow'\nbatch_documents = 20\n{more}");
+    let more = if more.is_empty() {
+        "batch_documents = 20"
+    } else {
+        more
+    };
+    let more = format!("documents = 'flow'\n{more}");
     let exporter = exporter(data.path(), &proxy.url(), &cluster.index, &more);
     exporter.prints(&["search", "setup", "--sink", "search"]);
     Some((cluster, proxy, data, exporter))
@@ -180,6 +195,67 @@ fn a_document_with_which_a_whole_request_is_refused_is_found_and_put_aside() {
         reason.contains("400") && reason.contains("an injected fault"),
         "{reason}"
     );
+}
+
+/// Refuses each request with a document of ours, and answers others.
+fn refuses_documents() -> Fault {
+    Fault::Having {
+        text: "capture.flow",
+        status: 400,
+    }
+}
+
+#[test]
+fn a_refused_document_that_is_alone_does_not_wait_for_another_file() {
+    let test = "a_refused_document_that_is_alone_does_not_wait_for_another_file";
+    let plan: Plan = Box::new(|_, _| refuses_documents());
+    let Some((cluster, proxy, _data, exporter)) = behind_with(test, 1, "", plan) else {
+        return;
+    };
+    let (_running, log) = delivered(&exporter);
+    has_outcomes(&log, 0, 0, 1);
+    assert_eq!(
+        proxy.bulks(),
+        2,
+        "the document, and whether others are answered"
+    );
+    let all = format!("{}/_count", cluster.index);
+    let (_, count) = http("GET", &format!("{}/{all}", cluster.url()), None);
+    assert_eq!(count["count"], 0, "asking makes no document");
+    let letters = tree(&exporter.state_dir().join("sinks/search/dead-letters"));
+    let letter = String::from_utf8_lossy(letters.values().next().unwrap());
+    assert!(letter.contains("an injected fault"), "{letter}");
+}
+
+#[test]
+fn a_file_of_which_every_document_is_refused_alone_is_put_aside_as_a_whole() {
+    let refused = Arc::new(AtomicBool::new(true));
+    let now = Arc::clone(&refused);
+    let plan: Plan = Box::new(move |_, _| match now.load(Relaxed) {
+        true => refuses_documents(),
+        false => Fault::None,
+    });
+    let test = "a_file_of_which_every_document_is_refused_alone_is_put_aside_as_a_whole";
+    let more = "batch_documents = 2000\n";
+    let Some((cluster, _proxy, _data, exporter)) = behind_with(test, 1100, more, plan) else {
+        return;
+    };
+    let mut running = exporter.run();
+    running.until("the file to be put aside", || {
+        let checkpoint = exporter.checkpoint("search");
+        let series = checkpoint.and_then(|all| all.series.get("web/web").cloned());
+        series.is_some_and(|series| series.aside.len() == 1)
+    });
+    let status = exporter.prints(&["status"]);
+    assert!(
+        status.contains("each of 1000 documents") && status.contains("400"),
+        "{status}"
+    );
+    refused.store(false, Relaxed);
+    exporter.prints(&["retry", "search"]);
+    running.until("the file", || exporter.delivered("search") == 1);
+    has_outcomes(&running.log(), 1100, 0, 0);
+    assert_eq!(cluster.count("flow"), 1100);
 }
 
 #[test]

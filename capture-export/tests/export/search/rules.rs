@@ -100,6 +100,10 @@ fn bulk(sent: &Sent<'_>) -> Result<(), String> {
         return Err("a bulk request is application/x-ndjson, compressed with gzip".to_owned());
     }
     let text = unpacked(sent.body);
+    // It changes nothing, and asks whether the cluster answers.
+    if text == "{\"update\":{\"_id\":\"capture-export-no-such-document\"}}\n{\"doc\":{}}\n" {
+        return Ok(());
+    }
     let lines: Vec<&str> = text.lines().collect();
     if !text.ends_with('\n') || lines.is_empty() || !lines.len().is_multiple_of(2) {
         return Err(format!("a bulk request has {} lines", lines.len()));
