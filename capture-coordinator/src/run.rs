@@ -157,7 +157,12 @@ async fn serve_metrics(
     match settings.metrics {
         Some(address) => metrics::serve(address, metrics, current, ready)
             .await
-            .with_context(|| format!("metrics {address}")),
+            .with_context(|| {
+                format!(
+                    "metrics {address}: give another address (--metrics, CAPTURE_COORDINATOR_METRICS), or none \
+                     (--metrics '')"
+                )
+            }),
         None => std::future::pending().await,
     }
 }

@@ -144,7 +144,12 @@ async fn serve(settings: &Settings, metrics: Metrics) -> Result<()> {
     match settings.metrics {
         Some(address) => capture_metrics::serve(address, metrics, std::future::pending())
             .await
-            .with_context(|| format!("metrics {address}")),
+            .with_context(|| {
+                format!(
+                    "metrics {address}: give another address (--metrics, CAPTURE_EXPORT_METRICS, or METRICS_PORT for the \
+                     port alone), or none (--metrics ''); captured and capture-web have the same one by default"
+                )
+            }),
         None => std::future::pending().await,
     }
 }

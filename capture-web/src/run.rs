@@ -267,7 +267,8 @@ async fn serve_metrics(settings: &Settings, metrics: &Metrics, app: &App) -> Res
         .await
         .with_context(|| {
             format!(
-                "metrics {address}: give an address that can be listened on, or none (--metrics '')"
+                "metrics {address}: give another address (--metrics, CAPTURE_WEB_METRICS), or none (--metrics ''); \
+                 captured and capture-export have the same one by default"
             )
         })
 }

@@ -123,7 +123,10 @@ pub async fn run(
         tokio::spawn(async move {
             // Captures matter more: the daemon continues without its metrics.
             if let Err(error) = metrics::serve(address, manager).await {
-                tracing::error!("metrics.listen {address}: {error}");
+                tracing::error!(
+                    "metrics.listen {address}: {error}: give another address (--metrics, CAPTURED_METRICS_LISTEN); \
+                     capture-export and capture-web have the same one by default"
+                );
             }
         });
     }

@@ -69,3 +69,21 @@ fn metrics_say_for_each_sink_what_it_has_what_waits_and_whether_it_is_up() {
     assert_eq!(get(&address, "/healthz").0, "200");
     assert_eq!(get(&address, "/readyz").0, "200");
 }
+
+#[test]
+fn an_address_that_another_program_has_is_named_with_the_way_out() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let (data, target) = (Data::new(), tempfile::tempdir().unwrap());
+    let sink = format!(
+        "[sink.a]\ntype = 'store'\nurl = 'file://{}'\n",
+        target.path().display()
+    );
+    let exporter = Exporter::new(data.path(), &sink)
+        .with_environment([("CAPTURE_EXPORT_METRICS", address.as_str())]);
+    let (status, log) = exporter.run().ended();
+    assert!(!status.success(), "{log}");
+    for part in [&address, "--metrics", "METRICS_PORT", "captured"] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+}

@@ -331,6 +331,20 @@ impl Running {
         (status, self.log())
     }
 
+    /// Waits until it ends by itself.
+    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
+        let end = Instant::now() + Duration::from_secs(60);
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < end, "it runs on: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        self.end();
+        (status, self.log())
+    }
+
     fn end(&mut self) {
         // It may have ended.
         let _ = self.child.kill();
