@@ -7,6 +7,7 @@ mod faults;
 mod kills;
 mod nginx;
 mod proxy;
+mod renewal;
 mod rules;
 mod secured;
 mod setup;

@@ -15,6 +15,8 @@ use crate::support::skipped;
 /// A running nginx, ended when this is dropped.
 pub(crate) struct Nginx {
     child: Child,
+    program: PathBuf,
+    ports: [u16; 2],
     directory: tempfile::TempDir,
     /// Asks for one of the given Authorization headers.
     pub(crate) login: String,
@@ -33,38 +35,37 @@ impl Nginx {
         make_certificates(directory.path());
         let end = Instant::now() + Duration::from_secs(30);
         loop {
-            let [login, mutual] = free_ports();
+            let ports @ [login, mutual] = free_ports();
             let text = configuration(directory.path(), upstream, authorization, login, mutual);
-            let path = directory.path().join("nginx.conf");
-            fs::write(&path, text).unwrap();
-            let mut child = Command::new(&program)
-                .arg("-c")
-                .arg(&path)
-                .arg("-e")
-                .arg(directory.path().join("error.log"))
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
+            fs::write(directory.path().join("nginx.conf"), text).unwrap();
             // Somebody else may have taken a port meanwhile: then it ends, and other ports are tried.
-            while child.try_wait().unwrap().is_none() {
-                let listens = [login, mutual]
-                    .into_iter()
-                    .all(|port| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-                if listens {
-                    return Some(Self {
-                        child,
-                        directory,
-                        login: format!("https://localhost:{login}"),
-                        mutual: format!("https://localhost:{mutual}"),
-                    });
-                }
-                std::thread::sleep(Duration::from_millis(10));
+            if let Some(child) = started(&program, directory.path(), ports) {
+                return Some(Self {
+                    child,
+                    program,
+                    ports,
+                    directory,
+                    login: format!("https://localhost:{login}"),
+                    mutual: format!("https://localhost:{mutual}"),
+                });
             }
             let log = fs::read_to_string(directory.path().join("error.log"));
             assert!(Instant::now() < end, "nginx does not start: {log:?}");
         }
+    }
+
+    /// Ends it, and starts it again at the same addresses with certificates of another authority.
+    pub(crate) fn replace_authority(&mut self) {
+        self.end();
+        make_certificates(self.directory.path());
+        let child = started(&self.program, self.directory.path(), self.ports);
+        self.child = child.expect("nginx has its ports again");
+    }
+
+    fn end(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// A file of the authority, or of the client: `ca.pem`, `client.pem`, `client.key`.
@@ -75,10 +76,32 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.end();
     }
+}
+
+/// Starts it with the configuration of a directory, and waits until it listens; none if it ends before.
+fn started(program: &Path, directory: &Path, ports: [u16; 2]) -> Option<Child> {
+    let mut child = Command::new(program)
+        .arg("-c")
+        .arg(directory.join("nginx.conf"))
+        .arg("-e")
+        .arg(directory.join("error.log"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while child.try_wait().unwrap().is_none() {
+        let listens = ports
+            .into_iter()
+            .all(|port| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        if listens {
+            return Some(child);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    None
 }
 
 fn program() -> Option<PathBuf> {
