@@ -71,6 +71,7 @@ const REQUIREMENTS: &[Requirement] = &[
     needs("postgresql", Proof::Program("pg_ctlcluster"), "the database of several replicas of the web server", &[Test]),
     needs("qemu-system-x86", Proof::Program("qemu-system-x86_64"), "boots older kernels", &[Test]),
     needs("busybox-static", Proof::Program("busybox"), "userland for these kernels", &[Test]),
+    needs("openssl", Proof::Program("openssl"), "RSA keys of service accounts", &[Test]),
     needs("openssh-server", Proof::File("/usr/sbin/sshd"), "an SFTP server to export to", &[Test]),
     needs("dpkg-dev", Proof::Program("dpkg-source"), "unpacks the sources of Kubernetes, to test with", &[Cluster]),
     needs("containerd", Proof::Program("containerd"), "runs the containers of the test cluster", &[Cluster]),

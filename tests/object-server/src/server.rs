@@ -25,7 +25,10 @@ use s3s::{
 };
 use tokio::{net::TcpListener, sync::oneshot};
 
-use crate::faults::{self, Fate, Faults};
+use crate::{
+    faults::{self, Fate, Faults},
+    google::{self, Account},
+};
 
 /// The name of the key that requests must be signed with.
 pub const ACCESS_KEY: &str = "test-access-key";
@@ -56,6 +59,24 @@ impl ObjectServer {
     /// # Errors
     /// The directory or the address cannot be used.
     pub fn start_at(root: &Path, buckets: &[&str], address: SocketAddr) -> Result<Self> {
+        Self::start_as(root, buckets, address, None)
+    }
+
+    /// Like [`ObjectServer::start`], as Google's XML API: the account whose tokens it takes.
+    ///
+    /// # Errors
+    /// The directory cannot be used, or there is no port.
+    pub fn start_google(root: &Path, buckets: &[&str], account: Account) -> Result<Self> {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start_as(root, buckets, address, Some(account))
+    }
+
+    fn start_as(
+        root: &Path,
+        buckets: &[&str],
+        address: SocketAddr,
+        account: Option<Account>,
+    ) -> Result<Self> {
         for bucket in buckets {
             let path = root.join(bucket);
             std::fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
@@ -63,7 +84,9 @@ impl ObjectServer {
         let files = s3s_fs::FileSystem::new(root)
             .map_err(|error| anyhow::anyhow!("serving {}: {error:?}", root.display()))?;
         let mut builder = S3ServiceBuilder::new(files);
-        builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        if account.is_none() {
+            builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        }
         let service = builder.build();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -76,6 +99,7 @@ impl ObjectServer {
         let faults = Arc::new(Faults::default());
         let shared = Shared {
             service,
+            account: account.map(Arc::new),
             faults: Arc::clone(&faults),
         };
         let (end, ended) = oneshot::channel();
@@ -162,6 +186,8 @@ impl Drop for ObjectServer {
 #[derive(Clone)]
 struct Shared {
     service: S3Service,
+    /// Of Google; S3 has keys.
+    account: Option<Arc<Account>>,
     faults: Arc<Faults>,
 }
 
@@ -178,7 +204,13 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response {
     }
     let response = match fate {
         Fate::Refuse(status) => refused(status),
-        Fate::Serve | Fate::Cut => served(&shared.service, request).await,
+        Fate::Serve | Fate::Cut => match &shared.account {
+            None => served(&shared.service, request).await,
+            Some(account) => match google::translated(account, request) {
+                Ok(request) => google::answered(served(&shared.service, request).await),
+                Err(refused) => *refused,
+            },
+        },
     };
     if fate == Fate::Cut {
         shared.faults.remember(seen);

@@ -1,8 +1,9 @@
-//! The store as a sink: a directory, a real S3 server.
+//! The store as a sink: a directory, a real S3 server, Azurite, a server of Google's XML API.
 
 mod azure;
 mod delivery;
 mod faults;
+mod google;
 mod hostile;
 mod pull;
 
