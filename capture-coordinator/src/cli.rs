@@ -41,7 +41,12 @@ Examples:
 
   Without Kubernetes, over the nodes of a list:
     capture-coordinator --nodes nodes.toml --listen 0.0.0.0:9444 --tls-certificate me.pem \\
-        --tls-key me.key --tls-client-ca ca.pem --daemon-cacert ca.pem --daemon-cert me.pem --daemon-key me.key";
+        --tls-key me.key --tls-client-ca ca.pem --daemon-cacert ca.pem --daemon-cert me.pem --daemon-key me.key
+
+Exit status:
+  0  told to end, or done
+  1  failed, or wrong configuration
+  2  wrong command line";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -59,14 +59,16 @@ const fn result(is_ok: bool) -> &'static str {
 }
 
 impl Metrics {
-    pub(crate) fn reconciled(&self, is_ok: bool) {
+    /// A resource was looked at.
+    pub fn reconciled(&self, is_ok: bool) {
         let labels = ByResult {
             result: result(is_ok),
         };
         self.reconciles.get_or_create(&labels).inc();
     }
 
-    pub(crate) fn acted(&self, action: &'static str, is_ok: bool) {
+    /// A node was asked for something.
+    pub fn acted(&self, action: &'static str, is_ok: bool) {
         let labels = ByAction {
             action,
             result: result(is_ok),
@@ -74,7 +76,8 @@ impl Metrics {
         self.actions.get_or_create(&labels).inc();
     }
 
-    pub(crate) fn wrote_status(&self) {
+    /// A status was written.
+    pub fn wrote_status(&self) {
         self.statuses.inc();
     }
 
@@ -83,7 +86,11 @@ impl Metrics {
         self.leads.store(leads, Relaxed);
     }
 
-    fn text(&self, current: Current) -> Result<String, std::fmt::Error> {
+    /// All metrics as text.
+    ///
+    /// # Errors
+    /// None in practice: text is written to memory.
+    pub fn text(&self, current: Current) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("capture_coordinator");
         let build = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "Version of the coordinator", Info::new(build));

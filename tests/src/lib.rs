@@ -25,6 +25,7 @@ pub mod pods;
 pub mod process;
 pub mod program;
 pub mod recorder;
+pub mod reference;
 pub mod scene;
 pub mod stopped_thread;
 pub mod summary;

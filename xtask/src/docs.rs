@@ -22,14 +22,17 @@ pub(crate) fn write() -> Result<()> {
     ]);
     tests.env("CAPTURED", workspace::target().join("debug/captured"));
     run(tests.env("CAPTURE_DOCS", "write"))?;
-    let mut document = cargo();
-    document.args([
-        "test",
-        "--locked",
-        "--package",
-        "capture-web",
-        "--test",
-        "reference",
-    ]);
-    run(document.env("CAPTURE_DOCS", "write"))
+    for package in ["capture-coordinator", "capture-export", "capture-web"] {
+        let mut document = cargo();
+        document.args([
+            "test",
+            "--locked",
+            "--package",
+            package,
+            "--test",
+            "reference",
+        ]);
+        run(document.env("CAPTURE_DOCS", "write"))?;
+    }
+    Ok(())
 }

@@ -53,10 +53,16 @@ Examples:
   All files of a capture from the store, of every node, merged by time:
     capture-export pull s3://bucket/prefix web -w web.pcapng
 
-
   Prepare a search cluster, and deliver the documents of one file to it:
     capture-export search setup --url https://search.example:9200
-    capture-export deliver search --url https://search.example:9200 web-1.pcapng.zst";
+    capture-export deliver search --url https://search.example:9200 web-1.pcapng.zst
+
+Exit status:
+  0  told to end, or done
+  1  failed, or wrong configuration
+  2  wrong command line
+  3  pull: nothing is in the store
+  6  documents, pull: something is damaged; deliver: a file was rejected for good";
 
 #[derive(Debug, Subcommand)]
 enum Command {
