@@ -51,8 +51,15 @@ fn behind_with(
 fn delivered(exporter: &Exporter) -> (Running, String) {
     let mut running = exporter.run();
     running.until("the file", || exporter.delivered("search") == 1);
-    let log = running.log();
+    let log = outcomes(&mut running);
     (running, log)
+}
+
+/// The log, with the line about the documents, which may come after the checkpoint.
+fn outcomes(running: &mut Running) -> String {
+    let log = running.log_handle();
+    running.until("the outcomes", || log().contains("documents delivered"));
+    log()
 }
 
 fn has_outcomes(log: &str, accepted: u32, duplicate: u32, rejected: u32) {
@@ -254,7 +261,7 @@ fn a_file_of_which_every_document_is_refused_alone_is_put_aside_as_a_whole() {
     refused.store(false, Relaxed);
     exporter.prints(&["retry", "search"]);
     running.until("the file", || exporter.delivered("search") == 1);
-    has_outcomes(&running.log(), 1100, 0, 0);
+    has_outcomes(&outcomes(&mut running), 1100, 0, 0);
     assert_eq!(cluster.count("flow"), 1100);
 }
 
@@ -277,7 +284,7 @@ fn a_cluster_that_refuses_every_request_puts_no_document_aside() {
     assert_eq!(exporter.delivered("search"), 0);
     refused.store(false, Relaxed);
     running.until("the file", || exporter.delivered("search") == 1);
-    has_outcomes(&running.log(), FLOWS, 0, 0);
+    has_outcomes(&outcomes(&mut running), FLOWS, 0, 0);
     assert_eq!(cluster.count("flow"), u64::from(FLOWS));
 }
 
@@ -303,7 +310,7 @@ fn a_user_who_may_not_write_loses_no_document() {
     );
     refused.store(false, Relaxed);
     running.until("the file", || exporter.delivered("search") == 1);
-    has_outcomes(&running.log(), FLOWS, 0, 0);
+    has_outcomes(&outcomes(&mut running), FLOWS, 0, 0);
     assert_eq!(cluster.count("flow"), u64::from(FLOWS));
 }
 
