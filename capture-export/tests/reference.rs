@@ -18,10 +18,10 @@ use clap::{Args as _, Command};
 const ONLY_IN_FILES: [(&str, &str); 2] = [
     (
         "captures",
-        "whose files it gets besides those of captures that name it: `all` that name no sink, which is the default, or \
+        "The captures whose files it gets besides those of captures that name it: `all` that name no sink, which is the default, or \
          only the `named` ones",
     ),
-    ("tags", "tags of objects, where the store has them: a table"),
+    ("tags", "Tags of objects, where the store has them: a table"),
 ];
 
 /// The keys that a sink of a kind takes, as the error about another one lists them.

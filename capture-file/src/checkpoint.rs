@@ -252,6 +252,16 @@ impl Series {
             return 0;
         };
         let to = first_waiting.map_or(to, |first| to.min(first.saturating_sub(1)));
+        self.pass(to)
+    }
+
+    /// Moves `through` up to the file before the first one that exists. Returns how many numbers it passed that nobody
+    /// ever settled: files that were removed before.
+    pub fn begin_at(&mut self, first: u64) -> u64 {
+        self.pass(first.saturating_sub(1))
+    }
+
+    fn pass(&mut self, to: u64) -> u64 {
         if to <= self.through {
             return 0;
         }
@@ -294,6 +304,10 @@ mod tests {
         series.ahead.extend([1, 5]);
         assert_eq!(series.advance(Some(7)), 3, "2, 3 and 4");
         assert_eq!(series.through, 5);
+        series.ahead.extend([7, 9]);
+        assert_eq!(series.begin_at(4), 0);
+        assert_eq!(series.begin_at(9), 2, "6 and 8");
+        assert_eq!((series.through, series.ahead.len()), (8, 1));
     }
 
     #[test]

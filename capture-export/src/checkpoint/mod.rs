@@ -3,14 +3,14 @@
 mod durable;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use capture_file::{
     checkpoint::{
-        Aside, AsideBy, Checkpoint, CheckpointError, Delivered, Delivery, SUFFIX, Trouble,
+        Aside, AsideBy, Checkpoint, CheckpointError, Delivered, Delivery, SUFFIX, Series, Trouble,
     },
     manifest::Timestamp,
 };
@@ -29,6 +29,8 @@ use crate::{
 pub struct Ledger {
     path: PathBuf,
     state: Checkpoint,
+    /// Files that were missed when the log told it last while nothing was delivered.
+    told: u64,
 }
 
 /// Files that are asked about; beyond this the oldest ones are given up.
@@ -54,7 +56,11 @@ impl Ledger {
     pub fn open(state_dir: &Path, sink: &str) -> Result<Self, CheckpointError> {
         let path = path(state_dir, sink);
         let state = Checkpoint::read(&path)?.unwrap_or_else(|| Checkpoint::new(sink));
-        Ok(Self { path, state })
+        Ok(Self {
+            path,
+            told: state.missed,
+            state,
+        })
     }
 
     /// The state.
@@ -74,7 +80,8 @@ impl Ledger {
     }
 
     /// Takes note of the files that exist: a series that is new begins at its first file, one that began anew is
-    /// forgotten, and files put aside that no longer exist are forgotten. Returns whether something has changed.
+    /// forgotten, files that were removed since are missed, and files put aside that no longer exist are forgotten.
+    /// Returns whether something has changed.
     pub fn observe(&mut self, snapshot: &Snapshot) -> bool {
         let mut first: BTreeMap<&str, u64> = BTreeMap::new();
         let before = self.state.series.len();
@@ -99,10 +106,17 @@ impl Ledger {
             }
         }
         for (name, number) in first {
-            let series = self.state.series.entry(name.to_owned()).or_default();
-            if *series == capture_file::checkpoint::Series::default() {
-                series.through = number.saturating_sub(1);
-            }
+            let series = match self.state.series.entry(name.to_owned()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(Series {
+                    through: number.saturating_sub(1),
+                    ..Series::default()
+                }),
+            };
+            let missed = series.begin_at(number);
+            series.missed += missed;
+            self.state.missed += missed;
+            changed |= missed > 0;
             let asides = series.aside.len();
             series
                 .aside
@@ -111,6 +125,15 @@ impl Ledger {
         }
         changed |= self.state.series.len() != before;
         self.state.forget_oldest();
+        // A sink that is down for ever would fill the log.
+        if self.state.missed > self.told.saturating_mul(2) {
+            self.told = self.state.missed;
+            tracing::warn!(
+                "{} files so far were removed before {} got them",
+                self.told,
+                self.state.sink
+            );
+        }
         changed
     }
 

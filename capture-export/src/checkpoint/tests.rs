@@ -75,6 +75,26 @@ fn a_sink_that_comes_later_has_missed_nothing() {
 }
 
 #[test]
+fn files_that_are_removed_while_nothing_is_delivered_are_counted_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut ledger = Ledger::open(directory.path(), "s").unwrap();
+    ledger.observe(&snapshot(1..=3));
+    assert!(ledger.observe(&snapshot(3..=6)));
+    assert_eq!(ledger.state().missed, 2, "1 and 2");
+    assert!(!ledger.observe(&snapshot(3..=6)));
+    ledger.save().unwrap();
+    let mut ledger = Ledger::open(directory.path(), "s").unwrap();
+    assert!(ledger.observe(&snapshot(6..=8)));
+    assert_eq!(ledger.state().missed, 5, "3, 4 and 5, also after a restart");
+    assert_eq!(ledger.state().series["a/a"].missed, 5);
+    let all = snapshot(6..=8);
+    ledger.delivered(&file(7), &receipt(), &all);
+    assert!(ledger.observe(&snapshot(8..=8)));
+    assert_eq!(ledger.state().missed, 6, "6, but not 7");
+    assert_eq!(waiting(&ledger, &snapshot(8..=8)), [8]);
+}
+
+#[test]
 fn a_file_put_aside_stops_no_other_and_waits_again_on_request() {
     let directory = tempfile::tempdir().unwrap();
     let all = snapshot(1..=3);
