@@ -87,7 +87,10 @@ fn the_page_of_the_exporter_has_its_settings_sinks_metrics_and_commands() -> Res
     body += &metrics()?;
     body += "\n";
     let program = Path::new(env!("CARGO_BIN_EXE_capture-export"));
-    reference::helps(program, &[], &[], &mut body)?;
+    let mut commands = String::new();
+    reference::helps(program, &[], &[], &mut commands)?;
+    // They are in the table, and go with every command.
+    body += &reference::without(&commands, "Settings:");
     assert!(body.contains("## capture-export search setup"), "{body}");
     reference::page(
         "export.md",

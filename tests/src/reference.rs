@@ -104,6 +104,27 @@ pub fn helps(program: &Path, path: &[&str], above: &[String], body: &mut String)
     Ok(())
 }
 
+/// A text without the sections of help texts that have this heading.
+#[must_use]
+pub fn without(body: &str, heading: &str) -> String {
+    let (mut text, mut is_left_out) = (String::new(), false);
+    for line in body.lines() {
+        let begins = line.starts_with("```") || line.ends_with(':') && !line.starts_with(' ');
+        if line == heading {
+            is_left_out = true;
+        } else if begins && is_left_out {
+            is_left_out = false;
+            text.truncate(text.trim_end().len());
+            text += if line.starts_with('`') { "\n" } else { "\n\n" };
+        }
+        if !is_left_out {
+            text += line;
+            text.push('\n');
+        }
+    }
+    text
+}
+
 /// A table in Markdown.
 pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let line = |cells: Vec<String>| {
