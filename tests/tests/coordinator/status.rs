@@ -201,10 +201,7 @@ fn the_status_of_a_cluster_has_its_nodes_and_pods_as_far_as_the_user_may_see_the
     ensure!(output.status.success(), "{output:?}");
     let left = row(&text, "left")?;
     ensure!(left[1] == "Ready" && left[3..5] == ["-", "-"], "{text}");
-    ensure!(
-        left[5] == "0" && left[6].ends_with(" of 4.0 GiB"),
-        "{text}"
-    );
+    ensure!(left[5] == "0" && left[6].ends_with(" of 4.0 GiB"), "{text}");
     let pod = row(&text, "daemon")?;
     ensure!(pod[1..5] == ["daemon", "left", "Running", "1/1"], "{text}");
     ensure!(
