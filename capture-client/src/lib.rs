@@ -13,6 +13,7 @@ pub mod model;
 mod node;
 pub mod pull;
 pub mod reorder;
+pub mod resource;
 pub mod settings;
 mod target;
 mod tls;

@@ -1,6 +1,9 @@
 //! The request in a resource, checked and converted once.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use capture_client::model::{Codec, Compression, FileOutput, Output, Retention, Rotation, Span};
 use capture_types::{
@@ -39,6 +42,8 @@ pub struct Plan {
     pub selection: Option<Selection>,
     /// Labels that nodes must have.
     pub node_selector: BTreeMap<String, String>,
+    /// Names of nodes; any if empty.
+    pub node_names: BTreeSet<String>,
     /// TCP and UDP ports.
     pub ports: Vec<u32>,
     /// A pcap-filter expression; the nodes check it.
@@ -61,6 +66,23 @@ pub struct Plan {
     pub suspend: bool,
     /// Sinks of the exporter that get the files.
     pub export: Vec<String>,
+}
+
+/// Selects nodes, by all of its conditions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeChoice {
+    /// Labels that nodes must have.
+    pub labels: BTreeMap<String, String>,
+    /// Names of nodes; any if empty.
+    pub names: BTreeSet<String>,
+}
+
+impl NodeChoice {
+    /// Whether it may select a node of this name.
+    #[must_use]
+    pub fn names(&self, node: &str) -> bool {
+        self.names.is_empty() || self.names.contains(node)
+    }
 }
 
 /// Selects pods.
@@ -108,6 +130,7 @@ impl Plan {
             targets: targets(&spec.target_ips)?,
             selection,
             node_selector: spec.node_selector.clone(),
+            node_names: spec.node_names.iter().cloned().collect(),
             ports: ports(&spec.target_ports)?,
             filter: spec.filter.trim().to_owned(),
             interfaces: interfaces(&spec.interfaces)?,
@@ -172,12 +195,25 @@ impl Plan {
             let labels = labels.map(|(selector, namespaces)| (selector.to_string(), namespaces));
             (&selection.names, labels)
         });
-        digest(&(
+        let of_all = digest(&(
             self.fixed_digest(),
             (&self.targets, &self.ports, &self.filter),
             (pods, &self.node_selector),
             (self.duration.as_secs(), self.packets),
-        ))
+        ));
+        if self.node_names.is_empty() {
+            return of_all;
+        }
+        digest(&(of_all, &self.node_names))
+    }
+
+    /// The nodes on which it captures.
+    #[must_use]
+    pub fn nodes(&self) -> NodeChoice {
+        NodeChoice {
+            labels: self.node_selector.clone(),
+            names: self.node_names.clone(),
+        }
     }
 }
 

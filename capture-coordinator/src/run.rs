@@ -10,8 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    api::{self, Access},
-    authority,
+    api, authority,
     cluster::DaemonPods,
     controller::{self, Cluster, Context, ControllerSettings},
     fixed,
@@ -58,15 +57,19 @@ async fn run_fixed(settings: &Settings, path: &Path) -> Result<()> {
     tracing::info!("capture-coordinator {} runs", env!("CARGO_PKG_VERSION"));
     tokio::select! {
         result = told_to_end() => result,
-        result = serve_api(settings.listen.as_ref(), Arc::clone(&nodes), Access::Certificates) => result,
+        result = serve_api(settings.listen.as_ref(), Arc::clone(&nodes), None) => result,
         result = served => result,
         () = drained => Ok(()),
     }
 }
 
-async fn serve_api(listen: Option<&Listen>, nodes: Arc<Nodes>, access: Access) -> Result<()> {
+async fn serve_api(
+    listen: Option<&Listen>,
+    nodes: Arc<Nodes>,
+    context: Option<Arc<Context>>,
+) -> Result<()> {
     match listen {
-        Some(listen) => api::serve(listen, nodes, access).await,
+        Some(listen) => api::serve(listen, nodes, context).await,
         None => std::future::pending().await,
     }
 }
@@ -115,8 +118,11 @@ async fn run_in_cluster(settings: Settings) -> Result<()> {
         .lease
         .as_ref()
         .map(|name| Election::new(client, &namespace, name, &settings.identity));
-    let access = Access::kubernetes(context.client.clone(), context.resources.clone());
-    let answering = serve_api(settings.listen.as_ref(), Arc::clone(&nodes), access);
+    let answering = serve_api(
+        settings.listen.as_ref(),
+        Arc::clone(&nodes),
+        Some(Arc::clone(&context)),
+    );
     let leading = lead(&context, &metrics, election.as_ref());
     tracing::info!("capture-coordinator {} runs", env!("CARGO_PKG_VERSION"));
     tokio::select! {

@@ -101,15 +101,25 @@ impl Lab {
     pub fn coordinator_of_two(&self, pair: &Pair, listen: &str) -> Result<Process> {
         let list = "[[node]]\nname = \"left\"\naddress = \"10.0.0.1\"\n\
                     [[node]]\nname = \"right\"\naddress = \"10.0.0.2:8080\"\n";
+        let mut process = self.coordinator_of(&pair.a, listen, list)?;
+        process.wait_for_stderr("left (10.0.0.1:8080): connected")?;
+        process.wait_for_stderr("right (10.0.0.2:8080): connected")?;
+        Ok(process)
+    }
+
+    /// Starts a coordinator over a list of nodes, in TOML.
+    pub fn coordinator_of(
+        &self,
+        namespace: &Namespace,
+        listen: &str,
+        list: &str,
+    ) -> Result<Process> {
         replace(&self.directory.path().join("nodes.toml"), list)?;
         let mut options = self.options(listen);
         options.extend(["--nodes", &self.path("nodes.toml")].map(str::to_owned));
         options.extend(["--tls-client-ca", &self.path("ca.pem")].map(str::to_owned));
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
-        let mut process = coordinator::start(&pair.a, &[], &options)?;
-        process.wait_for_stderr("left (10.0.0.1:8080): connected")?;
-        process.wait_for_stderr("right (10.0.0.2:8080): connected")?;
-        Ok(process)
+        coordinator::start(namespace, &[], &options)
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) use capture::{capture, event};
 pub(crate) use file::file;
 pub(crate) use node::{interface, node};
 pub(crate) use packet::stream_event;
-pub(crate) use spec::spec_to_proto;
+pub(crate) use spec::{spec, spec_to_proto};
 
 /// A text that is empty when unknown.
 fn known(text: String) -> Option<String> {

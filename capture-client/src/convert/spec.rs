@@ -9,7 +9,7 @@ use crate::model::{
     Codec, Compression, FileOutput, InnerFilter, Limits, Output, Retention, Rotation, Spec,
 };
 
-pub(super) fn spec(spec: v1::CaptureSpec) -> Spec {
+pub(crate) fn spec(spec: v1::CaptureSpec) -> Spec {
     Spec {
         direction: match spec.direction() {
             v1::Direction::Unspecified => None,

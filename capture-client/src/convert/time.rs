@@ -12,7 +12,7 @@ pub(super) fn time(timestamp: Option<Timestamp>) -> Option<Time> {
     Time::since_epoch(Duration::from_secs(seconds).checked_add(nanos(nanoseconds))?)
 }
 
-pub(super) fn span(duration: Option<ProtoDuration>) -> Option<Span> {
+pub(crate) fn span(duration: Option<ProtoDuration>) -> Option<Span> {
     let duration = duration?;
     let seconds = u64::try_from(duration.seconds).ok()?;
     let nanoseconds = u32::try_from(duration.nanos).ok()?;

@@ -17,10 +17,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tonic::{Request, Status};
 
+use super::certificate;
 use crate::{
     decide::{LABEL_UID, capture_name},
     request::{FileDefaults, Plan},
-    resource::{GROUP, PLURAL, PacketCaptureConfig},
+    resource::{GROUP, PLURAL, PacketCaptureConfig, PacketCaptureConfigSpec},
 };
 
 /// How long an answer of the API server is cached.
@@ -33,7 +34,7 @@ const LONGEST_TOKEN: usize = 16 << 10;
 const REVIEWS: usize = 16;
 
 /// The authority that decides.
-pub enum Access {
+pub(super) enum Access {
     /// The API server.
     Kubernetes(Box<Reviews>),
     /// Every client with a certificate may do everything: the TLS handshake has verified it.
@@ -51,7 +52,7 @@ impl std::fmt::Debug for Access {
 
 /// The captures that a caller may see.
 #[derive(Debug, Clone)]
-pub enum Captures {
+pub(super) enum Captures {
     /// All.
     All,
     /// Those of resources only.
@@ -63,7 +64,7 @@ pub enum Captures {
 impl Captures {
     /// Whether the caller may see a capture.
     #[must_use]
-    pub fn has(&self, capture: &Capture) -> bool {
+    pub(super) fn has(&self, capture: &Capture) -> bool {
         let label = capture.labels.get(LABEL_UID);
         match self {
             Self::All => true,
@@ -77,7 +78,7 @@ impl Captures {
 type Users = HashMap<[u8; 32], (Instant, Arc<UserInfo>)>;
 
 /// Queries the API server.
-pub struct Reviews {
+pub(super) struct Reviews {
     client: kube::Client,
     resources: Store<PacketCaptureConfig>,
     users: Mutex<Users>,
@@ -87,7 +88,7 @@ pub struct Reviews {
 impl Access {
     /// The API server decides.
     #[must_use]
-    pub fn kubernetes(client: kube::Client, resources: Store<PacketCaptureConfig>) -> Self {
+    pub(super) fn kubernetes(client: kube::Client, resources: Store<PacketCaptureConfig>) -> Self {
         Self::Kubernetes(Box::new(Reviews {
             client,
             resources,
@@ -108,7 +109,7 @@ impl Access {
         };
         let user = reviews.user(request).await?;
         let result = async {
-            reviews.may(&user, resource("", name)).await?;
+            reviews.may(&user, resource("get", "", name)).await?;
             if name.is_empty() {
                 return Ok(Captures::OfResources);
             }
@@ -131,15 +132,76 @@ impl Access {
         };
         let user = reviews.user(request).await?;
         let result = async {
-            reviews.may(&user, resource("", name)).await?;
-            reviews.may(&user, resource(subresource, name)).await?;
+            reviews.may(&user, resource("get", "", name)).await?;
+            reviews
+                .may(&user, resource("get", subresource, name))
+                .await?;
             let found = reviews.find(name)?;
-            for namespace in namespaces(&found) {
+            for namespace in namespaces(&found.spec) {
                 reviews.may(&user, pods(&namespace)).await?;
             }
             Ok(Captures::Of(found.uid().unwrap_or_default()))
         };
         logged(&user, call, name, result.await)
+    }
+}
+
+/// The sender of a request that changes something.
+#[derive(Debug, Clone)]
+pub(super) struct Caller {
+    /// The user's name, or the name in the certificate.
+    pub(super) name: String,
+    user: Option<Arc<UserInfo>>,
+}
+
+impl Access {
+    /// The sender of a request.
+    pub(super) async fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let Self::Kubernetes(reviews) = self else {
+            return Ok(Caller {
+                name: certificate::name(request),
+                user: None,
+            });
+        };
+        let user = reviews.user(request).await?;
+        Ok(Caller {
+            name: user.username.clone().unwrap_or_default(),
+            user: Some(user),
+        })
+    }
+
+    /// Fails unless the caller may use a verb on the resource, or on all resources if there is no name.
+    pub(super) async fn may(&self, caller: &Caller, verb: &str, name: &str) -> Result<(), Status> {
+        match (self, &caller.user) {
+            (Self::Kubernetes(reviews), Some(user)) => {
+                reviews.may(user, resource(verb, "", name)).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Fails unless the caller may read the pods of every namespace that these captures select from.
+    pub(super) async fn may_capture(
+        &self,
+        caller: &Caller,
+        specs: &[&PacketCaptureConfigSpec],
+    ) -> Result<(), Status> {
+        let (Self::Kubernetes(reviews), Some(user)) = (self, &caller.user) else {
+            return Ok(());
+        };
+        let all: BTreeSet<String> = specs.iter().copied().flat_map(namespaces).collect();
+        for namespace in all {
+            reviews.may(user, pods(&namespace)).await?;
+        }
+        Ok(())
+    }
+
+    /// The resource whose captures have this name.
+    pub(super) fn find(&self, name: &str) -> Result<Arc<PacketCaptureConfig>, Status> {
+        match self {
+            Self::Kubernetes(reviews) => reviews.find(name),
+            Self::Certificates => Err(Status::unimplemented("there are no resources here")),
+        }
     }
 }
 
@@ -164,10 +226,10 @@ fn logged<T>(
 }
 
 /// The namespaces whose pods appear in a resource's captures; an empty name means all.
-fn namespaces(resource: &PacketCaptureConfig) -> BTreeSet<String> {
+fn namespaces(spec: &PacketCaptureConfigSpec) -> BTreeSet<String> {
     let all = || BTreeSet::from([String::new()]);
     // Captures that ran before the resource became invalid may contain anything.
-    let Ok(plan) = Plan::new(&resource.spec, FileDefaults::default()) else {
+    let Ok(plan) = Plan::new(spec, FileDefaults::default()) else {
         return all();
     };
     let Some(selection) = plan.selection.filter(|_| plan.targets.is_empty()) else {
@@ -189,14 +251,14 @@ fn namespaces(resource: &PacketCaptureConfig) -> BTreeSet<String> {
     }
 }
 
-fn resource(subresource: &str, name: &str) -> ResourceAttributes {
+fn resource(verb: &str, subresource: &str, name: &str) -> ResourceAttributes {
     let set = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     ResourceAttributes {
         group: Some(GROUP.to_owned()),
         resource: Some(PLURAL.to_owned()),
         subresource: set(subresource),
         name: set(name),
-        verb: Some("get".to_owned()),
+        verb: Some(verb.to_owned()),
         ..ResourceAttributes::default()
     }
 }
@@ -329,8 +391,7 @@ mod tests {
 
     fn of(spec: serde_json::Value) -> Vec<String> {
         let spec = serde_json::from_value(spec).unwrap();
-        let resource = PacketCaptureConfig::new("web", spec);
-        namespaces(&resource).into_iter().collect()
+        namespaces(&spec).into_iter().collect()
     }
 
     #[test]
@@ -357,10 +418,13 @@ mod tests {
     #[test]
     fn a_missing_right_is_named() {
         assert_eq!(
-            describe(&resource("stream", "web")),
+            describe(&resource("get", "stream", "web")),
             "get packetcaptureconfigs/stream web"
         );
-        assert_eq!(describe(&resource("", "")), "get packetcaptureconfigs");
+        assert_eq!(
+            describe(&resource("create", "", "")),
+            "create packetcaptureconfigs"
+        );
         assert_eq!(describe(&pods("shop")), "get pods in namespace shop");
         assert_eq!(describe(&pods("")), "get pods in all namespaces");
     }

@@ -30,10 +30,11 @@ impl Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = <TcpStream as Connected>::ConnectInfo;
+    /// With the client's certificates, if it has sent any.
+    type ConnectInfo = <TlsStream<TcpStream> as Connected>::ConnectInfo;
 
     fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.get_ref().0.connect_info()
+        self.stream.connect_info()
     }
 }
 

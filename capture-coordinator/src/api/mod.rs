@@ -1,6 +1,8 @@
 //! The cluster API: captures on many nodes through one address, for users without rights on the nodes.
 
 mod access;
+mod certificate;
+mod changes;
 mod connection;
 mod files;
 mod nodes;
@@ -17,9 +19,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, transport::Server};
 
-use crate::{nodes::Nodes, settings::Listen};
-
-pub use access::{Access, Captures};
+use crate::{controller::Context, nodes::Nodes, settings::Listen};
+use access::Access;
+use changes::Changes;
 
 /// A stream of responses.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -28,8 +30,8 @@ type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 const STREAMS: usize = 128;
 /// Concurrent requests of one connection.
 const REQUESTS_PER_CONNECTION: u32 = 64;
-/// Maximum size of a request.
-const LARGEST_MESSAGE: usize = 64 << 10;
+/// Maximum size of a request: a filter and thousands of addresses.
+const LARGEST_MESSAGE: usize = 256 << 10;
 /// A client that disappeared without closing the connection is noticed after this.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Time limit for an answer of a node.
@@ -40,6 +42,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Cluster {
     nodes: Arc<Nodes>,
     access: Arc<Access>,
+    changes: Changes,
+    kubernetes: bool,
     streams: Arc<Semaphore>,
 }
 
@@ -49,15 +53,25 @@ impl std::fmt::Debug for Cluster {
     }
 }
 
-/// Serves the cluster API.
+/// Serves the cluster API; with a context, of a Kubernetes cluster.
 ///
 /// # Errors
 /// The address cannot be listened on, or the certificate cannot be used.
-pub async fn serve(listen: &Listen, nodes: Arc<Nodes>, access: Access) -> anyhow::Result<()> {
+pub async fn serve(
+    listen: &Listen,
+    nodes: Arc<Nodes>,
+    context: Option<Arc<Context>>,
+) -> anyhow::Result<()> {
     let incoming = tls::listen(listen).await?;
+    let access = Arc::new(match &context {
+        Some(context) => Access::kubernetes(context.client.clone(), context.resources.clone()),
+        None => Access::Certificates,
+    });
     let cluster = Cluster {
+        kubernetes: context.is_some(),
+        changes: Changes::new(Arc::clone(&nodes), Arc::clone(&access), context),
         nodes,
-        access: Arc::new(access),
+        access,
         streams: Arc::new(Semaphore::new(STREAMS)),
     };
     let service = ClusterServiceServer::new(cluster).max_decoding_message_size(LARGEST_MESSAGE);
@@ -112,7 +126,8 @@ impl ClusterService for Cluster {
         request: Request<v1::ListClusterNodesRequest>,
     ) -> Result<Response<v1::ListClusterNodesResponse>, Status> {
         self.access.see(&request, "ListClusterNodes", "").await?;
-        Ok(Response::new(nodes::list(&self.nodes).await))
+        let nodes = nodes::list(&self.nodes, self.kubernetes).await;
+        Ok(Response::new(nodes))
     }
 
     async fn list_cluster_captures(
@@ -173,6 +188,34 @@ impl ClusterService for Cluster {
         let request = request.into_inner();
         let (client, capture) = files::place(&self.nodes, &captures, &request)?;
         self.answer(|sink| files::read(client, capture, request, sink))
+    }
+
+    async fn start_cluster_capture(
+        &self,
+        request: Request<v1::StartClusterCaptureRequest>,
+    ) -> Result<Response<v1::StartClusterCaptureResponse>, Status> {
+        self.changes.carry_out(request).await
+    }
+
+    async fn update_cluster_capture(
+        &self,
+        request: Request<v1::UpdateClusterCaptureRequest>,
+    ) -> Result<Response<v1::UpdateClusterCaptureResponse>, Status> {
+        self.changes.carry_out(request).await
+    }
+
+    async fn stop_cluster_capture(
+        &self,
+        request: Request<v1::StopClusterCaptureRequest>,
+    ) -> Result<Response<v1::StopClusterCaptureResponse>, Status> {
+        self.changes.carry_out(request).await
+    }
+
+    async fn delete_cluster_capture(
+        &self,
+        request: Request<v1::DeleteClusterCaptureRequest>,
+    ) -> Result<Response<v1::DeleteClusterCaptureResponse>, Status> {
+        self.changes.carry_out(request).await
     }
 }
 

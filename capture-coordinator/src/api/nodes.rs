@@ -35,39 +35,57 @@ pub(super) fn problem(link: &Link) -> String {
 }
 
 /// Calls every node; the answers are sorted by node name.
-async fn each<T, F: Future<Output = T>>(names: Vec<String>, ask: impl Fn(String) -> F) -> Vec<T> {
+pub(super) async fn each<T, F: Future<Output = T>>(
+    names: Vec<String>,
+    ask: impl Fn(String) -> F,
+) -> Vec<T> {
     stream::iter(names.into_iter().map(ask))
         .buffered(AT_ONCE)
         .collect()
         .await
 }
 
-pub(super) async fn list(nodes: &Arc<Nodes>) -> v1::ListClusterNodesResponse {
+pub(super) async fn list(nodes: &Arc<Nodes>, kubernetes: bool) -> v1::ListClusterNodesResponse {
     let ask = |name: String| async move {
         let state = nodes.get(&name).unwrap_or_default();
         let result = match &state.client {
-            Some(client) => node(client).await,
+            Some(client) => node(client, kubernetes).await,
             None => Err(Status::unavailable(problem(&state.link))),
         };
-        let (node, problem) = match result {
-            Ok(node) => (node, String::new()),
-            Err(status) => (None, status.message().to_owned()),
-        };
-        v1::ClusterNode {
-            name,
-            node,
-            problem,
+        match result {
+            Ok((node, interfaces)) => v1::ClusterNode {
+                name,
+                node,
+                problem: String::new(),
+                interfaces,
+            },
+            Err(status) => v1::ClusterNode {
+                name,
+                node: None,
+                problem: status.message().to_owned(),
+                interfaces: Vec::new(),
+            },
         }
     };
     v1::ListClusterNodesResponse {
         nodes: each(nodes.names(), ask).await,
+        kubernetes,
     }
 }
 
-async fn node(client: &Client) -> Result<Option<v1::Node>, Status> {
+async fn node(
+    client: &Client,
+    kubernetes: bool,
+) -> Result<(Option<v1::Node>, Vec<v1::NetworkInterface>), Status> {
     let mut service = NodeServiceClient::new(client.channel());
     let answer = service.get_node(timely(v1::GetNodeRequest {})).await?;
-    Ok(answer.into_inner().node)
+    let node = answer.into_inner().node;
+    if kubernetes {
+        return Ok((node, Vec::new()));
+    }
+    let request = timely(v1::ListInterfacesRequest {});
+    let answer = service.list_interfaces(request).await?;
+    Ok((node, answer.into_inner().interfaces))
 }
 
 /// Captures that the caller may see, with one name or all.

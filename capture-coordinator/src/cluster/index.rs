@@ -9,15 +9,15 @@ use std::{
 use kube::core::SelectorExt as _;
 
 use super::{Node, Pod, PodKey};
-use crate::request::Selection;
+use crate::request::{NodeChoice, Selection};
 
 /// The selection of a resource.
 #[derive(Debug, Clone)]
 pub struct Interest {
     /// Its pods; `None` if it selects nodes, by addresses only.
     pub selection: Option<Selection>,
-    /// Labels that nodes must have.
-    pub node_selector: BTreeMap<String, String>,
+    /// The nodes.
+    pub nodes: NodeChoice,
     /// Whether it also selects nodes without its pods, because it has addresses.
     pub every_node: bool,
 }
@@ -209,12 +209,10 @@ impl Index {
             return Members::new();
         };
         let interest = &resource.interest;
+        let NodeChoice { labels, .. } = &interest.nodes;
         let selected = |node: &str| {
-            interest.node_selector.is_empty()
-                || self
-                    .nodes
-                    .get(node)
-                    .is_some_and(|node| node.has(&interest.node_selector))
+            let has_labels = || self.nodes.get(node).is_some_and(|node| node.has(labels));
+            interest.nodes.names(node) && (labels.is_empty() || has_labels())
         };
         let mut members = Members::new();
         for (node, pods) in resource.members.iter().filter(|(node, _)| selected(node)) {

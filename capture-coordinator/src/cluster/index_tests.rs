@@ -9,7 +9,7 @@ use kube::core::Selector;
 use super::{Index, Interest};
 use crate::{
     cluster::{Node, Pod},
-    request::Selection,
+    request::{NodeChoice, Selection},
 };
 
 fn pod(namespace: &str, name: &str, node: &str, app: &str) -> Pod {
@@ -44,7 +44,7 @@ fn labelled(app: &str, namespaces: &[&str]) -> Interest {
             names: Vec::new(),
             labels: Some((selector, namespaces)),
         }),
-        node_selector: BTreeMap::new(),
+        nodes: NodeChoice::default(),
         every_node: false,
     }
 }
@@ -56,7 +56,7 @@ fn named(names: &[(&str, &str)]) -> Interest {
             names: names.iter().map(own).collect(),
             labels: None,
         }),
-        node_selector: BTreeMap::new(),
+        nodes: NodeChoice::default(),
         every_node: false,
     }
 }
@@ -124,7 +124,7 @@ fn daemons_are_followed_and_a_rolling_update_leaves_the_new_one() {
     let mut index = Index::default();
     let interest = Interest {
         selection: None,
-        node_selector: BTreeMap::new(),
+        nodes: NodeChoice::default(),
         every_node: true,
     };
     index.apply_resource("addresses", interest);
@@ -150,7 +150,7 @@ fn nodes_that_are_not_selected_have_no_members() {
     let mut index = Index::default();
     let disk = BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]);
     let mut interest = labelled("web", &[]);
-    interest.node_selector.clone_from(&disk);
+    interest.nodes.labels.clone_from(&disk);
     index.apply_resource("web", interest);
     index.apply_pod(pod("shop", "a", "n1", "web"));
     index.apply_pod(pod("shop", "b", "n2", "web"));
@@ -166,6 +166,11 @@ fn nodes_that_are_not_selected_have_no_members() {
     assert_eq!(names(&concerned), ["web"]);
     let members = index.members("web");
     assert_eq!(members.keys().collect::<Vec<_>>(), ["n1"]);
+    let mut interest = labelled("web", &[]);
+    interest.nodes.names.insert("n2".to_owned());
+    index.apply_resource("web", interest);
+    let members = index.members("web");
+    assert_eq!(members.keys().collect::<Vec<_>>(), ["n2"]);
 }
 
 /// A small pseudo-random generator with a fixed seed.

@@ -32,6 +32,16 @@ pub(super) async fn publish(
     }
 }
 
+/// Reports who asked for something through the cluster API.
+pub(super) async fn asked(context: &Context, resource: &PacketCaptureConfig, note: String) {
+    one(
+        context,
+        &resource.object_ref(&()),
+        event(false, "Asked", note),
+    )
+    .await;
+}
+
 async fn one(context: &Context, reference: &ObjectReference, event: Notice) {
     let published = context.recorder.publish(reference, &event).await;
     if let Err(error) = published {

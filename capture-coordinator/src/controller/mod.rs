@@ -114,6 +114,11 @@ impl Context {
         }
     }
 
+    /// Reports in an event who asked for something through the cluster API.
+    pub(crate) async fn asked(&self, resource: &PacketCaptureConfig, note: String) {
+        events::asked(self, resource, note).await;
+    }
+
     fn set_triggers(&self, to: Option<mpsc::UnboundedSender<ObjectRef<PacketCaptureConfig>>>) {
         *self.triggers.lock().unwrap_or_else(PoisonError::into_inner) = to;
     }

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use capture_client::resource::DELETE_FILES;
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{
     Api, ResourceExt as _,
@@ -22,13 +23,11 @@ use super::{
     results::{self, MANAGER},
 };
 use crate::{
-    decide::{Decision, Link, NodeView, View, capture_name, decide},
+    decide::{Decision, Link, NodeView, View, capture_name, decide, run_digest},
     request::{Invalid, Plan},
     resource::{NodePhase, PacketCaptureConfig, PacketCaptureConfigStatus},
 };
 
-/// An annotation: the resource's files are deleted with it.
-const DELETE_FILES: &str = "networking.packet.io/delete-files";
 /// How often a status is written if only counts have changed.
 const NUMBERS: Duration = Duration::from_secs(5);
 /// How long the watch may be behind what was written.
@@ -203,7 +202,10 @@ impl<'a> Look<'a> {
                 .annotations()
                 .get(DELETE_FILES)
                 .is_some_and(|value| value == "true"),
-            run: plan.as_ref().map(Plan::run_digest).unwrap_or_default(),
+            run: plan
+                .as_ref()
+                .map(|plan| run_digest(plan, &previous))
+                .unwrap_or_default(),
             previous,
             plan,
             name,
@@ -228,11 +230,7 @@ impl<'a> Look<'a> {
         let (missing, pending) = (cluster.missing(&self.name), cluster.pending(&self.name));
         let mut names: BTreeSet<String> = members.keys().cloned().collect();
         names.extend(self.previous.nodes.iter().map(|node| node.name.clone()));
-        let nothing = BTreeMap::new();
-        let selector = self
-            .plan
-            .as_ref()
-            .map_or(&nothing, |plan| &plan.node_selector);
+        let choice = self.plan.as_ref().map(Plan::nodes).unwrap_or_default();
         let known: BTreeMap<_, _> = {
             names.extend(self.context.nodes.with_capture(&self.capture));
             let one = |name: String| {
@@ -244,7 +242,8 @@ impl<'a> Look<'a> {
                     .filter(|address| !address.is_empty())
                     .or_else(|| daemon.map(|daemon| daemon.address.clone()))
                     .unwrap_or_default();
-                let selected = node.as_ref().is_none_or(|node| node.has(selector));
+                let has_labels = node.as_ref().is_none_or(|node| node.has(&choice.labels));
+                let selected = has_labels && choice.names(&name);
                 let view = NodeView {
                     address,
                     exists: node.is_some(),

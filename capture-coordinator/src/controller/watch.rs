@@ -139,12 +139,12 @@ fn note(context: &Context, resource: &PacketCaptureConfig) {
     let interest = match Plan::new(&resource.spec, context.settings.files) {
         Ok(plan) => Interest {
             every_node: plan.selection.is_none() || !plan.targets.is_empty(),
+            nodes: plan.nodes(),
             selection: plan.selection,
-            node_selector: plan.node_selector,
         },
         Err(_) => Interest {
             selection: None,
-            node_selector: Default::default(),
+            nodes: Default::default(),
             every_node: false,
         },
     };

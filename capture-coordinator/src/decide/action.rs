@@ -114,8 +114,7 @@ pub(super) fn of_node(
                 Action::Replace { spec, labels }
             });
         }
-        let is_listed = node.files.as_ref().is_some_and(|files| are_complete(files));
-        return (!is_listed && has_files(plan)).then_some(Action::ListFiles);
+        return listing(plan, node);
     }
     if !node.selected {
         return Some(Action::Stop);
@@ -152,6 +151,12 @@ pub(super) fn of_node(
         labels,
         paths,
     })
+}
+
+/// What makes the files of a capture that has ended known.
+pub(super) fn listing(plan: &Plan, node: &NodeView) -> Option<Action> {
+    let is_listed = node.files.as_ref().is_some_and(|files| are_complete(files));
+    (!is_listed && has_files(plan)).then_some(Action::ListFiles)
 }
 
 /// Whether the resource's captures have files.

@@ -175,6 +175,28 @@ fn wake(decision: &mut Decision, now: Timestamp, at: Timestamp) {
     decision.again_in = Some(decision.again_in.map_or(wait, |other| other.min(wait)));
 }
 
+/// The digest of the run that a resource is in: that of what it captures, with a number if it was resumed. While it
+/// is suspended, that of its last run.
+#[must_use]
+pub fn run_digest(plan: &Plan, previous: &PacketCaptureConfigStatus) -> String {
+    let own = plan.run_digest();
+    let Some(last) = &previous.run else {
+        return own;
+    };
+    if plan.suspend {
+        return last.clone();
+    }
+    let (of, resumed) = last.split_once('.').unwrap_or((last, "0"));
+    if of != own {
+        return own;
+    }
+    if !overall::was_suspended(previous) {
+        return last.clone();
+    }
+    let resumed: u32 = resumed.parse().unwrap_or_default();
+    format!("{own}.{}", resumed.saturating_add(1))
+}
+
 /// One run of a resource: from the start on the first node to the end on the last.
 #[derive(Debug)]
 struct Run {
@@ -190,8 +212,8 @@ struct Run {
 
 impl Run {
     fn of(view: &View<'_>, plan: &Plan) -> Self {
-        let digest = plan.run_digest();
         let previous = view.previous;
+        let digest = run_digest(plan, previous);
         // A change while it runs belongs to the same run; one after its end begins another.
         let is_of_status =
             previous.completed_at.is_none() || previous.run.as_ref() == Some(&digest);
@@ -274,20 +296,37 @@ fn release(view: &View<'_>, since: Timestamp, decision: &mut Decision) {
     }
 }
 
-/// Ends the captures and keeps their files.
+/// Ends the captures in order: they and their files stay on the nodes until a new run begins.
 fn suspend(view: &View<'_>, plan: &Plan, run: &Run, decision: &mut Decision) {
-    for (name, node) in view.nodes {
-        let ours = node
-            .capture
-            .as_ref()
-            .is_some_and(|capture| action::is_of(capture, view.uid));
-        if node.link == Link::Ready && ours {
-            decision
-                .actions
-                .push((name.clone(), Action::Delete { keep_files: true }));
-        }
+    if overall::was_suspended(view.previous) && view.previous.completed_at.is_some() {
+        decision.status = view.previous.clone();
+        decision.status.observed_generation = Some(view.generation);
+        export::refresh(&mut decision.status, view, plan, run);
+        expire(view, plan, decision);
+        return;
     }
-    decision.status = overall::suspended(view, plan, run);
+    let mut nodes = Vec::new();
+    for (name, node) in view.nodes {
+        let ours = node.capture.as_ref();
+        let ours = ours.filter(|capture| action::is_of(capture, view.uid));
+        let before = view.previous.nodes.iter();
+        let had_begun = before
+            .filter(|status| status.name == *name)
+            .any(|status| status.started_at.is_some());
+        if ours.is_some() || had_begun {
+            nodes.push(node::status(view, run, name, node, None));
+        }
+        let action = match ours.filter(|_| node.link == Link::Ready) {
+            Some(capture) if !capture.has_ended() => Some(Action::Stop),
+            Some(_) => action::listing(plan, node),
+            None => None,
+        };
+        decision
+            .actions
+            .extend(action.map(|action| (name.clone(), action)));
+    }
+    decision.status = overall::suspended(view, plan, run, nodes);
+    expire(view, plan, decision);
 }
 
 /// How long a resource that has ended is kept; `None`: it has not ended, or is kept for ever.

@@ -48,27 +48,37 @@ pub(super) fn invalid(view: &View<'_>, invalid: &Invalid) -> PacketCaptureConfig
     status
 }
 
-/// The status of a suspended resource.
-pub(super) fn suspended(view: &View<'_>, _: &Plan, run: &Run) -> PacketCaptureConfigStatus {
-    let mut status = PacketCaptureConfigStatus {
-        phase: Some(Phase::Starting),
-        message: "suspended: nothing is captured; files are kept on the nodes".to_owned(),
-        observed_generation: Some(view.generation),
-        run: Some(run.digest.clone()),
-        conditions: view.previous.conditions.clone(),
-        ..PacketCaptureConfigStatus::default()
+/// The status of a suspended resource, with the nodes on which it was captured.
+pub(super) fn suspended(
+    view: &View<'_>,
+    plan: &Plan,
+    run: &Run,
+    nodes: Vec<NodeStatus>,
+) -> PacketCaptureConfigStatus {
+    let mut status = if nodes.is_empty() {
+        let mut status = PacketCaptureConfigStatus {
+            phase: Some(Phase::Starting),
+            message: "nothing is captured".to_owned(),
+            observed_generation: Some(view.generation),
+            run: Some(run.digest.clone()),
+            conditions: view.previous.conditions.clone(),
+            ..PacketCaptureConfigStatus::default()
+        };
+        condition(view, &mut status, ACCEPTED, true, "Valid", "");
+        condition(view, &mut status, RUNNING, false, "Suspended", "");
+        condition(view, &mut status, COMPLETE, false, "Suspended", "");
+        status
+    } else {
+        let mut status = of_nodes(view, plan, run, nodes);
+        status.started_at.clone_from(&view.previous.started_at);
+        if status.completed_at.is_some() && view.previous.completed_at.is_some() {
+            status.completed_at.clone_from(&view.previous.completed_at);
+        }
+        status
     };
-    condition(view, &mut status, ACCEPTED, true, "Valid", "");
-    condition(view, &mut status, RUNNING, false, "Suspended", "");
-    condition(view, &mut status, COMPLETE, false, "Suspended", "");
-    condition(
-        view,
-        &mut status,
-        SUSPENDED,
-        true,
-        "Suspended",
-        "spec.suspend is set",
-    );
+    status.message = format!("suspended: {}", status.message);
+    let reason = "spec.suspend is set";
+    condition(view, &mut status, SUSPENDED, true, "Suspended", reason);
     status
 }
 
@@ -117,6 +127,19 @@ pub(super) fn status(
     run: &Run,
     nodes: Vec<NodeStatus>,
 ) -> PacketCaptureConfigStatus {
+    let mut status = of_nodes(view, plan, run, nodes);
+    if was_suspended(&status) {
+        condition(view, &mut status, SUSPENDED, false, "Resumed", "");
+    }
+    status
+}
+
+fn of_nodes(
+    view: &View<'_>,
+    plan: &Plan,
+    run: &Run,
+    nodes: Vec<NodeStatus>,
+) -> PacketCaptureConfigStatus {
     let counts = Counts::of(&nodes);
     let began = nodes.iter().any(|node| {
         matches!(
@@ -156,9 +179,6 @@ pub(super) fn status(
     let degraded = counts.failed + counts.unreachable > 0;
     let reason = if degraded { "NodesFailed" } else { "NodesWell" };
     condition(view, &mut status, DEGRADED, degraded, reason, "");
-    if was_suspended(&status) {
-        condition(view, &mut status, SUSPENDED, false, "Resumed", "");
-    }
     status
 }
 
@@ -267,13 +287,19 @@ fn nobody(view: &View<'_>, plan: &Plan) -> String {
             names(view.pending)
         );
     }
-    match (&plan.selection, plan.node_selector.is_empty()) {
-        (Some(_), true) => "waiting: no running pod matches podSelector".to_owned(),
-        (Some(_), false) => {
-            "waiting: no running pod matches podSelector on the nodes of nodeSelector".to_owned()
+    let field = match (plan.node_selector.is_empty(), plan.node_names.is_empty()) {
+        (true, true) => None,
+        (false, true) => Some("nodeSelector"),
+        (true, false) => Some("nodeNames"),
+        (false, false) => Some("nodeSelector and nodeNames"),
+    };
+    match (&plan.selection, field) {
+        (Some(_), None) => "waiting: no running pod matches podSelector".to_owned(),
+        (Some(_), Some(field)) => {
+            format!("waiting: no running pod matches podSelector on the nodes of {field}")
         }
-        (None, true) => "waiting: no node runs a daemon".to_owned(),
-        (None, false) => "waiting: no node of nodeSelector runs a daemon".to_owned(),
+        (None, None) => "waiting: no node runs a daemon".to_owned(),
+        (None, Some(field)) => format!("waiting: no node of {field} runs a daemon"),
     }
 }
 

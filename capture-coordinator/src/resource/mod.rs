@@ -75,6 +75,10 @@ pub struct PacketCaptureConfigSpec {
     /// Only nodes with all of these labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
+    /// Only nodes with one of these names. Empty: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024), inner(length(min = 1, max = 253)))]
+    pub node_names: Vec<String>,
     /// Interfaces of the nodes, by name or glob. Empty: the pods' own, or any for addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 1, max = 64)))]

@@ -107,8 +107,8 @@ export function expressionField(value, signal, context) {
   return { element, value: () => input.value.trim(), check: later };
 }
 
-/** The fields that say when a capture stops by itself. */
-export function limitFields(limits) {
+/** The fields that say when a capture stops by itself; in Kubernetes there is no limit of bytes. */
+export function limitFields(limits, kubernetes = false) {
   const time = h("input", { value: secondsText(limits.seconds), placeholder: "10 min", inputmode: "text" });
   const packets = h("input", { value: limits.packets ?? "", placeholder: "100,000", inputmode: "numeric" });
   const size = h("input", { value: bytesText(limits.bytes), placeholder: "1 GB" });
@@ -117,7 +117,7 @@ export function limitFields(limits) {
     { class: "fields" },
     field("Time", time, "Stop this long after the start. Empty: no limit."),
     field("Packets", packets, "Stop after exactly this many packets were written. Empty: no limit."),
-    field("Bytes", size, "Stop after about this many bytes were written to files. Empty: no limit."),
+    !kubernetes && field("Bytes", size, "Stop after about this many bytes were written to files. Empty: no limit."),
   );
   const value = () =>
     present({

@@ -15,7 +15,7 @@ export function stateBadges(captures) {
 export function target({ recording }) {
   return [
     "on ",
-    h("span", { class: "strong" }, name(recording.interfaces.join(", ") || "no interface")),
+    h("span", { class: "strong" }, name(recording.interfaces.join(", ") || "the pods’ interfaces")),
     ": ",
     recording.expression === "" ? "every packet" : h("code", null, recording.expression),
   ];

@@ -247,6 +247,7 @@ function settingsList({ recording, limits, created, created_by: by, started, sto
     ["Requested", created && moment(created)],
     !several && ["Attached", started && moment(started)],
     !several && ["Ended", stopped && moment(stopped)],
+    ["Addresses", recording.targets && name(recording.targets.join(", "))],
     ["Direction", recording.direction ?? "both"],
     ["Kept of each packet", recording.snaplen ? `${number(recording.snaplen)} bytes` : "all"],
     ["Format", [recording.format, recording.compression].filter(Boolean).join(", ")],

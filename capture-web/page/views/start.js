@@ -5,6 +5,7 @@ import { fill, h, name } from "../parts/dom.js";
 import { emptyState, problemBox, say, work } from "../parts/feedback.js";
 import { choices, expressionField, field, limitFields, markField, present, select } from "../parts/forms.js";
 import { bytes as bytesOf, whole } from "../parts/quantities.js";
+import { podFields, words } from "../parts/pods.js";
 import { go, route } from "../parts/router.js";
 import { showAnswers } from "../parts/state.js";
 
@@ -22,7 +23,7 @@ export async function start(page) {
     );
     return;
   }
-  const { nodes } = await get(["nodes"], {}, page.signal);
+  const { nodes, kubernetes } = await get(["nodes"], {}, page.signal);
   const reachable = nodes.filter((node) => node.facts);
   const place = h("div");
   const notes = nodes
@@ -53,7 +54,7 @@ export async function start(page) {
     );
     return;
   }
-  const parts = fields(page, reachable);
+  const parts = fields(page, reachable, kubernetes);
   const submit = h("button", null, "Start");
   const onsubmit = (event) => {
     event.preventDefault();
@@ -63,9 +64,7 @@ export async function start(page) {
         const answers = await send("POST", ["captures"], { body: parts.request() });
         markField(form, answers.nodes.find((answer) => answer.problem)?.problem);
         if (showAnswers(place, answers)) {
-          const title = answers.nodes[0].capture.name;
-          say(`${title} runs.`);
-          go("captures", title);
+          begun(answers);
         }
       } catch (error) {
         markField(form, error);
@@ -87,7 +86,19 @@ export async function start(page) {
   );
 }
 
-function fields(page, nodes) {
+/** Shows the capture; in Kubernetes it may not have begun on any node. */
+function begun({ nodes, message }) {
+  if (nodes.length === 0) {
+    say(`The capture begins as soon as it can: ${message ?? "no node has begun yet."}`);
+    go("captures");
+    return;
+  }
+  const title = nodes[0].capture.name;
+  say(`${title} runs.`);
+  go("captures", title);
+}
+
+function fields(page, nodes, kubernetes) {
   const title = h("input", { name: "name", value: proposedName(), autocomplete: "off", spellcheck: "false" });
   const reason = h("input", { name: "reason", autocomplete: "off" });
   const where = choices(
@@ -99,10 +110,11 @@ function fields(page, nodes) {
     ]),
     nodes.map(({ node }) => node),
   );
-  const interfaces = interfaceFields(nodes);
+  const pods = kubernetes ? podFields() : null;
+  const interfaces = kubernetes ? nodeInterfaces() : interfaceFields(nodes);
   const expression = expressionField("", page.signal, () => ({ interfaces: interfaces.value(), node: nodes[0].node }));
   interfaces.element.addEventListener("change", expression.check);
-  const limits = limitFields({ seconds: SECONDS_AT_FIRST });
+  const limits = limitFields({ seconds: SECONDS_AT_FIRST }, kubernetes);
   const files = fileFields();
   const elements = [
     h(
@@ -111,6 +123,7 @@ function fields(page, nodes) {
       field("Name", title, "Letters, digits, “-”, “_” and “.”; the files are called by it."),
       field("Reason", reason, "For the audit log of the node; may stay empty."),
     ),
+    pods?.element,
     nodes.length > 1 && where.element,
     interfaces.element,
     expression.element,
@@ -119,7 +132,7 @@ function fields(page, nodes) {
   ];
   const request = () => {
     const chosen = interfaces.value();
-    if (chosen.length === 0) {
+    if (!kubernetes && chosen.length === 0) {
       throw new Problem({
         detail: "No interface is chosen.",
         field: "Interfaces",
@@ -129,15 +142,32 @@ function fields(page, nodes) {
     if (nodes.length > 1 && where.value().length === 0) {
       throw new Problem({ detail: "No node is chosen.", field: "Nodes", fix: "Choose at least one node." });
     }
+    const { targets, ...selected } = pods?.value() ?? {};
     return {
       name: title.value.trim(),
-      nodes: nodes.length > 1 ? where.value() : [nodes[0].node],
-      recording: { interfaces: chosen, expression: expression.value(), ...files.value() },
+      nodes: chosenNodes(nodes, where.value(), kubernetes),
+      ...selected,
+      recording: present({ interfaces: chosen, expression: expression.value(), targets, ...files.value() }),
       limits: limits.value(),
       reason: reason.value.trim(),
     };
   };
   return { elements, request };
+}
+
+/** The nodes' names; in Kubernetes none for all of them, which includes those that come later. */
+function chosenNodes(nodes, chosen, kubernetes) {
+  if (kubernetes && (nodes.length === 1 || chosen.length === nodes.length)) {
+    return [];
+  }
+  return nodes.length > 1 ? chosen : [nodes[0].node];
+}
+
+/** The interfaces of a cluster's nodes, which are seldom named: pods have their own. */
+function nodeInterfaces() {
+  const input = h("input", { name: "interfaces", placeholder: "eth*", autocomplete: "off", spellcheck: "false" });
+  const help = "Interfaces of the nodes, names or patterns. Empty: the pods’ own, and any for addresses.";
+  return { element: field("Interfaces", input, help), value: () => words(input.value) };
 }
 
 /** `capture-1126-1007`: the day and the minute, in UTC. */
@@ -170,7 +200,7 @@ function interfaceFields(nodes) {
     ["any"],
     field("Others", others, "Names or patterns, separated by commas. A pattern includes interfaces that appear later."),
   );
-  const value = () => [...group.value(), ...others.value.split(/[\s,]+/).filter((part) => part !== "")];
+  const value = () => [...group.value(), ...words(others.value)];
   return { element: group.element, value };
 }
 

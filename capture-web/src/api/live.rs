@@ -12,6 +12,9 @@ use super::Problem;
 pub struct Nodes {
     /// The nodes, in the order of the settings.
     pub nodes: Vec<Node>,
+    /// Whether they are a Kubernetes cluster: captures may select pods, and have to have `pods` or `targets`.
+    #[serde(default)]
+    pub kubernetes: bool,
 }
 
 /// A node.
@@ -117,10 +120,13 @@ pub struct Capture {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recording {
-    /// Interfaces: names, globs such as `veth*`, or `any`. At least one to start a capture.
+    /// Interfaces: names, globs such as `veth*`, or `any`. Empty: any, with `pods` the pods' own.
     pub interfaces: Vec<String>,
     /// A pcap-filter expression; empty: every packet.
     pub expression: String,
+    /// Addresses and networks, from or to which packets are; empty: any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<String>,
     /// `in`, `out` or `both` [default: both].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direction: Option<String>,
@@ -231,6 +237,9 @@ pub struct CaptureStart {
     /// The nodes to start it on; empty: all.
     #[serde(default)]
     pub nodes: Vec<String>,
+    /// Pods whose packets are recorded on whatever node they are; only in Kubernetes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<PodSelector>,
     /// What it records.
     pub recording: Recording,
     /// When it stops by itself.
@@ -239,6 +248,18 @@ pub struct CaptureStart {
     /// The reason, for the audit log.
     #[serde(default)]
     pub reason: String,
+}
+
+/// Pods of a cluster, by name, by labels, or both.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PodSelector {
+    /// Pods by name, as `NAMESPACE/NAME`.
+    pub names: Vec<String>,
+    /// Labels that pods must have; they join and leave while the capture runs.
+    pub labels: BTreeMap<String, String>,
+    /// Namespaces in which the labels are looked for; empty: all. Without labels: every pod of these.
+    pub namespaces: Vec<String>,
 }
 
 /// Changes of a running capture; what is absent stays.
@@ -261,6 +282,9 @@ pub struct CaptureChange {
 pub struct NodeAnswers {
     /// One answer per node. The status is 200 if at least one node did what was asked.
     pub nodes: Vec<Answer>,
+    /// In Kubernetes, why a capture has not begun on some nodes, or yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// What a node answered.

@@ -12,7 +12,8 @@ mod task;
 pub use live::{
     Answer, Capture, CaptureChange, CaptureEvent, CaptureEventKind, CaptureFile, CaptureStart,
     Captures, Discarded, ExpressionCheck, ExpressionVerdict, FileListing, InterfaceLedger, Ledger,
-    Limits, NetworkInterface, Node, NodeAnswers, NodeFacts, NodeFiles, Nodes, Recording,
+    Limits, NetworkInterface, Node, NodeAnswers, NodeFacts, NodeFiles, Nodes, PodSelector,
+    Recording,
 };
 pub use problem::Problem;
 pub use queue::{Health, Queue};

@@ -72,7 +72,7 @@ pub struct Live {
     pub mode: LiveMode,
     /// Whether this caller may start, change, stop and delete captures here.
     pub may_change: bool,
-    /// Why not, and where to do it instead.
+    /// Why nobody may here, and where to do it instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -83,7 +83,7 @@ pub struct Live {
 pub enum LiveMode {
     /// The daemons of one or more nodes.
     Nodes,
-    /// The coordinator of a cluster, which only shows captures.
+    /// The coordinator of a cluster.
     Coordinator,
 }
 

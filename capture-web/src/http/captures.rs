@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::{error::ApiError, gate::Known, state::App};
 use crate::{
     api::{
-        Answer, Capture, CaptureChange, CaptureEventKind, CaptureStart, Captures, ExpressionCheck,
+        Capture, CaptureChange, CaptureEventKind, CaptureStart, Captures, ExpressionCheck,
         ExpressionVerdict, NodeAnswers, Nodes, Problem, Role,
     },
     audit,
@@ -158,26 +158,42 @@ pub(super) async fn delete(
     audited(&caller.name, "delete capture", &name, answers)
 }
 
-/// The answers, if at least one node did what was asked; otherwise the first one's problem. Either is in the audit log.
+/// The answers, if at least one node did what was asked, or none had to; otherwise the first one's problem. Either is
+/// in the audit log, with the nodes that did it.
 fn audited(
     who: &str,
     action: &'static str,
     name: &str,
-    answers: Result<Vec<Answer>, Box<Problem>>,
+    answers: Result<NodeAnswers, Box<Problem>>,
 ) -> Result<Json<NodeAnswers>, ApiError> {
-    let answers = answers.map_err(ApiError::from).and_then(|nodes| {
-        if nodes.iter().any(|answer| answer.problem.is_none()) {
-            return Ok(nodes);
+    let answers = answers.map_err(ApiError::from).and_then(|answers| {
+        let nodes = &answers.nodes;
+        if nodes.is_empty() || nodes.iter().any(|answer| answer.problem.is_none()) {
+            return Ok(answers);
         }
-        let problem = nodes.into_iter().find_map(|answer| answer.problem);
+        let problem = answers.nodes.into_iter().find_map(|answer| answer.problem);
         Err(problem.map_or_else(|| ApiError::not_found("node"), ApiError::from))
     });
     let outcome = match &answers {
-        Ok(_) => "done".to_owned(),
+        Ok(answers) => outcome(answers),
         Err(error) => error.clone().problem().detail,
     };
     audit::log(who, action, name, &outcome);
-    Ok(Json(NodeAnswers { nodes: answers? }))
+    Ok(Json(answers?))
+}
+
+/// "done", or "done on left; refused by right".
+fn outcome(answers: &NodeAnswers) -> String {
+    let names = |refused: bool| {
+        let nodes = answers.nodes.iter();
+        let nodes = nodes.filter(|answer| answer.problem.is_some() == refused);
+        let names: Vec<&str> = nodes.map(|answer| &*answer.node).collect();
+        names.join(", ")
+    };
+    match names(true) {
+        none if none.is_empty() => "done".to_owned(),
+        refused => format!("done on {}; refused by {refused}", names(false)),
+    }
 }
 
 /// `POST /api/v1/expression/check`

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     access::{Caller, LoginError, cleared_cookie, cookie_of, set_cookie, token_hash},
-    api::{self, Credentials, LiveMode, Role, Session, UploadLimits},
-    audit, live,
+    api::{self, Credentials, Role, Session, UploadLimits},
+    audit,
 };
 
 /// `GET /api/v1/session`
@@ -42,14 +42,10 @@ fn described(app: &App, caller: Option<Caller>) -> Session {
             files: uploads.files,
             report_seconds: app.settings.keep.as_secs(),
         },
-        live: app.live.as_ref().map(|live| {
-            let mode = live.mode();
-            let is_shown_only = mode == LiveMode::Coordinator;
-            api::Live {
-                mode,
-                may_change: !is_shown_only && role >= Some(Role::Analyst),
-                reason: is_shown_only.then(|| live::ONLY_SHOWN.to_owned()),
-            }
+        live: app.live.as_ref().map(|live| api::Live {
+            mode: live.mode(),
+            may_change: role >= Some(Role::Analyst),
+            reason: None,
         }),
         redacted: app.settings.redaction_key.is_some(),
     }

@@ -54,6 +54,7 @@ fn recording(spec: &model::Spec) -> Recording {
     Recording {
         interfaces: spec.interfaces.clone(),
         expression: spec.filter.clone(),
+        targets: spec.targets.clone(),
         direction: spec.direction.map(|direction| match direction {
             capture_types::Directions::InOut => "both".to_owned(),
             one => one.to_string(),

@@ -1,6 +1,7 @@
 //! Live captures: of the daemons of nodes, or of a cluster through its coordinator. Generated types and those of
 //! the client do not leave this module.
 
+mod check;
 mod cluster;
 mod convert;
 mod download;
@@ -11,16 +12,15 @@ mod watch;
 
 use std::{path::PathBuf, time::Duration};
 
-use capture_client::{CallOptions, Target, cluster::Coordinator};
+use capture_client::{CallOptions, Target, Update, cluster::Coordinator};
 
 use self::nodes::Action;
 use crate::api::{
-    Answer, CaptureChange, CaptureStart, Captures, ExpressionCheck, ExpressionVerdict, FileListing,
-    LiveMode, Nodes, Problem,
+    CaptureChange, CaptureStart, Captures, ExpressionCheck, ExpressionVerdict, FileListing,
+    LiveMode, NodeAnswers, Nodes, Problem,
 };
 
 pub use download::Download;
-pub use problem::ONLY_SHOWN;
 pub use watch::{Subscription, Watch};
 
 /// How long a node may take to answer.
@@ -33,6 +33,17 @@ pub enum Live {
     Nodes(Vec<Target>),
     /// On the nodes of a cluster; the token may be in a file, which is read for each request.
     Cluster(Box<Coordinator>, Option<PathBuf>),
+}
+
+/// What is done to a capture that exists.
+#[derive(Clone, Copy)]
+enum Change<'a> {
+    /// Change it.
+    Update(&'a Update),
+    /// Stop it, and wait until everything is on disk.
+    Stop,
+    /// Delete it with its files.
+    Delete,
 }
 
 /// Who asks, for the audit logs of the daemons.
@@ -90,9 +101,20 @@ impl Live {
         &self,
         who: &str,
         start: &CaptureStart,
-    ) -> Result<Vec<Answer>, Box<Problem>> {
+    ) -> Result<NodeAnswers, Box<Problem>> {
+        let targets = match self {
+            Self::Cluster(coordinator, token) => {
+                return cluster::start((coordinator, token.as_deref()), who, start).await;
+            }
+            Self::Nodes(targets) => targets,
+        };
+        if start.pods.is_some() {
+            let fix =
+                "leave it out: pods are selected through the coordinator of a Kubernetes cluster";
+            return Err(problem::invalid("pods", "", fix));
+        }
         let spec = request::spec(&start.recording, &start.limits)?;
-        let targets = self.chosen(&start.nodes)?;
+        let targets = chosen(targets, &start.nodes)?;
         let request_id = crate::new_id().unwrap_or_default();
         let action = Action::Start {
             spec: &spec,
@@ -111,10 +133,9 @@ impl Live {
         name: &str,
         node: Option<&str>,
         change: &CaptureChange,
-    ) -> Result<Vec<Answer>, Box<Problem>> {
+    ) -> Result<NodeAnswers, Box<Problem>> {
         let update = request::update(change)?;
-        let targets = self.holding(name, node).await?;
-        Ok(nodes::ask(&targets, who, "", name, Action::Change(&update)).await)
+        self.ask(who, name, node, Change::Update(&update)).await
     }
 
     /// Stops a capture, and waits until everything is on disk.
@@ -126,9 +147,8 @@ impl Live {
         who: &str,
         name: &str,
         node: Option<&str>,
-    ) -> Result<Vec<Answer>, Box<Problem>> {
-        let targets = self.holding(name, node).await?;
-        Ok(nodes::ask(&targets, who, "", name, Action::Stop).await)
+    ) -> Result<NodeAnswers, Box<Problem>> {
+        self.ask(who, name, node, Change::Stop).await
     }
 
     /// Deletes an ended capture and its files.
@@ -140,9 +160,25 @@ impl Live {
         who: &str,
         name: &str,
         node: Option<&str>,
-    ) -> Result<Vec<Answer>, Box<Problem>> {
-        let targets = self.holding(name, node).await?;
-        Ok(nodes::ask(&targets, who, "", name, Action::Delete).await)
+    ) -> Result<NodeAnswers, Box<Problem>> {
+        self.ask(who, name, node, Change::Delete).await
+    }
+
+    async fn ask(
+        &self,
+        who: &str,
+        name: &str,
+        node: Option<&str>,
+        change: Change<'_>,
+    ) -> Result<NodeAnswers, Box<Problem>> {
+        let targets = match self {
+            Self::Cluster(coordinator, token) => {
+                let place = (&**coordinator, token.as_deref());
+                return cluster::ask(place, who, name, node, change).await;
+            }
+            Self::Nodes(targets) => holding(targets, name, node).await?,
+        };
+        Ok(nodes::ask(&targets, who, "", name, Action::Change(change)).await)
     }
 
     /// The files of a capture.
@@ -202,51 +238,52 @@ impl Live {
     /// # Errors
     /// The node is not known or does not answer.
     pub async fn check(&self, check: &ExpressionCheck) -> Result<ExpressionVerdict, Box<Problem>> {
-        let targets = self.chosen(check.node.as_slice())?;
+        let targets = match self {
+            Self::Cluster(coordinator, token) => {
+                return cluster::check(coordinator, token.as_deref(), check).await;
+            }
+            Self::Nodes(targets) => chosen(targets, check.node.as_slice())?,
+        };
         match &*targets {
             [first, ..] => nodes::check(first, check).await,
             [] => Err(problem::not_found("node", "")),
         }
     }
+}
 
-    /// The targets of these names; of no names, all.
-    fn chosen(&self, names: &[String]) -> Result<Vec<Target>, Box<Problem>> {
-        let Self::Nodes(targets) = self else {
-            return Err(problem::only_shown());
-        };
-        if names.is_empty() {
-            return Ok(targets.clone());
-        }
-        let find = |name: &String| {
-            let target = targets.iter().find(|target| target.label() == *name);
-            target
-                .cloned()
-                .ok_or_else(|| problem::not_found("node", name))
-        };
-        names.iter().map(find).collect()
+/// The targets of these names; of no names, all.
+fn chosen(targets: &[Target], names: &[String]) -> Result<Vec<Target>, Box<Problem>> {
+    if names.is_empty() {
+        return Ok(targets.to_vec());
     }
-
-    /// The nodes that have a capture, or the one that is named.
-    async fn holding(&self, name: &str, node: Option<&str>) -> Result<Vec<Target>, Box<Problem>> {
-        if let Some(node) = node {
-            return self.chosen(&[node.to_owned()]);
-        }
-        let targets = self.chosen(&[])?;
-        let found = nodes::captures(&targets, name).await;
-        let has = |target: &Target| {
-            let label = target.label();
-            found.captures.iter().any(|capture| capture.node == label)
-        };
-        let holding: Vec<_> = targets
-            .iter()
-            .filter(|target| has(target))
+    let find = |name: &String| {
+        let target = targets.iter().find(|target| target.label() == *name);
+        target
             .cloned()
-            .collect();
-        if holding.is_empty() {
-            let unreachable = found.problems.into_values().next();
-            let unreachable = unreachable.map(Box::new);
-            return Err(unreachable.unwrap_or_else(|| problem::not_found("capture", name)));
-        }
-        Ok(holding)
+            .ok_or_else(|| problem::not_found("node", name))
+    };
+    names.iter().map(find).collect()
+}
+
+/// The nodes that have a capture, or the one that is named.
+async fn holding(
+    targets: &[Target],
+    name: &str,
+    node: Option<&str>,
+) -> Result<Vec<Target>, Box<Problem>> {
+    if let Some(node) = node {
+        return chosen(targets, &[node.to_owned()]);
     }
+    let found = nodes::captures(targets, name).await;
+    let has = |target: &&Target| {
+        let label = target.label();
+        found.captures.iter().any(|capture| capture.node == label)
+    };
+    let holding: Vec<_> = targets.iter().filter(has).cloned().collect();
+    if holding.is_empty() {
+        let unreachable = found.problems.into_values().next();
+        let unreachable = unreachable.map(Box::new);
+        return Err(unreachable.unwrap_or_else(|| problem::not_found("capture", name)));
+    }
+    Ok(holding)
 }

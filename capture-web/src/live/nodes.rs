@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use capture_client::{Client, ClientError, Refusal, Target, Update, model};
+use capture_client::{Client, ClientError, Target, model};
 use futures_util::future::join_all;
 
-use super::{convert, options, problem, request};
-use crate::{
-    api::{
-        Answer, Captures, ExpressionCheck, ExpressionVerdict, FileListing, Limits, Node, NodeFiles,
-        Nodes, Problem, Recording,
-    },
-    new_id,
+use super::{
+    Change,
+    check::{CHECKS, unused_name, verdict},
+    convert, options, problem, request,
+};
+use crate::api::{
+    Answer, Captures, ExpressionCheck, ExpressionVerdict, FileListing, Node, NodeAnswers,
+    NodeFiles, Nodes, Problem,
 };
 
 /// A connection for a request.
@@ -44,6 +45,7 @@ pub(super) async fn nodes(targets: &[Target]) -> Nodes {
     });
     Nodes {
         nodes: join_all(asked).await,
+        kubernetes: false,
     }
 }
 
@@ -85,12 +87,8 @@ pub(super) enum Action<'a> {
         /// The same for all nodes; a node that is asked twice starts one capture.
         request_id: &'a str,
     },
-    /// Change it.
-    Change(&'a Update),
-    /// Stop it, and wait until everything is on disk.
-    Stop,
-    /// Delete it with its files.
-    Delete,
+    /// Do something to one that exists.
+    Change(Change<'a>),
 }
 
 impl Action<'_> {
@@ -101,9 +99,9 @@ impl Action<'_> {
                 let spec = spec.clone();
                 client.start(name, spec, labels, request_id, false).await
             }
-            Self::Change(update) => client.update(name, update.clone()).await,
-            Self::Stop => client.stop(name, false).await,
-            Self::Delete => {
+            Self::Change(Change::Update(update)) => client.update(name, update.clone()).await,
+            Self::Change(Change::Stop) => client.stop(name, false).await,
+            Self::Change(Change::Delete) => {
                 let (capture, _) = client.delete(name, false, false).await?;
                 Ok(capture)
             }
@@ -118,7 +116,7 @@ pub(super) async fn ask(
     reason: &str,
     name: &str,
     action: Action<'_>,
-) -> Vec<Answer> {
+) -> NodeAnswers {
     let asked = targets.iter().cloned().map(|target| async move {
         let node = target.label();
         let answered = match client(&target, who, reason).await {
@@ -135,7 +133,10 @@ pub(super) async fn ask(
             problem,
         }
     });
-    join_all(asked).await
+    NodeAnswers {
+        nodes: join_all(asked).await,
+        message: None,
+    }
 }
 
 /// The files of every node that has the capture.
@@ -169,32 +170,10 @@ pub(super) async fn check(
     target: &Target,
     check: &ExpressionCheck,
 ) -> Result<ExpressionVerdict, Box<Problem>> {
-    let recording = Recording {
-        interfaces: match &*check.interfaces {
-            [] => vec!["any".to_owned()],
-            interfaces => interfaces.to_vec(),
-        },
-        expression: check.expression.clone(),
-        ..Recording::default()
-    };
-    let spec = request::spec(&recording, &Limits::default())?;
-    let client = client(target, "", "checks an expression").await;
+    let client = client(target, "", CHECKS).await;
     let client = client.map_err(|error| problem::of(&error))?;
-    let id = new_id().unwrap_or_default();
-    // A name that nobody gives, so that only the expression can be wrong.
-    let name = format!("check-{}", id.get(..16).unwrap_or_default());
-    match client.start(&name, spec, BTreeMap::new(), &id, true).await {
-        Ok(_) => Ok(ExpressionVerdict {
-            valid: true,
-            problem: None,
-        }),
-        Err(ClientError::Refused {
-            refusal: Refusal::Invalid,
-            message,
-        }) => Ok(ExpressionVerdict {
-            valid: false,
-            problem: Some(message),
-        }),
-        Err(error) => Err(problem::of(&error)),
-    }
+    let (name, id) = unused_name();
+    let spec = request::to_check(check)?;
+    let checked = client.start(&name, spec, BTreeMap::new(), &id, true).await;
+    verdict(checked.err()).map_err(|error| problem::of(&error))
 }

@@ -97,16 +97,50 @@ pub(super) fn which_node() -> Box<Problem> {
     problem
 }
 
-/// The coordinator only shows captures.
-pub(super) fn only_shown() -> Box<Problem> {
-    new(
-        501,
-        "Not Possible Here",
-        ONLY_SHOWN,
-        "create, change or delete a PacketCaptureConfig with kubectl; without Kubernetes, use capturectl at the nodes",
-    )
+/// An error of a coordinator that was asked to change a capture.
+pub(super) fn of_coordinator(error: &ClientError) -> Box<Problem> {
+    match error {
+        ClientError::Refused {
+            refusal: Refusal::Unsupported,
+            message,
+        } => new(
+            501,
+            "Not Possible Here",
+            format!("this coordinator is too old to start and change captures: {message}"),
+            "upgrade it; until then create, change or delete a PacketCaptureConfig with kubectl, or without \
+             Kubernetes use capturectl at the nodes",
+        ),
+        ClientError::Denied(_) => {
+            let mut problem = of(error);
+            problem.fix = Some(
+                "give this server the right at the coordinator: in Kubernetes web.mayChange of the chart, \
+                 otherwise the coordinator the role operator at the daemons"
+                    .to_owned(),
+            );
+            problem
+        }
+        error => of(error),
+    }
 }
 
-/// Why captures of a cluster cannot be changed.
-pub const ONLY_SHOWN: &str =
-    "captures of a cluster are started and stopped by PacketCaptureConfig resources";
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_coordinator_that_is_too_old_is_told_with_the_way_out() {
+        let error = ClientError::Refused {
+            refusal: Refusal::Unsupported,
+            message: "Operation is not implemented or not supported".to_owned(),
+        };
+        let problem = of_coordinator(&error);
+        assert_eq!(problem.status, 501);
+        let fix = problem.fix.unwrap_or_default();
+        for part in ["upgrade", "PacketCaptureConfig", "capturectl"] {
+            assert!(fix.contains(part), "{fix}");
+        }
+        let denied = of_coordinator(&ClientError::Denied("no".to_owned()));
+        assert_eq!(denied.status, 403);
+        assert!(denied.fix.unwrap_or_default().contains("web.mayChange"));
+    }
+}

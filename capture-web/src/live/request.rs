@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use capture_client::{
     Update,
+    cluster::{self, ClusterSpec, PodName},
     model::{self, Codec, Compression, FileOutput, Output, Retention, Rotation, Span, Spec},
 };
 use capture_types::{DigestAlgorithm, Directions, Format};
 
 use super::problem;
-use crate::api::{CaptureChange, Limits, Problem, Recording};
+use crate::api::{
+    CaptureChange, CaptureStart, ExpressionCheck, Limits, PodSelector, Problem, Recording,
+};
 
 /// What to record.
 pub(super) fn spec(recording: &Recording, limits: &Limits) -> Result<Spec, Box<Problem>> {
@@ -64,10 +67,24 @@ pub(super) fn spec(recording: &Recording, limits: &Limits) -> Result<Spec, Box<P
         direction,
         snaplen: recording.snaplen,
         filter: recording.expression.clone(),
+        targets: recording.targets.clone(),
         output: Some(Output::Files(files)),
         limits: self::limits(limits),
         ..Spec::default()
     })
+}
+
+/// A capture that is validated only, for its expression.
+pub(super) fn to_check(check: &ExpressionCheck) -> Result<Spec, Box<Problem>> {
+    let recording = Recording {
+        interfaces: match &*check.interfaces {
+            [] => vec!["any".to_owned()],
+            interfaces => interfaces.to_vec(),
+        },
+        expression: check.expression.clone(),
+        ..Recording::default()
+    };
+    spec(&recording, &Limits::default())
 }
 
 fn limits(limits: &Limits) -> model::Limits {
@@ -79,6 +96,31 @@ fn limits(limits: &Limits) -> model::Limits {
         bytes: limits.bytes,
         deadline: None,
     }
+}
+
+/// What to record on the nodes of a cluster.
+pub(super) fn cluster_spec(start: &CaptureStart) -> Result<ClusterSpec, Box<Problem>> {
+    Ok(ClusterSpec {
+        nodes: start.nodes.clone(),
+        pods: start.pods.as_ref().map(pods).transpose()?,
+        capture: spec(&start.recording, &start.limits)?,
+        ..ClusterSpec::default()
+    })
+}
+
+fn pods(selector: &PodSelector) -> Result<cluster::PodSelector, Box<Problem>> {
+    let name = |text: &String| match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => Ok(PodName {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }),
+        _ => Err(problem::invalid("pods.names", text, "write NAMESPACE/NAME")),
+    };
+    Ok(cluster::PodSelector {
+        names: selector.names.iter().map(name).collect::<Result<_, _>>()?,
+        labels: selector.labels.clone(),
+        namespaces: selector.namespaces.clone(),
+    })
 }
 
 /// What to change.

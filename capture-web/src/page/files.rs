@@ -23,6 +23,7 @@ pub(super) const FILES: &[(&str, &[u8])] = files![
     "parts/ledger.js"
     "parts/live.js"
     "parts/plot.js"
+    "parts/pods.js"
     "parts/quantities.js"
     "parts/router.js"
     "parts/state.js"

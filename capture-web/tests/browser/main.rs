@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use capture_tests::{
     daemon::Daemon,
     gate,
+    lab::Lab,
     netns::Pair,
     scene::{numbered_frames, send_through},
 };
@@ -157,5 +158,39 @@ fn a_capture_is_started_watched_changed_stopped_analysed_and_deleted() -> Result
     walk("capture", &given, |request| match request {
         "send packets" => send_through(&pair, &frames),
         other => anyhow::bail!("the path asks for {other:?}"),
+    })
+}
+
+#[test]
+fn a_capture_through_a_coordinator_goes_the_same_way() -> Result<()> {
+    if !chromium::is_there()? {
+        return Ok(());
+    }
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    let (lab, pair) = (Lab::new()?, Pair::new()?);
+    // All programs are at one end, so that only the packets that are sent pass its interface.
+    let _daemon = lab.daemon(&pair.b, "127.0.0.1", "right")?;
+    let list = "[[node]]\nname = \"right\"\naddress = \"127.0.0.1\"\n";
+    let mut coordinator = lab.coordinator_of(&pair.b, "127.0.0.1:9444", list)?;
+    coordinator.wait_for_stderr("connected")?;
+    let own = lab.client("web")?;
+    own.write(lab.directory.path(), "web")?;
+    let files = ["ca.pem", "web.pem", "web.key"].map(|name| lab.path(name));
+    pair.b.run(|| {
+        let server = Server::start(&[
+            ("CAPTURE_WEB_COORDINATOR", "127.0.0.1:9444"),
+            ("CAPTURE_WEB_CACERT", &files[0]),
+            ("CAPTURE_WEB_CERT", &files[1]),
+            ("CAPTURE_WEB_KEY", &files[2]),
+            ("CAPTURE_WEB_TLS_SERVER_NAME", "localhost"),
+        ])?;
+        let frames = numbered_frames(0..PACKETS);
+        let given = json!({ "base": server.base(), "packets": PACKETS });
+        walk("capture", &given, |request| match request {
+            "send packets" => send_through(&pair, &frames),
+            other => anyhow::bail!("the path asks for {other:?}"),
+        })
     })
 }

@@ -7,6 +7,8 @@ mod bad;
 #[cfg(test)]
 mod capture;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod claims;
 #[cfg(test)]
 mod clients;

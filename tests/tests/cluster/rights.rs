@@ -59,6 +59,7 @@ type Wish = (&'static str, &'static str, &'static str, &'static str);
 const NEEDED: &[Wish] = &[
     ("list", CAPTURES, "packetcaptureconfigs", ""),
     ("watch", CAPTURES, "packetcaptureconfigs", ""),
+    ("create", CAPTURES, "packetcaptureconfigs", ""),
     ("patch", CAPTURES, "packetcaptureconfigs", ""),
     ("delete", CAPTURES, "packetcaptureconfigs", ""),
     ("patch", CAPTURES, "packetcaptureconfigs/status", ""),
@@ -90,7 +91,8 @@ const FORBIDDEN: &[Wish] = &[
     ("delete", "", "pods", ""),
     ("patch", "", "nodes", ""),
     ("get", "", "nodes/proxy", ""),
-    ("create", CAPTURES, "packetcaptureconfigs", ""),
+    ("update", CAPTURES, "packetcaptureconfigs", ""),
+    ("deletecollection", CAPTURES, "packetcaptureconfigs", ""),
     ("create", "", "configmaps", "default"),
     ("delete", "", "configmaps", NAMESPACE),
     ("update", "coordination.k8s.io", "leases=another", NAMESPACE),

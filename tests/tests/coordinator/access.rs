@@ -14,7 +14,7 @@ use capture_tests::{
 use serde_json::{Value, json};
 use tonic::Code;
 
-use crate::scene::{POD, SERVER, Scene, assets};
+use crate::scene::{POD, SERVER, Scene, assets, refused};
 
 const PACKETS: u32 = 60;
 
@@ -57,17 +57,6 @@ fn files(
     answer
         .map(|answer| answer.into_inner().nodes)
         .map_err(Box::new)
-}
-
-fn refused(result: Result<impl Sized, Box<tonic::Status>>, code: Code, part: &str) -> Result<()> {
-    let Err(status) = result else {
-        anyhow::bail!("not refused: {part}")
-    };
-    ensure!(
-        status.code() == code && status.message().contains(part),
-        "no {code:?} with {part:?} but {status}"
-    );
-    Ok(())
 }
 
 #[test]

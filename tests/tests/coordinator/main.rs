@@ -4,3 +4,4 @@ mod access;
 mod fixed;
 mod scene;
 mod status;
+mod writing;

@@ -17,6 +17,7 @@ use capture_tests::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tonic::Code;
 
 /// The API server's address in the network that it makes; the node of this test has the same.
 pub(crate) const SERVER: &str = "198.18.0.1";
@@ -221,8 +222,8 @@ fn change_status(
     Ok(())
 }
 
-/// A node, namespaces, and users: alice may read packets of pods in shop, bob may not read its pods, carol may
-/// see packets but no files.
+/// A node, namespaces, and users: alice may write captures and read packets of pods in shop, bob too, but not read its
+/// pods, carol may see packets but no files, and write nothing.
 const OBJECTS: &str = r#"
 apiVersion: v1
 kind: List
@@ -246,6 +247,17 @@ items:
   kind: ClusterRole
   metadata: {name: files}
   rules: [{apiGroups: [networking.packet.io], resources: [packetcaptureconfigs/files], verbs: [get]}]
+- apiVersion: rbac.authorization.k8s.io/v1
+  kind: ClusterRole
+  metadata: {name: write}
+  rules: [{apiGroups: [networking.packet.io], resources: [packetcaptureconfigs], verbs: [create, patch, delete]}]
+- apiVersion: rbac.authorization.k8s.io/v1
+  kind: ClusterRoleBinding
+  metadata: {name: write}
+  roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: write}
+  subjects:
+  - {kind: ServiceAccount, name: alice, namespace: shop}
+  - {kind: ServiceAccount, name: bob, namespace: shop}
 - apiVersion: rbac.authorization.k8s.io/v1
   kind: ClusterRoleBinding
   metadata: {name: see}
@@ -273,3 +285,19 @@ items:
   - {kind: ServiceAccount, name: alice, namespace: shop}
   - {kind: ServiceAccount, name: carol, namespace: shop}
 "#;
+
+/// Fails unless a call was refused with this code, and a message with this part.
+pub(crate) fn refused(
+    result: Result<impl Sized, Box<tonic::Status>>,
+    code: Code,
+    part: &str,
+) -> Result<()> {
+    let Err(status) = result else {
+        anyhow::bail!("not refused: {part}")
+    };
+    ensure!(
+        status.code() == code && status.message().contains(part),
+        "no {code:?} with {part:?} but {status}"
+    );
+    Ok(())
+}

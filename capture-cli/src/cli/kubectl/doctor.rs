@@ -54,7 +54,7 @@ pub(super) async fn run(cluster: &Cluster, arguments: &DoctorArgs) -> Result<Exi
     }
     let connected = async {
         let connected = connect(cluster).await?;
-        Ok::<_, Error>(connected.client.nodes().await?)
+        Ok::<_, Error>(connected.client.nodes().await?.nodes)
     };
     match connected.await {
         Ok(nodes) => of_nodes(&nodes, &mut findings),

@@ -1,16 +1,21 @@
 //! `kubectl capture pod`.
 
 use capture_args::console::tell;
-use capture_types::values;
+use capture_client::{
+    cluster::{ClusterSpec, PodSelector},
+    model::{FileOutput, Limits, Output, Retention, Span, Spec},
+    resource::{DELETE_FILES, RESOURCE},
+};
+use capture_types::{DigestAlgorithm, Format, values};
 use clap::Args;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::{
     Cluster,
     coordinator::connect,
     follow::{FollowArgs, follow},
     program::Kubectl,
-    resource::{self, RESOURCE},
+    resource,
 };
 use crate::cli::exit::{Error, Exit};
 
@@ -60,20 +65,34 @@ impl Drop for Temporary<'_> {
 }
 
 pub(super) async fn run(cluster: &Cluster, arguments: &PodArgs) -> Result<Exit, Error> {
-    let pods: Vec<_> = arguments
-        .pods
-        .iter()
-        .map(|pod| resource::pod(cluster, pod))
-        .collect();
-    let mut spec = Map::new();
-    spec.insert("podSelector".into(), json!({ "pods": pods }));
-    spec.insert("filter".into(), arguments.filter.clone().into());
-    spec.insert("duration".into(), arguments.duration.as_secs().into());
-    spec.insert("maxPackets".into(), i64::MAX.into());
-    spec.insert("outputFormat".into(), "pcapng".into());
-    // What this command missed is not looked for afterwards: a little disk is enough.
-    spec.insert("retention".into(), json!({ "maxFiles": 2 }));
-    let annotations = json!({ "networking.packet.io/delete-files": "true" });
+    let names = arguments.pods.iter();
+    let request = ClusterSpec {
+        pods: Some(PodSelector {
+            names: names.map(|pod| resource::pod(cluster, pod)).collect(),
+            ..PodSelector::default()
+        }),
+        capture: Spec {
+            filter: arguments.filter.clone(),
+            output: Some(Output::Files(FileOutput {
+                format: Some(Format::Pcapng),
+                // What this command missed is not looked for afterwards: a little disk is enough.
+                retention: Retention {
+                    max_files: Some(2),
+                    ..Retention::default()
+                },
+                digest: Some(DigestAlgorithm::default()),
+                ..FileOutput::default()
+            })),
+            limits: Limits {
+                duration: Some(Span(arguments.duration)),
+                ..Limits::default()
+            },
+            ..Spec::default()
+        },
+        ..ClusterSpec::default()
+    };
+    let spec = resource::spec(&request)?;
+    let annotations = json!({ DELETE_FILES: "true" });
     let connected = connect(cluster).await?;
     let manifest = resource::manifest("kubectl-capture-", &annotations, spec);
     let temporary = Temporary {

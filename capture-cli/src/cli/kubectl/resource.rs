@@ -1,12 +1,18 @@
 //! The resource PacketCaptureConfig, as kubectl reads and writes it.
 
+use capture_client::{
+    cluster::{ClusterSpec, PodName},
+    resource::{self, RESOURCE},
+};
 use serde_json::{Map, Value, json};
 
 use super::{Cluster, program::Kubectl};
 use crate::cli::exit::Error;
 
-/// The resource's full name: short names may be taken by others.
-pub(super) const RESOURCE: &str = "packetcaptureconfigs.networking.packet.io";
+/// The `spec` of a resource.
+pub(super) fn spec(request: &ClusterSpec) -> Result<Map<String, Value>, Error> {
+    resource::spec(request).map_err(|error| Error::Usage(error.to_string()))
+}
 
 /// A resource to be. A name that ends in `-` is completed by the server.
 pub(super) fn manifest(name: &str, annotations: &Value, spec: Map<String, Value>) -> Value {
@@ -40,11 +46,15 @@ pub(super) fn get(kubectl: &Kubectl, name: &str) -> Result<Value, Error> {
 }
 
 /// A pod as `NAMESPACE/NAME`, or as `NAME` in the namespace of the command line.
-pub(super) fn pod(cluster: &Cluster, text: &str) -> Value {
+pub(super) fn pod(cluster: &Cluster, text: &str) -> PodName {
     let text = text.strip_prefix("pod/").unwrap_or(text);
-    match text.split_once('/') {
-        Some((namespace, name)) => json!({ "namespace": namespace, "podName": name }),
-        None => json!({ "namespace": namespace(cluster), "podName": text }),
+    let (namespace, name) = match text.split_once('/') {
+        Some((namespace, name)) => (namespace.to_owned(), name),
+        None => (namespace(cluster), text),
+    };
+    PodName {
+        namespace,
+        name: name.to_owned(),
     }
 }
 

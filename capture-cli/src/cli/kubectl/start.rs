@@ -1,16 +1,18 @@
 //! `kubectl capture start` and `kubectl capture rm`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use capture_args::console::plain;
-use capture_types::values;
-use clap::{Args, ValueEnum};
-use serde_json::{Map, Value, json};
-
-use super::{
-    Cluster,
-    resource::{self, RESOURCE},
+use capture_client::{
+    cluster::{ClusterSpec, PodSelector},
+    model::{FileOutput, Limits, Output, Span, Spec},
+    resource::{DELETE_FILES, RESOURCE},
 };
+use capture_types::{DigestAlgorithm, Format, values};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use super::{Cluster, resource};
 use crate::cli::{
     exit::{Error, Exit},
     output,
@@ -77,64 +79,57 @@ enum OutputFormat {
 }
 
 impl StartArgs {
-    fn spec(&self, cluster: &Cluster) -> Map<String, Value> {
-        let mut spec = Map::new();
-        let mut selector = Map::new();
-        if !self.pod.is_empty() {
-            let pods = self.pod.iter().map(|pod| resource::pod(cluster, pod));
-            selector.insert("pods".into(), pods.collect());
-        }
-        if !self.selector.is_empty() {
-            let labels: Map<_, _> = pairs(&self.selector);
-            selector.insert("labelSelector".into(), json!({ "matchLabels": labels }));
-            if !self.all_namespaces {
-                let namespace = resource::namespace(cluster);
-                selector.insert("namespaces".into(), json!([namespace]));
-            }
-        }
-        if !selector.is_empty() {
-            spec.insert("podSelector".into(), selector.into());
-        }
-        let mut set = |key: &str, value: Value| spec.insert(key.to_owned(), value);
-        if !self.host.is_empty() {
-            set("targetIPs", json!(self.host));
-        }
-        if !self.port.is_empty() {
-            set("targetPorts", json!(self.port));
-        }
-        if let Some(filter) = &self.filter {
-            set("filter", json!(filter));
-        }
-        if let Some(snaplen) = self.snaplen {
-            set("snaplen", json!(snaplen));
-        }
-        if !self.node_selector.is_empty() {
-            set("nodeSelector", pairs(&self.node_selector).into());
-        }
-        if let Some(ttl) = self.ttl {
-            set("retention", json!({ "ttl": ttl.as_secs() }));
-        }
-        set("duration", self.duration.as_secs().into());
-        set("maxPackets", self.max_packets.into());
-        let format = match self.format {
-            OutputFormat::Pcap => "pcap",
-            OutputFormat::Pcapng => "pcapng",
-            OutputFormat::Text => "text",
-            OutputFormat::Stdout => "stdout",
+    fn spec(&self, cluster: &Cluster) -> ClusterSpec {
+        let labels: BTreeMap<_, _> = self.selector.iter().cloned().collect();
+        let is_scoped = !labels.is_empty() && !self.all_namespaces;
+        let pods = PodSelector {
+            names: self
+                .pod
+                .iter()
+                .map(|pod| resource::pod(cluster, pod))
+                .collect(),
+            namespaces: is_scoped
+                .then(|| resource::namespace(cluster))
+                .into_iter()
+                .collect(),
+            labels,
         };
-        set("outputFormat", format.into());
-        spec
+        let files = |format| FileOutput {
+            format: Some(format),
+            digest: Some(DigestAlgorithm::default()),
+            ..FileOutput::default()
+        };
+        ClusterSpec {
+            pods: (pods != PodSelector::default()).then_some(pods),
+            capture: Spec {
+                targets: self.host.clone(),
+                ports: self.port.iter().copied().map(u32::from).collect(),
+                filter: self.filter.clone().unwrap_or_default(),
+                snaplen: self.snaplen,
+                output: Some(match self.format {
+                    OutputFormat::Pcap => Output::Files(files(Format::Pcap)),
+                    OutputFormat::Pcapng => Output::Files(files(Format::Pcapng)),
+                    OutputFormat::Text => Output::Text(files(Format::Text)),
+                    OutputFormat::Stdout => Output::Stdout {},
+                }),
+                limits: Limits {
+                    duration: Some(Span(self.duration)),
+                    packets: Some(self.max_packets),
+                    ..Limits::default()
+                },
+                ..Spec::default()
+            },
+            node_labels: self.node_selector.iter().cloned().collect(),
+            ttl: self.ttl.map(Span),
+            ..ClusterSpec::default()
+        }
     }
-}
-
-fn pairs(pairs: &[(String, String)]) -> Map<String, Value> {
-    let own = |(key, value): &(String, String)| (key.clone(), Value::from(value.clone()));
-    pairs.iter().map(own).collect()
 }
 
 pub(super) fn run(cluster: &Cluster, arguments: &StartArgs) -> Result<Exit, Error> {
     let name = arguments.name.as_deref().unwrap_or("capture-");
-    let manifest = resource::manifest(name, &json!({}), arguments.spec(cluster));
+    let spec = resource::spec(&arguments.spec(cluster))?;
+    let manifest = resource::manifest(name, &json!({}), spec);
     let name = resource::create(&cluster.kubectl, &manifest)?;
     output::print(cluster.format, &json!({ "name": name }), || {
         format!(
@@ -159,7 +154,8 @@ pub(super) struct RemoveArgs {
 pub(super) fn remove(cluster: &Cluster, arguments: &RemoveArgs) -> Result<Exit, Error> {
     let names: Vec<&str> = arguments.names.iter().map(String::as_str).collect();
     if arguments.files {
-        let annotation = ["networking.packet.io/delete-files=true", "--overwrite"];
+        let mark = format!("{DELETE_FILES}=true");
+        let annotation = [mark.as_str(), "--overwrite"];
         let words = [&["annotate", RESOURCE][..], &names, &annotation].concat();
         cluster.kubectl.run(&words)?;
     }

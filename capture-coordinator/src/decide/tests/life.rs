@@ -156,14 +156,29 @@ fn suspend_ends_the_capture_and_resuming_begins_a_new_run() {
     let mut world = started();
     let mut spec = of_pods();
     spec["suspend"] = true.into();
-    world.edit(spec);
-    assert_eq!(world.settle(), [("n1".to_owned(), "delete")]);
-    assert!(world.status.message.contains("suspended"));
-    assert!(world.settle().is_empty());
+    world.edit(spec.clone());
+    let of_n1 = |actions: &[&'static str]| -> Vec<_> {
+        actions
+            .iter()
+            .map(|name| ("n1".to_owned(), *name))
+            .collect()
+    };
+    assert_eq!(world.settle(), of_n1(&["stop", "list_files"]));
+    assert_eq!(world.status.message, "suspended: complete on 1 node");
+    assert_eq!(world.status.phase, Some(Phase::Completed));
+    assert_eq!(world.status.nodes[0].files.len(), 1, "its files are known");
+    let ended = world.status.clone();
     world.pass(Duration::from_secs(500));
+    assert!(world.settle().is_empty());
+    assert_eq!(world.status, ended, "nothing is written again");
+    let mut edited = spec;
+    edited["filter"] = "udp".into();
+    world.edit(edited);
+    assert!(world.settle().is_empty(), "it stays suspended");
     world.edit(of_pods());
-    assert_eq!(world.settle(), [("n1".to_owned(), "start")]);
+    assert_eq!(world.settle(), of_n1(&["replace"]));
     assert_eq!(world.status.phase, Some(Phase::Running));
+    assert!(world.settle().is_empty(), "resumed once");
     let limits = &world.nodes["n1"].capture.as_ref().unwrap().spec.limits;
     assert_eq!(limits.duration, Some(Span(Duration::from_secs(60))));
 }

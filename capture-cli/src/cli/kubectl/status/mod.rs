@@ -9,11 +9,12 @@ mod used;
 use std::time::SystemTime;
 
 use capture_args::console::tell;
+use capture_client::resource::RESOURCE;
 use clap::Args;
 use serde_json::{Value, json};
 
 use self::read::Reading;
-use super::{Cluster, coordinator::connect, resource::RESOURCE};
+use super::{Cluster, coordinator::connect};
 use crate::cli::{
     exit::{Error, Exit},
     output::{self, cell, table, text},
@@ -46,7 +47,7 @@ pub(super) async fn run(cluster: &Cluster, arguments: &StatusArgs) -> Result<Exi
     let reading = Reading::begin(cluster, &arguments.pod_selector);
     let daemons = async {
         let connected = connect(cluster).await?;
-        Ok::<_, Error>(connected.client.nodes().await?)
+        Ok::<_, Error>(connected.client.nodes().await?.nodes)
     };
     let daemons = daemons.await;
     let read = reading.end().await?;

@@ -215,6 +215,7 @@ mod tests {
         let answered = ClusterNode {
             name: "n1".to_owned(),
             node: Ok(Box::new(daemon())),
+            interfaces: Vec::new(),
         };
         let rows = of(
             Some(&nodes()),
@@ -245,6 +246,7 @@ mod tests {
         let lost = ClusterNode {
             name: "n9".to_owned(),
             node: Err("connection refused".to_owned()),
+            interfaces: Vec::new(),
         };
         let rows = of(None, &BTreeMap::new(), Some(vec![lost]));
         let cells = rows[0].cells();

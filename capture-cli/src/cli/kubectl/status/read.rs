@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use capture_args::console::plain;
+use capture_client::resource::RESOURCE;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -10,7 +11,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::used::{self, Used};
 use crate::cli::{
     exit::{Error, Exit},
-    kubectl::{Cluster, program::Kubectl, resource::RESOURCE},
+    kubectl::{Cluster, program::Kubectl},
 };
 
 /// CPU and memory in use.

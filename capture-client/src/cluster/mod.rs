@@ -1,5 +1,8 @@
 //! A client of a coordinator, which gives access to the nodes of a cluster.
 
+mod changes;
+mod spec;
+
 use std::path::PathBuf;
 
 use capture_proto::v1::{
@@ -18,9 +21,12 @@ use crate::{
     client::{LARGEST_MESSAGE, coordinator, read},
     convert, error,
     files::read_piece,
-    model::{Capture, File, Node, StreamEvent},
+    model::{Capture, File, NetworkInterface, Node, StreamEvent},
     pull::Fetch,
 };
+
+pub use changes::{ClusterUpdate, NodeAnswer, Started};
+pub use spec::{ClusterSpec, PodName, PodSelector};
 
 /// The address and credentials for a coordinator.
 #[derive(Debug, Clone)]
@@ -74,6 +80,15 @@ impl std::fmt::Debug for ClusterClient {
     }
 }
 
+/// The nodes of a cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterNodes {
+    /// The nodes, by name.
+    pub nodes: Vec<ClusterNode>,
+    /// Whether it is a Kubernetes cluster, in which captures select pods or addresses.
+    pub kubernetes: bool,
+}
+
 /// A node of the cluster.
 #[derive(Debug, Clone)]
 pub struct ClusterNode {
@@ -81,6 +96,8 @@ pub struct ClusterNode {
     pub name: String,
     /// The node's description by its daemon, or why it cannot be reached.
     pub node: Result<Box<Node>, String>,
+    /// Its interfaces; empty in Kubernetes.
+    pub interfaces: Vec<NetworkInterface>,
 }
 
 /// A capture on one node.
@@ -186,7 +203,7 @@ impl ClusterClient {
     }
 
     /// The nodes, by name.
-    pub async fn nodes(&self) -> Result<Vec<ClusterNode>, ClientError> {
+    pub async fn nodes(&self) -> Result<ClusterNodes, ClientError> {
         let request = self.request(v1::ListClusterNodesRequest {}, true);
         let answer = self.service().list_cluster_nodes(request).await;
         let answer = answer.map_err(|status| self.error(&status))?.into_inner();
@@ -196,8 +213,16 @@ impl ClusterClient {
                 Some(node) => Ok(Box::new(convert::node(node))),
                 None => Err(node.problem),
             },
+            interfaces: node
+                .interfaces
+                .into_iter()
+                .map(convert::interface)
+                .collect(),
         };
-        Ok(answer.nodes.into_iter().map(node).collect())
+        Ok(ClusterNodes {
+            nodes: answer.nodes.into_iter().map(node).collect(),
+            kubernetes: answer.kubernetes,
+        })
     }
 
     /// Captures on each node; without a name, all.
