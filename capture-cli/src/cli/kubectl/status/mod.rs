@@ -76,17 +76,17 @@ pub(super) async fn run(cluster: &Cluster, arguments: &StatusArgs) -> Result<Exi
         "problem": problem,
     });
     output::print(cluster.format, &value, || {
-        let mut tables = Vec::new();
-        tables.extend(captures.map(of_captures));
-        tables.push(nodes::shown(&nodes));
-        tables.extend(
+        let mut parts = Vec::new();
+        parts.extend(captures.map(of_captures));
+        parts.push(nodes::shown(&nodes));
+        parts.extend(
             pods.as_ref()
                 .map(|pods| pods::shown(pods, SystemTime::now())),
         );
-        let lines = read.missing.iter().map(ToString::to_string);
-        let lines: Vec<String> = lines.collect();
-        tables.extend((!lines.is_empty()).then(|| lines.join("\n") + "\n"));
-        tables.join("\n")
+        let lines: Vec<_> = read.missing.iter().map(ToString::to_string).collect();
+        parts.extend((!lines.is_empty()).then(|| lines.join("\n")));
+        let parts: Vec<_> = parts.iter().map(|part| part.trim_end()).collect();
+        parts.join("\n\n")
     })?;
     if let Some(problem) = problem {
         tell(format_args!("the daemons are not known: {problem}"));
