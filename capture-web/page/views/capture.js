@@ -23,6 +23,8 @@ const packetRate = (value) => rate(value);
 export async function capture(page, title) {
   const { main, signal } = page;
   let group = await get(["captures", title], {}, signal);
+  // A capture that was just started is told of a little later, if the server asks a coordinator now and then.
+  let isFollowed = false;
   const view = new View(page, title, group.length > 1);
   fill(main, view.elements);
   view.update(group);
@@ -30,9 +32,10 @@ export async function capture(page, title) {
     fill(view.link, live.connected ? "" : "The server does not answer; trying again. The counts below are old.");
     const now = [...live.captures.values()].filter((one) => one.name === title);
     if (now.length > 0) {
+      isFollowed = true;
       group = now;
       view.update(group);
-    } else if (live.ready && live.problems.size === 0 && live.connected) {
+    } else if (isFollowed && live.ready && live.problems.size === 0 && live.connected) {
       say(`${title} was deleted.`);
       go("captures");
     }
