@@ -59,7 +59,7 @@ impl Nginx {
         self.end();
         make_certificates(self.directory.path());
         let child = started(&self.program, self.directory.path(), self.ports);
-        self.child = child.expect("nginx has its ports again");
+        self.child = child.unwrap();
     }
 
     fn end(&mut self) {
