@@ -123,7 +123,7 @@ function options({ series, unit, bands, together, span, width }) {
     legend: { live: true },
     cursor: { drag: { x: true, y: false }, sync: together ? { key: together } : undefined },
     scales: {
-      x: { range: (_, min, max) => atLeast(span, min, max) },
+      x: { range: (drawn, min, max) => atLeast(span, min, end(drawn.data[0], max)) },
       y: { range: (_, min, max) => [0, max > 0 ? max * 1.08 : 1] },
     },
     axes: [
@@ -143,6 +143,11 @@ function options({ series, unit, bands, together, span, width }) {
     ],
     hooks: { drawClear: [(drawn) => mark(drawn, bands)] },
   };
+}
+
+/** The end of a range. Of a single time uPlot makes one that ends years later. */
+function end(times, max) {
+  return times.length === 1 ? times[0] : max;
 }
 
 /** A range of time, ending where it ends, that is long enough. */
