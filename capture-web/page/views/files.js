@@ -45,7 +45,7 @@ function nodeFiles(title, { node, files, removed, problem }, several) {
 }
 
 function fileTable(title, node, files) {
-  const heads = [["File"], ["State"], ["Packets", "n"], ["Size", "n"], ["First packet"], ["Last packet"], ["SHA-256"]];
+  const heads = [["File"], ["State"], ["Packets", "n"], ["Size", "n"], ["First packet"], ["Last packet"], ["Digest"]];
   return h(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": "Files" },
