@@ -217,6 +217,18 @@ async fn fill(client: &Client, nodes: usize, pods: usize, resources: usize) -> R
     Ok(())
 }
 
+fn sorted(mut durations: Vec<Duration>) -> Vec<Duration> {
+    durations.sort();
+    durations
+}
+
+/// The duration that so many thousandths do not exceed.
+fn part(sorted: &[Duration], thousandths: usize) -> Duration {
+    let last = sorted.len().saturating_sub(1);
+    let at = (sorted.len() * thousandths / 1000).min(last);
+    sorted.get(at).copied().unwrap_or_default()
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let (nodes, pods) = (number("NODES", 1000)?, number("PODS", 10_000)?);
@@ -270,7 +282,7 @@ async fn main() -> Result<()> {
         tasks.spawn(async move {
             let (address, asked) = (address(1, change), Instant::now());
             runs(&pod_api, &format!("pod-{change}"), &address).await?;
-            Ok::<_, anyhow::Error>((address, asked))
+            Ok::<_, anyhow::Error>((address, asked, asked.elapsed()))
         });
     }
     let mut changed = Vec::new();
@@ -282,24 +294,28 @@ async fn main() -> Result<()> {
     let after = Requests::of(&client).await?;
     let state = daemons.lock();
     // From the request to the API server on, so that its own work is a part of each wait.
-    let mut waits: Vec<Duration> = changed
-        .iter()
-        .filter_map(|(address, at)| Some(state.told.get(address)?.saturating_duration_since(*at)))
-        .collect();
-    waits.sort();
-    let at = |part: usize| {
-        waits
-            .get(waits.len() * part / 1000)
-            .copied()
-            .unwrap_or_default()
-    };
+    let waits = sorted(
+        changed
+            .iter()
+            .filter_map(|(address, asked, _)| {
+                Some(state.told.get(address)?.saturating_duration_since(*asked))
+            })
+            .collect(),
+    );
     println!(
         "{} of {} changes, {rate:.0} a second, told to daemons: p50 {:?}, p99 {:?}, longest {:?}",
         waits.len(),
         changed.len(),
-        at(500),
-        at(990),
-        waits.last().copied().unwrap_or_default()
+        part(&waits, 500),
+        part(&waits, 990),
+        part(&waits, 1000)
+    );
+    let answers = sorted(changed.iter().map(|(_, _, answer)| *answer).collect());
+    println!(
+        "of that the API server, until it has answered: p50 {:?}, p99 {:?}, longest {:?}",
+        part(&answers, 500),
+        part(&answers, 990),
+        part(&answers, 1000)
     );
     let lists = after.lists - before.lists;
     // Each change is a request of this program.
