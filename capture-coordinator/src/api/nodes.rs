@@ -149,7 +149,6 @@ pub(super) fn with_capture(nodes: &Nodes, captures: &Captures, name: &str) -> Ve
         let known = nodes.view(node, name).and_then(|(_, capture)| capture);
         known.is_some_and(|capture| captures.has(&capture))
     });
-    found.sort();
     found
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource as _;
 
 use super::{Context, act::Outcome, recorder::Notice};
@@ -16,8 +15,8 @@ const LONGEST: usize = 1000;
 /// Maximum events of one reconcile.
 const MOST: usize = 8;
 
-/// Reports the actions on nodes, and changes of the status.
-pub(super) async fn publish(
+/// Reports the actions on nodes, and changes of the status. Does not wait until the events are published.
+pub(super) fn publish(
     context: &Context,
     resource: &PacketCaptureConfig,
     outcomes: &[Outcome],
@@ -28,22 +27,15 @@ pub(super) async fn publish(
     events.extend(of_change(before, after));
     let reference = resource.object_ref(&());
     for event in events.into_iter().take(MOST) {
-        one(context, &reference, event).await;
+        context.recorder.accept(&reference, event);
     }
 }
 
 /// Reports who asked for something through the cluster API.
 pub(super) async fn asked(context: &Context, resource: &PacketCaptureConfig, note: String) {
-    one(
-        context,
-        &resource.object_ref(&()),
-        event(false, "Asked", note),
-    )
-    .await;
-}
-
-async fn one(context: &Context, reference: &ObjectReference, event: Notice) {
-    let published = context.recorder.publish(reference, &event).await;
+    let event = event(false, "Asked", note);
+    let reference = resource.object_ref(&());
+    let published = context.recorder.publish(&reference, &event).await;
     if let Err(error) = published {
         let error = super::error::describe(&error);
         tracing::warn!("event {} not published: {error}", event.reason);

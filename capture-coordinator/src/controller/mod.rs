@@ -27,7 +27,7 @@ use kube::runtime::{
     controller,
     reflector::{ObjectRef, Store},
 };
-use tokio::sync::{mpsc, watch as signal};
+use tokio::sync::{Semaphore, mpsc, watch as signal};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use crate::{
@@ -66,6 +66,7 @@ pub struct Context {
     pub(crate) metrics: Metrics,
     memories: Memories,
     recorder: recorder::Recorder,
+    writes: Semaphore,
     /// The receiver of triggers while this process leads.
     triggers: Mutex<Option<mpsc::UnboundedSender<ObjectRef<PacketCaptureConfig>>>>,
 }
@@ -76,8 +77,11 @@ impl std::fmt::Debug for Context {
     }
 }
 
-/// Resources that are reconciled concurrently.
-const AT_ONCE: u16 = 32;
+/// Resources that are reconciled concurrently. Many of them wait for their turn to write a status: a change of a pod
+/// must not wait for the statuses of other resources.
+const AT_ONCE: u16 = 128;
+/// Requests of these reconciles that the API server has to answer concurrently.
+const WRITES: usize = 16;
 
 impl Context {
     /// The shared state; nothing runs yet.
@@ -99,6 +103,7 @@ impl Context {
             resources,
             metrics,
             memories: Memories::default(),
+            writes: Semaphore::new(WRITES),
             triggers: Mutex::default(),
         })
     }
@@ -154,6 +159,7 @@ impl Context {
         tokio::select! {
             () = looks => {}
             () = clean::clean(Arc::clone(self)) => {}
+            () = self.recorder.run() => {}
         }
         self.set_triggers(None);
     }

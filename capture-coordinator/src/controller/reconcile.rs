@@ -68,7 +68,10 @@ pub(super) async fn reconcile(
         && !finalizer::is_set(&resource)
         && !look.remembers(|memory| memory.is_finalizer_set)
     {
-        match finalizer::set(&api, &resource).await {
+        let turn = context.writes.acquire().await;
+        let set = finalizer::set(&api, &resource).await;
+        drop(turn);
+        match set {
             Ok(()) => look.remember_that(|memory| memory.is_finalizer_set = true),
             // The watch is behind: what it brings is looked at next.
             Err(kube::Error::Api(status)) if status.code == 409 => {
@@ -103,7 +106,7 @@ pub(super) async fn reconcile(
             }
             context.memories.forget(&look.name);
         }
-        events::publish(&context, &resource, &all, &before, &before).await;
+        events::publish(&context, &resource, &all, &before, &before);
         return Ok(after(&look, &decision));
     }
     let written = look.write(&api, &resource, &decision, &before).await;
@@ -112,7 +115,7 @@ pub(super) async fn reconcile(
     } else {
         &before
     };
-    events::publish(&context, &resource, &all, &before, after).await;
+    events::publish(&context, &resource, &all, &before, after);
     let wait = written?;
     if decision.expired {
         delete(&api, &resource).await?;
@@ -353,6 +356,7 @@ impl<'a> Look<'a> {
                 return Ok(Some(NUMBERS.saturating_sub(since)));
             }
         }
+        let _turn = self.context.writes.acquire().await;
         let now = Timestamp::now();
         status.last_update_time = Some(Time(now));
         // Before the status: if this fails, both are tried again.

@@ -1,7 +1,8 @@
-//! Publishes events about resources of the cluster, which are in no namespace.
+//! Publishes events about resources of the cluster, which are in no namespace. One after the other and beside the
+//! reconciles, which must not wait for them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -22,6 +23,7 @@ use kube::{
     api::{ObjectMeta, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
+use tokio::{sync::Notify, time::sleep};
 
 /// An event that is repeated within this time is counted and not published again.
 const SAME: Duration = Duration::from_secs(360);
@@ -29,6 +31,10 @@ const SAME: Duration = Duration::from_secs(360);
 const COUNTED: Duration = Duration::from_secs(20);
 /// Maximum events that are remembered for that.
 const REMEMBERED: usize = 4096;
+/// Maximum events that wait to be published; a step more is only in the log.
+const WAITING: usize = 4096;
+/// The pause after each event: at most 50 a second, which is the limit that a kubelet has.
+const PAUSE: Duration = Duration::from_millis(20);
 /// The server's code for an object that it finds invalid.
 const INVALID: u16 = 422;
 
@@ -51,6 +57,8 @@ pub(super) struct Recorder {
     /// in `kube-system`.
     in_system: AtomicBool,
     seen: Mutex<HashMap<(String, Notice), Seen>>,
+    waiting: Mutex<VecDeque<(ObjectReference, Notice)>>,
+    arrived: Notify,
 }
 
 struct Seen {
@@ -58,6 +66,15 @@ struct Seen {
     count: i32,
     last: Instant,
     written: Instant,
+}
+
+/// What was done for an event.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Published {
+    /// The API server has it.
+    Written,
+    /// It was only counted: the same event has just been published.
+    Counted,
 }
 
 /// An event that is repeated.
@@ -76,6 +93,49 @@ impl Recorder {
             instance: instance.to_owned(),
             in_system: AtomicBool::new(false),
             seen: Mutex::default(),
+            waiting: Mutex::default(),
+            arrived: Notify::new(),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<(ObjectReference, Notice)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Accepts an event for [`Self::run`].
+    pub(super) fn accept(&self, about: &ObjectReference, notice: Notice) {
+        {
+            let mut waiting = self.waiting();
+            if waiting.len() >= WAITING {
+                tracing::warn!(
+                    "event {} about {} not published: {WAITING} wait already",
+                    notice.reason,
+                    about.name.as_deref().unwrap_or_default()
+                );
+                return;
+            }
+            waiting.push_back((about.clone(), notice));
+        }
+        self.arrived.notify_one();
+    }
+
+    /// Publishes accepted events in their order, until it is dropped.
+    pub(super) async fn run(&self) {
+        loop {
+            let next = self.waiting().pop_front();
+            let Some((about, notice)) = next else {
+                self.arrived.notified().await;
+                continue;
+            };
+            match self.publish(&about, &notice).await {
+                Ok(Published::Counted) => {}
+                Ok(Published::Written) => sleep(PAUSE).await,
+                Err(error) => {
+                    let error = super::error::describe(&error);
+                    tracing::warn!("event {} not published: {error}", notice.reason);
+                    sleep(PAUSE).await;
+                }
+            }
         }
     }
 
@@ -97,7 +157,7 @@ impl Recorder {
         &self,
         about: &ObjectReference,
         notice: &Notice,
-    ) -> Result<(), kube::Error> {
+    ) -> Result<Published, kube::Error> {
         let key = (about.uid.clone().unwrap_or_default(), notice.clone());
         if let Some(Again {
             name,
@@ -106,7 +166,7 @@ impl Recorder {
         }) = self.again(&key)
         {
             if !is_due {
-                return Ok(());
+                return Ok(Published::Counted);
             }
             let series = EventSeries {
                 count,
@@ -117,7 +177,7 @@ impl Recorder {
             match self.events().patch(&name, &parameters, &patch).await {
                 // It has expired: published as a new one.
                 Err(kube::Error::Api(status)) if status.code == 404 => {}
-                other => return other.map(drop),
+                other => return other.map(|_| Published::Written),
             }
         }
         let event = self.event(about, notice);
@@ -130,7 +190,7 @@ impl Recorder {
             other => other,
         };
         self.remember(key, created?.name_any());
-        Ok(())
+        Ok(Published::Written)
     }
 
     /// The event, if it was published recently.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
+    hash::{BuildHasher as _, RandomState},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -109,11 +110,16 @@ async fn watch_resources(
         .reflect(writer);
     let mut events = Box::pin(events);
     let mut present = BTreeSet::new();
+    let mut wishes = Wishes::default();
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Init) => present.clear(),
+            Ok(Event::Init) => {
+                present.clear();
+                wishes = Wishes::default();
+            }
             Ok(Event::InitApply(resource)) => {
                 present.insert(resource.name_any());
+                wishes.has_changed(&resource);
                 note(&context, &resource);
             }
             Ok(Event::InitDone) => {
@@ -125,12 +131,36 @@ async fn watch_resources(
                 context.trigger(&present);
             }
             Ok(Event::Apply(resource)) => {
-                note(&context, &resource);
-                context.trigger(&BTreeSet::from([resource.name_any()]));
+                if wishes.has_changed(&resource) {
+                    note(&context, &resource);
+                    context.trigger(&BTreeSet::from([resource.name_any()]));
+                }
             }
-            Ok(Event::Delete(resource)) => forget(&context, &resource.name_any()),
+            Ok(Event::Delete(resource)) => {
+                wishes.0.remove(&resource.name_any());
+                forget(&context, &resource.name_any());
+            }
             Err(error) => tracing::warn!("watching resources: {error}"),
         }
+    }
+}
+
+/// What people want of each resource, as a digest. A status is not a part of it: the leader has just written it
+/// itself, and a look at it would walk all pods for nothing.
+#[derive(Default)]
+struct Wishes(HashMap<String, u64>, RandomState);
+
+impl Wishes {
+    /// Whether it differs from the last one.
+    fn has_changed(&mut self, resource: &PacketCaptureConfig) -> bool {
+        let metadata = &resource.metadata;
+        let deleted = metadata.deletion_timestamp.as_ref();
+        let wish = self.1.hash_one((
+            (&metadata.uid, metadata.generation),
+            deleted.map(|time| time.0.as_second()),
+            (&metadata.annotations, &metadata.finalizers),
+        ));
+        self.0.insert(resource.name_any(), wish) != Some(wish)
     }
 }
 
@@ -300,4 +330,36 @@ fn is_due(looked: &mut HashMap<String, Instant>, capture: &str) -> bool {
         looked.insert(capture.to_owned(), Instant::now());
     }
     is_due
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::PacketCaptureConfigStatus;
+
+    #[test]
+    fn a_status_is_no_reason_to_look_at_a_resource_again() {
+        let spec = serde_json::json!({ "targetIPs": ["10.0.0.1"] });
+        let mut resource = PacketCaptureConfig::new("web", serde_json::from_value(spec).unwrap());
+        resource.metadata.generation = Some(1);
+        let mut wishes = Wishes::default();
+        assert!(wishes.has_changed(&resource), "it is new");
+        resource.status = Some(PacketCaptureConfigStatus::default());
+        resource.metadata.resource_version = Some("2".to_owned());
+        assert!(!wishes.has_changed(&resource), "only the status");
+        resource.metadata.generation = Some(2);
+        assert!(wishes.has_changed(&resource), "the spec");
+        resource.metadata.annotations = Some([("a".to_owned(), "b".to_owned())].into());
+        assert!(wishes.has_changed(&resource), "an annotation");
+        resource.metadata.finalizers = Some(vec!["f".to_owned()]);
+        assert!(wishes.has_changed(&resource), "a finalizer");
+        resource.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+                k8s_openapi::jiff::Timestamp::from_second(1).unwrap(),
+            ));
+        assert!(wishes.has_changed(&resource), "a deletion");
+        resource.metadata.uid = Some("another".to_owned());
+        assert!(wishes.has_changed(&resource), "another resource of the name");
+        assert!(!wishes.has_changed(&resource));
+    }
 }

@@ -7,8 +7,8 @@ use capture_client::model::{Capture, Spec};
 use super::{
     Link, NodeView, Run, View,
     spec::{
-        LABEL_EXPORT, LABEL_FIXED, LABEL_OFFSET, LABEL_PLAN, LABEL_PODS, LABEL_RUN, LABEL_UID,
-        Wanted, wanted,
+        Common, LABEL_EXPORT, LABEL_FIXED, LABEL_OFFSET, LABEL_PLAN, LABEL_PODS, LABEL_RUN,
+        LABEL_UID, Wanted, wanted,
     },
 };
 use crate::request::Plan;
@@ -79,7 +79,7 @@ pub(super) fn is_of_a_resource(capture: &Capture) -> bool {
 pub(super) fn of_node(
     view: &View<'_>,
     plan: &Plan,
-    run: &Run,
+    (run, common): (&Run, &Common),
     name: &str,
     node: &NodeView,
 ) -> Option<Action> {
@@ -93,7 +93,8 @@ pub(super) fn of_node(
         }
     }
     let is_wanted = view.members.contains_key(name) && node.selected && !run.is_over(view.now);
-    let begin = || wanted(view, plan, run, name, run.elapsed(view.now));
+    let of_all = (run, common);
+    let begin = || wanted(view, plan, of_all, name, run.elapsed(view.now));
     let Some(capture) = &node.capture else {
         let Wanted { spec, labels } = is_wanted.then(begin)?;
         return Some(Action::Start { spec, labels });
@@ -120,7 +121,7 @@ pub(super) fn of_node(
         return Some(Action::Stop);
     }
     let offset = label(LABEL_OFFSET).parse().unwrap_or_default();
-    let Wanted { spec, labels } = wanted(view, plan, run, name, Duration::from_secs(offset));
+    let Wanted { spec, labels } = wanted(view, plan, of_all, name, Duration::from_secs(offset));
     if label(LABEL_FIXED) != labels[LABEL_FIXED] {
         let Wanted { spec, labels } = is_wanted.then(begin)?;
         return Some(Action::Replace { spec, labels });

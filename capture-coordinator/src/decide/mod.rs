@@ -144,10 +144,18 @@ pub fn decide(view: &View<'_>) -> Decision {
         expire(view, plan, &mut decision);
         return decision;
     }
+    let (common, previous) = (spec::Common::of(view, plan), node::previous(view));
     let mut nodes = Vec::new();
     for (name, node) in view.nodes {
-        let action = action::of_node(view, plan, &run, name, node);
-        nodes.push(node::status(view, &run, name, node, action.as_ref()));
+        let action = action::of_node(view, plan, (&run, &common), name, node);
+        let before = previous.get(&**name).copied();
+        nodes.push(node::status(
+            view,
+            &run,
+            (name, node),
+            before,
+            action.as_ref(),
+        ));
         if let Some(at) = node.fault.as_ref().filter(|fault| !fault.permanent) {
             wake(&mut decision, view.now, at.retry_at);
         }
@@ -305,16 +313,15 @@ fn suspend(view: &View<'_>, plan: &Plan, run: &Run, decision: &mut Decision) {
         expire(view, plan, decision);
         return;
     }
+    let previous = node::previous(view);
     let mut nodes = Vec::new();
     for (name, node) in view.nodes {
         let ours = node.capture.as_ref();
         let ours = ours.filter(|capture| action::is_of(capture, view.uid));
-        let before = view.previous.nodes.iter();
-        let had_begun = before
-            .filter(|status| status.name == *name)
-            .any(|status| status.started_at.is_some());
+        let before = previous.get(&**name).copied();
+        let had_begun = before.is_some_and(|status| status.started_at.is_some());
         if ours.is_some() || had_begun {
-            nodes.push(node::status(view, run, name, node, None));
+            nodes.push(node::status(view, run, (name, node), before, None));
         }
         let action = match ours.filter(|_| node.link == Link::Ready) {
             Some(capture) if !capture.has_ended() => Some(Action::Stop),

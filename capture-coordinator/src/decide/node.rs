@@ -1,5 +1,7 @@
 //! The status of one node.
 
+use std::collections::HashMap;
+
 use capture_client::model::{Capture, File, PodAttachment, State};
 use capture_types::PartialLedger;
 
@@ -18,19 +20,21 @@ const MOST_WARNINGS: usize = 4;
 /// Maximum characters of a text from a node.
 const LONGEST_TEXT: usize = 500;
 
-/// The status of a node; `action`: the action that is about to run there.
+/// The previous status of each node, by its name.
+pub(super) fn previous<'a>(view: &View<'a>) -> HashMap<&'a str, &'a NodeStatus> {
+    let nodes = view.previous.nodes.iter();
+    nodes.map(|status| (&*status.name, status)).collect()
+}
+
+/// The status of a node; `previous`: its last one; `action`: the action that is about to run there.
 pub(super) fn status(
     view: &View<'_>,
     run: &Run,
-    name: &str,
-    node: &NodeView,
+    (name, node): (&str, &NodeView),
+    previous: Option<&NodeStatus>,
     action: Option<&Action>,
 ) -> NodeStatus {
-    let previous = view
-        .previous
-        .nodes
-        .iter()
-        .find(|status| status.name == name && run.is_of_status);
+    let previous = previous.filter(|_| run.is_of_status);
     let blank = NodeStatus {
         name: name.to_owned(),
         address: node.address.clone(),

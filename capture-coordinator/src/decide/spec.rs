@@ -56,30 +56,56 @@ pub(super) struct Wanted {
     pub(super) labels: BTreeMap<String, String>,
 }
 
+/// What the specifications of all nodes have in common, found once for a decision.
+#[derive(Debug)]
+pub(super) struct Common {
+    targets: Vec<String>,
+    /// The values of labels.
+    fixed: String,
+    changeable: String,
+    export: Option<String>,
+}
+
+impl Common {
+    pub(super) fn of(view: &View<'_>, plan: &Plan) -> Self {
+        // Pods and addresses are alternatives. A node combines its conditions by AND, so that pods are then
+        // captured by address.
+        let targets = if plan.selection.is_some() && !plan.targets.is_empty() {
+            let addresses = view.members.values().flat_map(BTreeMap::values);
+            let addresses = addresses.filter(|pod| !pod.host_network);
+            let addresses = addresses.flat_map(|pod| pod.addresses.iter().cloned());
+            let all: BTreeSet<String> = plan.targets.iter().cloned().chain(addresses).collect();
+            all.into_iter().collect()
+        } else {
+            plan.targets.clone()
+        };
+        Self {
+            fixed: plan.fixed_digest(),
+            changeable: digest(&(
+                &targets,
+                &plan.ports,
+                &plan.filter,
+                (plan.duration.as_secs(), plan.packets),
+            )),
+            export: (!plan.export.is_empty()).then(|| digest(&plan.export)),
+            targets,
+        }
+    }
+}
+
 /// The specification of a node's capture. `offset`: seconds of the run that had passed at its
 /// start.
 pub(super) fn wanted(
     view: &View<'_>,
     plan: &Plan,
-    run: &Run,
+    (run, common): (&Run, &Common),
     node: &str,
     offset: Duration,
 ) -> Wanted {
     static NONE: BTreeMap<PodKey, Arc<Pod>> = BTreeMap::new();
     let pods = view.members.get(node).unwrap_or(&NONE);
     let selects_pods = plan.selection.is_some();
-    // Pods and addresses are alternatives. A node combines its conditions by AND, so that pods are then
-    // captured by address.
     let by_address = !plan.targets.is_empty();
-    let targets = if selects_pods && by_address {
-        let addresses = view.members.values().flat_map(BTreeMap::values);
-        let addresses = addresses.filter(|pod| !pod.host_network);
-        let addresses = addresses.flat_map(|pod| pod.addresses.iter().cloned());
-        let all: BTreeSet<String> = plan.targets.iter().cloned().chain(addresses).collect();
-        all.into_iter().collect()
-    } else {
-        plan.targets.clone()
-    };
     let pods: Vec<model::Pod> = pods
         .values()
         .take(MOST_PODS)
@@ -110,26 +136,20 @@ pub(super) fn wanted(
             pods,
             every_interface: false,
         }),
-        targets,
+        targets: common.targets.clone(),
         export: plan.export.clone(),
         ..Spec::default()
     };
-    let changeable = digest(&(
-        &spec.targets,
-        &spec.ports,
-        &spec.filter,
-        (plan.duration.as_secs(), plan.packets),
-    ));
     let labels = [
         (LABEL_RESOURCE, label(view.name)),
         (LABEL_UID, view.uid.to_owned()),
         (LABEL_RUN, run.digest.clone()),
-        (LABEL_FIXED, plan.fixed_digest()),
-        (LABEL_PLAN, changeable),
+        (LABEL_FIXED, common.fixed.clone()),
+        (LABEL_PLAN, common.changeable.clone()),
         (LABEL_PODS, pods_digest),
         (LABEL_OFFSET, offset.as_secs().to_string()),
     ];
-    let export = (!plan.export.is_empty()).then(|| (LABEL_EXPORT, digest(&plan.export)));
+    let export = common.export.clone().map(|export| (LABEL_EXPORT, export));
     let labels = labels.into_iter().chain(export);
     Wanted {
         spec,

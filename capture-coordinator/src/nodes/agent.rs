@@ -1,6 +1,6 @@
 //! The connection to one daemon.
 
-use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 
 use capture_client::{
     CallOptions, Client, ClientError, Target,
@@ -44,8 +44,7 @@ impl Agent {
                 let mut state = self.state.lock();
                 let link = Link::Broken(problem.clone());
                 let is_new = state.link != link;
-                state.link = link;
-                state.client = None;
+                state.connect(link, None);
                 is_new
             };
             if is_new {
@@ -79,10 +78,9 @@ impl Agent {
                     synced = true;
                     {
                         let mut state = self.state.lock();
-                        state.captures = std::mem::take(&mut present);
-                        state.link = Link::Ready;
-                        state.client = Some(client.clone());
-                        state.version.clone_from(&version);
+                        state.replace(std::mem::take(&mut present));
+                        state.connect(Link::Ready, Some(client.clone()));
+                        state.set_version(&version);
                     }
                     tracing::info!(
                         "node {} ({}): connected, captured {version}",
@@ -95,7 +93,7 @@ impl Agent {
                     .await;
                 }
                 (_, Some(capture)) if !synced => {
-                    present.insert(capture.name.clone(), Arc::new(capture));
+                    present.insert(capture.name.clone(), capture);
                 }
                 (kind, Some(capture)) => self.take(kind, capture).await,
                 (_, None) => {}
@@ -115,7 +113,7 @@ impl Agent {
                         .get(&name)
                         .is_some_and(|known| known.uid == capture.uid);
                     if same {
-                        state.captures.remove(&name);
+                        state.remove(&name);
                     }
                 }
                 EventKind::Ledger => {
@@ -137,10 +135,10 @@ impl Agent {
                     if same {
                         return;
                     }
-                    state.captures.insert(name.clone(), Arc::new(updated));
+                    state.put(updated);
                 }
                 _ => {
-                    state.captures.insert(name.clone(), Arc::new(capture));
+                    state.put(capture);
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! of captures comes only from the daemons, so that a restarted coordinator starts nothing twice.
 
 mod agent;
+mod state;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,6 +15,8 @@ use capture_client::{Address, Client, Target, Tls, model::Capture};
 use tokio::{sync::mpsc, task::AbortHandle};
 
 use crate::{cluster::Daemon, decide::Link};
+pub use state::NodeState;
+use state::{Places, Shared};
 
 /// How to connect to daemons.
 #[derive(Debug, Clone)]
@@ -64,19 +67,6 @@ fn has_port(address: &str) -> bool {
         .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }
 
-/// The state of a node according to its daemon.
-#[derive(Debug, Clone, Default)]
-pub struct NodeState {
-    /// The connection.
-    pub link: Link,
-    /// Its captures by name, as last reported.
-    pub captures: BTreeMap<String, Arc<Capture>>,
-    /// The daemon's version.
-    pub version: String,
-    /// The connection itself.
-    pub client: Option<Client>,
-}
-
 /// A change on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -104,6 +94,7 @@ const CHANGES: usize = 65_536;
 pub struct Nodes {
     reach: Reach,
     nodes: Mutex<HashMap<String, Known>>,
+    places: Arc<Places>,
     changes: mpsc::Sender<Change>,
 }
 
@@ -112,17 +103,6 @@ struct Known {
     daemon: Daemon,
     state: Shared,
     task: AbortHandle,
-}
-
-/// A node's state, which its agent updates.
-#[derive(Debug, Clone, Default)]
-struct Shared(Arc<Mutex<NodeState>>);
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, NodeState> {
-        // Each change is made as a whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Known {
@@ -139,6 +119,7 @@ impl Nodes {
         let nodes = Self {
             reach,
             nodes: Mutex::default(),
+            places: Arc::default(),
             changes,
         };
         (Arc::new(nodes), receiver)
@@ -152,19 +133,25 @@ impl Nodes {
     /// is gone is kept: another daemon will come.
     pub fn follow(&self, daemons: &BTreeMap<String, Daemon>, keep: impl Fn(&str) -> bool) {
         let mut nodes = self.lock();
-        nodes.retain(|name, _| daemons.contains_key(name) || keep(name));
+        nodes.retain(|name, known| {
+            let stays = daemons.contains_key(name) || keep(name);
+            if !stays {
+                known.state.lock().leave();
+            }
+            stays
+        });
         for (name, daemon) in daemons {
             let state = match nodes.get(name) {
                 Some(known) if known.daemon == *daemon => continue,
                 // Another daemon on the same node: the previous daemon's report is kept until the new
                 // one sends its own.
                 Some(known) => known.state.clone(),
-                None => Shared::default(),
+                None => Shared::new(name, &self.places),
             };
             {
                 let mut state = state.lock();
                 if state.link == Link::NoDaemon {
-                    state.link = Link::Connecting;
+                    state.connect(Link::Connecting, None);
                 }
             }
             let agent = agent::Agent {
@@ -182,18 +169,22 @@ impl Nodes {
         }
     }
 
+    fn shared(&self, node: &str) -> Option<Shared> {
+        Some(self.lock().get(node)?.state.clone())
+    }
+
     /// The state of a node.
     #[must_use]
     pub fn get(&self, node: &str) -> Option<NodeState> {
-        let state = self.lock().get(node)?.state.clone();
+        let state = self.shared(node)?;
         let state = state.lock();
-        Some(state.clone())
+        Some(NodeState::clone(&state))
     }
 
     /// The link to a node and one of its captures: everything that a resource needs.
     #[must_use]
     pub fn view(&self, node: &str, capture: &str) -> Option<(Link, Option<Arc<Capture>>)> {
-        let state = self.lock().get(node)?.state.clone();
+        let state = self.shared(node)?;
         let state = state.lock();
         Some((state.link.clone(), state.captures.get(capture).cloned()))
     }
@@ -201,7 +192,7 @@ impl Nodes {
     /// The connection to a node, if there is one.
     #[must_use]
     pub fn client(&self, node: &str) -> Option<Client> {
-        let state = self.lock().get(node)?.state.clone();
+        let state = self.shared(node)?;
         let state = state.lock();
         (state.link == Link::Ready)
             .then(|| state.client.clone())
@@ -216,38 +207,31 @@ impl Nodes {
         names
     }
 
-    /// Names of nodes that have a capture of this name.
+    /// Names of nodes that have a capture of this name, in order. Its cost does not depend on the number of nodes.
     #[must_use]
     pub fn with_capture(&self, capture: &str) -> Vec<String> {
-        let nodes = self.lock();
-        let has = |known: &Known| known.state.lock().captures.contains_key(capture);
-        nodes
-            .iter()
-            .filter(|(_, known)| has(known))
-            .map(|(name, _)| name.clone())
-            .collect()
+        self.places.of(capture)
     }
 
     /// Stores a node's answer, before its watch reports it.
     pub fn learn(&self, node: &str, capture: Capture) {
-        if let Some(known) = self.lock().get(node) {
-            let mut state = known.state.lock();
-            let newer = state
-                .captures
-                .get(&capture.name)
-                .is_none_or(|old| old.uid != capture.uid || old.generation <= capture.generation);
-            if newer {
-                state
-                    .captures
-                    .insert(capture.name.clone(), Arc::new(capture));
-            }
+        let Some(state) = self.shared(node) else {
+            return;
+        };
+        let mut state = state.lock();
+        let newer = state
+            .captures
+            .get(&capture.name)
+            .is_none_or(|old| old.uid != capture.uid || old.generation <= capture.generation);
+        if newer {
+            state.put(capture);
         }
     }
 
     /// A node has deleted a capture.
     pub fn forget(&self, node: &str, capture: &str) {
-        if let Some(known) = self.lock().get(node) {
-            known.state.lock().captures.remove(capture);
+        if let Some(state) = self.shared(node) {
+            state.lock().remove(capture);
         }
     }
 }

@@ -307,8 +307,7 @@ impl Resources<'_> {
     fn captures(&self, resource: &PacketCaptureConfig) -> Vec<(String, Arc<Capture>)> {
         let (name, uid) = (capture_name(&resource.name_any()), resource.uid());
         let nodes = &self.context.nodes;
-        let mut names = nodes.with_capture(&name);
-        names.sort();
+        let names = nodes.with_capture(&name);
         let of_resource = names.into_iter().filter_map(|node| {
             let (_, capture) = nodes.view(&node, &name)?;
             let capture = capture?;
