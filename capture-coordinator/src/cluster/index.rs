@@ -1,5 +1,5 @@
 //! An index of the pods and nodes that each resource selects, updated with every change. The cost of a
-//! change depends only on what it affects: neither the list of all pods nor that of all nodes is walked.
+//! change of a pod depends only on what it affects: no list of all pods, nodes or resources is walked.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -8,7 +8,7 @@ use std::{
 
 use kube::core::SelectorExt as _;
 
-use super::{Node, Pod, PodKey};
+use super::{Node, Pod, PodKey, candidates::Candidates};
 use crate::request::{NodeChoice, Selection};
 
 /// The selection of a resource.
@@ -49,6 +49,7 @@ pub struct Index {
     /// Incremented when daemons appear, disappear or move.
     daemon_changes: u64,
     resources: HashMap<String, Resource>,
+    candidates: Candidates,
 }
 
 /// Names of resources that a change affects.
@@ -71,13 +72,20 @@ impl Index {
                 join(&mut members, pod);
             }
         }
+        self.remove_resource(name);
+        if let Some(selection) = &interest.selection {
+            self.candidates.add(name, selection);
+        }
         let resource = Resource { interest, members };
         self.resources.insert(name.to_owned(), resource);
     }
 
     /// Removes a resource.
     pub fn remove_resource(&mut self, name: &str) {
-        self.resources.remove(name);
+        let known = self.resources.remove(name);
+        if let Some(selection) = known.and_then(|known| known.interest.selection) {
+            self.candidates.remove(name, &selection);
+        }
     }
 
     /// Adds or updates a pod. Affects no resource if nothing relevant changed.
@@ -112,7 +120,12 @@ impl Index {
 
     fn move_pod(&mut self, old: Option<&Pod>, new: Option<Arc<Pod>>) -> Concerned {
         let mut concerned = self.move_daemon(old, new.as_deref());
-        for (name, resource) in &mut self.resources {
+        let both = old.into_iter().chain(new.as_deref());
+        let candidates: BTreeSet<&String> = both.flat_map(|pod| self.candidates.of(pod)).collect();
+        for name in candidates {
+            let Some(resource) = self.resources.get_mut(name) else {
+                continue;
+            };
             let Some(selection) = &resource.interest.selection else {
                 continue;
             };

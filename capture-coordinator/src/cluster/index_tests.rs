@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use kube::core::Selector;
+use kube::core::{Expression, Selector};
 
 use super::{Index, Interest};
 use crate::{
@@ -37,7 +37,11 @@ fn daemon(node: &str, uid: &str) -> Pod {
 }
 
 fn labelled(app: &str, namespaces: &[&str]) -> Interest {
-    let selector: Selector = [("app".to_owned(), app.to_owned())].into_iter().collect();
+    let selector = [("app".to_owned(), app.to_owned())].into_iter().collect();
+    selecting(selector, namespaces)
+}
+
+fn selecting(selector: Selector, namespaces: &[&str]) -> Interest {
     let namespaces = namespaces.iter().map(|&name| name.to_owned()).collect();
     Interest {
         selection: Some(Selection {
@@ -188,11 +192,29 @@ impl Numbers {
 
 #[test]
 fn after_any_changes_the_members_are_those_of_an_index_that_starts_anew() {
+    let by = |expressions: Vec<Expression>| {
+        let mut selector = Selector::default();
+        selector.extend(expressions);
+        selecting(selector, &[])
+    };
+    let app = || "app".to_owned();
+    let values = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect();
     let interests = || {
         [
             ("web", labelled("web", &["ns0"])),
             ("db", labelled("db", &[])),
             ("two", named(&[("ns0", "p1"), ("ns1", "p2")])),
+            ("all", by(Vec::new())),
+            ("either", by(vec![Expression::In(app(), values(&["db", "mail"]))])),
+            ("not", by(vec![Expression::NotEqual(app(), "web".to_owned())])),
+            (
+                "both",
+                by(vec![
+                    Expression::Exists(app()),
+                    Expression::NotIn(app(), values(&["db"])),
+                    Expression::Equal(app(), "mail".to_owned()),
+                ]),
+            ),
         ]
     };
     let mut numbers = Numbers(7);
@@ -200,14 +222,20 @@ fn after_any_changes_the_members_are_those_of_an_index_that_starts_anew() {
     for (name, interest) in interests() {
         index.apply_resource(name, interest);
     }
-    for _ in 0..3000 {
+    for step in 0..3000 {
+        if step % 50 == 0 {
+            // Somebody changes what a resource selects, and back.
+            let (name, interest) = interests().into_iter().nth(step / 50 % 7).unwrap();
+            index.apply_resource(name, labelled("other", &[]));
+            index.apply_resource(name, interest);
+        }
         let namespace = format!("ns{}", numbers.below(2));
         let name = format!("p{}", numbers.below(6));
         if numbers.below(4) == 0 {
             index.remove_pod(&(namespace, name));
             continue;
         }
-        let app = if numbers.below(2) == 0 { "web" } else { "db" };
+        let app = ["web", "db", "mail", "none"][usize::try_from(numbers.below(4)).unwrap()];
         let mut pod = pod(&namespace, &name, &format!("n{}", numbers.below(3)), app);
         pod.ended = numbers.below(5) == 0;
         if numbers.below(5) == 0 {
@@ -222,5 +250,8 @@ fn after_any_changes_the_members_are_those_of_an_index_that_starts_anew() {
     for (name, interest) in interests() {
         anew.apply_resource(name, interest);
         assert_eq!(index.members(name), anew.members(name), "{name}");
+        index.remove_resource(name);
     }
+    let left = index.pods.values().flat_map(|pod| index.candidates.of(pod));
+    assert_eq!(left.count(), 0, "nothing is left behind");
 }

@@ -2,6 +2,7 @@
 //! Independent of a server: the watchers update it, and it returns the resources that a change
 //! affects.
 
+mod candidates;
 mod facts;
 mod index;
 

@@ -20,7 +20,7 @@ pub(super) struct Memory {
     /// The finalizer was set: the watch may be behind.
     pub(super) is_finalizer_set: bool,
     /// The status that was last written: the watch may lag.
-    pub(super) written: Option<PacketCaptureConfigStatus>,
+    pub(super) written: Option<Arc<PacketCaptureConfigStatus>>,
     /// When it was written.
     pub(super) written_at: Option<Instant>,
     /// Errors of nodes.

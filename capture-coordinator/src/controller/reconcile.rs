@@ -80,7 +80,7 @@ pub(super) async fn reconcile(
             Err(error) => return Err(failed("setting the finalizer")(error)),
         }
     }
-    let before = look.previous.clone();
+    let before = Arc::clone(&look.previous);
     let mut all = Vec::new();
     let mut decision = look.decide();
     // An answer may require the next step at once: for example, a started capture is listed.
@@ -109,11 +109,15 @@ pub(super) async fn reconcile(
         events::publish(&context, &resource, &all, &before, &before);
         return Ok(after(&look, &decision));
     }
-    let written = look.write(&api, &resource, &decision, &before).await;
+    let last_update = &mut decision.status.last_update_time;
+    last_update.clone_from(&before.last_update_time);
+    let written = look
+        .write(&api, &resource, &decision.status, &before)
+        .await;
     let after = if written.is_ok() {
         &decision.status
     } else {
-        &before
+        &*before
     };
     events::publish(&context, &resource, &all, &before, after);
     let wait = written?;
@@ -175,7 +179,7 @@ struct Look<'a> {
     capture: String,
     plan: Result<Plan, Invalid>,
     run: String,
-    previous: PacketCaptureConfigStatus,
+    previous: Arc<PacketCaptureConfigStatus>,
 }
 
 impl<'a> Look<'a> {
@@ -184,9 +188,8 @@ impl<'a> Look<'a> {
         let written = context
             .memories
             .with(&name, &uid, |memory| memory.written.clone());
-        let previous = written
-            .or_else(|| resource.status.clone())
-            .unwrap_or_default();
+        let previous =
+            written.unwrap_or_else(|| Arc::new(resource.status.clone().unwrap_or_default()));
         let plan = Plan::new(&resource.spec, context.settings.files).and_then(|plan| {
             // A sink that is gone since does not make a capture fail that has begun.
             let accepted: Vec<&str> = previous.export.iter().map(|one| &*one.sink).collect();
@@ -340,15 +343,13 @@ impl<'a> Look<'a> {
         &self,
         api: &Api<PacketCaptureConfig>,
         resource: &PacketCaptureConfig,
-        decision: &Decision,
+        status: &PacketCaptureConfigStatus,
         before: &PacketCaptureConfigStatus,
     ) -> Result<Option<Duration>, Error> {
-        let mut status = decision.status.clone();
-        status.last_update_time.clone_from(&before.last_update_time);
-        if status == *before {
+        if status == before {
             return Ok(None);
         }
-        if gist(&status) == gist(before) {
+        if gist(status) == gist(before) {
             let since = self.context.memories.with(&self.name, &self.uid, |memory| {
                 memory.written_at.map(|at| at.elapsed())
             });
@@ -357,8 +358,10 @@ impl<'a> Look<'a> {
             }
         }
         let _turn = self.context.writes.acquire().await;
-        let now = Timestamp::now();
-        status.last_update_time = Some(Time(now));
+        let status = PacketCaptureConfigStatus {
+            last_update_time: Some(Time(Timestamp::now())),
+            ..status.clone()
+        };
         // Before the status: if this fails, both are tried again.
         if status.phase != before.phase || status.completed_at != before.completed_at {
             results::write(self.context, resource, &status)
@@ -384,7 +387,7 @@ impl<'a> Look<'a> {
         }
         self.context.metrics.wrote_status();
         self.context.memories.with(&self.name, &self.uid, |memory| {
-            memory.written = Some(status.clone());
+            memory.written = Some(Arc::new(status));
             memory.written_at = Some(Instant::now());
         });
         Ok(None)
