@@ -36,7 +36,7 @@ const REVIEWS: usize = 16;
 /// The authority that decides.
 pub(super) enum Access {
     /// The API server.
-    Kubernetes(Box<Reviews>),
+    Kubernetes(Arc<Reviews>),
     /// Every client with a certificate may do everything: the TLS handshake has verified it.
     Certificates,
 }
@@ -89,7 +89,7 @@ impl Access {
     /// The API server decides.
     #[must_use]
     pub(super) fn kubernetes(client: kube::Client, resources: Store<PacketCaptureConfig>) -> Self {
-        Self::Kubernetes(Box::new(Reviews {
+        Self::Kubernetes(Arc::new(Reviews {
             client,
             resources,
             users: Mutex::default(),
@@ -114,32 +114,6 @@ impl Access {
                 return Ok(Captures::OfResources);
             }
             let found = reviews.find(name)?;
-            Ok(Captures::Of(found.uid().unwrap_or_default()))
-        };
-        logged(&user, call, name, result.await)
-    }
-
-    /// Whether the caller may read packets of a capture.
-    pub(super) async fn read<T>(
-        &self,
-        request: &Request<T>,
-        call: &str,
-        subresource: &str,
-        name: &str,
-    ) -> Result<Captures, Status> {
-        let Self::Kubernetes(reviews) = self else {
-            return Ok(Captures::All);
-        };
-        let user = reviews.user(request).await?;
-        let result = async {
-            reviews.may(&user, resource("get", "", name)).await?;
-            reviews
-                .may(&user, resource("get", subresource, name))
-                .await?;
-            let found = reviews.find(name)?;
-            for namespace in namespaces(&found.spec) {
-                reviews.may(&user, pods(&namespace)).await?;
-            }
             Ok(Captures::Of(found.uid().unwrap_or_default()))
         };
         logged(&user, call, name, result.await)
@@ -206,7 +180,7 @@ impl Access {
 }
 
 /// Logs who did what.
-fn logged<T>(
+pub(super) fn logged<T>(
     user: &UserInfo,
     call: &str,
     name: &str,
@@ -225,8 +199,8 @@ fn logged<T>(
     result
 }
 
-/// The namespaces whose pods appear in a resource's captures; an empty name means all.
-fn namespaces(spec: &PacketCaptureConfigSpec) -> BTreeSet<String> {
+/// The namespaces that a resource selects pods from; an empty name means all.
+pub(super) fn namespaces(spec: &PacketCaptureConfigSpec) -> BTreeSet<String> {
     let all = || BTreeSet::from([String::new()]);
     // Captures that ran before the resource became invalid may contain anything.
     let Ok(plan) = Plan::new(spec, FileDefaults::default()) else {
@@ -251,7 +225,7 @@ fn namespaces(spec: &PacketCaptureConfigSpec) -> BTreeSet<String> {
     }
 }
 
-fn resource(verb: &str, subresource: &str, name: &str) -> ResourceAttributes {
+pub(super) fn resource(verb: &str, subresource: &str, name: &str) -> ResourceAttributes {
     let set = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     ResourceAttributes {
         group: Some(GROUP.to_owned()),
@@ -263,7 +237,7 @@ fn resource(verb: &str, subresource: &str, name: &str) -> ResourceAttributes {
     }
 }
 
-fn pods(namespace: &str) -> ResourceAttributes {
+pub(super) fn pods(namespace: &str) -> ResourceAttributes {
     ResourceAttributes {
         resource: Some("pods".to_owned()),
         namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
@@ -277,14 +251,14 @@ impl Reviews {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, name: &str) -> Result<Arc<PacketCaptureConfig>, Status> {
+    pub(super) fn find(&self, name: &str) -> Result<Arc<PacketCaptureConfig>, Status> {
         self.resources
             .find(|resource| capture_name(&resource.name_any()) == name)
             .ok_or_else(|| Status::not_found(format!("there is no PacketCaptureConfig {name:?}")))
     }
 
     /// The sender of a request.
-    async fn user<T>(&self, request: &Request<T>) -> Result<Arc<UserInfo>, Status> {
+    pub(super) async fn user<T>(&self, request: &Request<T>) -> Result<Arc<UserInfo>, Status> {
         let refused = |why: &str| {
             let from = request.remote_addr();
             tracing::warn!("audit: a client at {from:?} is refused: {why}");
@@ -335,7 +309,7 @@ impl Reviews {
     }
 
     /// Fails unless the user has a right.
-    async fn may(&self, user: &UserInfo, right: ResourceAttributes) -> Result<(), Status> {
+    pub(super) async fn may(&self, user: &UserInfo, right: ResourceAttributes) -> Result<(), Status> {
         let what = describe(&right);
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {

@@ -7,6 +7,7 @@ mod connection;
 mod files;
 mod nodes;
 mod packets;
+mod reader;
 mod tls;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -22,6 +23,7 @@ use tonic::{Request, Response, Status, transport::Server};
 use crate::{controller::Context, nodes::Nodes, settings::Listen};
 use access::Access;
 use changes::Changes;
+use reader::Reader;
 
 /// A stream of responses.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -151,13 +153,16 @@ impl ClusterService for Cluster {
         request: Request<v1::StreamClusterPacketsRequest>,
     ) -> Result<Response<Self::StreamClusterPacketsStream>, Status> {
         let name = request.get_ref().name.clone();
-        let captures = self
-            .access
-            .read(&request, "StreamClusterPackets", "stream", &name)
-            .await?;
-        let nodes = Arc::clone(&self.nodes);
+        let reader = Reader::of(
+            &self.access,
+            &request,
+            "StreamClusterPackets",
+            "stream",
+            &name,
+        );
+        let (reader, nodes) = (reader.await?, Arc::clone(&self.nodes));
         let request = request.into_inner();
-        self.answer(|sink| packets::stream(nodes, captures, request, sink))
+        self.answer(|sink| packets::stream(nodes, reader, request, sink))
     }
 
     async fn list_cluster_files(
@@ -165,11 +170,8 @@ impl ClusterService for Cluster {
         request: Request<v1::ListClusterFilesRequest>,
     ) -> Result<Response<v1::ListClusterFilesResponse>, Status> {
         let name = request.get_ref().name.clone();
-        let captures = self
-            .access
-            .read(&request, "ListClusterFiles", "files", &name)
-            .await?;
-        let files = files::list(&self.nodes, &captures, &name).await;
+        let reader = Reader::of(&self.access, &request, "ListClusterFiles", "files", &name);
+        let files = files::list(&self.nodes, &reader.await?, &name).await?;
         if files.nodes.is_empty() {
             return Err(unknown(&name));
         }
@@ -181,13 +183,11 @@ impl ClusterService for Cluster {
         request: Request<v1::ReadClusterFileRequest>,
     ) -> Result<Response<Self::ReadClusterFileStream>, Status> {
         let name = request.get_ref().name.clone();
-        let captures = self
-            .access
-            .read(&request, "ReadClusterFile", "files", &name)
-            .await?;
-        let request = request.into_inner();
-        let (client, capture) = files::place(&self.nodes, &captures, &request)?;
-        self.answer(|sink| files::read(client, capture, request, sink))
+        let reader = Reader::of(&self.access, &request, "ReadClusterFile", "files", &name);
+        let (reader, request) = (reader.await?, request.into_inner());
+        let client = files::place(&self.nodes, &reader, &request)?;
+        let file = files::readable(&client, &reader, request).await?;
+        self.answer(|sink| files::read(client, file, sink))
     }
 
     async fn start_cluster_capture(

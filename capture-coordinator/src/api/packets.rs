@@ -22,8 +22,8 @@ use tokio::{
 };
 use tonic::Status;
 
-use super::{access::Captures, nodes::with_capture, unknown};
-use crate::nodes::Nodes;
+use super::{nodes::with_capture, reader::Reader, unknown};
+use crate::{decide::Namespaces, nodes::Nodes};
 
 /// How often new nodes of the capture are searched for.
 const LOOK: Duration = Duration::from_millis(250);
@@ -40,13 +40,14 @@ type Sink = mpsc::Sender<Result<v1::StreamClusterPacketsResponse, Status>>;
 /// An event of a node's stream; `Err`: why it broke.
 type NodeEvent = (usize, Result<StreamEvent, String>);
 
-/// Streams until the capture has ended on every node.
+/// Streams until the capture has ended on every node, or has pods that the reader may not read.
 pub(super) async fn stream(
     nodes: Arc<Nodes>,
-    captures: Captures,
+    reader: Reader,
     request: v1::StreamClusterPacketsRequest,
     sink: Sink,
 ) -> Result<(), Status> {
+    let mut read = Namespaces::none();
     let (sender, mut events) = mpsc::channel(WAITING);
     let mut merge = Merge::new(sink);
     let mut tasks = JoinSet::new();
@@ -59,7 +60,13 @@ pub(super) async fn stream(
         let due = merge.due();
         tokio::select! {
             _ = looks.tick() => {
-                for node in with_capture(&nodes, &captures, &request.name) {
+                let found = with_capture(&nodes, reader.captures(), &request.name);
+                let now = namespaces(&nodes, &found, &request.name);
+                if now != read {
+                    reader.may_read(&now).await?;
+                    read = now;
+                }
+                for node in found {
                     let Some((client, uid)) = running(&nodes, &node, &request.name) else { continue };
                     // A capture that was started again on a node is a different one.
                     if !joined.insert((node.clone(), uid)) {
@@ -87,6 +94,14 @@ pub(super) async fn stream(
         }
         merge.send_due(Instant::now()).await?;
     }
+}
+
+/// The namespaces whose pods' packets a capture has on these nodes.
+fn namespaces(nodes: &Nodes, found: &[String], name: &str) -> Namespaces {
+    let captures = found.iter().filter_map(|node| nodes.view(node, name)?.1);
+    let running = captures.filter(|capture| capture.state == State::Running);
+    let each = running.map(|capture| Namespaces::now(&capture.spec));
+    each.fold(Namespaces::none(), Namespaces::and)
 }
 
 /// The connection to a node on which the capture runs, and the capture's uid there.

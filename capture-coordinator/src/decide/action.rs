@@ -6,6 +6,7 @@ use capture_client::model::{Capture, Spec};
 
 use super::{
     Link, NodeView, Run, View,
+    namespaces::{LABEL_SINCE, since_label},
     spec::{
         Common, LABEL_EXPORT, LABEL_FIXED, LABEL_OFFSET, LABEL_PLAN, LABEL_PODS, LABEL_RUN,
         LABEL_UID, Wanted, wanted,
@@ -94,7 +95,17 @@ pub(super) fn of_node(
     }
     let is_wanted = view.members.contains_key(name) && node.selected && !run.is_over(view.now);
     let of_all = (run, common);
-    let begin = || wanted(view, plan, of_all, name, run.elapsed(view.now));
+    let begin = || {
+        let before = node.capture.as_deref();
+        let before = before.filter(|capture| is_of(capture, view.uid));
+        let mut wanted = wanted(view, plan, of_all, name, run.elapsed(view.now), before);
+        // Files of the resource's earlier captures stay: they are known by their time.
+        if let Some(before) = before {
+            let since = since_label(before);
+            wanted.labels.insert(LABEL_SINCE.to_owned(), since);
+        }
+        wanted
+    };
     let Some(capture) = &node.capture else {
         let Wanted { spec, labels } = is_wanted.then(begin)?;
         return Some(Action::Start { spec, labels });
@@ -121,7 +132,12 @@ pub(super) fn of_node(
         return Some(Action::Stop);
     }
     let offset = label(LABEL_OFFSET).parse().unwrap_or_default();
-    let Wanted { spec, labels } = wanted(view, plan, of_all, name, Duration::from_secs(offset));
+    let offset = Duration::from_secs(offset);
+    let before = node.capture.as_deref();
+    let Wanted { spec, mut labels } = wanted(view, plan, of_all, name, offset, before);
+    if let Some(since) = capture.labels.get(LABEL_SINCE) {
+        labels.insert(LABEL_SINCE.to_owned(), since.clone());
+    }
     if label(LABEL_FIXED) != labels[LABEL_FIXED] {
         let Wanted { spec, labels } = is_wanted.then(begin)?;
         return Some(Action::Replace { spec, labels });

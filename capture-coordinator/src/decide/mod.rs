@@ -3,6 +3,7 @@
 
 mod action;
 mod export;
+mod namespaces;
 mod node;
 mod orphans;
 mod overall;
@@ -20,6 +21,7 @@ use crate::{
 };
 
 pub use action::Action;
+pub use namespaces::{Namespaces, OwnFile, first_own};
 pub use orphans::{Orphan, orphans};
 pub use spec::{LABEL_RESOURCE, LABEL_UID, capture_name};
 

@@ -6,9 +6,12 @@ use std::{
     time::Duration,
 };
 
-use capture_client::model::{self, Limits, PodSelection, Span, Spec};
+use capture_client::model::{self, Capture, Limits, PodSelection, Span, Spec};
 
-use super::{Run, View};
+use super::{
+    Run, View,
+    namespaces::{LABEL_NAMESPACES, Namespaces},
+};
 use crate::{
     cluster::{Pod, PodKey},
     request::{MOST_PODS, Plan, digest},
@@ -93,14 +96,15 @@ impl Common {
     }
 }
 
-/// The specification of a node's capture. `offset`: seconds of the run that had passed at its
-/// start.
+/// The specification of a node's capture. `offset`: seconds of the run that had passed at its start; `before`: the
+/// capture of the same resource that is changed or replaced.
 pub(super) fn wanted(
     view: &View<'_>,
     plan: &Plan,
     (run, common): (&Run, &Common),
     node: &str,
     offset: Duration,
+    before: Option<&Capture>,
 ) -> Wanted {
     static NONE: BTreeMap<PodKey, Arc<Pod>> = BTreeMap::new();
     let pods = view.members.get(node).unwrap_or(&NONE);
@@ -140,6 +144,8 @@ pub(super) fn wanted(
         export: plan.export.clone(),
         ..Spec::default()
     };
+    let namespaces = before.map_or_else(Namespaces::none, Namespaces::ever);
+    let namespaces = namespaces.and(Namespaces::now(&spec));
     let labels = [
         (LABEL_RESOURCE, label(view.name)),
         (LABEL_UID, view.uid.to_owned()),
@@ -148,6 +154,7 @@ pub(super) fn wanted(
         (LABEL_PLAN, common.changeable.clone()),
         (LABEL_PODS, pods_digest),
         (LABEL_OFFSET, offset.as_secs().to_string()),
+        (LABEL_NAMESPACES, namespaces.label()),
     ];
     let export = common.export.clone().map(|export| (LABEL_EXPORT, export));
     let labels = labels.into_iter().chain(export);
