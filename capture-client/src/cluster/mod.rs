@@ -103,7 +103,7 @@ pub struct ClusterNode {
 /// A capture on one node.
 #[derive(Debug, Clone)]
 pub struct ClusterCapture {
-    /// The node's name.
+    /// The node's name; empty if it has not begun on any node.
     pub node: String,
     /// The last known state of the capture.
     pub capture: Capture,

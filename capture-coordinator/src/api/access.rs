@@ -72,6 +72,15 @@ impl Captures {
             Self::Of(uid) => label == Some(uid),
         }
     }
+
+    /// Whether the caller may see the captures of a resource.
+    #[must_use]
+    pub(super) fn has_of(&self, resource: &PacketCaptureConfig) -> bool {
+        match self {
+            Self::All | Self::OfResources => true,
+            Self::Of(uid) => resource.metadata.uid.as_ref() == Some(uid),
+        }
+    }
 }
 
 /// Users by the digest of their token, and since when they are cached.
@@ -168,6 +177,14 @@ impl Access {
             reviews.may(user, pods(&namespace)).await?;
         }
         Ok(())
+    }
+
+    /// All resources; none without Kubernetes.
+    pub(super) fn resources(&self) -> Vec<Arc<PacketCaptureConfig>> {
+        match self {
+            Self::Kubernetes(reviews) => reviews.resources.state(),
+            Self::Certificates => Vec::new(),
+        }
     }
 
     /// The resource whose captures have this name.

@@ -7,6 +7,7 @@ mod connection;
 mod files;
 mod nodes;
 mod packets;
+mod pending;
 mod reader;
 mod tls;
 
@@ -137,11 +138,14 @@ impl ClusterService for Cluster {
         request: Request<v1::ListClusterCapturesRequest>,
     ) -> Result<Response<v1::ListClusterCapturesResponse>, Status> {
         let name = request.get_ref().name.clone();
-        let captures = self
+        let visible = self
             .access
             .see(&request, "ListClusterCaptures", &name)
             .await?;
-        let captures = nodes::captures(&self.nodes, &captures, &name).await;
+        let mut captures = nodes::captures(&self.nodes, &visible, &name).await;
+        let resources = self.access.resources();
+        let resources = resources.iter().map(AsRef::as_ref);
+        pending::add(&mut captures.captures, resources, &visible, &name);
         if captures.captures.is_empty() && !name.is_empty() {
             return Err(unknown(&name));
         }

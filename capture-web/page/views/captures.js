@@ -201,7 +201,9 @@ class Card {
     const written = group.reduce((sum, capture) => sum + capture.bytes_written, 0);
     fill(this.state, stateBadges(group));
     const nodes = group.length > 1 ? `${count(group.length, "node")}, ` : "";
-    fill(this.target, nodes, target(group[0]));
+    // Without a node it has not begun: the message says why.
+    const waits = group.filter((capture) => capture.node === "").map((capture) => ` · ${capture.message}`);
+    fill(this.target, nodes, target(group[0]), waits.length > 0 && h("span", { class: "dim" }, name(waits.join(""))));
     fill(
       this.figures,
       figure("Seen", number(ledger.seen)),
