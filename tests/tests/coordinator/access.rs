@@ -3,61 +3,23 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use capture_proto::v1::{self, stream_cluster_packets_response::Event};
+use capture_proto::v1::stream_cluster_packets_response::Event;
 use capture_tests::{
-    coordinator::ClusterClient,
     gate,
     lab::wait_for_reader,
     pods::{PORT, send},
     wait,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tonic::Code;
 
-use crate::scene::{POD, SERVER, Scene, assets, refused};
+use crate::{
+    calls::{files, resource, stream},
+    owners,
+    scene::{POD, SERVER, Scene, assets, refused},
+};
 
 const PACKETS: u32 = 60;
-
-fn resource(name: &str, spec: Value) -> String {
-    json!({
-        "apiVersion": "networking.packet.io/v1",
-        "kind": "PacketCaptureConfig",
-        "metadata": { "name": name },
-        "spec": spec,
-    })
-    .to_string()
-}
-
-fn stream(
-    client: &ClusterClient,
-    name: &str,
-) -> Result<tonic::Streaming<v1::StreamClusterPacketsResponse>, Box<tonic::Status>> {
-    let message = v1::StreamClusterPacketsRequest {
-        name: name.to_owned(),
-        ..Default::default()
-    };
-    let request = client
-        .request(message)
-        .map_err(|error| Box::new(tonic::Status::internal(error.to_string())))?;
-    let answer = client.wait(client.service.clone().stream_cluster_packets(request));
-    answer.map(tonic::Response::into_inner).map_err(Box::new)
-}
-
-fn files(
-    client: &ClusterClient,
-    name: &str,
-) -> Result<Vec<v1::ClusterNodeFiles>, Box<tonic::Status>> {
-    let message = v1::ListClusterFilesRequest {
-        name: name.to_owned(),
-    };
-    let request = client
-        .request(message)
-        .map_err(|error| Box::new(tonic::Status::internal(error.to_string())))?;
-    let answer = client.wait(client.service.clone().list_cluster_files(request));
-    answer
-        .map(|answer| answer.into_inner().nodes)
-        .map_err(Box::new)
-}
 
 #[test]
 fn a_resource_becomes_a_capture_of_its_pod_and_rbac_decides_who_may_read_it() -> Result<()> {
@@ -131,6 +93,8 @@ fn a_resource_becomes_a_capture_of_its_pod_and_rbac_decides_who_may_read_it() ->
     for part in ["shop:bob", "refused", "shop:alice"] {
         ensure!(log.contains(part), "no {part:?} in the log: {log}");
     }
+    owners::a_moved_selector_gives_away_no_files(&scene)?;
+    owners::what_waits_is_listed_with_the_reason(&scene)?;
     a_lost_daemon_does_not_hold_up_deletion(scene)
 }
 

@@ -23,6 +23,8 @@ use tonic::Code;
 pub(crate) const SERVER: &str = "198.18.0.1";
 pub(crate) const API: &str = "198.18.0.1:9444";
 pub(crate) const POD: &str = "198.18.0.77";
+/// The address of a pod that is not there.
+const NOBODY: &str = "198.18.0.78";
 
 /// An API server alone, a daemon as the only node, a pod, and a coordinator.
 pub(crate) struct Scene {
@@ -82,6 +84,7 @@ impl Scene {
             SERVER,
         )?;
         place(&cluster, "shop", "web", &json!({ "app": "web" }), POD)?;
+        place(&cluster, "desk", "web", &json!({ "app": "web" }), NOBODY)?;
         let coordinator = coordinate(&lab, &cluster, &network)?;
         Ok(Self {
             lab,
@@ -223,7 +226,7 @@ fn change_status(
 }
 
 /// A node, namespaces, and users: alice may write captures and read packets of pods in shop, bob too, but not read its
-/// pods, carol may see packets but no files, and write nothing.
+/// pods, carol may see packets but no files, and write nothing; dave may write captures and read packets of pods in desk.
 const OBJECTS: &str = r#"
 apiVersion: v1
 kind: List
@@ -234,11 +237,14 @@ items:
   status: {allocatable: {cpu: "2", memory: 2Gi}, conditions: [{type: Ready, status: "True"}]}
 - {apiVersion: v1, kind: Namespace, metadata: {name: capture}}
 - {apiVersion: v1, kind: Namespace, metadata: {name: shop}}
+- {apiVersion: v1, kind: Namespace, metadata: {name: desk}}
 - {apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: capture}}
 - {apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: shop}}
+- {apiVersion: v1, kind: ServiceAccount, metadata: {name: default, namespace: desk}}
 - {apiVersion: v1, kind: ServiceAccount, metadata: {name: alice, namespace: shop}}
 - {apiVersion: v1, kind: ServiceAccount, metadata: {name: bob, namespace: shop}}
 - {apiVersion: v1, kind: ServiceAccount, metadata: {name: carol, namespace: shop}}
+- {apiVersion: v1, kind: ServiceAccount, metadata: {name: dave, namespace: shop}}
 - apiVersion: rbac.authorization.k8s.io/v1
   kind: ClusterRole
   metadata: {name: see}
@@ -258,6 +264,7 @@ items:
   subjects:
   - {kind: ServiceAccount, name: alice, namespace: shop}
   - {kind: ServiceAccount, name: bob, namespace: shop}
+  - {kind: ServiceAccount, name: dave, namespace: shop}
 - apiVersion: rbac.authorization.k8s.io/v1
   kind: ClusterRoleBinding
   metadata: {name: see}
@@ -265,6 +272,7 @@ items:
   subjects:
   - {kind: ServiceAccount, name: alice, namespace: shop}
   - {kind: ServiceAccount, name: bob, namespace: shop}
+  - {kind: ServiceAccount, name: dave, namespace: shop}
   - {kind: ServiceAccount, name: carol, namespace: shop}
 - apiVersion: rbac.authorization.k8s.io/v1
   kind: ClusterRoleBinding
@@ -273,6 +281,7 @@ items:
   subjects:
   - {kind: ServiceAccount, name: alice, namespace: shop}
   - {kind: ServiceAccount, name: bob, namespace: shop}
+  - {kind: ServiceAccount, name: dave, namespace: shop}
 - apiVersion: rbac.authorization.k8s.io/v1
   kind: Role
   metadata: {name: pods, namespace: shop}
@@ -284,6 +293,16 @@ items:
   subjects:
   - {kind: ServiceAccount, name: alice, namespace: shop}
   - {kind: ServiceAccount, name: carol, namespace: shop}
+- apiVersion: rbac.authorization.k8s.io/v1
+  kind: Role
+  metadata: {name: pods, namespace: desk}
+  rules: [{apiGroups: [""], resources: [pods], verbs: [get]}]
+- apiVersion: rbac.authorization.k8s.io/v1
+  kind: RoleBinding
+  metadata: {name: pods, namespace: desk}
+  roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: pods}
+  subjects:
+  - {kind: ServiceAccount, name: dave, namespace: shop}
 "#;
 
 /// Fails unless a call was refused with this code, and a message with this part.

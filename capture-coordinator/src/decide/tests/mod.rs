@@ -2,6 +2,7 @@
 
 mod export;
 mod life;
+mod namespaces;
 mod orphans;
 mod property;
 mod trouble;

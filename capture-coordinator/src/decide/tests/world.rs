@@ -87,8 +87,12 @@ impl World {
     }
 
     pub(super) fn add_pod(&mut self, name: &str, node: &str) {
+        self.add_pod_of("shop", name, node);
+    }
+
+    pub(super) fn add_pod_of(&mut self, namespace: &str, name: &str, node: &str) {
         let pod = Pod {
-            namespace: "shop".to_owned(),
+            namespace: namespace.to_owned(),
             name: name.to_owned(),
             uid: format!("uid-{name}"),
             node: node.to_owned(),
