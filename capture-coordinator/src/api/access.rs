@@ -326,7 +326,11 @@ impl Reviews {
     }
 
     /// Fails unless the user has a right.
-    pub(super) async fn may(&self, user: &UserInfo, right: ResourceAttributes) -> Result<(), Status> {
+    pub(super) async fn may(
+        &self,
+        user: &UserInfo,
+        right: ResourceAttributes,
+    ) -> Result<(), Status> {
         let what = describe(&right);
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {

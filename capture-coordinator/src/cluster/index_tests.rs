@@ -205,8 +205,14 @@ fn after_any_changes_the_members_are_those_of_an_index_that_starts_anew() {
             ("db", labelled("db", &[])),
             ("two", named(&[("ns0", "p1"), ("ns1", "p2")])),
             ("all", by(Vec::new())),
-            ("either", by(vec![Expression::In(app(), values(&["db", "mail"]))])),
-            ("not", by(vec![Expression::NotEqual(app(), "web".to_owned())])),
+            (
+                "either",
+                by(vec![Expression::In(app(), values(&["db", "mail"]))]),
+            ),
+            (
+                "not",
+                by(vec![Expression::NotEqual(app(), "web".to_owned())]),
+            ),
             (
                 "both",
                 by(vec![

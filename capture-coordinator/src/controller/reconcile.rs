@@ -111,9 +111,7 @@ pub(super) async fn reconcile(
     }
     let last_update = &mut decision.status.last_update_time;
     last_update.clone_from(&before.last_update_time);
-    let written = look
-        .write(&api, &resource, &decision.status, &before)
-        .await;
+    let written = look.write(&api, &resource, &decision.status, &before).await;
     let after = if written.is_ok() {
         &decision.status
     } else {

@@ -359,7 +359,10 @@ mod tests {
             ));
         assert!(wishes.has_changed(&resource), "a deletion");
         resource.metadata.uid = Some("another".to_owned());
-        assert!(wishes.has_changed(&resource), "another resource of the name");
+        assert!(
+            wishes.has_changed(&resource),
+            "another resource of the name"
+        );
         assert!(!wishes.has_changed(&resource));
     }
 }

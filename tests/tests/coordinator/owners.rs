@@ -53,9 +53,10 @@ pub(crate) fn a_moved_selector_gives_away_no_files(scene: &Scene) -> Result<()> 
         Ok(other.is_some_and(|own| own.state() == v1::CaptureState::Running))
     })
     .with_context(|| scene.coordinator.stderr())?;
-    let seen = wait::until("the new capture to be known", || {
-        Ok(files(&dave, NAME).ok())
-    })?;
+    let seen = wait::until(
+        "the new capture to be known",
+        || Ok(files(&dave, NAME).ok()),
+    )?;
     let names = seen.iter().flat_map(|node| &node.files);
     let names: Vec<&str> = names.map(|file| file.name.as_str()).collect();
     ensure!(!names.contains(&old.name.as_str()), "dave sees {names:?}");

@@ -98,6 +98,14 @@ impl Tree {
         Ok(())
     }
 
+    /// Writes the files as a plain tar archive.
+    ///
+    /// # Errors
+    /// The archive cannot be written.
+    pub fn write(&self, file: &Path) -> Result<()> {
+        fs::write(file, self.to_tar()?).with_context(|| format!("writing {}", file.display()))
+    }
+
     /// The files as a tar archive.
     pub(crate) fn to_tar(&self) -> Result<Vec<u8>> {
         let mut archive = Builder::new(Vec::new());

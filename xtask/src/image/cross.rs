@@ -7,9 +7,12 @@ use anyhow::{Context as _, Result, bail};
 use capture_image::Architecture;
 
 use crate::build::{self, Target};
-use crate::command::{command, output, run};
+use crate::command::{cargo, command, output, run};
 use crate::packages;
 use crate::workspace::{self, Profile};
+
+/// Runs programs of arm64.
+const QEMU: &str = "qemu-aarch64-static";
 
 /// The toolchain of an architecture.
 pub(super) struct Toolchain {
@@ -82,6 +85,23 @@ impl Toolchain {
         build::packages(profile, self.target().as_ref(), packages)
     }
 
+    /// Runs the unit tests of these packages.
+    pub(super) fn test(&self, packages: &[&str]) -> Result<()> {
+        let mut cargo = cargo();
+        cargo.args(["test", "--locked", "--lib"]);
+        for package in packages {
+            cargo.args(["--package", package]);
+        }
+        if let (Some(target), Some(sysroot)) = (self.target(), &self.sysroot) {
+            let upper = target.triple.to_uppercase().replace('-', "_");
+            let runner = format!("{QEMU} -L {}", sysroot.display());
+            cargo.args(["--target", target.triple]);
+            cargo.envs(target.environment);
+            cargo.env(format!("CARGO_TARGET_{upper}_RUNNER"), runner);
+        }
+        run(&mut cargo)
+    }
+
     fn target(&self) -> Option<Target> {
         let sysroot = self.sysroot.as_ref()?;
         let name = self.architecture.multiarch();
@@ -128,7 +148,7 @@ impl Toolchain {
         let Some(sysroot) = &self.sysroot else {
             return Ok(None);
         };
-        let mut qemu = command("qemu-aarch64-static");
+        let mut qemu = command(QEMU);
         qemu.arg("-L").arg(sysroot);
         let said = output(qemu.arg(self.program(profile, name)).arg("--version"))?;
         Ok(Some(said.trim().to_owned()))

@@ -21,6 +21,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   cargo xtask image                      into target/images, for this machine's architecture
   cargo xtask image --dist               as releases are: smaller and faster, and minutes longer to build
   cargo xtask image --arch arm64         cross-built, and tried under qemu
+  cargo xtask image --arch arm64 --tests  also the unit tests that run under qemu
   ctr -n k8s.io images import target/images/captured-amd64.tar";
 
 #[derive(clap::Args)]
@@ -31,6 +32,12 @@ pub(crate) struct Arguments {
     /// Architecture of the images [default: this machine's architecture]
     #[arg(long, value_enum)]
     arch: Option<Arch>,
+    /// Write the files of each image as a plain tar archive, too, as deploy/Dockerfile needs them
+    #[arg(long)]
+    files: bool,
+    /// Run unit tests for this architecture, under qemu if it is another one
+    #[arg(long)]
+    tests: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -111,6 +118,18 @@ const CONTENTS: [Contents; 4] = [
     },
 ];
 
+/// Packages whose unit tests need neither a kernel of their own nor root.
+const TESTED: [&str; 8] = [
+    "capture-analysis",
+    "capture-client",
+    "capture-common",
+    "capture-coordinator",
+    "capture-file",
+    "capture-filter",
+    "capture-text",
+    "capture-types",
+];
+
 /// Builds the images and prints their paths.
 pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     let profile = if arguments.dist {
@@ -127,7 +146,10 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
     stages.time("set-up", || setup::prepare(&[Purpose::Build]))?;
     let toolchain = stages.time("cross toolchain", || Toolchain::prepare(architecture))?;
     stages.time("build", || toolchain.build(profile, &packages()))?;
-    let images = stages.time("images", || write(&toolchain, profile))?;
+    let images = stages.time("images", || write(&toolchain, profile, arguments.files))?;
+    if arguments.tests {
+        stages.time("unit tests", || toolchain.test(&TESTED))?;
+    }
     for image in images {
         println!("{}", image.display());
     }
@@ -136,7 +158,11 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
 
 /// Builds the images of this machine's architecture; the programs have been built.
 pub(crate) fn native(profile: Profile) -> Result<Vec<PathBuf>> {
-    write(&Toolchain::prepare(Architecture::native()?)?, profile)
+    write(
+        &Toolchain::prepare(Architecture::native()?)?,
+        profile,
+        false,
+    )
 }
 
 /// The directory of images.
@@ -144,12 +170,12 @@ pub(crate) fn directory() -> PathBuf {
     workspace::target().join("images")
 }
 
-fn write(toolchain: &Toolchain, profile: Profile) -> Result<Vec<PathBuf>> {
+fn write(toolchain: &Toolchain, profile: Profile, files: bool) -> Result<Vec<PathBuf>> {
     let directory = directory();
     fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
     CONTENTS
         .iter()
-        .map(|contents| write_one(contents, toolchain, profile, &directory))
+        .map(|contents| write_one(contents, toolchain, profile, (&directory, files)))
         .collect()
 }
 
@@ -157,7 +183,7 @@ fn write_one(
     contents: &Contents,
     toolchain: &Toolchain,
     profile: Profile,
-    directory: &Path,
+    (directory, files): (&Path, bool),
 ) -> Result<PathBuf> {
     let architecture = toolchain.architecture();
     let path = LibraryPath::of(architecture, &toolchain.libraries());
@@ -205,6 +231,9 @@ fn write_one(
         ],
     };
     let stem = format!("{}-{}", contents.name, architecture.name());
+    if files {
+        tree.write(&directory.join(format!("{stem}.files.tar")))?;
+    }
     let file = directory.join(format!("{stem}.tar"));
     let digest = image.write(&tree, &file)?;
     let packages: Vec<&str> = contents
@@ -226,4 +255,34 @@ pub(crate) fn compile(profile: Profile) -> Result<()> {
 fn packages() -> Vec<&'static str> {
     let programs = CONTENTS.iter().flat_map(|contents| contents.programs);
     programs.map(|(package, _)| *package).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dockerfile_makes_the_same_images() {
+        let path = workspace::root().join("deploy/Dockerfile");
+        let text = fs::read_to_string(path).unwrap();
+        for contents in &CONTENTS {
+            let name = contents.name;
+            let start = text.find(&format!("FROM scratch AS {name}\n"));
+            let stage = &text[start.unwrap_or_else(|| panic!("no stage {name}"))..];
+            let stage = stage.split("\n\n").next().unwrap();
+            let expected = [
+                format!("COPY --from=files /images/{name}/ /"),
+                format!("USER {}", contents.user),
+                format!("ENTRYPOINT [\"/usr/bin/{name}\"]"),
+            ];
+            for line in expected {
+                assert!(
+                    stage.lines().any(|one| one == line),
+                    "no {line:?} in {stage}"
+                );
+            }
+        }
+        let stages = text.matches("FROM scratch AS ").count();
+        assert_eq!(stages, CONTENTS.len(), "a stage without an image");
+    }
 }

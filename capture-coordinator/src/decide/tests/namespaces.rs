@@ -112,7 +112,10 @@ fn a_new_resource_of_the_same_name_has_none_of_the_files_of_the_last_one() {
     assert_eq!(first_own(capture, with_own), Some(3));
     let mut growing = file(3, None);
     growing.name = "web-1.pcap";
-    assert_eq!(first_own(capture, old.into_iter().chain([growing])), Some(3));
+    assert_eq!(
+        first_own(capture, old.into_iter().chain([growing])),
+        Some(3)
+    );
 }
 
 #[test]
@@ -162,6 +165,9 @@ fn a_capture_without_pods_has_none() {
     world.remove_pod("a");
     world.settle();
     let capture = capture(&world);
-    assert_eq!(Namespaces::now(&capture.spec), Namespaces::Of(BTreeSet::new()));
+    assert_eq!(
+        Namespaces::now(&capture.spec),
+        Namespaces::Of(BTreeSet::new())
+    );
     assert_eq!(Namespaces::ever(capture), of(&["secret"]));
 }
