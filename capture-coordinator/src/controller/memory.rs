@@ -111,6 +111,11 @@ impl Memories {
         use_it(memory)
     }
 
+    /// How many resources are remembered.
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     pub(super) fn forget(&self, name: &str) {
         self.lock().remove(name);
     }

@@ -28,8 +28,10 @@ use crate::{
     resource::{NodePhase, PacketCaptureConfig, PacketCaptureConfigStatus},
 };
 
-/// How often a status is written if only counts have changed.
+/// How often a status is written if only counts have changed, and the share of all these writes that each resource has:
+/// 20 a second, whatever their number. A status that says more is written at once.
 const NUMBERS: Duration = Duration::from_secs(5);
+const NUMBERS_OF_EACH: Duration = Duration::from_millis(50);
 /// How long the watch may be behind what was written.
 const BEHIND: Duration = Duration::from_millis(200);
 /// How many rounds of actions a resource gets before the next one has its turn.
@@ -351,8 +353,9 @@ impl<'a> Look<'a> {
             let since = self.context.memories.with(&self.name, &self.uid, |memory| {
                 memory.written_at.map(|at| at.elapsed())
             });
-            if let Some(since) = since.filter(|since| *since < NUMBERS) {
-                return Ok(Some(NUMBERS.saturating_sub(since)));
+            let pause = between_numbers(self.context.memories.count());
+            if let Some(since) = since.filter(|since| *since < pause) {
+                return Ok(Some(pause.saturating_sub(since)));
             }
         }
         let _turn = self.context.writes.acquire().await;
@@ -392,6 +395,12 @@ impl<'a> Look<'a> {
     }
 }
 
+/// The pause between two writes of one resource's counts, among so many resources.
+fn between_numbers(resources: usize) -> Duration {
+    let each = NUMBERS_OF_EACH.saturating_mul(u32::try_from(resources).unwrap_or(u32::MAX));
+    each.max(NUMBERS)
+}
+
 /// A status without what changes all the time: counts, and which pods come and go.
 fn gist(
     status: &PacketCaptureConfigStatus,
@@ -409,4 +418,19 @@ fn gist(
     gist.capture_files.clear();
     gist.last_update_time = None;
     (gist, phases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_all_resources_together_are_at_most_twenty_writes_a_second() {
+        assert_eq!(between_numbers(1), NUMBERS);
+        assert_eq!(between_numbers(100), NUMBERS);
+        for resources in [101, 500, 5000] {
+            let writes = resources as f64 / between_numbers(resources).as_secs_f64();
+            assert!((writes - 20.0).abs() < 1e-6, "{resources}: {writes}");
+        }
+    }
 }
