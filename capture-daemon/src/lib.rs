@@ -3,17 +3,14 @@
 pub mod attach;
 pub mod audit;
 pub mod cli;
-pub mod clock;
 pub mod cut;
 pub mod filters;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod grpc;
 pub mod interfaces;
-pub mod kernel;
 pub mod log;
 pub mod manager;
-pub mod pipeline;
 pub mod serve;
 pub mod session;
 pub mod signals;

@@ -2,7 +2,7 @@
 //! bounds.
 #![no_main]
 
-use capture_daemon::fuzzing;
+use capture_pipeline::fuzzing;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use aya_obj::generated::bpf_attach_type;
 use rtnetlink::Handle;
 
-use crate::kernel::{
+use capture_kernel::{
     features::Features,
     syscall::{link_update, tcx_link_create},
 };

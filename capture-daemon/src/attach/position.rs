@@ -12,7 +12,7 @@ use rtnetlink::Handle;
 use tokio::sync::Notify;
 
 use super::{Attachment, Method, clsact, hook};
-use crate::kernel::{object::PROGRAM_PREFIX, syscall::tcx_revision};
+use capture_kernel::{object::PROGRAM_PREFIX, syscall::tcx_revision};
 use capture_types::Direction;
 
 /// How often the kernel is polled for TCX programs that were attached or detached: it sends no

@@ -16,10 +16,8 @@ use rtnetlink::Handle;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::promiscuous_flag::{FlagError, FlagHold};
-use crate::{
-    interfaces::Interface,
-    kernel::syscall::{Membership, promiscuous_membership},
-};
+use crate::interfaces::Interface;
+use capture_kernel::syscall::{Membership, promiscuous_membership};
 
 /// Promiscuous mode could not be switched on.
 #[derive(Debug, thiserror::Error)]

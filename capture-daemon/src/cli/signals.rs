@@ -11,10 +11,10 @@ use tokio::{
 
 use super::summary;
 use crate::{
-    pipeline::drain::DrainState,
     session::{Control, EndReason, Monitor},
     signals::EndSignals,
 };
+use capture_pipeline::drain::DrainState;
 
 /// The shell's exit code for a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;

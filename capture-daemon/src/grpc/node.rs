@@ -13,9 +13,9 @@ use super::{
 use crate::{
     audit,
     interfaces::{self, Interface, Watch},
-    kernel::{features::Features, syscall::clock_state},
     manager::{Manager, State},
 };
+use capture_kernel::{features::Features, syscall::clock_state};
 use capture_types::time;
 
 /// Properties of a node; determined once.

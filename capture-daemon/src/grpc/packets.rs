@@ -13,9 +13,9 @@ use super::{
 use crate::{
     filters,
     manager::{Capture, PacketReader},
-    pipeline::{packet::InterfaceId, tap::TappedPacket},
 };
 use capture_filter::{FilterError, PacketMatcher};
+use capture_pipeline::{packet::InterfaceId, tap::TappedPacket};
 use capture_types::{Direction, FilterSpec, LinkType, values::WHOLE_PACKETS};
 
 const BUFFER: u32 = 4 << 20;

@@ -4,12 +4,10 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use super::bounds;
-use crate::{
-    attach::AttachError, cut::cut, manager::ManagerError, pipeline::recorder::RecorderError,
-    session::SessionError,
-};
+use crate::{attach::AttachError, cut::cut, manager::ManagerError, session::SessionError};
 use capture_file::DirectoryError;
 use capture_filter::FilterError;
+use capture_pipeline::recorder::RecorderError;
 
 /// All invalid fields of a request; if there are many, the first few and their number.
 #[derive(Debug, Default)]

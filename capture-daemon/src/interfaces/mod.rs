@@ -1,6 +1,6 @@
 //! The network interfaces of this network namespace, and their changes.
 
-use crate::pipeline::packet::InterfaceDescription;
+use capture_pipeline::packet::InterfaceDescription;
 use capture_types::LinkType;
 
 mod addresses;

@@ -15,10 +15,8 @@ use super::{
     state::{Reason, State},
     totals::Totals,
 };
-use crate::{
-    pipeline::drain::DrainState,
-    session::{Control, Monitor, Report},
-};
+use crate::session::{Control, Monitor, Report};
+use capture_pipeline::drain::DrainState;
 use capture_types::{CaptureName, Ledger, PodState, SinkName, time};
 
 /// Warnings that are kept; the oldest are dropped first.

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{Capture, Manager, ManagerError, ReaderShare};
-use crate::pipeline::{
+use capture_pipeline::{
     drain::DrainState,
     packet::{InterfaceDescription, InterfaceId},
     tap::{Batch, Reader},

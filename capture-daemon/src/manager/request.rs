@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::kernel::rings::RingSizes;
+use capture_kernel::rings::RingSizes;
 use capture_types::{CaptureName, CaptureSpec, InterfacePattern, Limits, Output};
 
 /// The request for a capture.

@@ -17,9 +17,9 @@ use super::{
 };
 use crate::{
     cut::cut,
-    pipeline::FailureKind,
     session::{EndReason, Report, Session, SessionError},
 };
+use capture_pipeline::FailureKind;
 use capture_types::time;
 
 /// How often the bytes of a capture with a byte limit are checked.

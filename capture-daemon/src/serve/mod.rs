@@ -20,13 +20,13 @@ use crate::{
     grpc::{
         self, ClientMemory, ConnectionLimits, Context, ListenError, Listener, NodeInfo, SocketFile,
     },
-    kernel::{features::Features, own_traffic::OwnEndpoints},
     log::LogLevel,
     manager::{BudgetLimits, Manager, ManagerError, ManagerSettings, StoreError},
     session::{self, SessionOptions},
     signals::EndSignals,
     tls::Reloader,
 };
+use capture_kernel::{features::Features, own_traffic::OwnEndpoints};
 use capture_types::time;
 
 /// Why the daemon cannot serve.

@@ -2,13 +2,10 @@
 
 use std::io;
 
-use crate::{
-    attach::AttachError,
-    interfaces::InterfaceError,
-    kernel::{counters::CountersError, features::FeaturesError, object::ObjectError},
-    pipeline::{drain::DrainGone, recorder::RecorderError},
-};
+use crate::{attach::AttachError, interfaces::InterfaceError};
 use capture_filter::{FilterError, TargetError, kernel::prog_load::LoadError};
+use capture_kernel::{counters::CountersError, features::FeaturesError, object::ObjectError};
+use capture_pipeline::{drain::DrainGone, recorder::RecorderError};
 
 /// A capture could not be started, changed or ended in order.
 #[derive(Debug, thiserror::Error)]

@@ -15,9 +15,9 @@ use super::{
 use crate::{
     attach::{Attachment, Method, Owner, Plan, Positions, Promiscuous, QueueDrops},
     interfaces::{Interface, InterfaceChange},
-    pipeline::{drain::Drain, interface_counters::InterfaceCounters},
 };
 use capture_filter::CompiledFilter;
+use capture_pipeline::{drain::Drain, interface_counters::InterfaceCounters};
 use capture_types::{CaptureSpec, Direction, Directions, LinkType, TargetSet};
 
 mod member;

@@ -32,22 +32,22 @@ pub use self::{
 };
 use crate::{
     attach::{self, Method, Owner, Plan, Promiscuous, QueueDrops},
-    clock::PacketClock,
     filters,
     interfaces::{Interface, Selection, Watch},
-    kernel::{
-        features::Features,
-        object::{CaptureObject, ObjectConfig},
-        own_traffic::OwnEndpoints,
-        ring_fill::RingFill,
-        rings::RingSizes,
-    },
-    pipeline::{
-        ExportSink,
-        drain::{Drain, DrainState},
-        interface_counters::InterfaceCounters,
-        recorder::{Recorder, RecorderError, RecorderSpec, Statistics},
-    },
+};
+use capture_kernel::{
+    features::Features,
+    object::{CaptureObject, ObjectConfig},
+    own_traffic::OwnEndpoints,
+    ring_fill::RingFill,
+    rings::RingSizes,
+};
+use capture_pipeline::clock::PacketClock;
+use capture_pipeline::{
+    ExportSink,
+    drain::{Drain, DrainState},
+    interface_counters::InterfaceCounters,
+    recorder::{Recorder, RecorderError, RecorderSpec, Statistics},
 };
 use capture_types::{CaptureSpec, Output, OutputSpec};
 

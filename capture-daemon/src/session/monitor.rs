@@ -6,12 +6,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::warnings::Warnings;
-use crate::{
-    interfaces::Interface,
-    kernel::{self, ring_fill::RingFill},
-    pipeline::{
-        Progress, drain::DrainState, interface_counters::InterfaceCounters, packet::InterfaceId,
-    },
+use crate::interfaces::Interface;
+use capture_kernel::ring_fill::RingFill;
+use capture_pipeline::{
+    Progress, drain::DrainState, interface_counters::InterfaceCounters, packet::InterfaceId,
 };
 use capture_types::{Discarded, Ledger, LinkType, PodState};
 
@@ -183,7 +181,7 @@ impl Monitor {
                 let ledger = Ledger {
                     written,
                     discarded,
-                    ..kernel::counters::ledger(counters)
+                    ..capture_kernel::counters::ledger(counters)
                 };
                 let known = joined.iter().find(|interface| interface.id == id);
                 InterfaceReport {

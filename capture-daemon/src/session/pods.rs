@@ -14,10 +14,8 @@ use std::{
 use tokio::time::Instant;
 
 use self::looks::Looks;
-use crate::{
-    interfaces::{Interface, Located},
-    pipeline::packet::InterfaceDescription,
-};
+use crate::interfaces::{Interface, Located};
+use capture_pipeline::packet::InterfaceDescription;
 use capture_types::{Directions, Pod, PodAddresses, PodAttachment, PodId, PodSelection, PodState};
 
 /// A pod has its address when its network is complete. If the address is on no interface after this

@@ -8,8 +8,8 @@ use std::{
 use capture_common::program_index;
 
 use super::error::SessionError;
-use crate::kernel::object::{CaptureObject, direction_number, link};
 use capture_filter::{CompiledFilter, Epilogue, FilterMaps, TargetMaps, load};
+use capture_kernel::object::{CaptureObject, direction_number, link};
 use capture_types::{Direction, LinkType, PodAddresses, PodStage, TargetKinds, TargetSet};
 
 /// The programs of one capture by their kinds. A filter program is generated and loaded when

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::monitor::{InterfaceReport, Monitor, total};
-use crate::pipeline::{FailureKind, recorder::Finished};
 use capture_file::manifest::FileEntry;
+use capture_pipeline::{FailureKind, recorder::Finished};
 use capture_types::{CaptureSpec, Ledger};
 
 /// Why a capture ended.

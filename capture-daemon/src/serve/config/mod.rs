@@ -8,9 +8,9 @@ use crate::{
     grpc::{ConnectionLimits, Defaults},
     log,
     manager::{BudgetLimits, CaptureRequest},
-    pipeline::ExportSink,
     tls,
 };
+use capture_pipeline::ExportSink;
 use capture_types::{SinkName, values};
 
 mod captures;

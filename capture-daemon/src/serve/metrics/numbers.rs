@@ -11,10 +11,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{
-    manager::{Capture, State},
-    pipeline::{WRITE_BOUNDS, Writes},
-};
+use crate::manager::{Capture, State};
+use capture_pipeline::{WRITE_BOUNDS, Writes};
 use capture_types::Ledger;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -7,8 +7,6 @@ use rtnetlink::Handle;
 use super::Parts;
 use crate::{
     attach::{AttachError, Attachment},
-    kernel::syscall::wait_for_grace_period,
-    pipeline::{interface_counters::InterfaceCounters, packet::InterfaceId},
     session::{
         error::SessionError,
         positions,
@@ -16,6 +14,8 @@ use crate::{
         roles::Role,
     },
 };
+use capture_kernel::syscall::wait_for_grace_period;
+use capture_pipeline::{interface_counters::InterfaceCounters, packet::InterfaceId};
 use capture_types::{Direction, LinkType, PodId};
 
 /// Far longer than an RCU grace period, for systems without membarrier(2).

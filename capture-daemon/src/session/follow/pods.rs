@@ -11,7 +11,6 @@ use super::{
 use crate::{
     attach::Method,
     interfaces::{self, AddressLookup, Interface, Selection},
-    pipeline::packet::InterfaceDescription,
     session::{
         error::SessionError,
         pods::Pods,
@@ -20,6 +19,7 @@ use crate::{
         warnings::Topic,
     },
 };
+use capture_pipeline::packet::InterfaceDescription;
 use capture_types::{Directions, LinkType, PodAddresses, PodId, PodSelection};
 
 /// The pods of a capture, and the socket for queries to the kernel.
