@@ -5,7 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
 use tokio_rustls::rustls::{self, ServerConfig, server::NoServerSessionStorage, version::TLS13};
 
 use super::{
@@ -13,7 +16,7 @@ use super::{
     files::{Contents, FilesError, Material},
     provider,
     roles::Roles,
-    verify::Verifier,
+    verify::{Proved, Verifier},
 };
 
 /// How often the files are read. Contents found twice in a row are taken, so that a
@@ -27,7 +30,7 @@ const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 #[derive(Debug)]
 pub struct Reloader {
     settings: TlsSettings,
-    roles: RwLock<Arc<Roles>>,
+    roles: watch::Sender<Arc<Roles>>,
     in_force: RwLock<Arc<Material>>,
 }
 
@@ -37,7 +40,7 @@ impl Reloader {
         let contents = settings.files.read()?;
         let material = Arc::new(settings.files.material(&contents)?);
         let reloader = Arc::new(Self {
-            roles: RwLock::new(Arc::clone(&settings.roles)),
+            roles: watch::Sender::new(Arc::clone(&settings.roles)),
             settings,
             in_force: RwLock::new(Arc::clone(&material)),
         });
@@ -51,7 +54,7 @@ impl Reloader {
     /// The TLS configuration of the next connection, and the verifier that knows its client afterwards.
     pub(crate) fn connection(&self) -> Result<(Arc<ServerConfig>, Arc<Verifier>), rustls::Error> {
         let material = self.material();
-        let roles = Arc::clone(&self.roles.read().unwrap_or_else(PoisonError::into_inner));
+        let roles = Arc::clone(&self.roles.borrow());
         let verifier = Arc::new(Verifier::new(Arc::clone(&material.clients), roles));
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])?
@@ -64,9 +67,22 @@ impl Reloader {
         Ok((Arc::new(config), verifier))
     }
 
-    /// Sets the roles for new connections; existing connections keep theirs.
+    /// Sets the roles. Connections of clients that have another role by them, or none, are closed.
     pub fn set_roles(&self, roles: Arc<Roles>) {
-        *self.roles.write().unwrap_or_else(PoisonError::into_inner) = roles;
+        self.roles.send_replace(roles);
+    }
+
+    /// Waits until a client has no longer the role that it had when it connected.
+    pub(crate) fn revoked(&self, client: Proved) -> impl Future<Output = ()> + Send + use<> {
+        let mut roles = self.roles.subscribe();
+        async move {
+            while client.stands(&roles.borrow_and_update()) {
+                if roles.changed().await.is_err() {
+                    // The daemon ends.
+                    return std::future::pending().await;
+                }
+            }
+        }
     }
 
     fn material(&self) -> Arc<Material> {

@@ -9,7 +9,11 @@ use tokio_rustls::rustls::{
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 
-use super::{certificate::names, roles, roles::Roles};
+use super::{
+    certificate::names,
+    roles,
+    roles::{Name, Roles},
+};
 use capture_types::Role;
 
 /// The verifier of one connection, which remembers its client.
@@ -23,7 +27,23 @@ pub(crate) struct Verifier {
 #[derive(Debug, Default)]
 struct Found {
     claimed: Option<String>,
-    proved: Option<(String, Role)>,
+    proved: Option<Proved>,
+}
+
+/// Who a client has proved to be, and what it may do.
+#[derive(Debug, Clone)]
+pub(crate) struct Proved {
+    pub(crate) identity: String,
+    pub(crate) role: Role,
+    names: Vec<Name>,
+}
+
+impl Proved {
+    /// Whether it is the same client with the same role by these roles.
+    pub(super) fn stands(&self, roles: &Roles) -> bool {
+        let now = roles.of(&self.names);
+        now.is_some_and(|(identity, role)| identity == self.identity && role == self.role)
+    }
 }
 
 impl Verifier {
@@ -41,7 +61,7 @@ impl Verifier {
     }
 
     /// Who the client is and what it may do, after the handshake.
-    pub(crate) fn proved(&self) -> Option<(String, Role)> {
+    pub(crate) fn proved(&self) -> Option<Proved> {
         self.found().proved.clone()
     }
 
@@ -67,11 +87,15 @@ impl ClientCertVerifier for Verifier {
         let verified = self
             .chain
             .verify_client_cert(end_entity, intermediates, now)?;
-        let Some(proved) = self.roles.of(&names) else {
+        let Some((identity, role)) = self.roles.of(&names) else {
             // The client is told access_denied (RFC 8446, 6.2).
             return Err(CertificateError::ApplicationVerificationFailure.into());
         };
-        self.found().proved = Some(proved);
+        self.found().proved = Some(Proved {
+            identity,
+            role,
+            names,
+        });
         Ok(verified)
     }
 

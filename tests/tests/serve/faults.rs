@@ -1,6 +1,6 @@
 //! One truth: the shown state is what runs, what is on disk and what survives.
 
-use std::{fs, os::unix::fs::symlink, thread};
+use std::{fs, os::unix::fs::symlink, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use capture_proto::v1::{self, CaptureState};
@@ -13,9 +13,10 @@ use capture_tests::{
     scene::{numbered_frames, send_through},
 };
 use rustix::process::Signal;
+use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use crate::lab::Lab;
+use crate::lab::{ALICE, Lab};
 
 /// The last byte of a packet's number.
 const EVEN: &str = "ether[49] & 1 = 0";
@@ -365,15 +366,33 @@ fn a_hang_up_reloads_roles_and_log_level_and_leaves_captures_alone() -> Result<(
     daemon.process().signal(Signal::HUP)?;
     daemon.process().wait_for_stderr("was not reloaded")?;
     assert_eq!(bob()?, "viewer");
+    let established = lab.client(&pair.b, &lab.authority.client("bob", "", Time::Now)?)?;
+    let mut watch = {
+        let mut captures = established.captures.clone();
+        let answer =
+            established.wait(captures.watch_captures(v1::WatchCapturesRequest::default()))?;
+        answer.into_inner()
+    };
+    established.wait(watch.message())?;
+    let clients = format!(
+        "[[client]]\nsan = \"URI:{ALICE}\"\nrole = \"operator\"\n[[client]]\ncn = \"bob\"\nrole = \"operator\"\n"
+    );
     replace(
         &lab.path("captured.toml"),
-        "log = \"debug\"\nnode_name = \"other\"\n[[client]]\ncn = \"bob\"\nrole = \"operator\"\n",
+        &format!("log = \"debug\"\nnode_name = \"other\"\n{clients}"),
     )?;
     daemon.process().signal(Signal::HUP)?;
     daemon
         .process()
         .wait_for_stderr("need a restart: node_name")?;
     assert_eq!(bob()?, "operator");
+    // The connection of the viewer is closed, and with it the call on it. That of alice, who is what she was, is not.
+    let to_its_end = async {
+        while watch.message().await?.is_some() {}
+        Ok::<_, Status>(())
+    };
+    let ended = established.wait(async { timeout(Duration::from_secs(60), to_its_end).await });
+    assert!(ended.context("the call goes on")?.is_err());
     let node = alice.wait(alice.node.clone().get_node(v1::GetNodeRequest {}))?;
     assert_eq!(
         node.into_inner().node.context("no node")?.log_level,

@@ -24,6 +24,7 @@ use crate::{audit, tls::FilesError};
 mod connection;
 mod handshakes;
 mod places;
+mod revocable;
 mod tcp;
 mod tls;
 mod unix;

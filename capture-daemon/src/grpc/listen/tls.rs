@@ -17,7 +17,9 @@ use tokio_rustls::{
     rustls::{CertificateError, Error},
 };
 
-use super::{Acceptor, ConnectionLimits, Io, ListenError, Listener, Refused, tcp};
+use super::{
+    Acceptor, ConnectionLimits, Io, ListenError, Listener, Refused, revocable::Revocable, tcp,
+};
 use crate::{
     grpc::peer::Peer,
     tls::{Reloader, TlsSettings},
@@ -72,11 +74,13 @@ impl Acceptor for Tls {
         let accepting = TlsAcceptor::from(config).accept(stream).into_fallible();
         match accepting.await {
             Ok(stream) => match verifier.proved() {
-                Some((name, role)) => {
+                Some(client) => {
                     let peer = Peer {
-                        identity: format!("cert:{name}").into(),
-                        role,
+                        identity: format!("cert:{}", client.identity).into(),
+                        role: client.role,
                     };
+                    let revoked = self.reloader.revoked(client);
+                    let stream = Revocable::new(stream, peer.identity.clone(), revoked);
                     Ok((Box::new(stream), peer))
                 }
                 // Cannot happen: the verifier requires a certificate.
