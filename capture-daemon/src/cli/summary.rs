@@ -1,12 +1,16 @@
 //! The report at the end of a capture.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 use bytesize::ByteSize;
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 
 use crate::session::{EndReason, InterfaceReport, Report};
+use capture_file::manifest::FileEntry;
 use capture_types::{Ledger, PartialLedger, stopped_text};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -54,7 +58,7 @@ fn text(report: &Report) -> String {
     if report.files.is_empty() {
         text.push_str("\nno files\n");
     } else {
-        text.push_str(&format!("\n{}\n", files(report)));
+        text.push_str(&format!("\n{}\n", files(&report.directory, &report.files)));
     }
     text
 }
@@ -93,11 +97,25 @@ pub(super) fn ledgers(interfaces: &[InterfaceReport], total: &Ledger) -> String 
     text
 }
 
-fn files(report: &Report) -> Table {
+/// Of more files the table has as many from the beginning and from the end; the manifest has them all.
+const MOST_FILES: usize = 20;
+
+fn files(directory: &Path, files: &[FileEntry]) -> Table {
     let mut table = plain(&["file", "packets", "size", "first packet"]);
-    for file in &report.files {
+    let left_out = match files.len() {
+        few if few <= MOST_FILES => few..few,
+        many => MOST_FILES / 2..many - MOST_FILES / 2,
+    };
+    for (at, file) in files.iter().enumerate() {
+        if at == left_out.start {
+            let more = left_out.len();
+            table.add_row([format!("... {more} more, which the manifest lists ...")]);
+        }
+        if left_out.contains(&at) {
+            continue;
+        }
         table.add_row([
-            report.directory.join(&file.file).display().to_string(),
+            directory.join(&file.file).display().to_string(),
             file.packets
                 .map_or_else(|| "unknown".to_owned(), |packets| packets.to_string()),
             ByteSize(file.bytes).display().iec().to_string(),
@@ -117,4 +135,36 @@ fn plain(header: &[&str]) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_files_the_first_and_the_last_are_listed() {
+        let many = |count: u64| -> Vec<FileEntry> {
+            let name = |at: u64| format!("c-{at:06}.pcapng");
+            (1..=count)
+                .map(|at| FileEntry::unknown(name(at), at, 1))
+                .collect()
+        };
+        let text = files(Path::new("d"), &many(361)).to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 1 + MOST_FILES + 1, "{text}");
+        assert!(
+            lines[1].trim_start().starts_with("d/c-000001.pcapng"),
+            "{text}"
+        );
+        assert!(lines[11].contains("... 341 more"), "{text}");
+        assert!(
+            lines[12].trim_start().starts_with("d/c-000352.pcapng"),
+            "{text}"
+        );
+        assert!(text.contains("d/c-000361.pcapng"), "{text}");
+        assert_eq!(
+            files(Path::new("d"), &many(20)).to_string().lines().count(),
+            21
+        );
+    }
 }
