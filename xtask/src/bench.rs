@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::command::{cargo, run};
 use crate::requirements::Purpose;
 use crate::workspace::{self, Profile};
-use crate::{build, cluster, setup};
+use crate::{build, cluster, kube, setup};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   cargo xtask bench                                fifteen minutes
@@ -65,6 +65,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<()> {
 /// The coordinator beside a real API server and simulated nodes.
 fn measure_coordinator(arguments: &Arguments) -> Result<()> {
     setup::prepare(&[Purpose::Build, Purpose::Cluster])?;
+    kube::prepare()?;
     let profile = if arguments.dist {
         Profile::Dist
     } else {

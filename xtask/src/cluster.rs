@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::command::{cargo, run};
 use crate::requirements::Purpose;
 use crate::workspace::{self, Profile};
-use crate::{helm, image, kube, setup};
+use crate::{helm, image, kube, packages, setup};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   cargo xtask cluster up                              two nodes, the images of this checkout, the chart
@@ -34,6 +34,8 @@ enum Action {
         #[arg(long)]
         without_chart: bool,
     },
+    /// Build Kubernetes into the user's cache, which `up`, `test` and `bench cluster` do by themselves
+    Assets,
     /// Show nodes and pods
     Status,
     /// Run a program in a node, as its root
@@ -56,6 +58,7 @@ pub(crate) fn act(arguments: &Arguments) -> Result<()> {
             without_chart,
         } => {
             setup::prepare(&[Purpose::Build, Purpose::Cluster])?;
+            kube::prepare()?;
             cluster.arg("up");
             if !without_chart {
                 image::compile(Profile::Release)?;
@@ -67,6 +70,10 @@ pub(crate) fn act(arguments: &Arguments) -> Result<()> {
                     cluster.args(["--set", value]);
                 }
             }
+        }
+        Action::Assets => {
+            packages::install_missing(&[Purpose::Cluster])?;
+            return kube::prepare();
         }
         Action::Status => {
             cluster.arg("status");

@@ -2,6 +2,7 @@
 
 mod azurite;
 mod bench;
+mod beside;
 mod browser;
 mod buf;
 mod build;

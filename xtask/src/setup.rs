@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::requirements::Purpose;
 use crate::tools::{BPF_LINKER, CARGO_DENY, CARGO_FUZZ};
-use crate::{azurite, browser, buf, helm, kernels, kube, packages, python, toolchain};
+use crate::{azurite, browser, buf, helm, kernels, packages, python, toolchain};
 
 /// Installs and reports missing requirements. When nothing is missing, this takes milliseconds and
 /// no network.
@@ -25,9 +25,6 @@ pub(crate) fn prepare(purposes: &[Purpose]) -> Result<()> {
     }
     if purposes.contains(&Purpose::Cluster) || purposes.contains(&Purpose::Lint) {
         step("Helm", helm::install)?;
-    }
-    if purposes.contains(&Purpose::Cluster) {
-        step("Kubernetes", kube::prepare)?;
     }
     if purposes.contains(&Purpose::Lint) {
         step("cargo-deny", || CARGO_DENY.install())?;

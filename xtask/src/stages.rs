@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub(crate) struct Stages {
     finished: Vec<(&'static str, Duration)>,
+    /// Tasks that ran beside the stages, which their sum does not contain.
+    beside: Vec<(&'static str, Duration)>,
 }
 
 impl Stages {
@@ -20,7 +22,12 @@ impl Stages {
         result
     }
 
-    /// One line per stage, and their sum.
+    /// Adds a task that ran beside the stages.
+    pub(crate) fn add_beside(&mut self, name: &'static str, took: Duration) {
+        self.beside.push((name, took));
+    }
+
+    /// One line per stage, and their sum; then a line per task beside them.
     pub(crate) fn table(&self) -> String {
         let sum = self.finished.iter().map(|(_, took)| *took).sum();
         self.finished
@@ -28,6 +35,11 @@ impl Stages {
             .copied()
             .chain([("in all", sum)])
             .map(|(name, took)| format!("{name:<24}{:>8.1} s\n", took.as_secs_f64()))
+            .chain(
+                self.beside.iter().map(|(name, took)| {
+                    format!("{name:<24}{:>8.1} s beside\n", took.as_secs_f64())
+                }),
+            )
             .collect()
     }
 }
@@ -42,11 +54,13 @@ mod tests {
         assert_eq!(stages.time("build", || 7), 7);
         stages.finished.push(("test", Duration::from_millis(1500)));
         stages.finished[0].1 = Duration::from_millis(250);
+        stages.add_beside("lint", Duration::from_secs(9));
         let table = stages.table();
         let figures: Vec<_> = table
             .lines()
-            .map(|line| line.split_whitespace().rev().nth(1))
+            .map(|line| line.split_whitespace().find(|word| word.contains('.')))
             .collect();
-        assert_eq!(figures, [Some("0.2"), Some("1.5"), Some("1.8")], "{table}");
+        let expected = [Some("0.2"), Some("1.5"), Some("1.8"), Some("9.0")];
+        assert_eq!(figures, expected, "{table}");
     }
 }

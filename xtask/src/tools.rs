@@ -61,6 +61,7 @@ impl Tool {
             "set-up: building {name} {version}, which {reason}, into {}; this takes a minute or more",
             directory.display()
         );
+        let build = directory.join(format!("build-{name}"));
         let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
             .args([
@@ -74,8 +75,7 @@ impl Tool {
             ])
             .arg(&directory)
             .args(options)
-            // Crates shared by several tools are compiled once.
-            .env("CARGO_TARGET_DIR", directory.join("build"))
+            .env("CARGO_TARGET_DIR", &build)
             // Links the tools through xtask/linker too.
             .current_dir(workspace::root());
         if name == BPF_LINKER.name && std::env::var_os("LLVM_PREFIX").is_none() {
@@ -83,7 +83,7 @@ impl Tool {
         }
         run(&mut cargo)?;
         // Hundreds of megabytes that are no longer needed.
-        std::fs::remove_dir_all(directory.join("build")).or_else(ignore_absence)?;
+        std::fs::remove_dir_all(&build).or_else(ignore_absence)?;
         if !self.is_installed(&directory) {
             bail!(
                 "cargo built {name} {version}, but it is not in {}",

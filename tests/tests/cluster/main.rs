@@ -119,7 +119,11 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let trials = TESTS
         .iter()
-        .map(|&(name, test)| Trial::test(name, move || timed(name, test).map_err(failed)))
+        .map(|&(name, test)| {
+            // `cargo xtask test` runs them beside the others, which it tells apart by this.
+            let full = format!("on_two_nodes::{name}");
+            Trial::test(full, move || timed(name, test).map_err(failed))
+        })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     let lab = LAB.get().map(|lab| {
@@ -147,23 +151,31 @@ fn failed(error: anyhow::Error) -> Failed {
     format!("{error:#}").into()
 }
 
+fn start() -> State {
+    let started = gate::beside_others().and_then(|permit| {
+        let Some(permit) = permit else {
+            return Ok(State::Cannot);
+        };
+        // Until this process ends: a test that must run alone may not while there is a cluster.
+        std::mem::forget(permit);
+        let lab = Lab::start()?;
+        Ok(lab.map_or(State::Cannot, |lab| State::Runs(Box::new(lab))))
+    });
+    started.unwrap_or_else(|error| State::Failed(format!("{error:#}")))
+}
+
 fn run(test: Test) -> Result<()> {
-    let Some(_permit) = gate::beside_others()? else {
-        return Ok(());
-    };
     let lab = LAB.get_or_init(Mutex::default);
     let mut lab = lab.lock().unwrap_or_else(PoisonError::into_inner);
-    if matches!(*lab, State::NotStarted) {
-        *lab = match Lab::start() {
-            Ok(Some(lab)) => State::Runs(Box::new(lab)),
-            Ok(None) => State::Cannot,
-            Err(error) => State::Failed(format!("{error:#}")),
-        };
+    let is_first = matches!(*lab, State::NotStarted);
+    if is_first {
+        *lab = start();
     }
     let lab = match &*lab {
         State::Runs(lab) => lab,
         State::Failed(error) => bail!("the cluster did not start: {error}"),
-        State::NotStarted | State::Cannot => return Ok(()),
+        State::NotStarted | State::Cannot if is_first => return Ok(()),
+        State::NotStarted | State::Cannot => return gate::cannot_run("there is no cluster"),
     };
     let outcome = panic::catch_unwind(panic::AssertUnwindSafe(|| test(lab)));
     match outcome {

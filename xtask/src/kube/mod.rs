@@ -1,5 +1,5 @@
 //! Kubernetes for the tests, built from the source package of Debian 12: API server, controllers, scheduler,
-//! kubelet, kube-proxy, kubectl and etcd. Debian has no binary packages of it, and no container registry is
+//! kubelet and kube-proxy. Debian has binary packages of kubectl and etcd only, and no container registry is
 //! used.
 //!
 //! It is kept in the user's cache: a build takes a quarter of an hour on two cores, once.
@@ -18,14 +18,16 @@ use crate::{requirements, workspace};
 const VERSION: &str = "1.20.5+really1.20.2-1.1+deb12u1";
 
 /// Programs of Kubernetes that are built.
-const PROGRAMS: [&str; 6] = [
+const PROGRAMS: [&str; 5] = [
     "kube-apiserver",
     "kube-controller-manager",
     "kube-scheduler",
     "kubelet",
     "kube-proxy",
-    "kubectl",
 ];
+
+/// Programs that Debian has binary packages of.
+const READY: [&str; 2] = ["etcd", "kubectl"];
 
 fn directory() -> Result<PathBuf> {
     Ok(workspace::cache()?.join("kube"))
@@ -82,6 +84,11 @@ pub(crate) fn prepare() -> Result<()> {
     Ok(())
 }
 
+/// Whether there is something to build.
+pub(crate) fn is_missing() -> Result<bool> {
+    Ok(!missing(&assets()?).is_empty())
+}
+
 fn remove(path: &Path) -> Result<()> {
     let result = if path.is_dir() {
         std::fs::remove_dir_all(path)
@@ -97,7 +104,7 @@ fn remove(path: &Path) -> Result<()> {
 }
 
 fn missing(assets: &Path) -> Vec<&'static str> {
-    let all = PROGRAMS.iter().chain(&["etcd", "pause"]);
+    let all = PROGRAMS.iter().chain(&READY).chain(&["pause"]);
     all.copied()
         .filter(|program| !assets.join(program).is_file())
         .collect()

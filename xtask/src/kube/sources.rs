@@ -10,12 +10,13 @@ use crate::command::{command, output, run};
 use super::VERSION;
 
 /// Binary packages that are unpacked next to the sources: the compiler, a library whose version in the
-/// sources is too old for it, and the store.
-const PACKAGES: [&str; 4] = [
+/// sources is too old for it, the store, and kubectl.
+const PACKAGES: [&str; 5] = [
     "golang-1.19-go",
     "golang-1.19-src",
     "golang-github-modern-go-reflect2-dev",
     "etcd-server",
+    "kubernetes-client",
 ];
 
 /// The unpacked and patched sources; `None` if no package source has them.
