@@ -3701,7 +3701,7 @@ pub struct ListClusterCapturesResponse {
 #[allow(clippy::all)]
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ClusterCapture {
-    /// The node's name.
+    /// The node's name; empty if it has not begun on any node, which `capture.message` explains.
     #[prost(string, tag = "1")]
     pub node: ::prost::alloc::string::String,
     /// The last known state of the capture.
@@ -4067,7 +4067,8 @@ pub mod cluster_service_client {
     /// on the resource packetcaptureconfigs (networking.packet.io); StreamClusterPackets also on its subresource
     /// `stream`, and the calls on files on its subresource `files`. Both also need `get` on pods in each namespace
     /// that a capture of pods selects from, or in all namespaces for captures by address or of pods in all
-    /// namespaces. Calls that change captures need the verb that they name instead of `get`. Without Kubernetes a
+    /// namespaces. Files also need it in each namespace that the capture has ever had pods of, and files of earlier
+    /// captures of the same name, which are left out otherwise, in all namespaces. Calls that change captures need the verb that they name instead of `get`. Without Kubernetes a
     /// client authenticates with a certificate.
     ///
     /// UNAUTHENTICATED: the token or certificate is missing or rejected. PERMISSION_DENIED: the user lacks a
@@ -4184,7 +4185,8 @@ pub mod cluster_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Lists captures with their state on each node, by name and node.
+        /// Lists captures with their state on each node, by name and node. In Kubernetes also resources that have not begun
+        /// on any node, with the reason.
         pub async fn list_cluster_captures(
             &mut self,
             request: impl tonic::IntoRequest<super::ListClusterCapturesRequest>,
@@ -4212,7 +4214,8 @@ pub mod cluster_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Sends a copy of a capture's packets on all its nodes, merged by timestamp, from now on until the capture
-        /// has ended on each node. Nodes on which it starts later are added.
+        /// has ended on each node. Nodes on which it starts later are added. PERMISSION_DENIED ends the stream when the
+        /// capture gets pods that the user may not read.
         pub async fn stream_cluster_packets(
             &mut self,
             request: impl tonic::IntoRequest<super::StreamClusterPacketsRequest>,
@@ -4436,7 +4439,8 @@ pub mod cluster_service_server {
             tonic::Response<super::ListClusterNodesResponse>,
             tonic::Status,
         >;
-        /// Lists captures with their state on each node, by name and node.
+        /// Lists captures with their state on each node, by name and node. In Kubernetes also resources that have not begun
+        /// on any node, with the reason.
         async fn list_cluster_captures(
             &self,
             request: tonic::Request<super::ListClusterCapturesRequest>,
@@ -4454,7 +4458,8 @@ pub mod cluster_service_server {
             + std::marker::Send
             + 'static;
         /// Sends a copy of a capture's packets on all its nodes, merged by timestamp, from now on until the capture
-        /// has ended on each node. Nodes on which it starts later are added.
+        /// has ended on each node. Nodes on which it starts later are added. PERMISSION_DENIED ends the stream when the
+        /// capture gets pods that the user may not read.
         async fn stream_cluster_packets(
             &self,
             request: tonic::Request<super::StreamClusterPacketsRequest>,
@@ -4536,7 +4541,8 @@ pub mod cluster_service_server {
     /// on the resource packetcaptureconfigs (networking.packet.io); StreamClusterPackets also on its subresource
     /// `stream`, and the calls on files on its subresource `files`. Both also need `get` on pods in each namespace
     /// that a capture of pods selects from, or in all namespaces for captures by address or of pods in all
-    /// namespaces. Calls that change captures need the verb that they name instead of `get`. Without Kubernetes a
+    /// namespaces. Files also need it in each namespace that the capture has ever had pods of, and files of earlier
+    /// captures of the same name, which are left out otherwise, in all namespaces. Calls that change captures need the verb that they name instead of `get`. Without Kubernetes a
     /// client authenticates with a certificate.
     ///
     /// UNAUTHENTICATED: the token or certificate is missing or rejected. PERMISSION_DENIED: the user lacks a
