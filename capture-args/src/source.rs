@@ -22,6 +22,11 @@ pub struct SourceArgs {
     #[arg(short = 'p', long)]
     pub no_promiscuous_mode: bool,
 
+    /// Record a packet that passes several interfaces only at the first of them; at the others it is counted
+    /// as duplicate.
+    #[arg(long)]
+    pub each_packet_once: bool,
+
     /// Keep at most this much of each packet; 0 keeps all of it.
     #[arg(short, long, value_name = "BYTES", value_parser = values::snaplen)]
     pub snaplen: Option<u32>,

@@ -60,6 +60,9 @@ pub fn spec(request: &ClusterSpec) -> Result<Map<String, Value>, NotInResource> 
     if !capture.interfaces.is_empty() {
         set("interfaces", json!(capture.interfaces));
     }
+    if let Some(once) = capture.each_packet_once {
+        set("eachPacketOnce", json!(once));
+    }
     if let Some(direction) = capture.direction {
         let direction = match direction {
             Directions::In => "in",
@@ -279,6 +282,7 @@ mod tests {
                 interfaces: vec!["eth*".to_owned()],
                 direction: Some(Directions::InOut),
                 snaplen: Some(128),
+                each_packet_once: Some(false),
                 filter: "tcp".to_owned(),
                 targets: vec!["192.0.2.1".to_owned()],
                 ports: vec![80],
@@ -326,6 +330,7 @@ mod tests {
             "interfaces": ["eth*"],
             "direction": "inout",
             "snaplen": 128,
+            "eachPacketOnce": false,
             "duration": 300,
             "maxPackets": 1000,
             "outputFormat": "pcap",

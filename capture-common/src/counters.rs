@@ -1,10 +1,10 @@
 use core::mem::{offset_of, size_of};
 
 /// The kernel's part of the ledger, per interface and CPU: each packet that passes is counted in
-/// exactly one of the first four.
+/// exactly one of the first five.
 ///
-/// `seen = filtered + matched` and `matched = submitted + ring_full + unreadable` are sums of these
-/// and hold by construction; tests compare them with the sender's count.
+/// `seen = filtered + matched` and `matched = submitted + ring_full + unreadable + duplicate` are sums of
+/// these and hold by construction; tests compare them with the sender's count.
 #[repr(C)]
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
@@ -16,13 +16,15 @@ pub struct Counters {
     pub ring_full: u64,
     /// The packet's bytes could not be read, or the program could not be reached.
     pub unreadable: u64,
+    /// The packet was recorded, or lost, at another place of its way through the host.
+    pub duplicate: u64,
     /// Submitted packets that were captured shorter than they were.
     pub truncated: u64,
     /// Filtered packets of the daemon's own connections.
     pub own: u64,
 }
 
-const _: () = assert!(size_of::<Counters>() == 48);
+const _: () = assert!(size_of::<Counters>() == 56);
 
 /// Counters in an array, where a lookup is far cheaper than in a hash table.
 #[repr(C)]
@@ -37,12 +39,12 @@ pub struct Slot {
 }
 
 const _: () = {
-    assert!(size_of::<Slot>() == 56);
+    assert!(size_of::<Slot>() == 64);
     assert!(offset_of!(Slot, ifindex) == 0);
     assert!(offset_of!(Slot, counters) == 8);
 };
 
-/// The number of slots, a power of two: 28 KiB per CPU and capture.
+/// The number of slots, a power of two: 32 KiB per CPU and capture.
 pub const SLOTS_LENGTH: u32 = 512;
 
 const _: () = assert!(SLOTS_LENGTH.is_power_of_two());
@@ -66,7 +68,7 @@ pub const UNKNOWN_INTERFACE: u32 = 0;
     unsafe_code,
     reason = "aya reads map values only of types that implement Pod"
 )]
-// SAFETY: `repr(C)`, six u64 and nothing else: every bit pattern is valid and there is no padding.
+// SAFETY: `repr(C)`, seven u64 and nothing else: every bit pattern is valid and there is no padding.
 unsafe impl aya::Pod for Counters {}
 
 #[cfg(feature = "user")]
@@ -74,5 +76,5 @@ unsafe impl aya::Pod for Counters {}
     unsafe_code,
     reason = "aya reads map values only of types that implement Pod"
 )]
-// SAFETY: `repr(C)`, two u32 and six u64: every bit pattern is valid and there is no hidden padding.
+// SAFETY: `repr(C)`, two u32 and seven u64: every bit pattern is valid and there is no hidden padding.
 unsafe impl aya::Pod for Slot {}

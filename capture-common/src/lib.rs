@@ -7,7 +7,9 @@
 #![forbid(unsafe_op_in_unsafe_fn)]
 
 mod counters;
+pub mod identity;
 mod record;
+mod sight;
 
 pub use counters::{Counters, INTERFACES, SLOTS_LENGTH, Slot, UNKNOWN_INTERFACE, slot_index};
 pub use record::{
@@ -15,6 +17,7 @@ pub use record::{
     PROGRAMS_LENGTH, RECORD_DATA, RECORD_OWN, RecordHeader, SIZE_CLASSES, SPILL_HEAD,
     decode_record, program_index,
 };
+pub use sight::{BUCKETS, Bucket, SIGHT_WINDOW, SIGHTS, Seen, Sight, bucket_index, place};
 
 /// Maximum TCP endpoints of the daemon in the programs.
 pub const OWN_ENDPOINTS: usize = 4;

@@ -4,7 +4,6 @@ use aya_ebpf::{
     bindings::{__sk_buff, BPF_RB_NO_WAKEUP},
     helpers::generated::{
         bpf_ktime_get_ns, bpf_ktime_get_tai_ns, bpf_ringbuf_discard, bpf_ringbuf_submit,
-        bpf_skb_load_bytes,
     },
     maps::RingBuf,
     programs::TcContext,
@@ -14,7 +13,7 @@ use capture_common::{
     SPILL_HEAD,
 };
 
-use crate::{config, maps, own, wakeup};
+use crate::{config, duplicate, maps, own, packet::load_bytes, wakeup};
 
 /// Bytes of a VLAN tag in a frame, right after the two addresses.
 const VLAN_TAG_LENGTH: u32 = 4;
@@ -54,6 +53,10 @@ pub fn capture<const DIRECTION: u8, const LINK: u8>(context: &TcContext) {
             return;
         }
         packet.header.flags = RECORD_OWN;
+    }
+    if duplicate::is_duplicate::<LINK>(packet.skb, &packet.header) {
+        counters.duplicate += 1;
+        return;
     }
     let fate = copy(&packet);
     match fate {
@@ -266,28 +269,4 @@ unsafe fn load_tagged<const ROOM: u32>(packet: &Packet, data: *mut u8) -> bool {
             ROOM - begun,
         )
     }
-}
-
-/// Copies `length` bytes of the packet from `offset`: 1 to `room`, in a form that the verifier can check.
-///
-/// # Safety
-///
-/// `to` has room for `room` bytes.
-#[inline(always)]
-unsafe fn load_bytes(
-    skb: *mut __sk_buff,
-    offset: u32,
-    to: *mut u8,
-    length: u32,
-    room: u32,
-) -> bool {
-    // The verifier of 6.1 knows that a number is not 0 only after 1 was added to it, and the compiler
-    // would remove an addition that it can prove redundant: hence the last byte's index behind a black
-    // box.
-    let last = core::hint::black_box(length.wrapping_sub(1));
-    if last >= room {
-        return false;
-    }
-    // SAFETY: the caller's promise; `skb` is the program's context.
-    unsafe { bpf_skb_load_bytes(skb.cast(), offset, to.cast(), last + 1) == 0 }
 }

@@ -39,6 +39,10 @@ static OWN_ADDRESS_3: Global<[u32; 4]> = Global::new([0; 4]);
 #[unsafe(no_mangle)]
 static INCLUDE_OWN: Global<u8> = Global::new(0);
 
+/// 1 if a packet is recorded only at the first place where it is seen, else 0.
+#[unsafe(no_mangle)]
+static EACH_PACKET_ONCE: Global<u8> = Global::new(0);
+
 #[inline(always)]
 pub fn own_ports() -> u64 {
     OWN_PORTS.load()
@@ -58,6 +62,11 @@ pub fn own_address(index: usize) -> [u32; 4] {
 #[inline(always)]
 pub fn includes_own() -> bool {
     INCLUDE_OWN.load() != 0
+}
+
+#[inline(always)]
+pub fn records_each_packet_once() -> bool {
+    EACH_PACKET_ONCE.load() != 0
 }
 
 #[inline(always)]

@@ -7,8 +7,10 @@
 
 mod capture;
 mod config;
+mod duplicate;
 mod maps;
 mod own;
+mod packet;
 mod wakeup;
 
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, macros::classifier, programs::TcContext};

@@ -6,7 +6,8 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
 };
 use capture_common::{
-    Counters, INTERFACES, PROGRAMS_LENGTH, SLOTS_LENGTH, Slot, UNKNOWN_INTERFACE, slot_index,
+    Bucket, Counters, INTERFACES, PROGRAMS_LENGTH, SLOTS_LENGTH, Slot, UNKNOWN_INTERFACE,
+    bucket_index, slot_index,
 };
 
 /// Packets on their way to user space. The ring is small, so that it stays in the CPU's caches and TLB as
@@ -26,10 +27,15 @@ static SLOTS: PerCpuArray<Slot> = PerCpuArray::with_max_entries(SLOTS_LENGTH, 0)
 
 /// The counters of interfaces without a slot, by ifindex. User space creates an interface's entry before
 /// it attaches. Entries are allocated on demand: few interfaces need one, and the whole map would take
-/// 640 KiB per CPU.
+/// 900 KiB per CPU.
 #[map]
 static COUNTERS: PerCpuHashMap<u32, Counters> =
     PerCpuHashMap::with_max_entries(INTERFACES, BPF_F_NO_PREALLOC);
+
+/// Where packets were seen first, by [`bucket_index`]; used only if
+/// [`crate::config::records_each_packet_once`]. User space then makes it larger.
+#[map]
+static SIGHTS: Array<Bucket> = Array::with_max_entries(1, 0);
 
 /// The capture programs, which filter programs tail-call.
 #[map]
@@ -61,6 +67,12 @@ fn slot(ifindex: u32) -> Option<*mut Counters> {
     let slot = SLOTS.get_ptr_mut(slot_index(ifindex))?;
     // SAFETY: the lookup returned an element, which does not move as long as this program runs.
     unsafe { ((*slot).ifindex == ifindex).then_some(&raw mut (*slot).counters) }
+}
+
+/// The bucket of a packet's key.
+#[inline(always)]
+pub fn bucket(key: u64) -> Option<*mut Bucket> {
+    SIGHTS.get_ptr_mut(bucket_index(key))
 }
 
 /// The position up to which the front ring is reserved.

@@ -13,11 +13,14 @@ use aya_ebpf::{
         __sk_buff, BPF_F_CURRENT_NETNS, bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1,
         bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2,
     },
-    helpers::generated::{bpf_sk_release, bpf_skb_load_bytes, bpf_skc_lookup_tcp},
+    helpers::generated::{bpf_sk_release, bpf_skc_lookup_tcp},
 };
 use capture_common::{LINK_ETHERNET, OWN_ENDPOINTS};
 
-use crate::config;
+use crate::{
+    config,
+    packet::{linear, load_slowly},
+};
 
 // From include/uapi/linux/if_ether.h, in.h and include/net/tcp_states.h.
 const ETH_P_IP: u32 = 0x0800_u16.to_be() as u32;
@@ -210,30 +213,5 @@ fn ports(skb: *mut __sk_buff, transport: usize) -> Option<[u16; 2]> {
         // SAFETY: 4 bytes are there, aligned to 2.
         Some(header) => Some(unsafe { header.cast::<[u16; 2]>().read() }),
         None => load_slowly(skb, transport),
-    }
-}
-
-/// This many bytes of the packet from `offset`, if they are in its linear part: much cheaper to read
-/// than with the helper. At least 2, so that the verifier understands the comparison.
-#[inline(always)]
-fn linear(skb: *mut __sk_buff, offset: usize, length: usize) -> Option<*const u8> {
-    // SAFETY: the kernel passes every program a valid context.
-    let (data, end) = unsafe { ((*skb).data as usize, (*skb).data_end as usize) };
-    let at = data + offset;
-    (at + length <= end).then_some(at as *const u8)
-}
-
-#[inline(always)]
-fn load_slowly<T: Copy>(skb: *mut __sk_buff, offset: usize) -> Option<T> {
-    let mut value = core::mem::MaybeUninit::<T>::uninit();
-    // SAFETY: the helper writes the whole value or fails.
-    unsafe {
-        let failed = bpf_skb_load_bytes(
-            skb.cast(),
-            offset as u32,
-            value.as_mut_ptr().cast(),
-            size_of::<T>() as u32,
-        );
-        (failed == 0).then(|| value.assume_init())
     }
 }

@@ -215,6 +215,15 @@ mod tests {
     }
 
     #[test]
+    fn what_older_versions_wrote_has_no_duplicates() {
+        let mut written = serde_json::to_value(interface(0).ledger).unwrap();
+        assert_eq!(written["duplicate"], serde_json::Value::Null);
+        written.as_object_mut().unwrap().remove("duplicate");
+        let read: PartialLedger = serde_json::from_value(written).unwrap();
+        assert_eq!((read.seen, read.duplicate), (Some(17), Some(0)));
+    }
+
+    #[test]
     fn a_manifest_is_read_back_as_it_was_written() {
         let capture = CaptureEntry {
             capture: "a".to_owned(),

@@ -138,6 +138,7 @@ fn sum<'a>(cpus: impl Iterator<Item = &'a Counters>) -> Counters {
         submitted: sum.submitted + cpu.submitted,
         ring_full: sum.ring_full + cpu.ring_full,
         unreadable: sum.unreadable + cpu.unreadable,
+        duplicate: sum.duplicate + cpu.duplicate,
         truncated: sum.truncated + cpu.truncated,
         own: sum.own + cpu.own,
     })
@@ -161,7 +162,8 @@ fn failed(ifindex: u32, doing: &'static str) -> impl Fn(MapError) -> CountersErr
 /// The kernel's half of a ledger; its counts of written and discarded packets are 0.
 #[must_use]
 pub fn ledger(counters: Counters) -> Ledger {
-    let matched = counters.submitted + counters.ring_full + counters.unreadable;
+    let matched =
+        counters.submitted + counters.ring_full + counters.unreadable + counters.duplicate;
     Ledger {
         seen: counters.filtered + matched,
         filtered: counters.filtered,
@@ -169,6 +171,7 @@ pub fn ledger(counters: Counters) -> Ledger {
         submitted: counters.submitted,
         ring_full: counters.ring_full,
         unreadable: counters.unreadable,
+        duplicate: counters.duplicate,
         truncated: counters.truncated,
         ..Ledger::default()
     }
@@ -197,6 +200,7 @@ mod tests {
             rings: RingSizes::new(1 << 20),
             own: OwnEndpoints::default(),
             include_own: false,
+            each_packet_once: false,
             log: false,
         };
         let (_object, maps) = CaptureObject::load(&config, &features).unwrap();

@@ -10,7 +10,7 @@ use aya::{
 use aya_log::EbpfLogger;
 use bytesize::ByteSize;
 use capture_common::{
-    DIRECTION_EGRESS, DIRECTION_INGRESS, LINK_ETHERNET, LINK_RAW, MAX_CAPTURED_LENGTH,
+    BUCKETS, DIRECTION_EGRESS, DIRECTION_INGRESS, LINK_ETHERNET, LINK_RAW, MAX_CAPTURED_LENGTH,
     program_index,
 };
 
@@ -84,6 +84,8 @@ pub struct ObjectConfig {
     pub own: OwnEndpoints,
     /// Whether the daemon's own packets are recorded.
     pub include_own: bool,
+    /// Whether a packet is recorded only at the first place where it is seen.
+    pub each_packet_once: bool,
     /// Whether the programs log rare events (target `capture` at level warn and above).
     pub log: bool,
 }
@@ -135,6 +137,7 @@ impl CaptureObject {
         let own_ports = config.own.ports();
         let [own_0, own_1, own_2, own_3] = config.own.addresses();
         let include_own = u8::from(config.include_own);
+        let each_packet_once = u8::from(config.each_packet_once);
         let mut loader = EbpfLoader::new();
         loader
             .override_global("OWN_PORTS", &own_ports, true)
@@ -143,6 +146,7 @@ impl CaptureObject {
             .override_global("OWN_ADDRESS_2", own_2, true)
             .override_global("OWN_ADDRESS_3", own_3, true)
             .override_global("INCLUDE_OWN", &include_own, true)
+            .override_global("EACH_PACKET_ONCE", &each_packet_once, true)
             .override_global("SNAPLEN", &snaplen, true)
             .override_global("WAKEUP_DISTANCE", &distance, true)
             .override_global("HAS_SPILL", &has_spill, true)
@@ -150,6 +154,9 @@ impl CaptureObject {
             .override_global(aya_log::LEVEL, &log_level, true)
             .map_max_entries("FRONT", rings.front)
             .map_max_entries("SPILL", rings.spill.unwrap_or_else(page_size));
+        if config.each_packet_once {
+            loader.map_max_entries("SIGHTS", BUCKETS);
+        }
         if !config.log {
             loader.map_max_entries("AYA_LOGS", page_size());
         }
@@ -343,10 +350,12 @@ mod tests {
             return;
         }
         let features = Features::probe().unwrap();
-        for (snaplen, tai_clock, ring_size, log, own) in [
-            (262_144, true, 64 << 20, false, ""),
-            (1, false, 1 << 20, true, "127.0.0.1:9443"),
-            (96, true, 4 << 20, true, "[::]:9443"),
+        for (snaplen, tai_clock, ring_size, log, own, once) in [
+            (262_144, true, 64 << 20, false, "", false),
+            (262_144, true, 64 << 20, false, "", true),
+            (1, false, 1 << 20, true, "127.0.0.1:9443", false),
+            (1, false, 1 << 20, true, "127.0.0.1:9443", true),
+            (96, true, 4 << 20, true, "[::]:9443", true),
         ] {
             let features = Features {
                 tai_clock: tai_clock && features.tai_clock,
@@ -357,6 +366,7 @@ mod tests {
                 rings: RingSizes::new(ring_size),
                 own: own.parse().into_iter().collect(),
                 include_own: snaplen == 96,
+                each_packet_once: once,
                 log,
             };
             if let Err(error) = CaptureObject::load(&config, &features) {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! seen      = filtered + matched
-//! matched   = submitted + ring_full + unreadable
+//! matched   = submitted + ring_full + unreadable + duplicate
 //! submitted = written + discarded (queue_full, disk_full, write_error, stopped) + in flight
 //! ```
 //!
@@ -17,18 +17,30 @@ use serde::{Deserialize, Serialize};
 /// A count: a number, or an `Option` of one where it may be unknown. "Unknown" is never 0: every sum
 /// with an unknown count is unknown.
 pub trait Count: Copy + Default + PartialEq {
+    /// None, for certain.
+    #[must_use]
+    fn zero() -> Self;
+
     /// The sum, saturating at the maximum.
     #[must_use]
     fn plus(self, other: Self) -> Self;
 }
 
 impl Count for u64 {
+    fn zero() -> Self {
+        0
+    }
+
     fn plus(self, other: Self) -> Self {
         self.saturating_add(other)
     }
 }
 
 impl Count for Option<u64> {
+    fn zero() -> Self {
+        Some(0)
+    }
+
     fn plus(self, other: Self) -> Self {
         Some(self?.plus(other?))
     }
@@ -49,6 +61,13 @@ pub struct Ledger<N = u64> {
     pub ring_full: N,
     /// Packets lost because their bytes could not be read.
     pub unreadable: N,
+    /// Packets that were recorded, or lost, at another place of their way through the host. Versions
+    /// that did not count them had none.
+    #[serde(
+        default = "Count::zero",
+        bound(deserialize = "N: Count + Deserialize<'de>")
+    )]
+    pub duplicate: N,
     /// Packets written to a file.
     pub written: N,
     /// Packets taken from the ring buffer and not written.
@@ -109,6 +128,7 @@ impl<N: Count> AddAssign for Ledger<N> {
         self.submitted = self.submitted.plus(other.submitted);
         self.ring_full = self.ring_full.plus(other.ring_full);
         self.unreadable = self.unreadable.plus(other.unreadable);
+        self.duplicate = self.duplicate.plus(other.duplicate);
         self.written = self.written.plus(other.written);
         self.discarded += other.discarded;
         self.truncated = self.truncated.plus(other.truncated);
@@ -117,7 +137,7 @@ impl<N: Count> AddAssign for Ledger<N> {
 
 impl<N: Count> Ledger<N> {
     /// Packets that matched and are in no file, whatever the reason. Packets that came after the
-    /// capture's own limit do not count as lost.
+    /// capture's own limit do not count as lost, nor do those that were seen at another place before.
     #[must_use]
     pub fn lost(&self) -> N {
         self.ring_full
@@ -146,6 +166,7 @@ impl From<Ledger> for PartialLedger {
             submitted: Some(known.submitted),
             ring_full: Some(known.ring_full),
             unreadable: Some(known.unreadable),
+            duplicate: Some(known.duplicate),
             written: Some(known.written),
             discarded: known.discarded.into(),
             truncated: Some(known.truncated),
@@ -175,6 +196,19 @@ impl PartialLedger {
     }
 }
 
+/// An explanation of packets counted as duplicate.
+#[must_use]
+pub fn duplicate_text(packets: u64) -> String {
+    let packets = match packets {
+        1 => "1 packet".to_owned(),
+        more => format!("{more} packets"),
+    };
+    format!(
+        "duplicate: {packets} had been seen at another interface before; each is recorded once, and none \
+         of these is lost"
+    )
+}
+
 /// An explanation of packets counted as stopped.
 #[must_use]
 pub fn stopped_text(packets: u64) -> String {
@@ -199,6 +233,7 @@ impl fmt::Display for PartialLedger {
             (" submitted", self.submitted),
             (" ring_full", self.ring_full),
             (" unreadable", self.unreadable),
+            (" duplicate", self.duplicate),
             (" truncated", self.truncated),
             (" written", self.written),
             (" queue_full", discarded.queue_full),
@@ -233,10 +268,11 @@ impl fmt::Display for Imbalance {
         write!(
             f,
             "the ledger does not add up: seen {seen} = filtered {filtered} + matched {matched}; \
-             matched {matched} = submitted {submitted} + ring_full {} + unreadable {}; submitted \
-             {submitted} = written {written} + discarded {}",
+             matched {matched} = submitted {submitted} + ring_full {} + unreadable {} + \
+             duplicate {}; submitted {submitted} = written {written} + discarded {}",
             self.0.ring_full,
             self.0.unreadable,
+            self.0.duplicate,
             self.0.discarded.total(),
         )
     }
@@ -249,7 +285,7 @@ impl Ledger {
     /// The ledger, if it does not.
     pub const fn check(&self) -> Result<(), Imbalance> {
         let adds_up = self.seen == self.filtered + self.matched
-            && self.matched == self.submitted + self.ring_full + self.unreadable
+            && self.matched == self.submitted + self.ring_full + self.unreadable + self.duplicate
             && self.submitted
                 == self.written
                     + self.discarded.queue_full
@@ -271,12 +307,13 @@ mod tests {
     #[test]
     fn a_packet_that_nobody_accounts_for_is_noticed() {
         let ledger = Ledger {
-            seen: 10,
+            seen: 13,
             filtered: 3,
-            matched: 7,
+            matched: 10,
             submitted: 5,
             ring_full: 1,
             unreadable: 1,
+            duplicate: 3,
             written: 4,
             discarded: Discarded {
                 stopped: 1,
@@ -294,7 +331,15 @@ mod tests {
             .check()
             .is_err()
         );
-        assert!(Ledger { seen: 11, ..ledger }.check().is_err());
+        assert!(Ledger { seen: 14, ..ledger }.check().is_err());
+        assert!(
+            Ledger {
+                duplicate: 2,
+                ..ledger
+            }
+            .check()
+            .is_err()
+        );
         let message = Ledger {
             ring_full: 0,
             ..ledger

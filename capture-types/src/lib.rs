@@ -21,7 +21,9 @@ pub use direction::{Direction, Directions};
 pub use filter::{
     FilterSpec, InnerSpec, MAX_TARGETS, PodAddresses, PodStage, TargetKinds, TargetSet,
 };
-pub use ledger::{Count, Discarded, Imbalance, Ledger, PartialLedger, stopped_text};
+pub use ledger::{
+    Count, Discarded, Imbalance, Ledger, PartialLedger, duplicate_text, stopped_text,
+};
 pub use link_type::LinkType;
 pub use name::{CaptureName, NameError};
 pub use pod::{Pod, PodAttachment, PodId, PodSelection, PodState};

@@ -36,6 +36,9 @@ pub struct CaptureSpec {
     /// Whether packets of the daemon's own connections are recorded.
     #[serde(default)]
     pub include_own_traffic: bool,
+    /// Whether a packet is recorded only at the first interface of its way through the host.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub each_packet_once: bool,
     /// Maximum bytes kept of a packet, including a VLAN tag.
     pub snaplen: u32,
     /// Size of the ring buffer in bytes: a power of two and a multiple of the page size.

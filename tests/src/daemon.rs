@@ -300,8 +300,8 @@ pub fn spec(interface: &str, filter: &str) -> v1::CaptureSpec {
     }
 }
 
-/// Fails unless the ledger of an ended capture adds up, this many packets matched, and all of them were
-/// written.
+/// Fails unless the ledger of an ended capture adds up, this many packets matched, not counting duplicates,
+/// and all of them were written.
 pub fn wrote_all(capture: &v1::Capture, matched: u64) -> Result<()> {
     let ledger = capture.ledger.as_ref().context("no ledger")?;
     let known = |number: Option<u64>| number.context("a number of the ledger is not known");
@@ -321,7 +321,10 @@ pub fn wrote_all(capture: &v1::Capture, matched: u64) -> Result<()> {
         "{seen} seen = {filtered} filtered + {all} matched"
     );
     ensure!(
-        all == submitted + known(ledger.ring_full)? + known(ledger.unreadable)?,
+        all == submitted
+            + known(ledger.ring_full)?
+            + known(ledger.unreadable)?
+            + known(ledger.duplicate)?,
         "{all} matched of {ledger:?}"
     );
     ensure!(

@@ -54,6 +54,7 @@ pub struct Ledger {
     pub submitted: u64,
     pub ring_full: u64,
     pub unreadable: u64,
+    pub duplicate: u64,
     pub written: u64,
     pub discarded: Discarded,
     pub truncated: u64,
@@ -85,8 +86,8 @@ impl Ledger {
             "seen is not filtered + matched: {self:?}"
         );
         ensure!(
-            self.matched == self.submitted + self.ring_full + self.unreadable,
-            "matched is not submitted + ring_full + unreadable: {self:?}"
+            self.matched == self.submitted + self.ring_full + self.unreadable + self.duplicate,
+            "matched is not submitted + ring_full + unreadable + duplicate: {self:?}"
         );
         ensure!(
             self.submitted == self.written + self.discarded.total(),
@@ -111,12 +112,13 @@ impl Summary {
         for interface in &self.interfaces {
             interface.ledger.adds_up()?;
         }
-        let fields: [(&str, Field); 7] = [
+        let fields: [(&str, Field); 8] = [
             ("seen", |ledger| ledger.seen),
             ("matched", |ledger| ledger.matched),
             ("submitted", |ledger| ledger.submitted),
             ("ring_full", |ledger| ledger.ring_full),
             ("unreadable", |ledger| ledger.unreadable),
+            ("duplicate", |ledger| ledger.duplicate),
             ("written", |ledger| ledger.written),
             ("discarded", |ledger| ledger.discarded.total()),
         ];

@@ -17,13 +17,14 @@ const PINGS: u64 = 20;
 const LENGTH: usize = 14 + 20 + 8 + 1400;
 
 /// Options by the name of the run. They differ in the programs for the verifier: with and without a
-/// spill ring, short and whole packets, with and without a filter; and in the attach method.
-const RUNS: [(&str, &str); 6] = [
+/// spill ring, short and whole packets, with and without a filter, each packet once; and in the attach method.
+const RUNS: [(&str, &str); 7] = [
     ("plain", "icmp"),
     ("small", "-B 1MiB"),
     ("short", "-s 96 icmp"),
     ("clsact", "--attach clsact --host 127.0.0.1"),
     ("tcx", "--attach tcx icmp"),
+    ("once", "--each-packet-once icmp"),
     (
         "exclusions",
         "--not-host 10.9.9.9 --not-host 10.8.0.0/16 --not-port 53 not vlan",

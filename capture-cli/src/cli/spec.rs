@@ -92,6 +92,7 @@ impl SpecArgs {
             snaplen: self.source.snaplen,
             promiscuous: self.source.no_promiscuous_mode.then_some(false),
             include_own_traffic: self.include_own_traffic,
+            each_packet_once: self.source.each_packet_once.then_some(true),
             ring_size: self.source.ring_size,
             filter: filter.expression()?.unwrap_or_default(),
             inner_filter: filter.inner.as_ref().map(|expression| InnerFilter {

@@ -91,6 +91,9 @@ pub(super) fn capture(capture: &OnNode<Capture>, several_nodes: bool) -> String 
     for pod in &value.pods {
         line("pod", pod_text(pod));
     }
+    if value.spec.each_packet_once == Some(true) {
+        line("packets", "each once, at its first interface".to_owned());
+    }
     line("filter", value.spec.filter.clone());
     if let Some(inner) = &value.spec.inner_filter {
         line("inner", inner.expression.clone());
@@ -216,31 +219,33 @@ fn output(capture: &Capture) -> String {
 
 /// The ledger, by interface and in total.
 pub(super) fn ledgers(interfaces: &[InterfaceLedger], total: &PartialLedger) -> String {
-    let columns = [
-        "interface",
-        "seen",
-        "filtered",
-        "matched",
-        "written",
-        "lost",
-        "truncated",
-    ];
+    let duplicates = total.duplicate.filter(|duplicates| *duplicates > 0);
+    let mut columns = vec!["interface", "seen", "filtered", "matched"];
+    columns.extend(duplicates.map(|_| "duplicate"));
+    columns.extend(["written", "lost", "truncated"]);
     let mut table = table(&columns, &columns[1..]);
     let rows = interfaces
         .iter()
         .map(|interface| (interface.interface.as_str(), &interface.ledger));
     for (name, ledger) in rows.chain([("total", total)]) {
-        table.add_row([
+        let mut row = vec![
             plain(name),
             count(ledger.seen),
             count(ledger.filtered),
             count(ledger.matched),
+        ];
+        row.extend(duplicates.map(|_| count(ledger.duplicate)));
+        row.extend([
             count(ledger.written),
             ledger.lost_text(),
             count(ledger.truncated),
         ]);
+        table.add_row(row);
     }
     let mut ledgers = text(&table);
+    if let Some(duplicates) = duplicates {
+        ledgers.push_str(&format!("\n{}", capture_types::duplicate_text(duplicates)));
+    }
     if let Some(stopped) = total.discarded.stopped.filter(|stopped| *stopped > 0) {
         ledgers.push_str(&format!("\n{}", capture_types::stopped_text(stopped)));
     }

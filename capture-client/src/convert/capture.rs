@@ -61,6 +61,8 @@ pub(super) fn ledger(ledger: v1::Ledger) -> PartialLedger {
         submitted: ledger.submitted,
         ring_full: ledger.ring_full,
         unreadable: ledger.unreadable,
+        // A node that does not know the option counts none.
+        duplicate: ledger.duplicate.or(ledger.matched.map(|_| 0)),
         written: ledger.written,
         discarded: Discarded {
             queue_full: discarded.queue_full,

@@ -21,6 +21,7 @@ pub(crate) fn spec(spec: v1::CaptureSpec) -> Spec {
         snaplen: spec.snaplen,
         promiscuous: spec.promiscuous,
         include_own_traffic: spec.include_own_traffic,
+        each_packet_once: spec.each_packet_once,
         ring_size: spec.ring_size,
         filter: spec.filter,
         inner_filter: spec.inner_filter.map(|inner| InnerFilter {
@@ -133,6 +134,7 @@ pub(crate) fn spec_to_proto(spec: Spec) -> v1::CaptureSpec {
         snaplen: spec.snaplen,
         promiscuous: spec.promiscuous,
         include_own_traffic: spec.include_own_traffic,
+        each_packet_once: spec.each_packet_once,
         ring_size: spec.ring_size,
         filter: spec.filter,
         inner_filter: spec.inner_filter.map(|inner| v1::InnerFilter {

@@ -21,6 +21,8 @@ pub struct Spec {
     pub promiscuous: Option<bool>,
     /// Whether packets of the daemon's own connections are recorded.
     pub include_own_traffic: bool,
+    /// Whether a packet is recorded only at the first interface of its way through the host.
+    pub each_packet_once: Option<bool>,
     /// A pcap-filter expression.
     pub filter: String,
     /// A filter on packets in tunnels.

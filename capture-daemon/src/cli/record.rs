@@ -125,6 +125,7 @@ impl RecordArgs {
             promiscuous: !self.source.no_promiscuous_mode,
             // This process has no listeners.
             include_own_traffic: false,
+            each_packet_once: self.source.each_packet_once,
             snaplen: given(self.source.snaplen, "--snaplen")?,
             ring_size: given(self.source.ring_size, "--ring-size")?,
             output: self.output(destination)?,

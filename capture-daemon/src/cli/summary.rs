@@ -11,7 +11,7 @@ use comfy_table::{CellAlignment, Table, presets::NOTHING};
 
 use crate::session::{EndReason, InterfaceReport, Report};
 use capture_file::manifest::FileEntry;
-use capture_types::{Ledger, PartialLedger, stopped_text};
+use capture_types::{Ledger, PartialLedger, duplicate_text, stopped_text};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Style {
@@ -65,32 +65,34 @@ fn text(report: &Report) -> String {
 
 /// The ledger, by interface and in total.
 pub(super) fn ledgers(interfaces: &[InterfaceReport], total: &Ledger) -> String {
-    let header = [
-        "interface",
-        "seen",
-        "filtered",
-        "matched",
-        "written",
-        "lost",
-        "truncated",
-    ];
+    let has_duplicates = total.duplicate > 0;
+    let mut header = vec!["interface", "seen", "filtered", "matched"];
+    header.extend(has_duplicates.then_some("duplicate"));
+    header.extend(["written", "lost", "truncated"]);
     let mut table = plain(&header);
     let row = |name: &str, ledger: &Ledger| {
-        [
+        let mut row = vec![
             name.to_owned(),
             ledger.seen.to_string(),
             ledger.filtered.to_string(),
             ledger.matched.to_string(),
+        ];
+        row.extend(has_duplicates.then(|| ledger.duplicate.to_string()));
+        row.extend([
             ledger.written.to_string(),
             PartialLedger::from(*ledger).lost_text(),
             ledger.truncated.to_string(),
-        ]
+        ]);
+        row
     };
     for interface in interfaces {
         table.add_row(row(&interface.name, &interface.ledger));
     }
     table.add_row(row("total", total));
     let mut text = table.to_string();
+    if has_duplicates {
+        text.push_str(&format!("\n{}", duplicate_text(total.duplicate)));
+    }
     if total.discarded.stopped > 0 {
         text.push_str(&format!("\n{}", stopped_text(total.discarded.stopped)));
     }

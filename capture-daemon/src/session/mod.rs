@@ -118,6 +118,7 @@ impl Session {
             rings: RingSizes::new(spec.ring_size),
             own: options.own,
             include_own: spec.include_own_traffic,
+            each_packet_once: spec.each_packet_once,
             log: options.log_programs,
         };
         let (object, maps) = CaptureObject::load(&config, &features)?;

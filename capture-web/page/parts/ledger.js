@@ -25,6 +25,7 @@ export function equations(ledger, ended) {
       term("taken", ledger.submitted),
       term("ring full", ledger.ring_full, true),
       term("unreadable", ledger.unreadable, true),
+      ...(ledger.duplicate > 0 ? [term("seen before", ledger.duplicate)] : []),
     ]),
     equation(term("taken", submitted), out),
   ];

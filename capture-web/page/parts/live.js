@@ -223,6 +223,7 @@ export function sumOf(captures) {
     "submitted",
     "ring_full",
     "unreadable",
+    "duplicate",
     "written",
     "truncated",
     "lost",

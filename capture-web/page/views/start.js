@@ -213,6 +213,14 @@ function fileFields() {
     ],
     "both",
   );
+  const sights = select(
+    [
+      ["", "the default"],
+      ["once", "at the first"],
+      ["every", "at each"],
+    ],
+    "",
+  );
   const snaplen = h("input", { name: "snaplen", placeholder: "all", inputmode: "numeric" });
   const size = h("input", { value: FILE_BYTES_AT_FIRST });
   const most = h("input", { placeholder: "no limit", inputmode: "numeric" });
@@ -242,6 +250,11 @@ function fileFields() {
       "div",
       { class: "fields" },
       field("Direction", direction, "As the interface sees it."),
+      field(
+        "A packet that passes several interfaces",
+        sights,
+        "Recorded at the first or at each. The default is the first for addresses in Kubernetes, else each.",
+      ),
       field("Bytes of each packet", snaplen, "The snap length: later bytes are cut. Empty: whole packets."),
       field("Next file at", size, "A file is finished before it exceeds this size. Empty: one file."),
       field("Files kept", most, "Older files are removed. Empty: all stay."),
@@ -253,6 +266,7 @@ function fileFields() {
   const value = () =>
     present({
       direction: direction.value,
+      each_packet_once: { once: true, every: false }[sights.value],
       snaplen: whole(snaplen.value, "Bytes of each packet"),
       file_bytes: bytesOf(size.value, "Next file at"),
       max_files: whole(most.value, "Files kept"),

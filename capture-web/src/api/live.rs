@@ -130,6 +130,10 @@ pub struct Recording {
     /// `in`, `out` or `both` [default: both].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub direction: Option<String>,
+    /// Record a packet that passes several interfaces only at the first of them [default: false; of a
+    /// cluster: true for `targets` without `interfaces`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub each_packet_once: Option<bool>,
     /// Maximum bytes kept of a packet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snaplen: Option<u32>,
@@ -167,7 +171,7 @@ pub struct Limits {
 
 /// The outcome of every packet. An absent count is not known, which is never 0.
 ///
-/// seen = filtered + matched; matched = submitted + ring_full + unreadable;
+/// seen = filtered + matched; matched = submitted + ring_full + unreadable + duplicate;
 /// submitted = written + discarded, and what is on its way while the capture runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ledger {
@@ -189,6 +193,9 @@ pub struct Ledger {
     /// Packets lost because their bytes could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<u64>,
+    /// Packets seen at another interface before, of a capture that records each packet once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate: Option<u64>,
     /// Packets written to a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<u64>,

@@ -59,6 +59,7 @@ fn recording(spec: &model::Spec) -> Recording {
             capture_types::Directions::InOut => "both".to_owned(),
             one => one.to_string(),
         }),
+        each_packet_once: spec.each_packet_once,
         snaplen: spec.snaplen,
         format: files
             .and_then(|files| files.format)
@@ -80,6 +81,7 @@ fn ledger(ledger: &PartialLedger) -> Ledger {
         submitted: ledger.submitted,
         ring_full: ledger.ring_full,
         unreadable: ledger.unreadable,
+        duplicate: ledger.duplicate,
         written: ledger.written,
         discarded: Discarded {
             queue_full: ledger.discarded.queue_full,

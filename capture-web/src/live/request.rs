@@ -65,6 +65,7 @@ pub(super) fn spec(recording: &Recording, limits: &Limits) -> Result<Spec, Box<P
     Ok(Spec {
         interfaces: recording.interfaces.clone(),
         direction,
+        each_packet_once: recording.each_packet_once,
         snaplen: recording.snaplen,
         filter: recording.expression.clone(),
         targets: recording.targets.clone(),

@@ -3,7 +3,7 @@
 ///
 /// ```text
 /// seen      = filtered + matched
-/// matched   = submitted + ring_full + unreadable
+/// matched   = submitted + ring_full + unreadable + duplicate
 /// submitted = written + discarded + in flight
 /// ```
 ///
@@ -39,6 +39,10 @@ pub struct Ledger {
     /// Submitted packets that were captured shorter than they were.
     #[prost(uint64, optional, tag = "9")]
     pub truncated: ::core::option::Option<u64>,
+    /// Packets not recorded here because they had been seen at another place of their way through the host; only
+    /// of captures that record each packet once. They are not lost.
+    #[prost(uint64, optional, tag = "10")]
+    pub duplicate: ::core::option::Option<u64>,
 }
 /// Packets taken from the ring buffer and not written, by reason.
 #[allow(clippy::all)]
@@ -241,6 +245,13 @@ pub struct CaptureSpec {
     /// most 32. Empty: the sinks that get the files of every capture. Not with `stdout`.
     #[prost(string, repeated, tag = "16")]
     pub export: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether a packet that passes several interfaces of the node, such as a veth, a bridge and the NIC, is
+    /// recorded only at the first of them; at the others it is counted as `duplicate`. An IP packet is known by
+    /// its bytes without those that forwarding changes, for 100 ms. A packet that is rewritten, tunnelled or
+    /// split on its way is another packet. Default: false; of a cluster's capture: true for addresses
+    /// without `interfaces`.
+    #[prost(bool, optional, tag = "17")]
+    pub each_packet_once: ::core::option::Option<bool>,
 }
 /// A filter on the packet inside a tunnel.
 #[allow(clippy::all)]

@@ -9,6 +9,7 @@ mod idle;
 mod interfaces;
 mod ledger;
 mod no_harm;
+mod once;
 mod promiscuous;
 mod rotation;
 mod same_packets;

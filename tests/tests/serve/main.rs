@@ -13,6 +13,7 @@ mod lab;
 mod life;
 mod many;
 mod metrics;
+mod once;
 mod outage;
 mod outputs;
 mod own_traffic;

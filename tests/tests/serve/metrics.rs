@@ -79,7 +79,7 @@ fn metrics_say_what_the_ledger_says_and_the_dashboard_asks_for_none_that_is_not_
     for outcome in ["seen", "matched", "submitted"] {
         assert_eq!(numbers[&packets(outcome)], 300.0, "{outcome}");
     }
-    for outcome in ["ring_full", "queue_full", "filtered"] {
+    for outcome in ["ring_full", "queue_full", "filtered", "duplicate"] {
         assert_eq!(numbers[&packets(outcome)], 0.0, "{outcome}");
     }
     assert_eq!(numbers[&of("captured_ring_size_bytes")], f64::from(1 << 20));

@@ -56,6 +56,10 @@ pub(super) struct StartArgs {
     /// At most this much of each packet.
     #[arg(short, long, value_name = "BYTES", value_parser = values::snaplen)]
     snaplen: Option<u32>,
+    /// Record a packet at every interface of a node that it passes. Without this option a packet from or to an
+    /// address (--host) is recorded once.
+    #[arg(long)]
+    every_interface: bool,
     /// Only nodes with this label. Repeatable.
     #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
     node_selector: Vec<(String, String)>,
@@ -106,6 +110,7 @@ impl StartArgs {
                 ports: self.port.iter().copied().map(u32::from).collect(),
                 filter: self.filter.clone().unwrap_or_default(),
                 snaplen: self.snaplen,
+                each_packet_once: self.every_interface.then_some(false),
                 output: Some(match self.format {
                     OutputFormat::Pcap => Output::Files(files(Format::Pcap)),
                     OutputFormat::Pcapng => Output::Files(files(Format::Pcapng)),

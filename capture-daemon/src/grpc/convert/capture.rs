@@ -103,6 +103,7 @@ fn ledger(ledger: &Ledger) -> v1::Ledger {
         submitted: Some(ledger.submitted),
         ring_full: Some(ledger.ring_full),
         unreadable: Some(ledger.unreadable),
+        duplicate: Some(ledger.duplicate),
         written: Some(ledger.written),
         discarded: Some(discarded(&ledger.discarded)),
         truncated: Some(ledger.truncated),
@@ -165,6 +166,7 @@ fn spec(request: &CaptureRequest) -> v1::CaptureSpec {
         snaplen: Some(spec.snaplen),
         promiscuous: Some(spec.promiscuous),
         include_own_traffic: spec.include_own_traffic,
+        each_packet_once: Some(spec.each_packet_once),
         ring_size: Some(spec.ring_size),
         filter: spec.filter.expression.clone().unwrap_or_default(),
         inner_filter: spec.filter.inner.as_ref().map(|inner| v1::InnerFilter {

@@ -87,6 +87,7 @@ fn partial_ledger(ledger: &PartialLedger) -> v1::Ledger {
         submitted: ledger.submitted,
         ring_full: ledger.ring_full,
         unreadable: ledger.unreadable,
+        duplicate: ledger.duplicate,
         written: ledger.written,
         discarded: Some(v1::Discarded {
             queue_full: discarded.queue_full,

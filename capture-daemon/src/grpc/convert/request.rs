@@ -93,6 +93,7 @@ fn convert(
             direction,
             promiscuous: spec.promiscuous.unwrap_or(true),
             include_own_traffic: spec.include_own_traffic,
+            each_packet_once: spec.each_packet_once.unwrap_or(false),
             snaplen,
             ring_size,
             output,

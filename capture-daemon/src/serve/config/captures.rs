@@ -38,6 +38,8 @@ struct Raw {
     promiscuous: bool,
     #[serde(default)]
     include_own_traffic: bool,
+    #[serde(default)]
+    each_packet_once: bool,
     format: Option<RawFormat>,
     compression: Option<String>,
     compress_when: Option<RawWhen>,
@@ -220,6 +222,7 @@ pub(super) fn request(value: &toml::Value, defaults: &Defaults) -> Result<Captur
             },
             promiscuous: raw.promiscuous,
             include_own_traffic: raw.include_own_traffic,
+            each_packet_once: raw.each_packet_once,
             snaplen: values::snaplen(&snaplen).map_err(field("snaplen"))?,
             ring_size: ring_size
                 .map_err(field("ring_size"))?

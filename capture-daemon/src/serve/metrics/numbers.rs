@@ -142,7 +142,7 @@ impl Numbers {
 }
 
 /// The ledger's lines as labels.
-fn outcomes(ledger: &Ledger) -> [(&'static str, u64); 12] {
+fn outcomes(ledger: &Ledger) -> [(&'static str, u64); 13] {
     [
         ("seen", ledger.seen),
         ("filtered", ledger.filtered),
@@ -150,6 +150,7 @@ fn outcomes(ledger: &Ledger) -> [(&'static str, u64); 12] {
         ("submitted", ledger.submitted),
         ("ring_full", ledger.ring_full),
         ("unreadable", ledger.unreadable),
+        ("duplicate", ledger.duplicate),
         ("written", ledger.written),
         ("queue_full", ledger.discarded.queue_full),
         ("disk_full", ledger.discarded.disk_full),

@@ -106,6 +106,7 @@ async function ledgers(page) {
   const ledger = { seen: 20, filtered: 5, matched: 15, submitted: 12, ring_full: 2, unreadable: 1, written: 9 };
   const cases = [
     [{ ...ledger, discarded: whole }, true, [true, true, true]],
+    [{ ...ledger, matched: 19, seen: 24, duplicate: 4, discarded: whole }, true, [true, true, true]],
     // While a capture runs, packets may be on their way.
     [{ ...ledger, written: 4, discarded: whole }, false, [true, true, true]],
     [{ ...ledger, written: 8, discarded: whole }, true, [true, true, false]],

@@ -138,7 +138,7 @@ fn lost_of(capture: &v1::Capture, sent: u64) -> Result<(u64, u64)> {
         + number(ledger.unreadable)?;
     let written = number(ledger.written)?;
     ensure!(
-        written + lost == sent && number(ledger.matched)? == sent,
+        written + lost == sent && number(ledger.matched)? == sent && ledger.duplicate == Some(0),
         "sent {sent}, {written} written, {lost} lost: {ledger:?}"
     );
     Ok((written, lost))
