@@ -50,6 +50,9 @@ pub struct Plan {
     pub filter: String,
     /// Interfaces of nodes; empty for the pods' own, or any.
     pub interfaces: Vec<String>,
+    /// Whether a packet that passes several interfaces of a node is recorded only at the first, if the
+    /// resource says.
+    pub each_packet_once: Option<bool>,
     /// Received packets, sent packets or both.
     pub direction: Option<Directions>,
     /// Bytes kept of each packet.
@@ -134,6 +137,7 @@ impl Plan {
             ports: ports(&spec.target_ports)?,
             filter: spec.filter.trim().to_owned(),
             interfaces: interfaces(&spec.interfaces)?,
+            each_packet_once: spec.each_packet_once,
             direction: spec.direction.map(|direction| match direction {
                 resource::Direction::In => Directions::In,
                 resource::Direction::Out => Directions::Out,
@@ -175,16 +179,30 @@ impl Plan {
         )
     }
 
+    /// Whether a packet that passes several interfaces of a node is recorded only at the first. By address,
+    /// every interface of a node is captured: a packet of a pod passes the pod's, a bridge and the NIC.
+    #[must_use]
+    pub fn records_each_packet_once(&self) -> bool {
+        self.each_packet_once
+            .unwrap_or(!self.targets.is_empty() && self.interfaces.is_empty())
+    }
+
     /// Digest of the fields that cannot change while a node's capture runs.
     #[must_use]
     pub fn fixed_digest(&self) -> String {
-        digest(&(
+        let of_most = digest(&(
             &self.interfaces,
             self.direction.map(|direction| direction.to_string()),
             self.snaplen,
             &self.output,
             self.selection.is_some() && self.targets.is_empty(),
-        ))
+        ));
+        // Without the field the digest is that of versions that did not know it, so that an upgrade
+        // begins no new runs.
+        match self.each_packet_once {
+            None => of_most,
+            Some(once) => digest(&(of_most, once)),
+        }
     }
 
     /// Digest of the fields that define a run: a change after the end begins a new one.

@@ -112,11 +112,36 @@ fn only_what_is_captured_makes_a_run() {
         ("filter", serde_json::json!("udp")),
         ("duration", serde_json::json!(61)),
         ("snaplen", serde_json::json!(64)),
+        ("eachPacketOnce", serde_json::json!(false)),
         ("targetPorts", serde_json::json!([80])),
     ] {
         let mut other = base.clone();
         other[field] = value;
         assert_ne!(digest(base.clone()), digest(other), "{field}");
+    }
+}
+
+#[test]
+fn packets_of_addresses_are_recorded_once_unless_the_resource_asks_for_every_interface() {
+    let once = |json: serde_json::Value| plan(json).unwrap().records_each_packet_once();
+    let pods = serde_json::json!({ "namespaces": ["shop"] });
+    let address = serde_json::json!(["10.0.0.7"]);
+    assert!(once(serde_json::json!({ "targetIPs": address })));
+    assert!(once(
+        serde_json::json!({ "targetIPs": address, "podSelector": pods })
+    ));
+    assert!(!once(serde_json::json!({ "podSelector": pods })));
+    let named = serde_json::json!({ "targetIPs": address, "interfaces": ["eth*"] });
+    assert!(!once(named.clone()));
+    for asked in [true, false] {
+        for mut spec in [
+            serde_json::json!({ "targetIPs": address }),
+            serde_json::json!({ "podSelector": pods }),
+            named.clone(),
+        ] {
+            spec["eachPacketOnce"] = asked.into();
+            assert_eq!(once(spec.clone()), asked, "{spec}");
+        }
     }
 }
 

@@ -259,6 +259,7 @@ fn ledger(ledger: &PartialLedger) -> LedgerStatus {
         matched: ledger.matched,
         ring_full: ledger.ring_full,
         unreadable: ledger.unreadable,
+        duplicate: ledger.duplicate,
         submitted: ledger.submitted,
         written: ledger.written,
         discarded: lost.into_iter().sum(),

@@ -122,6 +122,7 @@ pub(super) fn wanted(
     };
     let spec = Spec {
         interfaces: plan.interfaces.clone(),
+        each_packet_once: Some(plan.records_each_packet_once()),
         direction: plan.direction,
         snaplen: plan.snaplen,
         filter: plan.filter.clone(),

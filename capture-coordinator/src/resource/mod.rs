@@ -83,6 +83,10 @@ pub struct PacketCaptureConfigSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 1, max = 64)))]
     pub interfaces: Vec<String>,
+    /// Whether a packet that passes several interfaces of a node is recorded only at the first of them. Not
+    /// set: yes for addresses without interfaces, otherwise no.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each_packet_once: Option<bool>,
     /// Received packets, sent packets, or both, as the interface sees them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,

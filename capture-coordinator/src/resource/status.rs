@@ -219,6 +219,9 @@ pub struct LedgerStatus {
     /// Packets lost because the kernel could not read their bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<u64>,
+    /// Packets seen at another interface of the node before: each is recorded once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate: Option<u64>,
     /// Packets copied into the ring buffer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submitted: Option<u64>,

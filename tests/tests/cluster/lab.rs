@@ -309,14 +309,18 @@ pub(crate) fn written(resource: &Value) -> Result<u64> {
         };
         ensure!(of("seen")? == of("filtered")? + of("matched")?, "{ledger}");
         ensure!(
-            of("matched")? == of("submitted")? + of("ringFull")? + of("unreadable")?,
+            of("matched")?
+                == of("submitted")? + of("ringFull")? + of("unreadable")? + of("duplicate")?,
             "{ledger}"
         );
         ensure!(
             of("submitted")? == of("written")? + of("discarded")? + of("stopped")?,
             "{ledger}"
         );
-        ensure!(of("matched")? == of("written")?, "lost: {ledger}");
+        ensure!(
+            of("matched")? == of("written")? + of("duplicate")?,
+            "lost: {ledger}"
+        );
         sum += of("written")?;
     }
     Ok(sum)

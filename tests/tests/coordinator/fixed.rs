@@ -8,7 +8,7 @@ use capture_tests::{
     gate,
     lab::{Lab, wait_for_reader},
     netns::Pair,
-    pods::{PORT, send},
+    pods::{Node, PORT, send},
     wait,
 };
 use twox_hash::XxHash3_128;
@@ -192,6 +192,56 @@ fn without_a_certificate_of_the_authority_nobody_gets_an_answer() -> Result<()> 
                 Ok(client.wait(client.service.clone().list_cluster_nodes(request))?)
             });
         ensure!(answered.is_err(), "answered with {own:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn packets_of_an_address_are_recorded_once_on_a_node_unless_every_interface_is_asked_for()
+-> Result<()> {
+    let Some(_permit) = gate::beside_others()? else {
+        return Ok(());
+    };
+    const API: &str = "10.9.0.2:9444";
+    let (lab, node) = (Lab::new()?, Node::new()?);
+    let (a, b) = (node.pod(2, &[3])?, node.pod(3, &[2])?);
+    let daemon = lab.daemon(&node.namespace, "10.9.0.1", "left")?;
+    let list = "[[node]]\nname = \"left\"\naddress = \"10.9.0.1\"\n";
+    let mut coordinator = lab.coordinator_of(&node.world, API, list)?;
+    coordinator.wait_for_stderr("left (10.9.0.1:8080): connected")?;
+    let own = lab.client("alice")?;
+    let client = ClusterClient::connect(&node.world, API, &lab.authority, Some(&own), "")?;
+    let captures = [("once", None, 1), ("every", Some(false), 2)];
+    for (name, asked, _) in captures {
+        let capture = v1::CaptureSpec {
+            targets: vec![b.address.to_string()],
+            each_packet_once: asked,
+            ..spec("any", "")
+        };
+        let capture = v1::CaptureSpec {
+            interfaces: Vec::new(),
+            ..capture
+        };
+        let request = client.request(v1::StartClusterCaptureRequest {
+            name: name.to_owned(),
+            spec: Some(v1::ClusterCaptureSpec {
+                capture: Some(capture),
+                ..Default::default()
+            }),
+            ..Default::default()
+        })?;
+        client.wait(client.service.clone().start_cluster_capture(request))?;
+    }
+    send(&a.namespace, &b.namespace, b.address, PACKETS)?;
+    let packets = u64::from(PACKETS);
+    for (name, _, sights) in captures {
+        let capture = daemon.client()?.stop(name)?;
+        wrote_all(&capture, sights * packets)?;
+        let ledger = capture.ledger.context("no ledger")?;
+        ensure!(
+            ledger.matched == Some(2 * packets) && ledger.duplicate == Some((2 - sights) * packets),
+            "{name}: {ledger:?}"
+        );
     }
     Ok(())
 }

@@ -85,6 +85,15 @@ fn only_in_kubernetes(spec: &v1::ClusterCaptureSpec) -> Result<(), Status> {
     }
 }
 
+/// Packets of addresses are recorded once on each node unless the request says otherwise: without
+/// interfaces every one is captured, as for resources.
+fn with_defaults(mut spec: v1::CaptureSpec) -> v1::CaptureSpec {
+    if !spec.targets.is_empty() && spec.interfaces.is_empty() {
+        spec.each_packet_once.get_or_insert(true);
+    }
+    spec
+}
+
 /// Starts a capture.
 pub(super) async fn start(
     nodes: &Arc<Nodes>,
@@ -96,7 +105,7 @@ pub(super) async fn start(
     let names = chosen(nodes, &spec.nodes)?;
     let message = v1::StartCaptureRequest {
         name: request.name,
-        spec: spec.capture,
+        spec: spec.capture.map(with_defaults),
         labels: Default::default(),
         request_id: request.request_id,
         reason: from.to_owned(),
@@ -253,4 +262,25 @@ async fn seen(
     };
     // A report that is late is no reason to fail.
     let _ = until(REPORT, all).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_of_addresses_are_recorded_once_unless_the_request_says_otherwise() {
+        let spec = |interfaces: &[&str], asked| v1::CaptureSpec {
+            targets: vec!["192.0.2.1".to_owned()],
+            interfaces: interfaces.iter().map(|&name| name.to_owned()).collect(),
+            each_packet_once: asked,
+            ..v1::CaptureSpec::default()
+        };
+        let once = |spec| with_defaults(spec).each_packet_once;
+        assert_eq!(once(spec(&[], None)), Some(true));
+        assert_eq!(once(spec(&[], Some(false))), Some(false));
+        assert_eq!(once(spec(&["eth0"], None)), None);
+        assert_eq!(once(spec(&["eth0"], Some(true))), Some(true));
+        assert_eq!(once(v1::CaptureSpec::default()), None);
+    }
 }

@@ -191,6 +191,7 @@ fn addresses_alone_are_captured_on_every_node_and_with_pods_by_address() {
     world.settle();
     let spec = &world.nodes["n1"].capture.as_ref().unwrap().spec;
     assert_eq!(spec.targets, ["192.0.2.7"]);
+    assert_eq!(spec.each_packet_once, Some(true));
     assert!(spec.pods.is_none());
 
     let mut both = of_pods();
@@ -201,7 +202,15 @@ fn addresses_alone_are_captured_on_every_node_and_with_pods_by_address() {
     world.settle();
     let spec = &world.nodes["n1"].capture.as_ref().unwrap().spec;
     assert_eq!(spec.targets, ["10.0.0.1", "192.0.2.7"]);
+    assert_eq!(spec.each_packet_once, Some(true));
     assert!(spec.pods.is_none());
+
+    let mut world = World::new(of_pods());
+    world.add_node("n1");
+    world.add_pod("a", "n1");
+    world.settle();
+    let spec = &world.nodes["n1"].capture.as_ref().unwrap().spec;
+    assert_eq!(spec.each_packet_once, Some(false), "at the pod's interface");
 }
 
 #[test]
