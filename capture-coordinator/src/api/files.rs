@@ -106,7 +106,7 @@ async fn list_own(client: &Client, reader: &Reader, name: &str) -> Result<Listed
     let own = first_own(&capture, listed.files.iter().map(own_file));
     let is_own = |file: &v1::File| own.is_some_and(|first| file.sequence >= first);
     listed.files.retain(is_own);
-    listed.namespaces = (!listed.files.is_empty()).then(|| Namespaces::ever(&capture));
+    listed.namespaces = Some(Namespaces::ever(&capture));
     Ok(listed)
 }
 
