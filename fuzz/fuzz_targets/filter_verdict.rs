@@ -163,6 +163,42 @@ fn looks_at_metadata(program: &ClassicProgram) -> bool {
         .any(|insn| insn.code & 0xe7 == LOAD_ABSOLUTE && insn.k >= 0xffff_f000)
 }
 
+/// Whether the program may read scratch memory that it has not written, as that of `geneve or geneve` does. libpcap then
+/// reads whatever was on its stack, and the kernel rejects the program (`check_load_and_stores` in net/core/filter.c);
+/// the translation reads 0.
+fn reads_unset_memory(program: &ClassicProgram) -> bool {
+    let program = program.instructions();
+    // What is written on every way to an instruction; jumps go forward only.
+    let mut written = vec![u16::MAX; program.len() + 1];
+    written[0] = 0;
+    for (at, insn) in program.iter().enumerate() {
+        let (class, bit) = (insn.code & 7, 1_u16 << (insn.k & 15));
+        let mut now = written[at];
+        let is_load_of_memory = class <= 1 && insn.code & 0xe0 == 0x60;
+        if is_load_of_memory && now & bit == 0 {
+            return true;
+        }
+        let next = match class {
+            // Stores.
+            2 | 3 => {
+                now |= bit;
+                [0, 0]
+            }
+            // Jumps, of which one has no condition.
+            5 if insn.code & 0xf0 == 0 => [insn.k as usize; 2],
+            5 => [usize::from(insn.jt), usize::from(insn.jf)],
+            6 => continue,
+            _ => [0, 0],
+        };
+        for offset in next {
+            if let Some(there) = written.get_mut(at + 1 + offset) {
+                *there &= now;
+            }
+        }
+    }
+    false
+}
+
 /// The packet without the outer VLAN tag in its bytes, if it has one.
 fn without_tag(packet: &[u8]) -> Option<Vec<u8>> {
     let kind = u16::from_be_bytes([*packet.get(12)?, *packet.get(13)?]);
@@ -185,7 +221,8 @@ fuzz_target!(|case: Case<'_>| {
     let Ok(filter) = Filter::compile(&FilterSpec::expression(&expression), link_type) else {
         return;
     };
-    if looks_at_metadata(&filter.classic()[0].1) {
+    let program = &filter.classic()[0].1;
+    if looks_at_metadata(program) || reads_unset_memory(program) {
         return;
     }
     let peer = Capture::dead(dlt)
