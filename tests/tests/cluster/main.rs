@@ -11,6 +11,7 @@ mod faults;
 mod lab;
 mod moves;
 mod rights;
+mod users;
 mod web;
 mod workload;
 
@@ -61,6 +62,10 @@ const TESTS: &[(&str, Test)] = &[
     (
         "twenty_captures_of_one_pod_at_once_have_all_its_packets_each",
         captures::twenty_captures_of_one_pod_at_once_have_all_its_packets_each,
+    ),
+    (
+        "users_capture_and_pull_through_kubectl_what_their_roles_permit",
+        users::users_capture_and_pull_through_kubectl_what_their_roles_permit,
     ),
     (
         "files_of_a_resource_go_to_the_sink_that_it_names_and_its_status_says_so",
