@@ -6,7 +6,7 @@ use capture_client::{
     Client, ClientError, Refusal, Update,
     model::{Capture, File},
 };
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future, stream};
 
 use super::Context;
 use crate::decide::Action;
@@ -64,7 +64,7 @@ pub(super) async fn act(
     };
     stream::iter(actions.into_iter().map(one))
         .buffer_unordered(AT_ONCE)
-        .filter_map(async |outcome| outcome)
+        .filter_map(future::ready)
         .collect()
         .await
 }
