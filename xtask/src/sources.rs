@@ -15,8 +15,7 @@ fn sources() -> Vec<(PathBuf, String)> {
         for entry in fs::read_dir(&directory).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() && !["target", "generated"].contains(&&*name) && !name.starts_with('.')
-            {
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
                 directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
