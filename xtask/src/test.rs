@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -50,52 +50,22 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
             bail!("Kubernetes could not be built, see above");
         }
     }
-    let environment = environment()?;
-    let mut checks = Vec::new();
-    let (totals, (on_the_cluster, output, took)) = stages.time("tests", || {
-        std::thread::scope(|scope| -> Result<_> {
-            let mut cluster = command(&on_the_cluster);
-            cluster
-                .current_dir(workspace::root().join("tests"))
-                .args(&arguments.tests)
-                .envs(environment.iter().cloned());
-            let cluster = scope.spawn(|| apart(cluster));
-            let mut tests = cargo_test();
-            tests
-                .envs(environment.iter().cloned())
-                .args(["--no-fail-fast", "--", "--skip", ON_THE_CLUSTER])
-                .args(&arguments.tests);
-            // By then cargo has built everything, and lets go of the directory that the checks build in.
-            let start_checks = || {
-                if arguments.checks {
-                    checks = vec![
-                        ("lint", Beside::start(&["lint"])?),
-                        ("fuzz --quick", Beside::start(&["fuzz", "--quick"])?),
-                    ];
-                }
-                Ok(())
-            };
-            let totals = count(
-                &mut tests,
-                std::io::stdout(),
-                std::io::stderr(),
-                start_checks,
-            )?;
-            match cluster.join() {
-                Ok(cluster) => Ok((totals, cluster?)),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        })
-    })?;
-    stages.add_beside("tests on a cluster", took);
-    println!("\n== tests on a cluster\n{output}");
-    let mut totals = totals;
-    totals += on_the_cluster;
+    let Outcome {
+        mut totals,
+        cluster,
+        checks,
+    } = stages.time("tests", || run_all(arguments, &on_the_cluster))?;
+    println!("\n== tests on a cluster\n{}", cluster.output);
+    totals += cluster.totals;
+    stages.add_beside("tests on a cluster", cluster.took);
     let mut failed = Vec::new();
-    for (name, check) in checks {
-        let ended = stages.time(name, || check.wait())?;
-        stages.add_beside(name, ended.took);
-        if !ended.success {
+    let ended = stages.time("rest of the checks", || -> Result<Vec<_>> {
+        let wait = |(name, check): (_, Beside)| Ok((name, check.wait()?));
+        checks.into_iter().map(wait).collect()
+    })?;
+    for (name, check) in ended {
+        stages.add_beside(name, check.took);
+        if !check.success {
             failed.push(name);
         }
     }
@@ -117,6 +87,59 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
         bail!("the tests passed, but not {}", failed.join(" and "));
     }
     Ok(())
+}
+
+/// What ran.
+struct Outcome {
+    totals: Totals,
+    cluster: Apart,
+    /// They may still run.
+    checks: Vec<(&'static str, Beside)>,
+}
+
+/// Tests that ran beside others.
+struct Apart {
+    totals: Totals,
+    output: String,
+    took: Duration,
+}
+
+/// Runs every test, those on the cluster beside the others, and starts the checks.
+fn run_all(arguments: &Arguments, on_the_cluster: &Path) -> Result<Outcome> {
+    let environment = environment()?;
+    let mut cluster = command(on_the_cluster);
+    cluster
+        .current_dir(workspace::root().join("tests"))
+        .args(&arguments.tests)
+        .envs(environment.iter().cloned());
+    let mut tests = cargo_test();
+    tests
+        .envs(environment)
+        .args(["--no-fail-fast", "--", "--skip", ON_THE_CLUSTER])
+        .args(&arguments.tests);
+    let mut checks = Vec::new();
+    // By then cargo has built everything, and lets go of the directory that the checks build in.
+    let start_checks = || {
+        if arguments.checks {
+            checks.push(("lint", Beside::start(&["lint"])?));
+            checks.push(("fuzz --quick", Beside::start(&["fuzz", "--quick"])?));
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let cluster = scope.spawn(|| apart(cluster));
+        let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+        let totals = count(&mut tests, stdout, stderr, start_checks)?;
+        match cluster.join() {
+            Ok(cluster) => Ok((totals, cluster?)),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+    .map(|(totals, cluster)| Outcome {
+        totals,
+        cluster,
+        checks,
+    })
 }
 
 /// Installs everything. Kubernetes, if it is missing, is built beside what follows.
@@ -202,12 +225,16 @@ fn cargo_test() -> Command {
 }
 
 /// Runs tests beside others: their output is not mixed with that of these.
-fn apart(mut tests: Command) -> Result<(Totals, String, Duration)> {
+fn apart(mut tests: Command) -> Result<Apart> {
     let start = Instant::now();
     let (mut output, mut errors) = (Vec::new(), Vec::new());
     let totals = count(&mut tests, &mut output, &mut errors, || Ok(()))?;
     let text = [errors, output].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    Ok((totals, text.concat(), start.elapsed()))
+    Ok(Apart {
+        totals,
+        output: text.concat(),
+        took: start.elapsed(),
+    })
 }
 
 /// Forwards the output of a command, and counts its tests. Calls a function when the first line has come to stdout,
