@@ -1,5 +1,7 @@
 //! Whose packets files have: that of what was captured, whatever the resource selects afterwards.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use capture_proto::v1;
 use capture_tests::{
@@ -7,7 +9,8 @@ use capture_tests::{
     wait,
 };
 use serde_json::{Value, json};
-use tonic::Code;
+use tokio::time::timeout;
+use tonic::{Code, Status};
 
 use crate::{
     calls::{files, resource, stream},
@@ -36,8 +39,17 @@ pub(crate) fn a_moved_selector_gives_away_no_files(scene: &Scene) -> Result<()> 
 
     scene.cluster.apply(&resource(NAME, of("desk")))?;
     captured_pods(scene, "desk")?;
-    drop(stream(&dave, NAME)?);
+    let mut live = stream(&dave, NAME)?;
     refused(files(&dave, NAME), Code::PermissionDenied, before)?;
+    // The live packets of one's own pods end when there are those of others among them.
+    scene.cluster.apply(&resource(NAME, of("shop")))?;
+    let to_its_end = async {
+        while live.message().await?.is_some() {}
+        Ok::<_, Status>(())
+    };
+    let ended = dave.wait(async { timeout(Duration::from_secs(60), to_its_end).await });
+    let ended = ended.context("the stream goes on")?;
+    refused(ended.map_err(Box::new), Code::PermissionDenied, before)?;
     let words = ["delete", "packetcaptureconfigs", NAME];
     scene.cluster.kubectl(&words)?;
     let ended = scene.daemon.client()?.stop(NAME)?;
