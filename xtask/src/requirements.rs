@@ -50,9 +50,11 @@ const EVERY: &[Purpose] = &[Build, Test, Cluster, Bench, Lint, Fuzz];
 
 #[rustfmt::skip]
 const REQUIREMENTS: &[Requirement] = &[
-    needs("gcc", Proof::Program("cc"), "the linker, and the compiler of zstd", EVERY),
+    needs("gcc", Proof::Program("cc"), "the linker, and the compiler of ring", EVERY),
     needs("libc6-dev", Proof::Header("stdlib.h"), "headers and start files of the C library", EVERY),
     needs("libpcap-dev", Proof::Header("pcap/pcap.h"), "compiles pcap-filter expressions", EVERY),
+    needs("libzstd-dev", Proof::Header("zstd.h"), "compresses capture files", EVERY),
+    needs("pkg-config", Proof::Program("pkg-config"), "finds libzstd", EVERY),
     needs("protobuf-compiler", Proof::Program("protoc"), "compiles the gRPC API", EVERY),
     needs("libprotobuf-dev", Proof::Header("google/protobuf/timestamp.proto"), "the types that the gRPC API builds on", EVERY),
     needs("ca-certificates", Proof::File("/etc/ssl/certs/ca-certificates.crt"), "authorities, for the images of the exporter and the web page", &[Build, Test, Cluster]),
@@ -193,6 +195,8 @@ mod tests {
             "gcc",
             "libc6-dev",
             "libpcap-dev",
+            "libzstd-dev",
+            "pkg-config",
             "protobuf-compiler",
             "libprotobuf-dev",
             "ca-certificates",

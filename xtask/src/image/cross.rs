@@ -124,6 +124,11 @@ impl Toolchain {
                 format!("CC_{}", self.triple().replace('-', "_")),
                 format!("{name}-gcc").into(),
             ),
+            ("PKG_CONFIG_SYSROOT_DIR".to_owned(), sysroot.clone().into()),
+            (
+                "PKG_CONFIG_LIBDIR".to_owned(),
+                libraries.join("pkgconfig").into(),
+            ),
             ("LIBPCAP_LIBDIR".to_owned(), libraries.into()),
             // Otherwise the library would be loaded to ask for its version.
             ("LIBPCAP_VER".to_owned(), "1.10.0".into()),
@@ -155,11 +160,16 @@ impl Toolchain {
     }
 }
 
-/// libpcap for another architecture and all that it needs, from the machine's package sources. Nothing is installed.
+/// Packages with what the programs are linked with.
+const LIBRARIES: [&str; 4] = ["libpcap-dev", "libzstd-dev", "libc6", "libgcc-s1"];
+
+/// [`LIBRARIES`] for another architecture and all that they need, from the machine's package sources. Nothing is
+/// installed.
 fn sysroot(architecture: Architecture) -> Result<PathBuf> {
     let directory = workspace::cache()?.join(format!("sysroot-{}", architecture.name()));
     let root = directory.join("root");
-    if directory.join("ready").is_file() {
+    let ready = directory.join("ready");
+    if fs::read_to_string(&ready).is_ok_and(|unpacked| unpacked == LIBRARIES.join(" ")) {
         return Ok(root);
     }
     for name in ["lists/partial", "cache/archives/partial", "root"] {
@@ -187,16 +197,9 @@ fn sysroot(architecture: Architecture) -> Result<PathBuf> {
         apt
     };
     run(&mut apt(&["update"]))?;
-    run(&mut apt(&[
-        "--download-only",
-        "--yes",
-        "install",
-        "libpcap-dev",
-        "libc6",
-        "libgcc-s1",
-    ]))?;
+    run(apt(&["--download-only", "--yes", "install"]).args(LIBRARIES))?;
     unpack(&directory.join("cache/archives"), &root)?;
-    fs::write(directory.join("ready"), "")?;
+    fs::write(ready, LIBRARIES.join(" "))?;
     Ok(root)
 }
 
