@@ -1,10 +1,10 @@
 //! Entry points of the fuzz targets: parsers of outside input that are private otherwise.
 
 use capture_proto::v1;
+use capture_session::filters;
 use prost::Message as _;
 
 use crate::{
-    filters,
     grpc::{self, Defaults},
     manager::Record,
     serve::config::{self, Config},

@@ -1,5 +1,6 @@
 //! `captured filter`: checks, explains, tests and measures filters.
 
+use capture_session::filters;
 use std::{
     io::{self, Write as _},
     path::PathBuf,
@@ -11,7 +12,6 @@ use capture_args::FilterArgs;
 use clap::{Args, Subcommand};
 
 use super::summary::Style;
-use crate::filters;
 use capture_filter::{Epilogue, bench, explain, try_on_file};
 use capture_types::Direction;
 

@@ -1,5 +1,6 @@
 //! The status line of a running capture.
 
+use capture_session::Monitor;
 use std::{
     io::{IsTerminal as _, Write as _, stderr},
     sync::Arc,
@@ -9,8 +10,6 @@ use std::{
 use bytesize::ByteSize;
 use capture_args::console::tell;
 use tokio::{sync::oneshot, task::JoinHandle, time::interval};
-
-use crate::session::Monitor;
 
 pub(super) struct Live {
     stop: Option<oneshot::Sender<()>>,

@@ -1,5 +1,6 @@
 //! `captured record`: one capture in the foreground.
 
+use capture_session::{EndReason, Session, SessionOptions, attach::Method, filters};
 use std::{
     io::{IsTerminal as _, stdout},
     path::PathBuf,
@@ -19,11 +20,6 @@ use super::{
     destination::{self, Destination},
     interfaces, live, read, signals, summary,
     tcpdump::TcpdumpArgs,
-};
-use crate::{
-    attach::Method,
-    filters,
-    session::{EndReason, Session, SessionOptions},
 };
 
 /// Record packets into capture files until Ctrl-C or a limit.

@@ -1,6 +1,7 @@
 //! Signals to a recording process: the first ends it in order, the second at once; others request
 //! something or are ignored.
 
+use capture_session::{Control, EndReason, Monitor};
 use std::{io, process, sync::Arc, time::Duration};
 
 use capture_args::console::tell;
@@ -10,10 +11,7 @@ use tokio::{
 };
 
 use super::summary;
-use crate::{
-    session::{Control, EndReason, Monitor},
-    signals::EndSignals,
-};
+use crate::signals::EndSignals;
 use capture_pipeline::drain::DrainState;
 
 /// The shell's exit code for a process that SIGINT ended.

@@ -1,5 +1,6 @@
 //! The report at the end of a capture.
 
+use capture_session::{EndReason, InterfaceReport, Report};
 use std::{
     io::{self, Write},
     path::Path,
@@ -9,7 +10,6 @@ use bytesize::ByteSize;
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 
-use crate::session::{EndReason, InterfaceReport, Report};
 use capture_file::manifest::FileEntry;
 use capture_types::{Ledger, PartialLedger, duplicate_text, stopped_text};
 

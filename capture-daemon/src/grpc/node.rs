@@ -1,5 +1,6 @@
 //! NodeService.
 
+use capture_session::interfaces::{self, Interface, Watch};
 use std::{collections::BTreeMap, time::Duration};
 
 use capture_proto::v1::{self, node_service_server::NodeService};
@@ -12,7 +13,6 @@ use super::{
 };
 use crate::{
     audit,
-    interfaces::{self, Interface, Watch},
     manager::{Manager, State},
 };
 use capture_kernel::{features::Features, syscall::clock_state};

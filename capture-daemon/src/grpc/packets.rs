@@ -1,5 +1,6 @@
 //! StreamPackets: packets from a tap of the drain thread to a reader.
 
+use capture_session::filters;
 use std::{collections::BTreeMap, sync::Arc};
 
 use capture_proto::v1::{self, stream_packets_response::Event};
@@ -10,10 +11,7 @@ use super::{
     status::{Violations, invalid},
     stream::{Answers, Gone, STREAM_MEMORY, Sink, answer},
 };
-use crate::{
-    filters,
-    manager::{Capture, PacketReader},
-};
+use crate::manager::{Capture, PacketReader};
 use capture_filter::{FilterError, PacketMatcher};
 use capture_pipeline::{packet::InterfaceId, tap::TappedPacket};
 use capture_types::{Direction, FilterSpec, LinkType, values::WHOLE_PACKETS};

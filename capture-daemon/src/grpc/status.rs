@@ -1,10 +1,11 @@
 //! The mapping from errors to gRPC statuses, in one place.
 
+use capture_session::{SessionError, attach::AttachError};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use super::bounds;
-use crate::{attach::AttachError, cut::cut, manager::ManagerError, session::SessionError};
+use crate::{cut::cut, manager::ManagerError};
 use capture_file::DirectoryError;
 use capture_filter::FilterError;
 use capture_pipeline::recorder::RecorderError;

@@ -1,5 +1,6 @@
 //! A capture in the manager, and its live state while it runs.
 
+use capture_session::{Control, Monitor, Report};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -15,7 +16,6 @@ use super::{
     state::{Reason, State},
     totals::Totals,
 };
-use crate::session::{Control, Monitor, Report};
 use capture_pipeline::drain::DrainState;
 use capture_types::{CaptureName, Ledger, PodState, SinkName, time};
 

@@ -1,7 +1,7 @@
 //! Errors of the manager.
 
 use super::{budget::Exhausted, state::State};
-use crate::session::SessionError;
+use capture_session::SessionError;
 
 /// Why the manager rejects a request.
 #[derive(Debug, thiserror::Error)]

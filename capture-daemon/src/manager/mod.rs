@@ -2,6 +2,7 @@
 //!
 //! This module knows neither gRPC nor configuration files; both submit a [`CaptureRequest`].
 
+use capture_session::SessionOptions;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -47,7 +48,6 @@ pub use self::{
     update::Update,
     watch::{CaptureChange, Follower},
 };
-use crate::session::SessionOptions;
 use capture_types::{CaptureName, time};
 
 /// The manager's settings.

@@ -1,5 +1,6 @@
 //! One capture from its start to its end, as a task.
 
+use capture_session::{EndReason, Report, Session, SessionError};
 use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{
@@ -15,10 +16,7 @@ use super::{
     state::{Reason, State},
     store::Save,
 };
-use crate::{
-    cut::cut,
-    session::{EndReason, Report, Session, SessionError},
-};
+use crate::cut::cut;
 use capture_pipeline::FailureKind;
 use capture_types::time;
 

@@ -1,8 +1,8 @@
 //! The totals of a capture, and how they are settled after its daemon has died.
 
+use capture_session::InterfaceReport;
 use serde::{Deserialize, Serialize};
 
-use crate::session::InterfaceReport;
 use capture_file::FileTotals;
 use capture_types::{Ledger, LinkType};
 

@@ -1,5 +1,6 @@
 //! `captured serve`: the daemon.
 
+use capture_session::{SessionOptions, attach::Method};
 use std::{fs, io, sync::Arc};
 
 use tokio::{
@@ -15,14 +16,12 @@ mod watchdog;
 
 use self::config::Config;
 use crate::{
-    attach::Method,
     audit,
     grpc::{
         self, ClientMemory, ConnectionLimits, Context, ListenError, Listener, NodeInfo, SocketFile,
     },
     log::LogLevel,
     manager::{BudgetLimits, Manager, ManagerError, ManagerSettings, StoreError},
-    session::{self, SessionOptions},
     signals::EndSignals,
     tls::Reloader,
 };
@@ -190,7 +189,7 @@ async fn remove_leftovers() {
     match rtnetlink::new_connection() {
         Ok((connection, netlink, _)) => {
             let connection = tokio::spawn(connection);
-            session::remove_leftovers(&netlink).await;
+            capture_session::remove_leftovers(&netlink).await;
             connection.abort();
         }
         Err(error) => tracing::warn!("could not look for what a killed daemon left: {error}"),

@@ -1,5 +1,6 @@
 //! From the manager's records to the API's resource.
 
+use capture_session::InterfaceReport;
 use std::collections::HashMap;
 
 use capture_proto::v1;
@@ -8,9 +9,8 @@ use super::{
     pods::{pod_states, selection},
     time::{timestamp, to_duration},
 };
-use crate::{
-    manager::{CaptureRequest, Counts, ExportState, MADE_UP_NAME, Reason, Snapshot, State, Totals},
-    session::InterfaceReport,
+use crate::manager::{
+    CaptureRequest, Counts, ExportState, MADE_UP_NAME, Reason, Snapshot, State, Totals,
 };
 use capture_types::{
     CompressWhen, Compression, DigestAlgorithm, Directions, Format, Ledger, Output, Retention,

@@ -1,12 +1,10 @@
 //! The packets that a capture selects: filter, targets and ports.
 
 use capture_proto::v1;
+use capture_session::filters;
 use ipnet::IpNet;
 
-use crate::{
-    filters,
-    grpc::{bounds, status::Violations},
-};
+use crate::grpc::{bounds, status::Violations};
 use capture_filter::FilterError;
 use capture_types::{FilterSpec, InnerSpec, TargetSet, Tunnel, values};
 

@@ -1,11 +1,11 @@
 //! Captures of the configuration file.
 
+use capture_session::filters;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use crate::{
-    filters,
     grpc::Defaults,
     manager::{CaptureRequest, StopConditions},
 };

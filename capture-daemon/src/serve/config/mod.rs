@@ -1,10 +1,10 @@
 //! The daemon's configuration: read, layered, and checked as a whole before it is used.
 
+use capture_session::filters;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use self::validator::{Validator, address, log_format, size_or_none};
 use crate::{
-    filters,
     grpc::{ConnectionLimits, Defaults},
     log,
     manager::{BudgetLimits, CaptureRequest},
