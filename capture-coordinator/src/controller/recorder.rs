@@ -57,8 +57,43 @@ pub(super) struct Recorder {
     /// in `kube-system`.
     in_system: AtomicBool,
     seen: Mutex<HashMap<(String, Notice), Seen>>,
-    waiting: Mutex<VecDeque<(ObjectReference, Notice)>>,
+    waiting: Mutex<Waiting>,
     arrived: Notify,
+}
+
+/// Accepted events that have not been published yet.
+#[derive(Default)]
+struct Waiting {
+    events: VecDeque<(ObjectReference, Notice)>,
+    /// Events that found no room since the last time this was logged.
+    dropped: u64,
+}
+
+impl Waiting {
+    /// Appends an event if there is room.
+    fn push(&mut self, about: &ObjectReference, notice: Notice) {
+        if self.events.len() < WAITING {
+            return self.events.push_back((about.clone(), notice));
+        }
+        if self.dropped == 0 {
+            tracing::warn!(
+                "event {} about {} not published, nor those that follow: {WAITING} wait already",
+                notice.reason,
+                about.name.as_deref().unwrap_or_default()
+            );
+        }
+        self.dropped += 1;
+    }
+
+    /// Removes the first event. The dropped ones are logged in one line, when half of the room is free again.
+    fn pop(&mut self) -> Option<(ObjectReference, Notice)> {
+        let next = self.events.pop_front();
+        if self.dropped > 0 && self.events.len() <= WAITING / 2 {
+            tracing::warn!("{} events were not published", self.dropped);
+            self.dropped = 0;
+        }
+        next
+    }
 }
 
 struct Seen {
@@ -98,31 +133,20 @@ impl Recorder {
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<(ObjectReference, Notice)>> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Accepts an event for [`Self::run`].
     pub(super) fn accept(&self, about: &ObjectReference, notice: Notice) {
-        {
-            let mut waiting = self.waiting();
-            if waiting.len() >= WAITING {
-                tracing::warn!(
-                    "event {} about {} not published: {WAITING} wait already",
-                    notice.reason,
-                    about.name.as_deref().unwrap_or_default()
-                );
-                return;
-            }
-            waiting.push_back((about.clone(), notice));
-        }
+        self.waiting().push(about, notice);
         self.arrived.notify_one();
     }
 
     /// Publishes accepted events in their order, until it is dropped.
     pub(super) async fn run(&self) {
         loop {
-            let next = self.waiting().pop_front();
+            let next = self.waiting().pop();
             let Some((about, notice)) = next else {
                 self.arrived.notified().await;
                 continue;
@@ -253,5 +277,37 @@ impl Recorder {
             reporting_instance: Some(self.instance.clone()),
             ..Event::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_without_room_are_counted_until_half_of_the_room_is_free() {
+        let about = |name: usize| ObjectReference {
+            name: Some(name.to_string()),
+            ..ObjectReference::default()
+        };
+        let notice = || Notice {
+            is_warning: false,
+            reason: "Started".to_owned(),
+            note: String::new(),
+        };
+        let mut waiting = Waiting::default();
+        for number in 0..WAITING + 3 {
+            waiting.push(&about(number), notice());
+        }
+        assert_eq!((waiting.events.len(), waiting.dropped), (WAITING, 3));
+        for number in 0..WAITING / 2 - 1 {
+            let (first, _) = waiting.pop().expect("an event");
+            assert_eq!(first.name, Some(number.to_string()));
+            assert_eq!(waiting.dropped, 3);
+        }
+        assert!(waiting.pop().is_some());
+        assert_eq!(waiting.dropped, 0);
+        waiting.push(&about(WAITING), notice());
+        assert_eq!(waiting.dropped, 0);
     }
 }
