@@ -76,6 +76,7 @@ impl Tool {
             .arg(&directory)
             .args(options)
             .env("CARGO_TARGET_DIR", &build)
+            .env("CARGO_PROFILE_DEV_DEBUG", "0")
             // Links the tools through xtask/linker too.
             .current_dir(workspace::root());
         if name == BPF_LINKER.name && std::env::var_os("LLVM_PREFIX").is_none() {
