@@ -2,7 +2,7 @@
 
 use std::{
     fs::{DirBuilder, File, Metadata, Permissions},
-    io,
+    io::{self, Write as _},
     os::{
         fd::{AsFd, OwnedFd},
         unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
@@ -17,6 +17,8 @@ use rustix::{
 };
 
 use capture_types::CaptureName;
+
+use crate::name::PART;
 
 /// A capture's open directory: the capture continues in it when somebody renames it.
 #[derive(Debug)]
@@ -217,6 +219,25 @@ impl Directory {
         self.sync()
     }
 
+    /// Replaces a small file by a new one, which is complete under its name at any moment, and not made
+    /// durable.
+    pub fn put(&self, file: &str, content: &[u8]) -> io::Result<()> {
+        let part = format!("{file}{PART}");
+        match self.remove(&part) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let written = self.create(&part).and_then(|mut made| {
+            made.write_all(content)?;
+            let (from, to) = (part.as_str(), plain(file)?);
+            Ok(rustix::fs::renameat(&self.handle, from, &self.handle, to)?)
+        });
+        if written.is_err() {
+            let _ = self.remove(&part);
+        }
+        written
+    }
+
     /// Removes a file.
     pub fn remove(&self, file: &str) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.handle, file, AtFlags::empty())?)
@@ -365,6 +386,28 @@ mod tests {
         directory.create("two").expect("create");
         assert!(directory.publish("two", "one").is_err());
         assert_eq!(std::fs::read(root.path().join("one")).expect("read"), b"1");
+    }
+
+    #[test]
+    fn a_small_file_is_replaced_as_a_whole_and_never_through_a_link() {
+        let root = tempfile::tempdir().expect("tempdir");
+        let directory = Directory::open(root.path(), &name("a")).expect("open");
+        let secret = tempfile::NamedTempFile::new().expect("tempfile");
+        let path = |file: &str| root.path().join(file);
+        for file in ["small", "small.part"] {
+            std::os::unix::fs::symlink(secret.path(), path(file)).expect("link");
+        }
+        directory.put("small", b"one").expect("put");
+        directory.put("small", b"two").expect("put");
+        assert_eq!(std::fs::read(path("small")).expect("read"), b"two");
+        let metadata = std::fs::symlink_metadata(path("small")).expect("exists");
+        assert!(metadata.is_file() && metadata.permissions().mode() & 0o777 == 0o600);
+        assert_eq!(std::fs::read(secret.path()).expect("read"), b"");
+        std::fs::create_dir(path("directory")).expect("mkdir");
+        assert!(directory.put("directory", b"three").is_err());
+        let left = directory.list().expect("list");
+        assert!(!left.iter().any(|name| name.ends_with(".part")), "{left:?}");
+        assert!(directory.put("../up", b"").is_err());
     }
 
     #[test]

@@ -10,8 +10,9 @@ use capture_types::{CaptureName, Digest, SinkName, time};
 
 use crate::{
     directory::Directory,
-    manifest::{CaptureEntry, FileEntry, InterfaceLedger, Manifest},
+    manifest::{CaptureEntry, FileEndReason, FileEntry, InterfaceLedger, Manifest},
     name::{self, PART},
+    part_checkpoint::PartCheckpoint,
     totals::{Baseline, FileTotals},
 };
 
@@ -84,7 +85,8 @@ impl FileIndex {
             capture.export = before.export;
         }
         let mut files = Vec::new();
-        let mut unknown: BTreeSet<String> = directory.list()?.into_iter().collect();
+        let listed = directory.list()?;
+        let mut unknown: BTreeSet<String> = listed.iter().cloned().collect();
         tidy(directory, name, &mut unknown)?;
         for entry in before.files {
             if unknown.remove(&entry.file) {
@@ -101,6 +103,10 @@ impl FileIndex {
             files.push(Kept { entry, own: false });
         }
         files.sort_by_key(|kept| kept.entry.sequence);
+        let uncounted = files.iter().filter(|kept| kept.entry.packets.is_none());
+        let uncounted = uncounted.map(|kept| kept.entry.sequence).collect();
+        let names = listed.iter().map(String::as_str);
+        PartCheckpoint::tidy(directory, name, names, &uncounted);
         let last = files.last().map_or(0, |kept| kept.entry.sequence);
         capture.last_sequence = capture.last_sequence.max(last);
         Ok(Self {
@@ -160,6 +166,18 @@ impl FileIndex {
         entries
             .filter(|entry| entry.packets.is_none())
             .map(|entry| (entry.sequence, entry.file.clone()))
+            .collect()
+    }
+
+    /// Recovered files whose digest is not known.
+    pub fn undigested(&self) -> Vec<String> {
+        let entries = self.files.iter().map(|kept| &kept.entry);
+        let recovered = entries.filter(|entry| {
+            entry.packets.is_some() && entry.ended.is_none_or(FileEndReason::is_recovered)
+        });
+        recovered
+            .filter(|entry| entry.digest.is_none() && !entry.file.ends_with(PART))
+            .map(|entry| entry.file.clone())
             .collect()
     }
 

@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     fs::File,
-    io::{self, BufReader, Seek as _},
+    io::{self, BufReader, Chain, Cursor, Read as _, Seek as _, SeekFrom},
 };
 
 use capture_types::{Digest, Format};
@@ -11,23 +11,27 @@ use capture_types::{Digest, Format};
 use super::whole_digest::{Digested, WholeDigest};
 
 use crate::{
-    codec::Decoded,
+    codec::{Decoded, MemberEnd},
     error::ReadError,
     lines::LineReader,
     name::{Codec, Kind},
-    packet::Item,
+    packet::{Interface, Item},
+    part_checkpoint::Position,
     read::CaptureReader,
+    write::{WriteError, Writer},
 };
 
 const BUFFER: usize = 256 << 10;
 
 /// The content of a file up to its last whole packet.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Whole {
     pub(super) extent: Extent,
     pub(super) link_types: Vec<u16>,
     /// Of the bytes up to there; `None` if the file must be read again for it.
     pub(super) digest: Option<Digest>,
+    /// Bytes that were read from the file.
+    pub(super) read: u64,
 }
 
 /// A position in a file, with the totals up to it.
@@ -53,7 +57,18 @@ impl Extent {
     }
 }
 
-type Input<'a> = Decoded<BufReader<Digested<'a>>>;
+/// The head of a file that is not read from its start, and what is read.
+type Input<'a> = Chain<Cursor<Vec<u8>>, Decoded<BufReader<Digested<'a>>>>;
+
+/// What follows the records so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Record,
+    /// The file ends, perhaps within a record.
+    End,
+    /// What no recorder writes.
+    Damage,
+}
 
 /// The records of a file in any format.
 enum Records<'a> {
@@ -62,29 +77,29 @@ enum Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// Processes the next record; `false` where the file ends or becomes invalid.
-    fn next(&mut self, extent: &mut Extent, link_types: &mut Vec<u16>) -> io::Result<bool> {
-        let next = match self {
+    /// Processes the next record.
+    fn next(&mut self, extent: &mut Extent, link_types: &mut Vec<u16>) -> io::Result<Next> {
+        let whole = match self {
             Self::Packets(reader) => {
                 let item = reader.next_item();
-                item.map(|item| item.is_some_and(|item| take(&item, extent, link_types)))
+                item.map(|item| item.map(|item| take(&item, extent, link_types)))
             }
             Self::Lines(reader) => {
                 let line = reader.next_line();
-                line.map(|line| match line.and_then(time) {
-                    Some(time) => {
-                        extent.add(time);
-                        true
-                    }
-                    None => false,
+                line.map(|line| {
+                    line.map(|line| {
+                        let time = time(line);
+                        time.inspect(|time| extent.add(*time)).is_some()
+                    })
                 })
             }
         };
-        match next {
-            Ok(whole) => Ok(whole),
+        match whole {
+            Ok(Some(true)) => Ok(Next::Record),
             // The disk cannot be read: that is no reason to truncate the file.
             Err(ReadError::Io(error)) => Err(error),
-            Err(ReadError::Cut { .. } | ReadError::Damaged { .. }) => Ok(false),
+            Ok(None) | Err(ReadError::Cut { .. }) => Ok(Next::End),
+            Ok(Some(false)) | Err(ReadError::Damaged { .. }) => Ok(Next::Damage),
         }
     }
 
@@ -95,11 +110,13 @@ impl<'a> Records<'a> {
         }
     }
 
-    const fn input(&mut self) -> &mut Input<'a> {
-        match self {
+    /// The end of the next completely read member, if it is within this many bytes.
+    fn next_end(&mut self, within: u64) -> Option<MemberEnd> {
+        let input = match self {
             Self::Packets(reader) => reader.input_mut(),
             Self::Lines(reader) => reader.input_mut(),
-        }
+        };
+        input.get_mut().1.next_end(within)
     }
 }
 
@@ -137,26 +154,77 @@ fn time(line: &[u8]) -> Option<u64> {
 
 /// How much of a file of this kind is whole: up to the end of its last whole record; in a compressed
 /// file, of the last whole gzip member or zstd frame that ends with a record.
-pub(super) fn whole(mut file: &File, kind: Kind) -> io::Result<Whole> {
-    file.rewind()?;
-    let digest = RefCell::default();
+pub(super) fn whole(file: &File, kind: Kind) -> io::Result<Whole> {
+    let (whole, _) = scan(file, kind, Vec::new(), Extent::default())?;
+    Ok(whole)
+}
+
+/// The same of a file that is whole up to a position, which is read from there on. `None` if there is no whole
+/// record, and perhaps none begins there: whoever writes over a compressed file knows the first bytes of a gzip member
+/// or zstd frame, but bytes amid a plain file may look like the head of a record.
+pub(super) fn rest(file: &File, kind: Kind, from: &Position) -> io::Result<Option<Whole>> {
+    let head = head(kind.format, from).map_err(io::Error::other)?;
+    let begin = Extent {
+        stored: from.stored,
+        raw: from.raw,
+        packets: from.packets,
+        first: from.first,
+        last: from.last,
+        link_types: 0,
+    };
+    let (whole, next) = scan(file, kind, head, begin)?;
+    let nothing = whole.extent.stored == from.stored && whole.read > 0;
+    let doubtful = nothing && (next == Next::Damage || kind.codec == Codec::Plain);
+    Ok(Some(whole).filter(|_| !doubtful))
+}
+
+/// What a reader has to know before the records after a position: the header of a file of this format, and the
+/// interfaces.
+fn head(format: Format, of: &Position) -> Result<Vec<u8>, WriteError> {
+    let kind = Kind {
+        format,
+        codec: Codec::Plain,
+    };
+    let interfaces = match format {
+        Format::Text => return Ok(Vec::new()),
+        Format::Pcapng => of.interfaces,
+        Format::Pcap => 1,
+    };
+    let mut head = Writer::new(Vec::new(), kind, "")?;
+    for _ in 0..interfaces {
+        head.interface(&Interface::new(of.link_type.unwrap_or_default(), 0))?;
+    }
+    head.finish()
+}
+
+/// Reads a file that is whole up to `begin`, where `head` is what the reader has to know.
+fn scan(mut file: &File, kind: Kind, head: Vec<u8>, begin: Extent) -> io::Result<(Whole, Next)> {
+    file.seek(SeekFrom::Start(begin.stored))?;
+    let digest = RefCell::new(WholeDigest::of_all(begin.stored == 0));
     let input = Digested {
         file,
         digest: &digest,
     };
     let input = Decoded::new(kind.codec, BufReader::with_capacity(BUFFER, input));
+    let before_input = head.len() as u64;
+    let input = Cursor::new(head).chain(input);
     let mut records = match kind.format {
         Format::Text => Records::Lines(LineReader::plain(input)),
         Format::Pcapng | Format::Pcap => Records::Packets(CaptureReader::plain(input)),
     };
     let mut link_types = Vec::new();
-    let mut whole = Extent::default();
-    let mut now = Extent::default();
-    loop {
+    let mut now = begin;
+    while records.offset() < before_input {
+        if records.next(&mut now, &mut link_types)? != Next::Record {
+            return Err(io::Error::other("the head of the file is not whole"));
+        }
+    }
+    let mut whole = now;
+    let last = loop {
         let before = now;
-        let more = records.next(&mut now, &mut link_types)?;
-        if more {
-            now.raw = records.offset();
+        let next = records.next(&mut now, &mut link_types)?;
+        if next == Next::Record {
+            now.raw = begin.raw + (records.offset() - before_input);
         }
         if kind.codec == Codec::Plain {
             whole = Extent {
@@ -165,26 +233,29 @@ pub(super) fn whole(mut file: &File, kind: Kind) -> io::Result<Whole> {
             };
         } else {
             // The end of a member is known only when the bytes after it were requested.
-            while let Some(end) = records.input().next_end(now.raw) {
+            while let Some(end) = records.next_end(now.raw - begin.raw) {
                 for extent in [before, now] {
-                    if extent.raw == end.raw {
+                    if extent.raw == begin.raw + end.raw {
                         whole = Extent {
-                            stored: end.stored,
+                            stored: begin.stored + end.stored,
                             ..extent
                         };
                     }
                 }
             }
         }
-        if !more {
-            break;
+        if next != Next::Record {
+            break next;
         }
         digest.borrow_mut().extend(whole.stored);
-    }
+    };
     link_types.truncate(whole.link_types);
-    Ok(Whole {
+    let mut digest = digest.borrow_mut();
+    let whole = Whole {
         extent: whole,
         link_types,
-        digest: WholeDigest::finish(&mut digest.borrow_mut(), whole.stored),
-    })
+        digest: digest.finish(whole.stored),
+        read: digest.read(),
+    };
+    Ok((whole, last))
 }

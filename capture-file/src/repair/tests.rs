@@ -13,20 +13,20 @@ use crate::{
 };
 use capture_types::{CaptureName, DigestAlgorithm, Format, time};
 
-const START: u64 = 1_767_225_600_123_456_789;
+pub(super) const START: u64 = 1_767_225_600_123_456_789;
 
 /// A file as the recorder writes it, with the ends of its header and of each packet.
-struct Sample {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
+pub(super) struct Sample {
+    pub(super) bytes: Vec<u8>,
+    pub(super) ends: Vec<usize>,
 }
 
-fn name() -> CaptureName {
+pub(super) fn name() -> CaptureName {
     CaptureName::new("a").expect("valid")
 }
 
 impl Sample {
-    fn new(format: Format) -> Self {
+    pub(super) fn new(format: Format) -> Self {
         let bytes = |packets: u8| {
             let packets = (0..packets).map(|number| PacketBuf {
                 timestamp: START + u64::from(number),
@@ -65,13 +65,13 @@ impl Sample {
     }
 }
 
-const FORMATS: [(Format, &str); 3] = [
+pub(super) const FORMATS: [(Format, &str); 3] = [
     (Format::Pcapng, "pcapng"),
     (Format::Pcap, "pcap"),
     (Format::Text, "txt"),
 ];
 
-fn compress(bytes: &[u8], suffix: &str) -> Vec<u8> {
+pub(super) fn compress(bytes: &[u8], suffix: &str) -> Vec<u8> {
     if suffix == ".gz" {
         let mut member = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(1));
         member.write_all(bytes).expect("memory");

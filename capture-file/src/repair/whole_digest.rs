@@ -19,25 +19,32 @@ const MOST_WAITING: usize = 64 << 20;
 /// The bytes that were read from a file, and the digest of those that are known to be whole.
 #[derive(Debug)]
 pub(super) struct WholeDigest {
-    /// `None` once too many bytes waited.
+    /// `None` if the file is not read from its start, and once too many bytes waited.
     hasher: Option<Hasher>,
     /// Bytes of the file in the digest.
     digested: u64,
     /// The bytes after those.
     waiting: Vec<u8>,
-}
-
-impl Default for WholeDigest {
-    fn default() -> Self {
-        Self {
-            hasher: Some(Hasher::new(DigestAlgorithm::default())),
-            digested: 0,
-            waiting: Vec::new(),
-        }
-    }
+    /// Bytes that were read.
+    read: u64,
 }
 
 impl WholeDigest {
+    /// Whether the file is read from its start: there is no digest otherwise.
+    pub(super) fn of_all(all: bool) -> Self {
+        Self {
+            hasher: all.then(|| Hasher::new(DigestAlgorithm::default())),
+            digested: 0,
+            waiting: Vec::new(),
+            read: 0,
+        }
+    }
+
+    /// Bytes that were read.
+    pub(super) const fn read(&self) -> u64 {
+        self.read
+    }
+
     /// The file is whole up to this offset, which never decreases.
     pub(super) fn extend(&mut self, whole: u64) {
         if self.waiting.len() >= PIECE {
@@ -66,6 +73,7 @@ impl WholeDigest {
     }
 
     fn add(&mut self, bytes: &[u8]) {
+        self.read += bytes.len() as u64;
         if self.hasher.is_some() {
             self.waiting.extend_from_slice(bytes);
         }
@@ -103,7 +111,7 @@ mod tests {
     #[test]
     fn the_digest_is_that_of_the_whole_part_alone() {
         let bytes: Vec<u8> = (0..5_000_000_u32).map(|at| (at % 251) as u8).collect();
-        let mut whole = WholeDigest::default();
+        let mut whole = WholeDigest::of_all(true);
         let mut read = 0;
         for piece in bytes.chunks(300_000) {
             whole.add(piece);
@@ -112,12 +120,12 @@ mod tests {
             assert!(whole.waiting.len() < PIECE + 300_000);
         }
         assert_eq!(whole.finish(4_999_990), Some(of(&bytes[..4_999_990])));
-        assert_eq!(WholeDigest::default().finish(0), Some(of(b"")));
+        assert_eq!(WholeDigest::of_all(true).finish(0), Some(of(b"")));
     }
 
     #[test]
     fn bytes_that_are_not_known_to_be_whole_take_bounded_memory() {
-        let mut whole = WholeDigest::default();
+        let mut whole = WholeDigest::of_all(true);
         let piece = vec![0; 1 << 20];
         for _ in 0..=64 {
             whole.add(&piece);
