@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::atomic::AtomicBool, time:
 use anyhow::{Context as _, Result};
 use capture_pipeline::{
     packet::{InterfaceDescription, Packet},
-    recorder::{Recorder, RecorderSpec},
+    recorder::{CHECKPOINT_EVERY, Recorder, RecorderSpec},
 };
 use capture_types::{
     CaptureName, CompressWhen, Compression, Direction, Format, LinkType, OutputSpec, Retention,
@@ -84,6 +84,7 @@ fn run(
         filter: None,
         packet_limit: None,
         export_sink: None,
+        checkpoint_every: Some(CHECKPOINT_EVERY),
         export: Vec::new(),
     };
     let content = content(length);

@@ -33,12 +33,23 @@ pub(crate) struct Block {
     /// Packets that end in the block, by interface.
     pub(crate) counts: Vec<u64>,
     pub(crate) span: Span,
+    /// What the file describes up to the end of the whole part.
+    pub(crate) described: Described,
     /// The block is not full and is written at once, so that readers see it.
     pub(crate) flush: bool,
     /// Set if the block begins a file.
     pub(crate) open: Option<Box<FileHead>>,
     /// Set if the block ends a file.
     pub(crate) close: Option<Box<FileEnd>>,
+}
+
+/// The interfaces that a file describes up to some point.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Described {
+    /// How many a pcapng file describes.
+    pub(crate) interfaces: u32,
+    /// The link type of all of them, or of a pcap file.
+    pub(crate) link_type: Option<u16>,
 }
 
 /// Properties of a new file.
@@ -70,6 +81,7 @@ impl Block {
             raw: 0,
             counts: Vec::new(),
             span: Span::default(),
+            described: Described::default(),
             flush: false,
             open: None,
             close: None,
@@ -85,6 +97,7 @@ impl Block {
         self.raw = 0;
         self.counts.fill(0);
         self.span = Span::default();
+        self.described = Described::default();
         self.flush = false;
         self.open = None;
         self.close = None;

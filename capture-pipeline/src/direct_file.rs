@@ -8,6 +8,8 @@ use std::{fs::File, io, os::unix::fs::FileExt as _};
 
 use rustix::{fs::OFlags, io::Errno};
 
+use capture_file::{PartCheckpoint, Position, Tail};
+
 use super::{
     buffer::{ALIGNMENT, AlignedBuffer},
     system,
@@ -91,6 +93,16 @@ impl DirectFile {
     /// The file's metadata.
     pub(crate) fn metadata(&self) -> io::Result<std::fs::Metadata> {
         self.file.metadata()
+    }
+
+    /// A checkpoint of the file.
+    pub(crate) fn checkpoint(
+        &self,
+        boot: &str,
+        position: Position,
+        tail: Tail,
+    ) -> io::Result<PartCheckpoint> {
+        PartCheckpoint::new(boot, &self.file, position, tail)
     }
 
     pub(crate) fn into_inner(self) -> File {

@@ -12,6 +12,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::{
+    checkpoints::Checkpoints,
     exported::Exported,
     file_size::FileSize,
     messages::{ClosedFile, FinalizeTask},
@@ -37,6 +38,7 @@ pub(crate) struct Finalizer {
     /// What an exporter has of the files, if retention prefers these.
     pub(crate) exported: Option<Exported>,
     pub(crate) files: FileIndex,
+    pub(crate) checkpoints: Checkpoints,
     /// The newest plain file of each output, which stays plain.
     pub(crate) newest: BTreeMap<usize, String>,
     /// Since when the file system has had too little free space with no file left to remove.
@@ -68,6 +70,9 @@ impl Finalizer {
             self.resume();
             self.files.set_export(self.progress.export());
             self.files.save_when_due(&self.directory);
+            if !self.files.has_changed() {
+                self.checkpoints.remove_finished(&self.directory);
+            }
         }
         if self.directory.is_removed().unwrap_or(true) {
             let directory = self.directory.path();
@@ -87,6 +92,7 @@ impl Finalizer {
                 .map(|fault| fault.failure.to_string()),
         };
         self.files.end(&self.directory, failure);
+        self.checkpoints.remove_finished(&self.directory);
         self.files.into_own_files()
     }
 
@@ -104,6 +110,11 @@ impl Finalizer {
     fn take(&mut self, task: FinalizeTask) {
         match task {
             FinalizeTask::Closed(closed) => self.close(*closed),
+            FinalizeTask::Checkpoint(file, checkpoint) => {
+                self.checkpoints
+                    .save(file, &checkpoint, &self.directory, &self.progress);
+            }
+            FinalizeTask::Abandoned(file) => self.checkpoints.finish(file),
             FinalizeTask::Digest { file, digest } => self.files.set_digest(&file, digest),
             FinalizeTask::Recompressed(recompressed) => self.recompressed(recompressed),
             FinalizeTask::Busy => {}
@@ -132,6 +143,7 @@ impl Finalizer {
             counts,
         } = closed;
         let name = entry.file.clone();
+        self.checkpoints.finish(entry.sequence);
         if let Err(error) = self.finish(&file, &name) {
             let directory = self.directory.path();
             let lost: u64 = counts.iter().sum();

@@ -2,6 +2,7 @@
 
 mod block;
 mod buffer;
+mod checkpoints;
 pub mod clock;
 mod compress;
 mod copying;

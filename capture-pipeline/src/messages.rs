@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use capture_file::{
-    Recompressed,
+    PartCheckpoint, Recompressed,
     manifest::{FileEntry, InterfaceLedger},
 };
 
@@ -12,6 +12,10 @@ use capture_file::{
 pub(crate) enum FinalizeTask {
     /// The writer has finished a file.
     Closed(Box<ClosedFile>),
+    /// A growing file, by its number, has come this far.
+    Checkpoint(u64, Box<PartCheckpoint>),
+    /// A growing file, by its number, was given up, and is not closed.
+    Abandoned(u64),
     /// A file's digest.
     Digest {
         /// Its name.

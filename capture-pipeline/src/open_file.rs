@@ -3,14 +3,15 @@
 use std::{fs::File, io, os::unix::fs::MetadataExt as _};
 
 use super::{
-    block::{Block, Span},
+    block::{Block, Described, Span},
     buffer::AlignedBuffer,
+    checkpoints::CheckpointRule,
     direct_file::{DirectFile, aligned_part},
     messages::ClosedFile,
     outcome::Outcomes,
 };
 use capture_file::{
-    Directory,
+    Directory, PartCheckpoint, Position, Tail,
     manifest::{FileEndReason, FileEntry, InterfaceLedger},
     name::PART,
 };
@@ -33,6 +34,19 @@ pub(crate) struct OpenFile {
     waiting: PendingPackets,
     /// The parts on disk; each ends with a whole packet.
     pieces: Vec<Piece>,
+    checkpoints: Option<CheckpointRule>,
+    /// The bytes on disk, before compression, from which on the next checkpoint is due.
+    due: u64,
+    /// The end of the block that was appended last, and of the last piece on disk.
+    appended: End,
+    settled: End,
+}
+
+/// What a checkpoint at the end of a block has to know.
+#[derive(Debug, Clone, Default)]
+struct End {
+    described: Described,
+    tail: Option<Tail>,
 }
 
 /// Damage that somebody else did to a file while it was written.
@@ -64,8 +78,13 @@ impl OpenFile {
         sequence: u64,
         file: File,
         stage: Option<AlignedBuffer>,
+        checkpoints: Option<CheckpointRule>,
     ) -> Self {
         Self {
+            due: checkpoints.as_ref().map_or(u64::MAX, |rule| rule.every),
+            checkpoints,
+            appended: End::default(),
+            settled: End::default(),
             name,
             sequence,
             file: DirectFile::new(file),
@@ -140,6 +159,7 @@ impl OpenFile {
         outcomes.written(&block.counts);
         // A block in which no packet ends is part of the piece that the next one ends.
         if block.whole > 0 {
+            self.settled = self.end_of(block, block.whole);
             let end = block.start + block.whole as u64;
             self.add_piece(end, end, block.counts.clone(), block.span);
         }
@@ -177,6 +197,7 @@ impl OpenFile {
             packets += self.settle(outcomes);
         }
         self.waiting.add(&block.counts, block.span);
+        self.appended = self.end_of(block, compressed);
         self.length += compressed as u64;
         self.raw += block.raw as u64;
         if on_disk >= self.length {
@@ -192,8 +213,55 @@ impl OpenFile {
         }
         let PendingPackets { counts, span } = std::mem::take(&mut self.waiting);
         outcomes.written(&counts);
+        self.settled = std::mem::take(&mut self.appended);
         self.add_piece(self.length, self.raw, counts, span);
         span.packets
+    }
+
+    /// The end of the first bytes of a block.
+    fn end_of(&self, block: &Block, length: usize) -> End {
+        let bytes = block.buffer.as_slice().get(..length).unwrap_or_default();
+        End {
+            described: block.described,
+            tail: self.checkpoints.as_ref().and_then(|_| Tail::of(bytes)),
+        }
+    }
+
+    /// A checkpoint of what is on disk, if one is due.
+    pub(crate) fn checkpoint(&mut self) -> io::Result<Option<PartCheckpoint>> {
+        let whole = self.pieces.last().map_or(0, |piece| piece.raw);
+        if whole < self.due {
+            return Ok(None);
+        }
+        let (Some(rule), Some(tail)) = (&self.checkpoints, self.settled.tail.clone()) else {
+            return Ok(None);
+        };
+        self.due = whole.saturating_add(rule.every);
+        let all = self.all();
+        let times = (all.span.packets > 0).then_some((all.span.first, all.span.last));
+        let Described {
+            interfaces,
+            link_type,
+        } = self.settled.described;
+        let position = Position {
+            stored: all.end,
+            raw: all.raw,
+            packets: all.span.packets,
+            first: times.map(|(first, _)| first),
+            last: times.map(|(_, last)| last),
+            interfaces,
+            link_type,
+        };
+        self.file.checkpoint(&rule.boot, position, tail).map(Some)
+    }
+
+    /// All pieces together.
+    fn all(&self) -> Piece {
+        let mut all = Piece::default();
+        for piece in &self.pieces {
+            all.join(piece);
+        }
+        all
     }
 
     fn add_piece(&mut self, end: u64, raw: u64, counts: Vec<u64>, span: Span) {
@@ -223,10 +291,7 @@ impl OpenFile {
         link_types: Vec<u16>,
         interfaces: Vec<InterfaceLedger>,
     ) -> ClosedFile {
-        let mut all = Piece::default();
-        for piece in &self.pieces {
-            all.join(piece);
-        }
+        let all = self.all();
         let known = all.span.packets > 0;
         ClosedFile {
             output,

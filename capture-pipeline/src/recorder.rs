@@ -41,6 +41,10 @@ pub use error::RecorderError;
 /// its packets within a second.
 const FLUSH_AFTER: Duration = Duration::from_millis(800);
 
+/// Bytes, before compression, after which a growing file gets a checkpoint. Reading as much takes a repair less than
+/// a second on one slow core, and a checkpoint costs a handful of system calls.
+pub const CHECKPOINT_EVERY: u64 = 64 << 20;
+
 /// Settings of a recorder.
 #[derive(Debug, Clone)]
 pub struct RecorderSpec {
@@ -58,6 +62,9 @@ pub struct RecorderSpec {
     pub export_sink: Option<ExportSink>,
     /// Sinks of an exporter that get the files; empty for those that get the files of every capture.
     pub export: Vec<SinkName>,
+    /// Bytes, before compression, after which a growing file gets a checkpoint, for whoever repairs the file should the process
+    /// be killed; `None` for never.
+    pub checkpoint_every: Option<u64>,
 }
 
 /// The kernel's counters of an interface; `None` when they cannot be read.

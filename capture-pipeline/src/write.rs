@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::{
     block::{Block, FileHead, Pool},
     buffer::AlignedBuffer,
+    checkpoints::CheckpointRule,
     file_size::FileSize,
     messages::FinalizeTask,
     open_file::{Damage, OpenFile},
@@ -33,6 +34,7 @@ pub(crate) struct Writer {
     /// Size of the stage for compressed data, per output; `None` when blocks are written as they
     /// are.
     pub(crate) stage: Option<usize>,
+    pub(crate) checkpoints: Option<CheckpointRule>,
 }
 
 /// How long writing pauses after the system has refused a write.
@@ -108,6 +110,19 @@ impl Writer {
         }
     }
 
+    /// Passes on a checkpoint if one is due. A finalizer that is behind gets none: another one follows.
+    fn checkpoint(&self, file: &mut OpenFile) {
+        let sequence = file.sequence;
+        match file.checkpoint() {
+            Ok(None) => {}
+            Ok(Some(checkpoint)) => {
+                let task = FinalizeTask::Checkpoint(sequence, Box::new(checkpoint));
+                let _ = self.finalizer.try_send(task);
+            }
+            Err(error) => tracing::warn!(file = file.name, %error, "no checkpoint"),
+        }
+    }
+
     /// Puts the block into its file.
     fn store(&self, file: &mut OpenFile, block: &mut Block) -> io::Result<()> {
         let before = file.length;
@@ -116,6 +131,9 @@ impl Writer {
         self.progress.add_write(begun.elapsed());
         self.progress.add_written(packets, file.length - before);
         self.sizes[block.output].set(file.raw, file.length);
+        if block.close.is_none() {
+            self.checkpoint(file);
+        }
         Ok(())
     }
 
@@ -126,7 +144,13 @@ impl Writer {
             None => self.directory.create(&format!("{}{PART}", head.name))?,
         };
         self.progress.begin(&head.name);
-        Ok(OpenFile::new(head.name, head.sequence, file, stage))
+        Ok(OpenFile::new(
+            head.name,
+            head.sequence,
+            file,
+            stage,
+            self.checkpoints.clone(),
+        ))
     }
 
     /// Suspends writing until a later attempt.
@@ -182,6 +206,7 @@ impl Writer {
             Damage::Removed => {
                 self.outcomes.lost(file.waiting());
                 self.sizes[index].set_broken(file.sequence);
+                let _ = self.finalizer.send(FinalizeTask::Abandoned(file.sequence));
                 *output = None;
             }
         }
@@ -207,6 +232,7 @@ impl Writer {
             }
             Ok(false) => {
                 let _ = self.directory.remove(&format!("{}{PART}", file.name));
+                let _ = self.finalizer.send(FinalizeTask::Abandoned(file.sequence));
             }
             Err(error) => {
                 let name = &file.name;

@@ -7,7 +7,7 @@ use pcap_file::PcapError;
 
 use super::{
     super::{
-        block::{Block, FileHead},
+        block::{Block, Described, FileHead},
         copying::Copying,
         encode::pcap,
         outcome::FailureKind,
@@ -182,6 +182,10 @@ impl Recorder {
         block.sequence = self.next_block;
         self.next_block += 1;
         if let Some(file) = &mut output.file {
+            block.described = Described {
+                interfaces: file.described,
+                link_type: file.main.or(output.link_type).map(LinkType::number),
+            };
             file.advance(&block, !self.whole_blocks);
         }
         for (interface, count) in self.interfaces.iter_mut().zip(&block.counts) {

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use super::{
     super::{
+        checkpoints::CheckpointRule,
         copying::Copying,
         encode::{pcapng::Blocks, text::Lines},
         exported::{ExportSink, Exported},
@@ -22,6 +23,19 @@ use capture_file::{Directory, DirectoryError, FileIndex, Naming, name::PART};
 use capture_types::LinkType;
 use capture_types::time;
 use capture_types::{CaptureName, CompressWhen, Compression, Format, Rotation};
+
+/// Checkpoints after every so many bytes, if the machine can say since when it runs.
+fn checkpoint_rule(every: u64) -> Option<CheckpointRule> {
+    let boot = capture_file::boot_id()
+        .inspect_err(|error| {
+            tracing::warn!(%error, "growing files get no checkpoints");
+        })
+        .ok()?;
+    Some(CheckpointRule {
+        every,
+        boot: boot.into(),
+    })
+}
 
 impl Recorder {
     /// Creates or checks the directory, takes its lock for this name, starts the threads and creates
@@ -93,6 +107,8 @@ impl Recorder {
             outcomes: Arc::new(Outcomes::default()),
             progress: Arc::new(Progress::default()),
             sizes,
+            name: spec.name.clone(),
+            checkpoints: spec.checkpoint_every.and_then(checkpoint_rule),
         };
         context.progress.set_begun(files.begun());
         context.progress.set_export(spec.export.clone());

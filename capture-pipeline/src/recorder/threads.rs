@@ -16,6 +16,7 @@ use super::{
     super::{
         block::{Block, Pool},
         buffer::{ALIGNMENT, AlignedBuffer},
+        checkpoints::{CheckpointRule, Checkpoints},
         compress::{self, Codec, Worker},
         digest::{self, Digester},
         exported::Exported,
@@ -32,7 +33,7 @@ use super::{
     error::RecorderError,
 };
 use capture_file::{Directory, FileIndex, manifest::FileEntry, name};
-use capture_types::{CompressWhen, Compression, OutputSpec};
+use capture_types::{CaptureName, CompressWhen, Compression, OutputSpec};
 
 /// Memory layout: 40 MiB of blocks for plain files, which are written in the largest pieces that still
 /// pay; at most 27 MiB for compressed ones, where smaller blocks keep the threads busy, and at most 36
@@ -103,6 +104,8 @@ pub(super) struct FileContext {
     pub(super) outcomes: Arc<Outcomes>,
     pub(super) progress: Arc<Progress>,
     pub(super) sizes: Arc<[FileSize]>,
+    pub(super) name: CaptureName,
+    pub(super) checkpoints: Option<CheckpointRule>,
 }
 
 impl Threads {
@@ -126,6 +129,10 @@ impl Threads {
 
         let digester = if let Some(algorithm) = output.digest {
             let (digester, inbox) = unbounded();
+            for recovered in files.undigested() {
+                // The receiver is right here.
+                let _ = digester.send(recovered);
+            }
             let thread = Digester {
                 directory: Arc::clone(&context.directory),
                 algorithm,
@@ -172,6 +179,7 @@ impl Threads {
             retention: output.retention,
             exported,
             files,
+            checkpoints: Checkpoints::new(context.name.clone()),
             newest: BTreeMap::new(),
             helpless: None,
             block: layout.capacity,
@@ -186,6 +194,7 @@ impl Threads {
             progress: Arc::clone(&context.progress),
             sizes: Arc::clone(&context.sizes),
             stage: layout.stage(),
+            checkpoints: context.checkpoints.clone(),
         };
         let mut workers = Vec::new();
         for number in 0..layout.workers {

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod bad_days;
+mod checkpoints;
 mod exported;
 mod keeping;
 mod mounts;

@@ -127,6 +127,7 @@ pub(crate) fn spec(directory: &Path) -> RecorderSpec {
         packet_limit: None,
         export_sink: None,
         export: Vec::new(),
+        checkpoint_every: Some(1 << 20),
     }
 }
 

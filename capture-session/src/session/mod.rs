@@ -47,7 +47,7 @@ use capture_pipeline::{
     ExportSink,
     drain::{Drain, DrainState},
     interface_counters::InterfaceCounters,
-    recorder::{Recorder, RecorderError, RecorderSpec, Statistics},
+    recorder::{CHECKPOINT_EVERY, Recorder, RecorderError, RecorderSpec, Statistics},
 };
 use capture_types::{CaptureSpec, Output, OutputSpec};
 
@@ -67,6 +67,8 @@ pub struct SessionOptions {
     pub node: Arc<str>,
     /// Retention removes first what this sink has.
     pub export_sink: Option<ExportSink>,
+    /// Whether growing files get checkpoints: somebody recovers the capture should the process be killed.
+    pub checkpoints: bool,
 }
 
 /// A running capture.
@@ -101,7 +103,7 @@ impl Session {
         let mut pods = spec
             .pods
             .clone()
-            .map(|pods| FollowedPods::new(pods, spec.direction, options.node))
+            .map(|pods| FollowedPods::new(pods, spec.direction, Arc::clone(&options.node)))
             .transpose()
             .map_err(system("opening a socket to look for pods"))?;
         if let Some(pods) = &mut pods {
@@ -125,11 +127,7 @@ impl Session {
         let programs = Programs::new(object, filter, &spec.targets, of_pods)?;
         let counters = Arc::new(InterfaceCounters::new(maps.counters));
         let statistics = Arc::clone(&counters);
-        let recorder = start_recorder(
-            &spec,
-            options.export_sink.as_ref(),
-            Box::new(move |id| statistics.read(id)),
-        )?;
+        let recorder = start_recorder(&spec, &options, Box::new(move |id| statistics.read(id)))?;
         let progress = recorder.progress();
         let clock = PacketClock::new(features.tai_clock);
         let ring = RingFill::new(&maps.rings).map_err(system("mapping the ring buffers"))?;
@@ -307,7 +305,7 @@ impl Session {
 
 fn start_recorder(
     spec: &CaptureSpec,
-    export_sink: Option<&ExportSink>,
+    options: &SessionOptions,
     statistics: Statistics,
 ) -> Result<Recorder, RecorderError> {
     let with = |output: &OutputSpec| RecorderSpec {
@@ -316,8 +314,9 @@ fn start_recorder(
         snaplen: spec.snaplen,
         filter: spec.filter.expression.clone(),
         packet_limit: spec.limits.packets,
-        export_sink: export_sink.cloned(),
+        export_sink: options.export_sink.clone(),
         export: spec.export.clone(),
+        checkpoint_every: options.checkpoints.then_some(CHECKPOINT_EVERY),
     };
     match &spec.output {
         Output::Files(output) => Recorder::start(&with(output), statistics),
