@@ -17,7 +17,7 @@ use rustix::{
 
 use super::{Capture, Manager, ManagerError};
 use capture_file::{
-    FileName,
+    FileName, PartCheckpoint,
     manifest::{FileEntry, Manifest, Removed},
 };
 use capture_types::CaptureName;
@@ -349,7 +349,9 @@ fn remove_all(directory: &Path, name: &CaptureName) -> Result<u64, ManagerError>
             format!("{name}.manifest.jsonl.part"),
             format!(".{name}.lock"),
         ];
-        if capture_file || beside.iter().any(|own| own == file) {
+        let is_beside = beside.iter().any(|own| own == file)
+            || PartCheckpoint::parse_name(name, file).is_some();
+        if capture_file || is_beside {
             match fs::remove_file(entry.path()) {
                 // A directory of that name is not a capture file; it keeps the capture's directory
                 // from being removed.

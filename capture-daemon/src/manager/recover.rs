@@ -21,7 +21,7 @@ use super::{
     totals::Settled,
 };
 use capture_file::{name::PART, repair};
-use capture_types::{Output, time};
+use capture_types::{CaptureName, Output, time};
 
 fn since(saved: Option<u64>) -> String {
     saved.map_or_else(|| "its start".to_owned(), time::rfc3339)
@@ -109,13 +109,41 @@ impl Manager {
             }
         }
         left.sort_by_key(|(bytes, _)| *bytes);
+        let mut recovered = Vec::new();
         for (_, capture) in left {
+            recovered.push(capture.name());
             self.recover_files(&capture).await;
             self.inner.recovering.fetch_sub(1, Relaxed);
             self.inner.save(&capture).await;
             capture.settle();
             self.inner.announce();
             self.resume(&capture).await;
+        }
+        self.digest_files(&recovered).await;
+    }
+
+    /// Computes the digests of recovered files that recovery has left out, of captures that were not resumed: a
+    /// running capture computes them itself when it has time.
+    async fn digest_files(&self, recovered: &[CaptureName]) {
+        for name in recovered {
+            let running = self.get(name.as_str());
+            if running.is_ok_and(|capture| capture.state().is_active()) {
+                continue;
+            }
+            let (directory, of) = (self.directory(name), name.clone());
+            let digests = tokio::task::spawn_blocking(move || repair::digests(&directory, &of));
+            match digests.await {
+                Ok(Ok(0)) => {}
+                Ok(Ok(files)) => {
+                    tracing::info!(
+                        "capture {name}: digests of {files} recovered files are in its manifest"
+                    );
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!("capture {name}: recovered files have no digests: {error}");
+                }
+                Err(_) => tracing::warn!("capture {name}: recovered files have no digests"),
+            }
         }
     }
 

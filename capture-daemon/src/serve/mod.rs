@@ -82,6 +82,7 @@ pub async fn run(
             own: own_endpoints(&config),
             node: Arc::from(config.node_name.as_str()),
             export_sink: config.export_sink.clone(),
+            checkpoints: true,
             ..SessionOptions::default()
         },
         runtime: captures.clone(),

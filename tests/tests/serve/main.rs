@@ -5,6 +5,7 @@ mod any_client;
 mod bounds;
 mod certificates;
 mod changes;
+mod checkpoints;
 mod export;
 mod faults;
 mod filters;
