@@ -93,9 +93,20 @@ pub(super) struct Threads {
     /// Digests and compression after rotation.
     idle: Vec<JoinHandle<()>>,
     /// Keeps account of files, where there are any.
-    finalizer: Option<(Sender<FinalizeTask>, JoinHandle<Vec<FileEntry>>)>,
+    finalizer: Option<(ToFinalizer, JoinHandle<Vec<FileEntry>>)>,
     /// Ends the idle threads early.
     abort: Arc<AtomicBool>,
+}
+
+/// Tells the finalizer that no more files will come, also when a recorder is dropped and not finished: the idle
+/// threads and the finalizer would wait for each other for ever.
+struct ToFinalizer(Sender<FinalizeTask>);
+
+impl Drop for ToFinalizer {
+    fn drop(&mut self) {
+        // The finalizer receives as long as it lives.
+        let _ = self.0.send(FinalizeTask::End);
+    }
 }
 
 /// Data that all threads of a recorder need.
@@ -220,7 +231,10 @@ impl Threads {
             workers,
             writer: spawn("write", || writer.run())?,
             idle,
-            finalizer: Some((to_finalizer, spawn("finalize", || finalizer.run())?)),
+            finalizer: Some((
+                ToFinalizer(to_finalizer),
+                spawn("finalize", || finalizer.run())?,
+            )),
             abort,
         })
     }
@@ -311,8 +325,6 @@ impl Threads {
         let Some((to_finalizer, finalizer)) = self.finalizer else {
             return Vec::new();
         };
-        // The finalizer receives as long as it lives.
-        let _ = to_finalizer.send(FinalizeTask::End);
         drop(to_finalizer);
         while self.idle.iter().any(|thread| !thread.is_finished()) {
             if abort.load(Ordering::Relaxed) {

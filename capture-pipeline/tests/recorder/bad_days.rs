@@ -11,7 +11,7 @@ use capture_pipeline::{
     FailureKind,
     recorder::{Finished, Recorder, RecorderSpec},
 };
-use capture_types::{Compression, Discarded, Format, MinFree};
+use capture_types::{CompressWhen, Compression, Discarded, Format, MinFree};
 
 use super::{
     mounts::Mount,
@@ -320,6 +320,25 @@ fn two_captures_of_one_name_in_one_directory_are_refused() {
     finish(first);
     finish(start(&spec(directory.path())));
     assert_eq!(capture_files(directory.path()).len(), 2);
+}
+
+/// A start that fails after the recorder's drops it.
+#[test]
+fn a_recorder_that_is_dropped_gives_its_directory_free() {
+    let directory = tempfile::tempdir().expect("tempdir");
+    let mut spec = spec(directory.path());
+    spec.output.compression = Compression::Gzip(1);
+    spec.output.compress_when = CompressWhen::Rotated;
+    drop(start(&spec));
+    let begun = Instant::now();
+    let second = loop {
+        match Recorder::start(&spec, Box::new(|_| None)) {
+            Ok(second) => break second,
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(30), "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    finish(second);
 }
 
 fn refused(spec: &RecorderSpec) -> String {
