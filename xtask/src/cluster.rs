@@ -15,6 +15,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   cargo xtask cluster up --set daemon.logFormat=text  with other values
   cargo xtask cluster status                          nodes and pods
   cargo xtask cluster exec node1 -- ip -brief link    as the node's root
+  cargo xtask cluster definition                      the resource's definition on a current API server
   cargo xtask cluster down";
 
 #[derive(clap::Args)]
@@ -36,6 +37,9 @@ enum Action {
     },
     /// Build Kubernetes into the user's cache, which `up`, `test` and `bench cluster` do by themselves
     Assets,
+    /// Try the resource's definition, its schema and rules, on the part of a current API server that knows
+    /// such definitions, which is built first: a quarter of an hour, once
+    Definition,
     /// Show nodes and pods
     Status,
     /// Run a program in a node, as its root
@@ -75,6 +79,12 @@ pub(crate) fn act(arguments: &Arguments) -> Result<()> {
             packages::install_missing(&[Purpose::Cluster])?;
             return kube::prepare();
         }
+        Action::Definition => {
+            packages::install_missing(&[Purpose::Cluster])?;
+            packages::install_named(&[("curl", "/usr/bin/curl")])?;
+            kube::prepare()?;
+            return try_definition();
+        }
         Action::Status => {
             cluster.arg("status");
         }
@@ -86,6 +96,21 @@ pub(crate) fn act(arguments: &Arguments) -> Result<()> {
         }
     }
     run(&mut cluster)
+}
+
+fn try_definition() -> Result<()> {
+    let server = kube::definitions::server()?;
+    let mut cargo = cargo();
+    cargo
+        .args(["run", "--quiet", "--locked"])
+        .args(["--package", "capture-tests", "--bin", "capture-definition"])
+        .args(["--", "--directory"])
+        .arg(workspace::target().join("definition"))
+        .arg("--assets")
+        .arg(kube::assets()?)
+        .arg("--server")
+        .arg(server);
+    run(&mut cargo)
 }
 
 /// The program that starts, shows and ends a cluster whose state is in a directory.

@@ -5,6 +5,8 @@
 
 mod amount;
 mod definition;
+#[cfg(test)]
+mod objects;
 mod status;
 
 use std::collections::BTreeMap;

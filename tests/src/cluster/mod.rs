@@ -6,11 +6,13 @@
 //! firewall rule, mount or interface of the machine changes.
 
 mod control_plane;
+mod definitions;
 mod helm;
 mod keys;
 mod node;
 mod processes;
 
+pub use definitions::Definitions;
 pub use helm::Helm;
 pub use node::Node;
 

@@ -5,6 +5,7 @@
 //! It is kept in the user's cache: a build takes a quarter of an hour on two cores, once.
 
 mod build;
+pub(crate) mod definitions;
 mod sources;
 
 use std::path::{Path, PathBuf};

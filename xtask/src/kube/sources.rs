@@ -27,17 +27,7 @@ pub(super) fn fetch(directory: &Path) -> Result<Option<PathBuf>> {
     if unpacked.is_file() {
         return Ok(Some(tree));
     }
-    for name in [
-        "apt/lists/partial",
-        "apt/cache/archives/partial",
-        "apt/sources",
-        "packages",
-        "root",
-        "src",
-    ] {
-        let path = directory.join(name);
-        fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
-    }
+    make_directories(directory)?;
     write_sources(&directory.join("apt/sources"))?;
     run(apt(directory).arg("update"))?;
     let known = output(apt_cache(directory).args(["showsrc", "kubernetes"])).unwrap_or_default();
@@ -59,18 +49,37 @@ pub(super) fn fetch(directory: &Path) -> Result<Option<PathBuf>> {
         .arg("source")
         .arg(format!("kubernetes={VERSION}"))
         .current_dir(directory.join("src")))?;
-    for entry in fs::read_dir(&packages)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "deb") {
-            run(command("dpkg-deb")
-                .arg("-x")
-                .arg(path)
-                .arg(directory.join("root")))?;
-        }
-    }
+    unpack(&packages, &directory.join("root"))?;
     replace_reflection(directory, &tree)?;
     fs::write(&unpacked, VERSION)?;
     Ok(Some(tree))
+}
+
+/// The directories that apt and the packages need.
+pub(super) fn make_directories(directory: &Path) -> Result<()> {
+    for name in [
+        "apt/lists/partial",
+        "apt/cache/archives/partial",
+        "apt/sources",
+        "packages",
+        "root",
+        "src",
+    ] {
+        let path = directory.join(name);
+        fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Unpacks the packages of one directory into another.
+pub(super) fn unpack(packages: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(packages)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            run(command("dpkg-deb").arg("-x").arg(path).arg(to))?;
+        }
+    }
+    Ok(())
 }
 
 /// The machine's package sources, each with its source packages added.
@@ -89,6 +98,37 @@ fn with_sources(list: &str) -> String {
     lines
         .map(|line| format!("{line}\n{}\n", line.replacen("deb ", "deb-src ", 1)))
         .collect()
+}
+
+/// The machine's package sources, but of Debian's unstable release.
+pub(super) fn write_unstable(to: &Path) -> Result<()> {
+    let new_style = Path::new("/etc/apt/sources.list.d/debian.sources");
+    if let Ok(text) = fs::read_to_string(new_style) {
+        return fs::write(to.join("unstable.sources"), unstable(&text))
+            .context("writing package sources");
+    }
+    bail!("{} is not there: this needs Debian 12", new_style.display())
+}
+
+/// Without security updates, which the unstable release does not have.
+fn unstable(sources: &str) -> String {
+    let paragraphs = sources.split("\n\n");
+    let kept = paragraphs.filter(|paragraph| !paragraph.contains("-security"));
+    let lines = kept.flat_map(|paragraph| paragraph.lines().chain([""]));
+    lines
+        .map(|line| match line.strip_prefix("Suites:") {
+            Some(_) => "Suites: unstable\n".to_owned(),
+            None => format!("{line}\n"),
+        })
+        .collect()
+}
+
+/// apt that does not know what is installed: it lists everything that a package needs.
+pub(super) fn apt_alone(directory: &Path) -> std::process::Command {
+    let mut apt = apt(directory);
+    apt.args(["-o", "Dir::State::status=/dev/null"])
+        .args(["-o", "APT::Install-Recommends=false"]);
+    apt
 }
 
 /// apt with separate lists and cache: the machine's are not changed.
@@ -153,7 +193,7 @@ fn replace_reflection(directory: &Path, tree: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::with_sources;
+    use super::{unstable, with_sources};
 
     #[test]
     fn each_package_source_is_asked_for_source_packages_too() {
@@ -162,6 +202,16 @@ mod tests {
         assert_eq!(
             with_sources(list),
             "deb [signed-by=/k] mirror bookworm main\ndeb-src [signed-by=/k] mirror bookworm main\n"
+        );
+    }
+
+    #[test]
+    fn the_unstable_release_is_taken_from_the_same_place() {
+        let sources = "Types: deb\nURIs: http://mirror/debian\nSuites: bookworm bookworm-updates\n\n\
+                       Types: deb\nURIs: http://mirror/debian-security\nSuites: bookworm-security\n";
+        assert_eq!(
+            unstable(sources),
+            "Types: deb\nURIs: http://mirror/debian\nSuites: unstable\n\n"
         );
     }
 }
