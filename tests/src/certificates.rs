@@ -19,6 +19,8 @@ pub struct Authority {
     pem: String,
 }
 
+pub use rcgen::ExtendedKeyUsagePurpose as Purpose;
+
 /// The validity of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Time {
@@ -91,6 +93,14 @@ impl Authority {
             .extended_key_usages
             .push(ExtendedKeyUsagePurpose::ClientAuth);
         self.sign(parameters, time)
+    }
+
+    /// A certificate for these DNS names and purposes, without a subject.
+    pub fn for_names(&self, names: &[String], purposes: Vec<Purpose>) -> Result<Credentials> {
+        let mut parameters = CertificateParams::new(names)?;
+        parameters.distinguished_name = DistinguishedName::new();
+        parameters.extended_key_usages = purposes;
+        self.sign(parameters, Time::Now)
     }
 
     fn sign(&self, mut parameters: CertificateParams, time: Time) -> Result<Credentials> {

@@ -239,7 +239,7 @@ pub(crate) fn files(lab: &Lab, node: &str, capture: &str) -> Result<Vec<PathBuf>
     Ok(files)
 }
 
-fn is_capture_file(path: &Path) -> bool {
+pub(crate) fn is_capture_file(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.contains(".pcap") && !name.ends_with(".part")
 }

@@ -113,6 +113,41 @@ impl Lab {
         Ok(())
     }
 
+    /// Defines a resource of somebody else, with any fields, and waits until it is served.
+    pub(crate) fn define(&self, group: &str, kind: &str) -> Result<()> {
+        let singular = kind.to_lowercase();
+        let name = format!("{singular}s.{group}");
+        let schema =
+            serde_json::json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let manifest = serde_json::json!({
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": name},
+            "spec": {
+                "group": group,
+                "scope": "Namespaced",
+                "names": {"kind": kind, "singular": singular, "plural": format!("{singular}s")},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+            },
+        });
+        self.cluster.apply(&manifest.to_string())?;
+        let definition = format!("crd/{name}");
+        let words = [
+            "wait",
+            "--for=condition=Established",
+            "--timeout=60s",
+            &definition,
+        ];
+        self.cluster.kubectl(&words).map(drop)
+    }
+
+    /// An empty directory that every node sees.
+    pub(crate) fn shared_directory(&self) -> Result<PathBuf> {
+        let path = self.directory.path().join("shared");
+        fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
+        Ok(path)
+    }
+
     pub(crate) fn node(&self, name: &str) -> Result<&Node> {
         let mut nodes = self.cluster.nodes().iter();
         let found = nodes.find(|node| node.name == name);

@@ -5,9 +5,11 @@
 //! kill what the others need.
 
 mod captures;
+mod cert_manager;
 mod chart;
 mod export;
 mod faults;
+mod installs;
 mod lab;
 mod moves;
 mod rights;
@@ -29,7 +31,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 type Test = fn(&Lab) -> Result<()>;
 
-/// In this order: what ends parts of the cluster comes late, the removal of the chart last.
+/// In this order: what ends parts of the cluster comes late, then the removal of the chart, then what installs it anew.
 const TESTS: &[(&str, Test)] = &[
     (
         "the_chart_is_valid_for_old_and_new_clusters_and_rejects_wrong_values",
@@ -102,6 +104,18 @@ const TESTS: &[(&str, Test)] = &[
     (
         "uninstalling_leaves_nothing_but_the_files",
         chart::uninstalling_leaves_nothing_but_the_files,
+    ),
+    (
+        "certificates_of_cert_manager_are_waited_for_and_taken_again_without_a_restart",
+        installs::certificates_of_cert_manager_are_waited_for_and_taken_again_without_a_restart,
+    ),
+    (
+        "prometheus_finds_every_daemon_and_coordinator_by_the_service_monitor",
+        installs::prometheus_finds_every_daemon_and_coordinator_by_the_service_monitor,
+    ),
+    (
+        "nodes_that_share_a_claim_keep_their_files_apart_on_it",
+        installs::nodes_that_share_a_claim_keep_their_files_apart_on_it,
     ),
 ];
 

@@ -112,7 +112,12 @@ fn a_report_comes_back(lab: &Lab) -> Result<()> {
 }
 
 /// The body of the answer to a request, whose connection ends with it.
-fn ask(network: &Namespace, page: SocketAddr, request: &str, body: &[u8]) -> Result<String> {
+pub(crate) fn ask(
+    network: &Namespace,
+    page: SocketAddr,
+    request: &str,
+    body: &[u8],
+) -> Result<String> {
     let mut answer = Vec::new();
     network.run(|| -> Result<()> {
         let mut stream = TcpStream::connect(page)?;
