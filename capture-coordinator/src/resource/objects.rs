@@ -1,7 +1,7 @@
 //! The rules of the definition, evaluated without an API server. `cargo xtask cluster definition` tries the same
 //! objects on one.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, slice};
 
 use cel::{Context, Program, Value as CelValue};
 use serde::Deserialize;
@@ -48,7 +48,7 @@ fn rules(schema: &Value, way: &[String], found: &mut Vec<Rule>) {
         });
     }
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
-        rules(field, &[way, &[name.clone()]].concat(), found);
+        rules(field, &[way, slice::from_ref(name)].concat(), found);
     }
 }
 
