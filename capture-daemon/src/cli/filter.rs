@@ -1,6 +1,5 @@
 //! `captured filter`: checks, explains, tests and measures filters.
 
-use capture_session::filters;
 use std::{
     io::{self, Write as _},
     path::PathBuf,
@@ -13,6 +12,7 @@ use clap::{Args, Subcommand};
 
 use super::summary::Style;
 use capture_filter::{Epilogue, bench, explain, try_on_file};
+use capture_session::filters;
 use capture_types::Direction;
 
 /// Check and try a filter without recording.

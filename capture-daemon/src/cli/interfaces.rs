@@ -1,10 +1,10 @@
 //! `captured -D`: the interfaces that can be recorded.
 
-use capture_session::interfaces::{Interface, Watch};
 use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
 use capture_args::console::plain;
+use capture_session::interfaces::{Interface, Watch};
 
 /// Lists them as tcpdump does: number, name and, in brackets, properties of each.
 pub(super) async fn list() -> anyhow::Result<ExitCode> {

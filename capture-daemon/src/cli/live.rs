@@ -1,6 +1,5 @@
 //! The status line of a running capture.
 
-use capture_session::Monitor;
 use std::{
     io::{IsTerminal as _, Write as _, stderr},
     sync::Arc,
@@ -9,6 +8,7 @@ use std::{
 
 use bytesize::ByteSize;
 use capture_args::console::tell;
+use capture_session::Monitor;
 use tokio::{sync::oneshot, task::JoinHandle, time::interval};
 
 pub(super) struct Live {

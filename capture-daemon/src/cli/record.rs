@@ -1,6 +1,5 @@
 //! `captured record`: one capture in the foreground.
 
-use capture_session::{EndReason, Session, SessionOptions, attach::Method, filters};
 use std::{
     io::{IsTerminal as _, stdout},
     path::PathBuf,
@@ -11,6 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use capture_args::console::tell;
 use capture_args::{FileArgs, FilterArgs, LimitArgs, SourceArgs};
+use capture_session::{EndReason, Session, SessionOptions, attach::Method, filters};
 use capture_types::{
     CaptureName, CaptureSpec, Compression, Format, Limits, MinFree, Output, OutputSpec, Retention,
 };

@@ -1,7 +1,6 @@
 //! Signals to a recording process: the first ends it in order, the second at once; others request
 //! something or are ignored.
 
-use capture_session::{Control, EndReason, Monitor};
 use std::{io, process, sync::Arc, time::Duration};
 
 use capture_args::console::tell;
@@ -13,6 +12,7 @@ use tokio::{
 use super::summary;
 use crate::signals::EndSignals;
 use capture_pipeline::drain::DrainState;
+use capture_session::{Control, EndReason, Monitor};
 
 /// The shell's exit code for a process that SIGINT ended.
 const INTERRUPTED: i32 = 130;

@@ -1,6 +1,5 @@
 //! The report at the end of a capture.
 
-use capture_session::{EndReason, InterfaceReport, Report};
 use std::{
     io::{self, Write},
     path::Path,
@@ -11,6 +10,7 @@ use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 
 use capture_file::manifest::FileEntry;
+use capture_session::{EndReason, InterfaceReport, Report};
 use capture_types::{Ledger, PartialLedger, duplicate_text, stopped_text};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -1,6 +1,5 @@
 //! NodeService.
 
-use capture_session::interfaces::{self, Interface, Watch};
 use std::{collections::BTreeMap, time::Duration};
 
 use capture_proto::v1::{self, node_service_server::NodeService};
@@ -16,6 +15,7 @@ use crate::{
     manager::{Manager, State},
 };
 use capture_kernel::{features::Features, syscall::clock_state};
+use capture_session::interfaces::{self, Interface, Watch};
 use capture_types::time;
 
 /// Properties of a node; determined once.

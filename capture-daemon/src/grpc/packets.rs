@@ -1,6 +1,5 @@
 //! StreamPackets: packets from a tap of the drain thread to a reader.
 
-use capture_session::filters;
 use std::{collections::BTreeMap, sync::Arc};
 
 use capture_proto::v1::{self, stream_packets_response::Event};
@@ -14,6 +13,7 @@ use super::{
 use crate::manager::{Capture, PacketReader};
 use capture_filter::{FilterError, PacketMatcher};
 use capture_pipeline::{packet::InterfaceId, tap::TappedPacket};
+use capture_session::filters;
 use capture_types::{Direction, FilterSpec, LinkType, values::WHOLE_PACKETS};
 
 const BUFFER: u32 = 4 << 20;

@@ -1,6 +1,5 @@
 //! The mapping from errors to gRPC statuses, in one place.
 
-use capture_session::{SessionError, attach::AttachError};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
@@ -9,6 +8,7 @@ use crate::{cut::cut, manager::ManagerError};
 use capture_file::DirectoryError;
 use capture_filter::FilterError;
 use capture_pipeline::recorder::RecorderError;
+use capture_session::{SessionError, attach::AttachError};
 
 /// All invalid fields of a request; if there are many, the first few and their number.
 #[derive(Debug, Default)]

@@ -1,6 +1,5 @@
 //! A capture in the manager, and its live state while it runs.
 
-use capture_session::{Control, Monitor, Report};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,6 +16,7 @@ use super::{
     totals::Totals,
 };
 use capture_pipeline::drain::DrainState;
+use capture_session::{Control, Monitor, Report};
 use capture_types::{CaptureName, Ledger, PodState, SinkName, time};
 
 /// Warnings that are kept; the oldest are dropped first.

@@ -2,7 +2,6 @@
 //!
 //! This module knows neither gRPC nor configuration files; both submit a [`CaptureRequest`].
 
-use capture_session::SessionOptions;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -48,6 +47,7 @@ pub use self::{
     update::Update,
     watch::{CaptureChange, Follower},
 };
+use capture_session::SessionOptions;
 use capture_types::{CaptureName, time};
 
 /// The manager's settings.

@@ -1,6 +1,5 @@
 //! One capture from its start to its end, as a task.
 
-use capture_session::{EndReason, Report, Session, SessionError};
 use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{
@@ -18,6 +17,7 @@ use super::{
 };
 use crate::cut::cut;
 use capture_pipeline::FailureKind;
+use capture_session::{EndReason, Report, Session, SessionError};
 use capture_types::time;
 
 /// How often the bytes of a capture with a byte limit are checked.

@@ -1,15 +1,15 @@
 //! Admitting a new capture and starting it.
 
-use capture_session::{
-    SessionError,
-    interfaces::{Selection, Watch},
-};
 use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::oneshot;
 
 use super::{
     Capture, CaptureRequest, Exhausted, MADE_UP_NAME, Manager, ManagerError, Reason, State, run,
+};
+use capture_session::{
+    SessionError,
+    interfaces::{Selection, Watch},
 };
 use capture_types::{CaptureName, InterfacePattern};
 

@@ -1,9 +1,9 @@
 //! The totals of a capture, and how they are settled after its daemon has died.
 
-use capture_session::InterfaceReport;
 use serde::{Deserialize, Serialize};
 
 use capture_file::FileTotals;
+use capture_session::InterfaceReport;
 use capture_types::{Ledger, LinkType};
 
 /// The totals of a capture over all its sessions.

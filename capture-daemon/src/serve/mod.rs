@@ -1,6 +1,5 @@
 //! `captured serve`: the daemon.
 
-use capture_session::{SessionOptions, attach::Method};
 use std::{fs, io, sync::Arc};
 
 use tokio::{
@@ -26,6 +25,7 @@ use crate::{
     tls::Reloader,
 };
 use capture_kernel::{features::Features, own_traffic::OwnEndpoints};
+use capture_session::{SessionOptions, attach::Method};
 use capture_types::time;
 
 /// Why the daemon cannot serve.

@@ -1,6 +1,5 @@
 //! From the manager's records to the API's resource.
 
-use capture_session::InterfaceReport;
 use std::collections::HashMap;
 
 use capture_proto::v1;
@@ -12,6 +11,7 @@ use super::{
 use crate::manager::{
     CaptureRequest, Counts, ExportState, MADE_UP_NAME, Reason, Snapshot, State, Totals,
 };
+use capture_session::InterfaceReport;
 use capture_types::{
     CompressWhen, Compression, DigestAlgorithm, Directions, Format, Ledger, Output, Retention,
     Rotation,

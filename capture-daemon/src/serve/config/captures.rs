@@ -1,6 +1,5 @@
 //! Captures of the configuration file.
 
-use capture_session::filters;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -9,6 +8,7 @@ use crate::{
     grpc::Defaults,
     manager::{CaptureRequest, StopConditions},
 };
+use capture_session::filters;
 use capture_types::{
     CaptureName, CaptureSpec, CompressWhen, DigestAlgorithm, Directions, FilterSpec, Format,
     InterfacePattern, Limits, Output, OutputSpec, Retention, Rotation, SinkName, TargetSet,

@@ -1,6 +1,5 @@
 //! The daemon's configuration: read, layered, and checked as a whole before it is used.
 
-use capture_session::filters;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use self::validator::{Validator, address, log_format, size_or_none};
@@ -11,6 +10,7 @@ use crate::{
     tls,
 };
 use capture_pipeline::ExportSink;
+use capture_session::filters;
 use capture_types::{SinkName, values};
 
 mod captures;
