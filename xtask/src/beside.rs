@@ -12,6 +12,9 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::command::{command, shown};
 use crate::workspace;
 
+/// Lines that are printed of a task that succeeded.
+const LAST_LINES: usize = 10;
+
 /// A task of xtask in a process of its own, with the lowest priority. Its output goes into a file and is printed when
 /// the task has ended, so that it does not mix with that of other work.
 pub(crate) struct Beside {
@@ -57,7 +60,7 @@ impl Beside {
         })
     }
 
-    /// Waits for the end and prints the output.
+    /// Waits for the end, and prints the output of a task that failed, of another one the last lines.
     pub(crate) fn wait(mut self) -> Result<Ended> {
         let status = self
             .child
@@ -67,7 +70,19 @@ impl Beside {
         let output =
             std::fs::read(&self.log).with_context(|| format!("reading {}", self.log.display()))?;
         eprintln!("\n== {}", self.line);
-        eprint!("{}", String::from_utf8_lossy(&output));
+        let output = String::from_utf8_lossy(&output);
+        let all = output.lines().count();
+        let from = if status.success() {
+            all.saturating_sub(LAST_LINES)
+        } else {
+            0
+        };
+        if from > 0 {
+            eprintln!("{from} lines before are in {}", self.log.display());
+        }
+        for line in output.lines().skip(from) {
+            eprintln!("{line}");
+        }
         eprintln!("== {}: {status}", self.line);
         Ok(Ended {
             success: status.success(),

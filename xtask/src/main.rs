@@ -11,6 +11,7 @@ mod command;
 mod docs;
 #[cfg(test)]
 mod documents;
+mod failures;
 mod fuzz;
 mod helm;
 mod image;

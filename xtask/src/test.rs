@@ -70,6 +70,9 @@ pub(crate) fn all(arguments: &Arguments) -> Result<()> {
         }
     }
 
+    if !totals.failures().is_empty() {
+        println!("\n== failed tests\n{}", totals.failures());
+    }
     println!("\n{}{totals}", stages.table());
     if totals.failed() > 0 {
         bail!("{} tests failed", totals.failed());

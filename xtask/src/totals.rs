@@ -2,22 +2,26 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::failures::Failures;
+
 /// The prefix of the line with which a test reports that it cannot run.
 const SKIPPED: &str = "SKIPPED";
 
 /// Tests by outcome.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Totals {
     passed: u64,
     failed: u64,
     ignored: u64,
     /// Tests that skipped themselves, which libtest counts as passed.
     skipped: u64,
+    failures: Failures,
 }
 
 impl Totals {
     /// Counts the results in one line of a test program's output, if it has any.
     pub(crate) fn count(&mut self, line: &str) {
+        self.failures.read(line);
         if line.starts_with(SKIPPED) {
             self.skipped += 1;
         }
@@ -51,6 +55,11 @@ impl Totals {
         self.failed
     }
 
+    /// What the failed tests said.
+    pub(crate) fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
     /// Tests that did not run.
     pub(crate) fn skipped(&self) -> u64 {
         self.ignored + self.skipped
@@ -67,6 +76,7 @@ impl std::ops::AddAssign for Totals {
         self.failed += other.failed;
         self.ignored += other.ignored;
         self.skipped += other.skipped;
+        self.failures += other.failures;
     }
 }
 

@@ -124,6 +124,11 @@ impl Toolchain {
                 format!("CC_{}", self.triple().replace('-', "_")),
                 format!("{name}-gcc").into(),
             ),
+            // The cross compiler brings no headers of the C library.
+            (
+                format!("CFLAGS_{}", self.triple().replace('-', "_")),
+                format!("--sysroot={}", sysroot.display()).into(),
+            ),
             ("PKG_CONFIG_SYSROOT_DIR".to_owned(), sysroot.clone().into()),
             (
                 "PKG_CONFIG_LIBDIR".to_owned(),

@@ -1,0 +1,136 @@
+//! What failed tests said, to be repeated at the end of a long run.
+
+use std::fmt::{self, Display, Formatter};
+
+/// Lines that are kept of one failed test, from its panic on.
+const LINES: usize = 40;
+/// Characters that are kept of one line.
+const WIDTH: usize = 400;
+
+/// Failed tests and their panics, from the output of test programs.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    lines: Vec<String>,
+    place: Place,
+}
+
+/// Where the next line of a test program's output stands.
+#[derive(Clone, Copy, Debug, Default)]
+enum Place {
+    #[default]
+    Elsewhere,
+    /// Under the heading of a failed test, before its panic.
+    Failed,
+    /// In what a failed test said, with so many lines left to keep.
+    Panicked(usize),
+}
+
+impl Failures {
+    /// Keeps one line, if a failed test said it.
+    pub(crate) fn read(&mut self, line: &str) {
+        let heading = line
+            .strip_prefix("---- ")
+            .is_some_and(|rest| rest.ends_with(" stdout ----"));
+        self.place = match self.place {
+            _ if heading => {
+                self.keep(line);
+                Place::Failed
+            }
+            _ if line.starts_with("failures:") || line.starts_with("test result: ") => {
+                Place::Elsewhere
+            }
+            Place::Failed if line.contains(" panicked at ") || line.starts_with("Error: ") => {
+                self.keep(line);
+                Place::Panicked(LINES)
+            }
+            Place::Panicked(0) => Place::Elsewhere,
+            Place::Panicked(left) => {
+                self.keep(line);
+                Place::Panicked(left - 1)
+            }
+            place => place,
+        };
+    }
+
+    fn keep(&mut self, line: &str) {
+        self.lines.push(line.chars().take(WIDTH).collect());
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+impl std::ops::AddAssign for Failures {
+    fn add_assign(&mut self, other: Self) {
+        self.lines.extend(other.lines);
+    }
+}
+
+impl Display for Failures {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        for line in self.lines.iter().filter(|line| !line.is_empty()) {
+            writeln!(formatter, "{line}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(output: &str) -> String {
+        let mut failures = Failures::default();
+        output.lines().for_each(|line| failures.read(line));
+        failures.to_string()
+    }
+
+    #[test]
+    fn headings_and_panics_of_failed_tests_are_kept() {
+        let output = "running 3 tests\n\
+            test good ... ok\n\
+            test bad ... FAILED\n\
+            test worse ... FAILED\n\
+            \n\
+            failures:\n\
+            \n\
+            ---- bad stdout ----\n\
+            a line before\n\
+            \n\
+            thread 'bad' (7) panicked at tests/a.rs:1:2:\n\
+            1 is not 2\n\
+            \n\
+            ---- worse stdout ----\n\
+            Error: no panic\n\
+            \n\
+            failures:\n    bad\n    worse\n\
+            \n\
+            test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n\
+            thread 'other' panicked at elsewhere\n";
+        let expected = "---- bad stdout ----\n\
+            thread 'bad' (7) panicked at tests/a.rs:1:2:\n\
+            1 is not 2\n\
+            ---- worse stdout ----\n\
+            Error: no panic\n";
+        assert_eq!(kept(output), expected);
+    }
+
+    #[test]
+    fn of_a_long_message_the_beginning_is_kept() {
+        let long = "x".repeat(WIDTH + 1);
+        let many = format!("{long}\n").repeat(LINES + 9);
+        let output = format!("---- bad stdout ----\nthread 'bad' panicked at a.rs\n{many}");
+        let kept = kept(&output);
+        assert_eq!(kept.lines().count(), LINES + 2);
+        assert!(kept.lines().all(|line| line.len() <= WIDTH));
+    }
+
+    #[test]
+    fn without_failures_nothing_is_kept() {
+        let output = "test a ... ok\ntest result: ok. 1 passed; 0 failed\n";
+        let mut failures = Failures::default();
+        output.lines().for_each(|line| failures.read(line));
+        assert!(failures.is_empty());
+    }
+}
