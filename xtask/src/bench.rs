@@ -75,7 +75,8 @@ fn measure_coordinator(arguments: &Arguments) -> Result<()> {
     let directory = workspace::target().join("bench-cluster");
     run(cluster::program(&directory)?.args(["up", "--nodes", "0"]))?;
     let measured = run(cargo()
-        .args(["bench", "--locked", "--package", "capture-coordinator"])
+        .args(["bench", "--locked", "--profile", "release"])
+        .args(["--package", "capture-coordinator"])
         .args(["--bench", "cluster", "--"])
         .args(&arguments.benchmark)
         .env("KUBECONFIG", directory.join("admin.kubeconfig"))

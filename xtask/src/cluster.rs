@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::command::{cargo, run};
+use crate::command::{cargo_for_tests, run};
 use crate::requirements::Purpose;
 use crate::workspace::{self, Profile};
 use crate::{helm, image, kube, packages, setup};
@@ -100,9 +100,9 @@ pub(crate) fn act(arguments: &Arguments) -> Result<()> {
 
 fn try_definition() -> Result<()> {
     let server = kube::definitions::server()?;
-    let mut cargo = cargo();
+    let mut cargo = cargo_for_tests("run");
     cargo
-        .args(["run", "--quiet", "--locked"])
+        .arg("--quiet")
         .args(["--package", "capture-tests", "--bin", "capture-definition"])
         .args(["--", "--directory"])
         .arg(workspace::target().join("definition"))
@@ -115,11 +115,10 @@ fn try_definition() -> Result<()> {
 
 /// The program that starts, shows and ends a cluster whose state is in a directory.
 pub(crate) fn program(directory: &Path) -> Result<Command> {
-    let mut cargo = cargo();
-    let target = ["--package", "capture-tests", "--bin", "capture-cluster"];
+    let mut cargo = cargo_for_tests("run");
     cargo
-        .args(["run", "--quiet", "--locked"])
-        .args(target)
+        .arg("--quiet")
+        .args(["--package", "capture-tests", "--bin", "capture-cluster"])
         .arg("--")
         .arg("--directory")
         .arg(directory)

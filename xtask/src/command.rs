@@ -27,6 +27,21 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
+/// The cargo that builds tests, and programs that only tests run: it shares the dependencies of the programs for
+/// users, and puts programs into a directory of their own.
+pub(crate) fn cargo_for_tests(subcommand: &str) -> Command {
+    let shared = workspace::target().display().to_string();
+    let mut cargo = cargo();
+    cargo
+        .args([subcommand, "--locked"])
+        .args(["--profile", workspace::TEST_PROFILE])
+        .arg("--target-dir")
+        .arg(workspace::programs_of_tests())
+        .arg("--config")
+        .arg(format!("build.build-dir={shared:?}"));
+    cargo
+}
+
 /// The command as a user would type it, without the directories of its program.
 pub(crate) fn shown(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());

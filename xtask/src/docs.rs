@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::command::{cargo, run};
+use crate::command::{cargo_for_tests, run};
 use crate::requirements::Purpose;
 use crate::{setup, workspace};
 
@@ -10,29 +10,19 @@ use crate::{setup, workspace};
 pub(crate) fn write() -> Result<()> {
     setup::prepare(&[Purpose::Build, Purpose::Test])?;
     let programs = ["--package", "capture-daemon", "--package", "capture-cli"];
-    run(cargo().args(["build", "--locked"]).args(programs))?;
-    let mut tests = cargo();
-    tests.args([
-        "test",
-        "--locked",
-        "--package",
+    run(cargo_for_tests("build").args(programs))?;
+    let captured = workspace::programs_of_tests().join("release/captured");
+    let documented = [
         "capture-tests",
-        "--test",
-        "reference",
-    ]);
-    tests.env("CAPTURED", workspace::target().join("debug/captured"));
-    run(tests.env("CAPTURE_DOCS", "write"))?;
-    for package in ["capture-coordinator", "capture-export", "capture-web"] {
-        let mut document = cargo();
-        document.args([
-            "test",
-            "--locked",
-            "--package",
-            package,
-            "--test",
-            "reference",
-        ]);
-        run(document.env("CAPTURE_DOCS", "write"))?;
+        "capture-coordinator",
+        "capture-export",
+        "capture-web",
+    ];
+    for package in documented {
+        run(cargo_for_tests("test")
+            .args(["--package", package, "--test", "reference"])
+            .env("CAPTURED", &captured)
+            .env("CAPTURE_DOCS", "write"))?;
     }
     Ok(())
 }

@@ -109,6 +109,7 @@ fn rustfmt() -> Result<Verdict> {
 fn clippy() -> Command {
     let mut cargo = cargo();
     cargo.args(["clippy", "--all-targets", "--locked"]);
+    cargo.args(["--profile", workspace::TEST_PROFILE]);
     cargo.args(["--", "-D", "warnings"]);
     cargo
 }
@@ -117,6 +118,7 @@ fn documentation() -> Command {
     let mut cargo = cargo();
     cargo
         .args(["doc", "--no-deps", "--locked"])
+        .args(["--profile", workspace::TEST_PROFILE])
         .env("RUSTDOCFLAGS", "-D warnings");
     cargo
 }

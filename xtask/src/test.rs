@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use crate::beside::Beside;
-use crate::command::{cargo, command, shown};
+use crate::command::{cargo_for_tests, command, shown};
 use crate::requirements::Purpose;
 use crate::stages::Stages;
 use crate::totals::Totals;
@@ -115,7 +115,7 @@ fn run_all(arguments: &Arguments, on_the_cluster: &Path) -> Result<Outcome> {
         .current_dir(workspace::root().join("tests"))
         .args(&arguments.tests)
         .envs(environment.iter().cloned());
-    let mut tests = cargo_test();
+    let mut tests = cargo_for_tests("test");
     tests
         .envs(environment)
         .args(["--no-fail-fast", "--", "--skip", ON_THE_CLUSTER])
@@ -163,7 +163,7 @@ fn set_up(with_checks: bool) -> Result<Option<Beside>> {
 
 /// Builds the tests, and returns the program of those that run on the cluster.
 fn build() -> Result<PathBuf> {
-    let mut cargo = cargo_test();
+    let mut cargo = cargo_for_tests("test");
     cargo.args(["--no-run", "--message-format=json-render-diagnostics"]);
     let line = shown(&cargo);
     eprintln!("+ {line}");
@@ -219,12 +219,6 @@ fn environment() -> Result<Vec<(String, OsString)>> {
         .chain([azurite::variable()?]);
     variables.extend(named.map(|(name, value)| (name.into(), value.into())));
     Ok(variables)
-}
-
-fn cargo_test() -> Command {
-    let mut cargo = cargo();
-    cargo.args(["test", "--locked"]);
-    cargo
 }
 
 /// Runs tests beside others: their output is not mixed with that of these.

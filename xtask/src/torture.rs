@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 
-use crate::command::{cargo, run};
+use crate::command::{cargo_for_tests, run};
 use crate::requirements::Purpose;
 use crate::workspace::Profile;
 use crate::{build, setup};
@@ -26,8 +26,7 @@ pub(crate) fn attack(arguments: &Arguments) -> Result<()> {
     setup::prepare(&[Purpose::Build, Purpose::Test])?;
     build::compile(Profile::Release)?;
     let target = ["--package", "capture-tests", "--bin", "capture-torture"];
-    run(cargo()
-        .args(["run", "--locked"])
+    run(cargo_for_tests("run")
         .args(target)
         .arg("--")
         .args(&arguments.torture)

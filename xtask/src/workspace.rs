@@ -28,6 +28,14 @@ pub(crate) fn target() -> PathBuf {
     }
 }
 
+/// The profile of tests and lints, which shares dependencies with that of the programs for users.
+pub(crate) const TEST_PROFILE: &str = "bench";
+
+/// Where cargo puts the programs of a build for tests, which are not those for users.
+pub(crate) fn programs_of_tests() -> PathBuf {
+    target().join("tests")
+}
+
 /// A build profile; Cargo.toml says what each is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Profile {

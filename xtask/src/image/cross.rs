@@ -89,6 +89,7 @@ impl Toolchain {
     pub(super) fn test(&self, packages: &[&str]) -> Result<()> {
         let mut cargo = cargo();
         cargo.args(["test", "--locked", "--lib"]);
+        cargo.args(["--profile", workspace::TEST_PROFILE]);
         for package in packages {
             cargo.args(["--package", package]);
         }
