@@ -9,10 +9,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|bytes: &[u8]| {
     let read = |content: &[u8]| {
         if let Ok(checkpoint) = PartCheckpoint::decode(content) {
-            assert_eq!(
-                PartCheckpoint::decode(&checkpoint.encode()),
-                Ok(checkpoint)
-            );
+            assert_eq!(PartCheckpoint::decode(&checkpoint.encode()), Ok(checkpoint));
         }
     };
     read(bytes);
