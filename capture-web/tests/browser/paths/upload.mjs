@@ -67,6 +67,7 @@ async function packetsOfAFinding(scene) {
 async function plots(scene) {
   const { page } = scene;
   await page.getByRole("link", { name: "Over time" }).click();
+  await page.locator(".u-over").nth(2).waitFor();
   const all = await page.locator(".u-over").count();
   assert.equal(all, 3);
   await page.getByRole("button", { name: "Throughput on the wire: zoom in" }).click();
