@@ -1,8 +1,8 @@
-//! What failed tests said, to be repeated at the end of a long run.
+//! What failed tests said, repeated at the end of a long run.
 
 use std::fmt::{self, Display, Formatter};
 
-/// Lines that are kept of one failed test, from its panic on.
+/// Lines that are kept of one failed test, from its message on.
 const LINES: usize = 40;
 /// Characters that are kept of one line.
 const WIDTH: usize = 400;
@@ -19,10 +19,10 @@ pub(crate) struct Failures {
 enum Place {
     #[default]
     Elsewhere,
-    /// Under the heading of a failed test, before its panic.
+    /// Under the heading of a failed test, before its message.
     Failed,
-    /// In what a failed test said, with so many lines left to keep.
-    Panicked(usize),
+    /// In the message of a failed test, with so many lines left to keep.
+    Said(usize),
 }
 
 impl Failures {
@@ -39,14 +39,14 @@ impl Failures {
             _ if line.starts_with("failures:") || line.starts_with("test result: ") => {
                 Place::Elsewhere
             }
-            Place::Failed if line.contains(" panicked at ") || line.starts_with("Error: ") => {
+            Place::Failed if is_message(line) => {
                 self.keep(line);
-                Place::Panicked(LINES)
+                Place::Said(LINES)
             }
-            Place::Panicked(0) => Place::Elsewhere,
-            Place::Panicked(left) => {
+            Place::Said(0) => Place::Elsewhere,
+            Place::Said(left) => {
                 self.keep(line);
-                Place::Panicked(left - 1)
+                Place::Said(left - 1)
             }
             place => place,
         };
@@ -59,6 +59,12 @@ impl Failures {
     pub(crate) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
+}
+
+/// Whether a line is the first of a panic, of an error that a test returns, or of one of the compiler about a test in
+/// the documentation.
+fn is_message(line: &str) -> bool {
+    line.contains(" panicked at ") || line.to_lowercase().starts_with("error")
 }
 
 impl std::ops::AddAssign for Failures {
@@ -104,6 +110,9 @@ mod tests {
             ---- worse stdout ----\n\
             Error: no panic\n\
             \n\
+            ---- src/lib.rs - documented (line 4) stdout ----\n\
+            error[E0425]: cannot find value `a`\n\
+            \n\
             failures:\n    bad\n    worse\n\
             \n\
             test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n\
@@ -112,7 +121,9 @@ mod tests {
             thread 'bad' (7) panicked at tests/a.rs:1:2:\n\
             1 is not 2\n\
             ---- worse stdout ----\n\
-            Error: no panic\n";
+            Error: no panic\n\
+            ---- src/lib.rs - documented (line 4) stdout ----\n\
+            error[E0425]: cannot find value `a`\n";
         assert_eq!(kept(output), expected);
     }
 
