@@ -7,10 +7,17 @@
 /// the end of a shorter packet.
 pub type Head = [u64; HEAD_WORDS];
 
+/// Words of a [`Head`] that a packet of at most [`NEAR_BYTES`] fills.
+pub const NEAR_WORDS: usize = HEAD_WORDS / 2;
+
+/// Bytes of a packet whose other half of the [`Head`] is 0, and not hashed.
+pub const NEAR_BYTES: u32 = NEAR_WORDS as u32 * 8;
+
 /// The last bytes of a packet that is longer than its [`Head`].
 pub type Tail = [u64; TAIL_WORDS];
 
-const HEAD_WORDS: usize = 16;
+/// Words of a [`Head`].
+pub const HEAD_WORDS: usize = 16;
 const TAIL_WORDS: usize = 4;
 
 /// Bytes of a packet in its [`Head`]: the headers, and at least 48 bytes of payload.
@@ -64,43 +71,75 @@ pub fn clear_changing_ipv6(head: &mut Head) {
     }
 }
 
-/// A hash of 64 bits over words: the mixing of MurmurHash3 (Appleby, public domain).
+/// Words of a hash's keys: one for the length and for each word of [`Head`] and [`Tail`], and one more.
+pub const KEYS: usize = 1 + HEAD_WORDS + TAIL_WORDS + 1;
+
+/// A hash of 64 bits with secret keys: NH of Black et al., "UMAC: Fast and Secure Message Authentication" (CRYPTO '99), computed
+/// twice, the second time with the keys of the next word. For somebody who does not know the keys, two different packets of one length have
+/// the same two sums with a probability of 2^-64. So nobody can choose packets that are taken for packets seen before.
 #[derive(Debug, Clone, Copy)]
-pub struct Hash(u64);
+pub struct Hash {
+    first: u64,
+    second: u64,
+}
 
 impl Hash {
-    /// Begins with the packet's length.
+    /// Begins with the packet's length. `keys` gives the key at an index below [`KEYS`].
     #[must_use]
     #[inline(always)]
-    pub const fn of_length(length: u32) -> Self {
-        Self(length as u64)
+    pub fn of_length(length: u32, keys: impl Fn(usize) -> u64) -> Self {
+        let nothing = Self {
+            first: 0,
+            second: 0,
+        };
+        nothing.with_word(u64::from(length), keys(0), keys(1))
     }
 
-    /// Adds words.
+    /// Adds the words of a head from one index to before another.
     #[must_use]
     #[inline(always)]
-    pub const fn with<const N: usize>(self, words: &[u64; N]) -> Self {
-        let mut hash = self.0;
-        let mut index = 0;
-        while index < N {
-            let word = words[index]
-                .wrapping_mul(0x87c3_7b91_1142_53d5)
-                .rotate_left(31)
-                .wrapping_mul(0x4cf5_ad43_2745_937f);
-            hash = (hash ^ word)
-                .rotate_left(27)
-                .wrapping_mul(5)
-                .wrapping_add(0x52dc_e729);
+    pub fn with_head(
+        mut self,
+        head: &Head,
+        from: usize,
+        to: usize,
+        keys: impl Fn(usize) -> u64,
+    ) -> Self {
+        let mut index = from;
+        while index < to {
+            self = self.with_word(head[index], keys(1 + index), keys(2 + index));
             index += 1;
         }
-        Self(hash)
+        self
+    }
+
+    /// Adds the words of a tail.
+    #[must_use]
+    #[inline(always)]
+    pub fn with_tail(mut self, tail: &Tail, keys: impl Fn(usize) -> u64) -> Self {
+        let before = 1 + HEAD_WORDS;
+        let mut index = 0;
+        while index < TAIL_WORDS {
+            self = self.with_word(tail[index], keys(before + index), keys(before + 1 + index));
+            index += 1;
+        }
+        self
+    }
+
+    #[inline(always)]
+    const fn with_word(self, word: u64, key: u64, next: u64) -> Self {
+        Self {
+            first: self.first.wrapping_add(product(word, key)),
+            second: self.second.wrapping_add(product(word, next)),
+        }
     }
 
     /// The key of the packet; never 0, which is the key of no packet.
     #[must_use]
     #[inline(always)]
     pub const fn key(self) -> u64 {
-        let mut key = self.0;
+        // Every bit depends on every one before, as at the end of MurmurHash3 (Appleby, public domain).
+        let mut key = self.first ^ self.second.rotate_left(32);
         key = (key ^ (key >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
         key = (key ^ (key >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
         key ^= key >> 33;
@@ -108,13 +147,24 @@ impl Hash {
     }
 }
 
+/// The product of the word's halves, to each of which one of the key's is added.
+#[inline(always)]
+const fn product(word: u64, key: u64) -> u64 {
+    let low = (word as u32).wrapping_add(key as u32);
+    let high = ((word >> 32) as u32).wrapping_add((key >> 32) as u32);
+    low as u64 * high as u64
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
 
-    use std::{vec, vec::Vec};
+    use std::{collections::BTreeSet, vec, vec::Vec};
 
-    use super::{Hash, Head, clear_changing_ipv4, clear_changing_ipv6};
+    use super::{
+        HEAD_BYTES, HEAD_WORDS, Hash, Head, KEYS, NEAR_BYTES, NEAR_WORDS, TAIL_WORDS, Tail,
+        clear_changing_ipv4, clear_changing_ipv6,
+    };
 
     const FIRST: [u8; 20] = [
         0x45, 0, 0, 60, 1, 2, 0x40, 0, 64, 0, 9, 9, 10, 0, 0, 1, 10, 0, 0, 2,
@@ -130,6 +180,31 @@ mod tests {
         head
     }
 
+    /// Numbers without a pattern: SplitMix64 (Steele et al., 2014).
+    fn random(index: usize) -> u64 {
+        let mut z = (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn key(index: usize) -> u64 {
+        assert!(index < KEYS);
+        random(index)
+    }
+
+    /// As the kernel program does.
+    fn hash(length: u32, head: &Head, tail: Option<&Tail>) -> u64 {
+        let mut hash = Hash::of_length(length, key).with_head(head, 0, NEAR_WORDS, key);
+        if length > NEAR_BYTES {
+            hash = hash.with_head(head, NEAR_WORDS, HEAD_WORDS, key);
+        }
+        if let Some(tail) = tail {
+            hash = hash.with_tail(tail, key);
+        }
+        hash.key()
+    }
+
     /// The bytes that do not count, of a packet with this IPv4 header or the one of IPv6.
     fn changing(header: &[u8], clear: fn(&mut Head)) -> Vec<usize> {
         let mut packet = vec![0x11; 128];
@@ -137,7 +212,7 @@ mod tests {
         let key = |packet: &[u8]| {
             let mut head = head(packet);
             clear(&mut head);
-            Hash::of_length(128).with(&head).key()
+            hash(128, &head, None)
         };
         let before = key(&packet);
         let is_changing = |at: &usize| {
@@ -191,9 +266,55 @@ mod tests {
     }
 
     #[test]
+    fn every_bit_of_head_and_tail_counts() {
+        let (head, tail) = ([0x11; HEAD_WORDS], [0x22; TAIL_WORDS]);
+        let before = hash(HEAD_BYTES + 1, &head, Some(&tail));
+        for bit in 0..HEAD_WORDS * 64 {
+            let mut changed = head;
+            changed[bit / 64] ^= 1 << (bit % 64);
+            assert_ne!(hash(HEAD_BYTES + 1, &changed, Some(&tail)), before);
+        }
+        for bit in 0..TAIL_WORDS * 64 {
+            let mut changed = tail;
+            changed[bit / 64] ^= 1 << (bit % 64);
+            assert_ne!(hash(HEAD_BYTES + 1, &head, Some(&changed)), before);
+        }
+    }
+
+    #[test]
+    fn keys_of_packets_that_differ_in_a_counter_are_different_and_fill_all_buckets() {
+        for word in 0..NEAR_WORDS {
+            let of = |number: u64| {
+                let mut head = [0; HEAD_WORDS];
+                head[word] = number;
+                hash(NEAR_BYTES, &head, None)
+            };
+            let keys: BTreeSet<u64> = (0..1 << 14).map(of).collect();
+            assert_eq!(keys.len(), 1 << 14, "word {word}");
+            let buckets: BTreeSet<u64> = keys.iter().map(|key| key & 0xfff).collect();
+            assert!(buckets.len() > 4000, "word {word}: {}", buckets.len());
+        }
+    }
+
+    #[test]
+    fn with_other_keys_a_packet_has_another_key() {
+        let head = [0x11; HEAD_WORDS];
+        for changed in 0..KEYS {
+            let other = |index| key(index) ^ u64::from(index == changed) << 7;
+            let of = |keys: &dyn Fn(usize) -> u64| {
+                Hash::of_length(200, keys)
+                    .with_head(&head, 0, HEAD_WORDS, keys)
+                    .with_tail(&[0x22; TAIL_WORDS], keys)
+                    .key()
+            };
+            assert_ne!(of(&key), of(&other), "key {changed}");
+        }
+    }
+
+    #[test]
     fn a_shorter_packet_is_another_packet() {
         let head = head(&[0x45; 40]);
-        let of = |length| Hash::of_length(length).with(&head).key();
+        let of = |length| hash(length, &head, None);
         assert_ne!(of(40), of(41));
         assert_eq!(of(40), of(40));
     }

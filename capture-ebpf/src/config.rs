@@ -2,7 +2,7 @@
 //! verifier treats them as constants and removes the code that they make unreachable.
 
 use aya_ebpf::Global;
-use capture_common::OWN_ENDPOINTS;
+use capture_common::{OWN_ENDPOINTS, identity::KEYS};
 
 /// Maximum bytes kept of a packet, at least 1.
 #[unsafe(no_mangle)]
@@ -42,6 +42,16 @@ static INCLUDE_OWN: Global<u8> = Global::new(0);
 /// 1 if a packet is recorded only at the first place where it is seen, else 0.
 #[unsafe(no_mangle)]
 static EACH_PACKET_ONCE: Global<u8> = Global::new(0);
+
+/// Random numbers, with which packets are hashed.
+#[unsafe(no_mangle)]
+static IDENTITY_KEYS: [Global<u64>; KEYS] = [const { Global::new(0) }; KEYS];
+
+/// The key at an index below [`KEYS`].
+#[inline(always)]
+pub fn identity_key(index: usize) -> u64 {
+    IDENTITY_KEYS[index].load()
+}
 
 #[inline(always)]
 pub fn own_ports() -> u64 {

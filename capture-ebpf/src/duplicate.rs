@@ -8,15 +8,15 @@ use aya_ebpf::bindings::__sk_buff;
 use capture_common::{
     Bucket, LINK_ETHERNET, RecordHeader, SIGHTS, Seen, Sight,
     identity::{
-        HEAD_BYTES, Hash, Head, IPV4_HEADER, IPV6_HEADER, TAIL_BYTES, Tail, clear_changing_ipv4,
-        clear_changing_ipv6,
+        HEAD_BYTES, HEAD_WORDS, Hash, Head, IPV4_HEADER, IPV6_HEADER, NEAR_BYTES, NEAR_WORDS,
+        TAIL_BYTES, Tail, clear_changing_ipv4, clear_changing_ipv6,
     },
     place,
 };
 
 use crate::{
     config, maps,
-    packet::{load_bytes, load_slowly},
+    packet::{load_bytes, load_slowly, load_u16},
 };
 
 // From include/uapi/linux/if_ether.h.
@@ -133,10 +133,14 @@ fn key<const LINK: u8>(skb: *mut __sk_buff) -> Option<u64> {
         Version::Ipv4 => clear_changing_ipv4(&mut head),
         Version::Ipv6 => clear_changing_ipv6(&mut head),
     }
-    let mut hash = Hash::of_length(length).with(&head);
+    let keys = config::identity_key;
+    let mut hash = Hash::of_length(length, keys).with_head(&head, 0, NEAR_WORDS, keys);
+    if length > NEAR_BYTES {
+        hash = hash.with_head(&head, NEAR_WORDS, HEAD_WORDS, keys);
+    }
     if length > HEAD_BYTES {
         let tail: Tail = load_slowly(skb, (network + length - TAIL_BYTES) as usize)?;
-        hash = hash.with(&tail);
+        hash = hash.with_tail(&tail, keys);
     }
     Some(hash.key())
 }
@@ -144,13 +148,13 @@ fn key<const LINK: u8>(skb: *mut __sk_buff) -> Option<u64> {
 /// The offset of the IP header after the Ethernet header and the tags in the bytes, if there is one.
 #[inline(always)]
 fn after_ethernet(skb: *mut __sk_buff) -> Option<(Version, u32)> {
-    let mut protocol: u16 = load_slowly(skb, ETHERNET_ADDRESSES as usize)?;
+    let mut protocol = load_u16(skb, ETHERNET_ADDRESSES as usize)?;
     let mut network = ETHERNET_HEADER;
     if protocol == ETH_P_8021Q || protocol == ETH_P_8021AD {
-        protocol = load_slowly(skb, (ETHERNET_HEADER + 2) as usize)?;
+        protocol = load_u16(skb, (ETHERNET_HEADER + 2) as usize)?;
         network += VLAN_TAG;
         if protocol == ETH_P_8021Q {
-            protocol = load_slowly(skb, (ETHERNET_HEADER + VLAN_TAG + 2) as usize)?;
+            protocol = load_u16(skb, (ETHERNET_HEADER + VLAN_TAG + 2) as usize)?;
             network += VLAN_TAG;
         }
     }
@@ -179,7 +183,7 @@ fn length(skb: *mut __sk_buff, version: Version, network: u32, available: u32) -
         Version::Ipv4 => (IPV4_LENGTH, 0, IPV4_HEADER),
         Version::Ipv6 => (IPV6_LENGTH, IPV6_HEADER, IPV6_HEADER),
     };
-    let said: u16 = load_slowly(skb, (network + field) as usize)?;
+    let said = load_u16(skb, (network + field) as usize)?;
     let said = u32::from(u16::from_be(said));
     let length = if said == 0 {
         available

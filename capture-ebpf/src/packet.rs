@@ -30,6 +30,16 @@ pub fn load_slowly<T: Copy>(skb: *mut __sk_buff, offset: usize) -> Option<T> {
     }
 }
 
+/// A number of 16 bits in network byte order at an even `offset` of the packet, in its linear part or not.
+#[inline(always)]
+pub fn load_u16(skb: *mut __sk_buff, offset: usize) -> Option<u16> {
+    match linear(skb, offset, 2) {
+        // SAFETY: 2 bytes are there, aligned as every header is.
+        Some(at) => Some(unsafe { at.cast::<u16>().read() }),
+        None => load_slowly(skb, offset),
+    }
+}
+
 /// Copies `length` bytes of the packet from `offset`: 1 to `room`, in a form that the verifier can check.
 ///
 /// # Safety

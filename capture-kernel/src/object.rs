@@ -11,8 +11,9 @@ use aya_log::EbpfLogger;
 use bytesize::ByteSize;
 use capture_common::{
     BUCKETS, DIRECTION_EGRESS, DIRECTION_INGRESS, LINK_ETHERNET, LINK_RAW, MAX_CAPTURED_LENGTH,
-    program_index,
+    identity::KEYS, program_index,
 };
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::{
     cause::{MemoryLimit, cause, io_error, memory_limit},
@@ -56,6 +57,9 @@ pub enum ObjectError {
         /// Why, with the verifier's message if there is one.
         source: Box<ProgramError>,
     },
+    /// The kernel gave no random numbers.
+    #[error("random numbers for the option to record each packet once: {0}")]
+    Random(std::io::Error),
     /// The counters could not be created.
     #[error(transparent)]
     Counters(#[from] super::counters::CountersError),
@@ -138,6 +142,7 @@ impl CaptureObject {
         let [own_0, own_1, own_2, own_3] = config.own.addresses();
         let include_own = u8::from(config.include_own);
         let each_packet_once = u8::from(config.each_packet_once);
+        let identity_keys = identity_keys()?;
         let mut loader = EbpfLoader::new();
         loader
             .override_global("OWN_PORTS", &own_ports, true)
@@ -147,6 +152,7 @@ impl CaptureObject {
             .override_global("OWN_ADDRESS_3", own_3, true)
             .override_global("INCLUDE_OWN", &include_own, true)
             .override_global("EACH_PACKET_ONCE", &each_packet_once, true)
+            .override_global("IDENTITY_KEYS", &identity_keys, true)
             .override_global("SNAPLEN", &snaplen, true)
             .override_global("WAKEUP_DISTANCE", &distance, true)
             .override_global("HAS_SPILL", &has_spill, true)
@@ -278,6 +284,19 @@ pub const fn link(link_type: LinkType) -> u8 {
         LinkType::Ethernet => LINK_ETHERNET,
         LinkType::Raw => LINK_RAW,
     }
+}
+
+/// Numbers with which packets are hashed, and which nobody else knows.
+fn identity_keys() -> Result<[u64; KEYS], ObjectError> {
+    let mut bytes = [0; KEYS * size_of::<u64>()];
+    // So few bytes are given as a whole or not at all (getrandom(2)).
+    getrandom(&mut bytes, GetRandomFlags::empty())
+        .map_err(|error| ObjectError::Random(error.into()))?;
+    let mut keys = [0; KEYS];
+    for (key, bytes) in keys.iter_mut().zip(bytes.as_chunks().0) {
+        *key = u64::from_ne_bytes(*bytes);
+    }
+    Ok(keys)
 }
 
 fn page_size() -> u32 {
