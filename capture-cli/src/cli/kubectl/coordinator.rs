@@ -13,7 +13,7 @@ use capture_client::{
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
-use super::{Cluster, token::token};
+use super::{Cluster, program::message, token::token};
 use crate::cli::exit::Error;
 
 /// A connection, and what it goes through.
@@ -141,7 +141,7 @@ fn forward(cluster: &Cluster) -> Result<Forward, Error> {
             }
             Err(Error::Failed(format!(
                 "kubectl port-forward: {}",
-                said.trim()
+                message(&said)
             )))
         }
     }

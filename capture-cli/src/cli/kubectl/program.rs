@@ -61,7 +61,7 @@ impl Kubectl {
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let said = message(&String::from_utf8_lossy(&output.stderr));
         if said.contains("(NotFound)") {
             return Err(Error::NotFound(said));
         }
@@ -80,5 +80,49 @@ impl Kubectl {
         let text = self.run(&["get", "--raw", path, "--request-timeout=10s"])?;
         serde_json::from_str(&text)
             .map_err(|error| Error::Failed(format!("kubectl get --raw {path}: {error}")))
+    }
+}
+
+/// What kubectl says of a failure, in one line: without the lines that its libraries log before it, such as
+/// `E1127 10:54:01.370862   18804 memcache.go:265] "Unhandled Error" ...` five times.
+pub(super) fn message(stderr: &str) -> String {
+    let lines = || {
+        stderr
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+    };
+    let said: Vec<_> = lines().filter(|line| !is_logged(line)).collect();
+    if said.is_empty() {
+        lines().next_back().unwrap_or_default().to_owned()
+    } else {
+        said.join("; ")
+    }
+}
+
+/// Whether klog wrote a line: severity, month and day, time, process, file and line.
+fn is_logged(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let is_day = words.next().is_some_and(|word| {
+        word.strip_prefix(['I', 'W', 'E', 'F'])
+            .is_some_and(|day| day.len() == 4 && day.bytes().all(|byte| byte.is_ascii_digit()))
+    });
+    is_day && words.nth(2).is_some_and(|place| place.ends_with(']'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::message;
+
+    #[test]
+    fn what_kubectl_says_is_told_without_its_log() {
+        let logged =
+            "E1127 10:54:01.370862   18804 memcache.go:265] \"Unhandled Error\" err=\"refused\"\n";
+        let said = "The connection to the server localhost:8080 was refused\n";
+        assert_eq!(message(&[logged, logged, said].concat()), said.trim());
+        assert_eq!(message("error: one\n\n  two\n"), "error: one; two");
+        assert_eq!(message(&[logged, logged].concat()), logged.trim());
+        assert_eq!(message("E1127 is no pod\n"), "E1127 is no pod");
+        assert_eq!(message(""), "");
     }
 }
