@@ -30,25 +30,30 @@ impl Failures {
     pub(crate) fn read(&mut self, line: &str) {
         let heading = line
             .strip_prefix("---- ")
-            .is_some_and(|rest| rest.ends_with(" stdout ----"));
-        self.place = match self.place {
-            _ if heading => {
+            .and_then(|rest| rest.strip_suffix(" ----"));
+        self.place = match (self.place, heading) {
+            (_, Some(name)) => {
                 self.keep(line);
-                Place::Failed
+                // What libtest captured stands before the message; libtest-mimic captures nothing.
+                if name.ends_with(" stdout") {
+                    Place::Failed
+                } else {
+                    Place::Said(LINES)
+                }
             }
-            _ if line.starts_with("failures:") || line.starts_with("test result: ") => {
+            (_, None) if line.starts_with("failures:") || line.starts_with("test result: ") => {
                 Place::Elsewhere
             }
-            Place::Failed if is_message(line) => {
+            (Place::Failed, None) if is_message(line) => {
                 self.keep(line);
                 Place::Said(LINES)
             }
-            Place::Said(0) => Place::Elsewhere,
-            Place::Said(left) => {
+            (Place::Said(0), None) => Place::Elsewhere,
+            (Place::Said(left), None) => {
                 self.keep(line);
                 Place::Said(left - 1)
             }
-            place => place,
+            (place, None) => place,
         };
     }
 
@@ -124,6 +129,23 @@ mod tests {
             Error: no panic\n\
             ---- src/lib.rs - documented (line 4) stdout ----\n\
             error[E0425]: cannot find value `a`\n";
+        assert_eq!(kept(output), expected);
+    }
+
+    #[test]
+    fn messages_of_tests_without_captured_output_are_kept() {
+        let output = "test on_two_nodes::bad ... FAILED\n\
+            \n\
+            failures:\n\
+            \n\
+            ---- on_two_nodes::bad ----\n\
+            {} instead of 4\n\
+            \n\
+            \n\
+            failures:\n    on_two_nodes::bad\n\
+            \n\
+            test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n";
+        let expected = "---- on_two_nodes::bad ----\n{} instead of 4\n";
         assert_eq!(kept(output), expected);
     }
 

@@ -77,3 +77,46 @@ impl Profile {
 pub(crate) fn is_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| value == "true")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_crate_with_tests_is_compiled_for_them_with_its_assertions() {
+        let read = |directory: &str| {
+            let path = root().join(directory).join("Cargo.toml");
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+        };
+        let manifest = read(".");
+        let members = manifest
+            .lines()
+            .find_map(|line| line.strip_prefix("default-members = ["))
+            .expect("default-members in one line");
+        let profile = manifest
+            .split_once("[profile.bench.package]\n")
+            .expect("the profile of tests")
+            .1;
+        let directories: Vec<_> = members.split('"').skip(1).step_by(2).collect();
+        assert!(directories.len() > 20, "{directories:?}");
+        for directory in directories {
+            let package = read(directory);
+            let name = package
+                .lines()
+                .find_map(|line| line.strip_prefix("name = \""))
+                .and_then(|rest| rest.strip_suffix('"'))
+                .expect("a name");
+            let line = profile
+                .lines()
+                .find(|line| line.starts_with(&format!("{name} = {{")))
+                .unwrap_or_else(|| panic!("Cargo.toml: [profile.bench.package] lacks {name}"));
+            for setting in [
+                "opt-level = 0",
+                "debug-assertions = true",
+                "overflow-checks = true",
+            ] {
+                assert!(line.contains(setting), "{line}: no {setting}");
+            }
+        }
+    }
+}
