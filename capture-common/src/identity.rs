@@ -74,9 +74,10 @@ pub fn clear_changing_ipv6(head: &mut Head) {
 /// Words of a hash's keys: one for the length and for each word of [`Head`] and [`Tail`], and one more.
 pub const KEYS: usize = 1 + HEAD_WORDS + TAIL_WORDS + 1;
 
-/// A hash of 64 bits with secret keys: NH of Black et al., "UMAC: Fast and Secure Message Authentication" (CRYPTO '99), computed
-/// twice, the second time with the keys of the next word. For somebody who does not know the keys, two different packets of one length have
-/// the same two sums with a probability of 2^-64. So nobody can choose packets that are taken for packets seen before.
+/// A hash of 64 bits with secret keys: NH of Black et al., "UMAC: Fast and Secure Message Authentication" (CRYPTO
+/// '99), computed twice, the second time with the keys of the next word. Two different packets of one length that
+/// somebody chose without knowing the keys have the same two sums with a probability of 2^-64: nobody can choose a packet
+/// that is taken for another one.
 #[derive(Debug, Clone, Copy)]
 pub struct Hash {
     first: u64,

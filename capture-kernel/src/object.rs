@@ -360,8 +360,16 @@ where
 mod tests {
     use capture_tests::gate;
 
-    use super::{CaptureObject, ObjectConfig};
+    use super::{CaptureObject, ObjectConfig, identity_keys};
     use crate::{features::Features, rings::RingSizes};
+
+    #[test]
+    fn packets_are_hashed_with_keys_that_no_two_captures_share() {
+        let (one, other) = (identity_keys().unwrap(), identity_keys().unwrap());
+        let shared = one.iter().filter(|key| other.contains(key)).count();
+        assert_eq!(shared, 0, "{one:x?} and {other:x?}");
+        assert!(!one.contains(&0), "{one:x?}");
+    }
 
     #[test]
     fn the_kernel_accepts_every_program() {
