@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     io::{self, BufWriter, Read as _, Write as _},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use capture_types::{CaptureName, Digest, SinkName, time};
@@ -13,6 +13,7 @@ use crate::{
     manifest::{CaptureEntry, FileEndReason, FileEntry, InterfaceLedger, Manifest},
     name::{self, PART},
     part_checkpoint::PartCheckpoint,
+    save_cost::SaveCost,
     totals::{Baseline, FileTotals},
 };
 
@@ -279,19 +280,19 @@ impl FileIndex {
         self.changed = true;
     }
 
-    /// Writes the manifest if something has changed, but never spends more than a twentieth of the
-    /// time on it, as it is written as a whole.
+    /// Writes the manifest if something has changed and the pause after the last write is over.
     pub fn save_when_due(&mut self, directory: &Directory) {
-        const SHARE: u32 = 20;
-        const LEAST: Duration = Duration::from_millis(200);
         if !self.changed || Instant::now() < self.due {
             return;
         }
-        let begun = Instant::now();
-        if let Err(error) = self.save(directory) {
-            tracing::warn!(manifest = self.manifest, %error, "cannot write the manifest");
-        }
-        self.due = Instant::now() + (begun.elapsed() * SHARE).max(LEAST);
+        let cost = match self.save(directory) {
+            Ok(cost) => cost,
+            Err(error) => {
+                tracing::warn!(manifest = self.manifest, %error, "cannot write the manifest");
+                SaveCost::default()
+            }
+        };
+        self.due = Instant::now() + cost.pause();
     }
 
     /// Whether the manifest on disk is older than what is known.
@@ -310,7 +311,7 @@ impl FileIndex {
     }
 
     /// Replaces the manifest by a new one.
-    pub fn save(&mut self, directory: &Directory) -> io::Result<()> {
+    pub fn save(&mut self, directory: &Directory) -> io::Result<SaveCost> {
         self.capture.updated = time::now().into();
         let part = format!("{}{PART}", self.manifest);
         match directory.remove(&part) {
@@ -321,12 +322,13 @@ impl FileIndex {
         if written.is_err() {
             let _ = directory.remove(&part);
         }
-        written?;
+        let cost = written?;
         self.changed = false;
-        Ok(())
+        Ok(cost)
     }
 
-    fn write(&self, directory: &Directory, part: &str) -> io::Result<()> {
+    fn write(&self, directory: &Directory, part: &str) -> io::Result<SaveCost> {
+        let begun = Instant::now();
         let mut output = BufWriter::new(directory.create(part)?);
         serde_json::to_writer(&mut output, &self.capture)?;
         output.write_all(b"\n")?;
@@ -335,8 +337,13 @@ impl FileIndex {
             output.write_all(b"\n")?;
         }
         let file = output.into_inner().map_err(|error| error.into_error())?;
+        let written = Instant::now();
         file.sync_all()?;
-        directory.replace(part, &self.manifest)
+        directory.replace(part, &self.manifest)?;
+        Ok(SaveCost {
+            writing: written - begun,
+            syncing: written.elapsed(),
+        })
     }
 
     /// The name of the manifest.

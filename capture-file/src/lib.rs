@@ -17,6 +17,7 @@ mod packet;
 mod part_checkpoint;
 mod read;
 pub mod repair;
+mod save_cost;
 mod totals;
 mod version;
 mod window;

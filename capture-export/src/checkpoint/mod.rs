@@ -80,7 +80,8 @@ impl Ledger {
     }
 
     /// Takes note of the files that exist: a series that is new begins at its first file, one that began anew is
-    /// forgotten, files that were removed since are missed, and files put aside that no longer exist are forgotten.
+    /// forgotten, files that were removed since are missed, and files put aside that no longer exist are forgotten:
+    /// those that the sink rejected, or that were not found, are missed then, those that a person skipped are not.
     /// Returns whether something has changed.
     pub fn observe(&mut self, snapshot: &Snapshot) -> bool {
         let mut first: BTreeMap<&str, u64> = BTreeMap::new();
@@ -113,15 +114,12 @@ impl Ledger {
                     ..Series::default()
                 }),
             };
-            let missed = series.begin_at(number);
+            let passed = series.begin_at(number);
+            let removed = forget_removed(series, number);
+            let missed = passed + removed.rejected;
             series.missed += missed;
             self.state.missed += missed;
-            changed |= missed > 0;
-            let asides = series.aside.len();
-            series
-                .aside
-                .retain(|sequence, _| *sequence > series.through || *sequence >= number);
-            changed |= series.aside.len() != asides;
+            changed |= missed > 0 || removed.any;
         }
         changed |= self.state.series.len() != before;
         self.state.forget_oldest();
@@ -285,6 +283,25 @@ impl Ledger {
                 self.state.sink
             );
         }
+    }
+}
+
+/// Files put aside that no longer exist.
+struct RemovedAsides {
+    /// Whether there were some.
+    any: bool,
+    /// Those that nobody skipped on purpose.
+    rejected: u64,
+}
+
+/// Forgets the files put aside whose numbers lie before the first one that exists.
+fn forget_removed(series: &mut Series, first: u64) -> RemovedAsides {
+    let kept = series.aside.split_off(&first);
+    let removed = std::mem::replace(&mut series.aside, kept);
+    let rejected = removed.values().filter(|aside| aside.by == AsideBy::Sink);
+    RemovedAsides {
+        any: !removed.is_empty(),
+        rejected: rejected.count() as u64,
     }
 }
 

@@ -113,6 +113,23 @@ fn a_file_put_aside_stops_no_other_and_waits_again_on_request() {
 }
 
 #[test]
+fn a_file_put_aside_that_is_removed_is_missed_unless_a_person_skipped_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let all = snapshot(1..=4);
+    let mut ledger = Ledger::open(directory.path(), "s").unwrap();
+    ledger.observe(&all);
+    ledger.aside(&file(1), AsideBy::Sink, "not on disk", &all);
+    ledger.aside(&file(2), AsideBy::Person, "of no interest", &all);
+    ledger.delivered(&file(3), &receipt(), &all);
+    assert_eq!(ledger.state().missed, 0, "all of them exist");
+    assert!(ledger.observe(&snapshot(4..=5)));
+    assert_eq!(ledger.state().missed, 1, "1, which the sink never got");
+    assert_eq!(ledger.state().series["a/a"].missed, 1);
+    assert!(ledger.state().series["a/a"].aside.is_empty());
+    assert!(!ledger.observe(&snapshot(4..=5)), "counted once");
+}
+
+#[test]
 fn a_capture_that_began_anew_is_delivered_from_its_first_file_on() {
     let directory = tempfile::tempdir().unwrap();
     let old = snapshot(1..=3);
