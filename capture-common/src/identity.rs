@@ -8,16 +8,16 @@
 pub type Head = [u64; HEAD_WORDS];
 
 /// Words of a [`Head`] that a packet of at most [`NEAR_BYTES`] fills.
-pub const NEAR_WORDS: usize = HEAD_WORDS / 2;
+const NEAR_WORDS: usize = HEAD_WORDS / 2;
 
 /// Bytes of a packet whose other half of the [`Head`] is 0, and not hashed.
-pub const NEAR_BYTES: u32 = NEAR_WORDS as u32 * 8;
+const NEAR_BYTES: u32 = NEAR_WORDS as u32 * 8;
 
 /// The last bytes of a packet that is longer than its [`Head`].
 pub type Tail = [u64; TAIL_WORDS];
 
 /// Words of a [`Head`].
-pub const HEAD_WORDS: usize = 16;
+const HEAD_WORDS: usize = 16;
 const TAIL_WORDS: usize = 4;
 
 /// Bytes of a packet in its [`Head`]: the headers, and at least 48 bytes of payload.
@@ -74,71 +74,62 @@ pub fn clear_changing_ipv6(head: &mut Head) {
 /// Words of a hash's keys: one for the length and for each word of [`Head`] and [`Tail`], and one more.
 pub const KEYS: usize = 1 + HEAD_WORDS + TAIL_WORDS + 1;
 
+/// The key of a packet of this many bytes from its IP header on: a hash of the length, of the head, and of the tail of a
+/// packet that is longer than its head; never 0, which is the key of no packet. `tail` reads it, and there is no key if
+/// it cannot. `keys` gives the secret key at an index below [`KEYS`].
+#[inline(always)]
+pub fn packet_key(
+    length: u32,
+    head: &Head,
+    tail: impl FnOnce() -> Option<Tail>,
+    keys: impl Fn(usize) -> u64,
+) -> Option<u64> {
+    let mut hash = Hash {
+        first: 0,
+        second: 0,
+    };
+    hash.add(u64::from(length), keys(0), keys(1));
+    let mut index = 0;
+    while index < NEAR_WORDS {
+        hash.add(head[index], keys(1 + index), keys(2 + index));
+        index += 1;
+    }
+    if length > NEAR_BYTES {
+        while index < HEAD_WORDS {
+            hash.add(head[index], keys(1 + index), keys(2 + index));
+            index += 1;
+        }
+    }
+    if length > HEAD_BYTES {
+        let tail = tail()?;
+        let before = 1 + HEAD_WORDS;
+        let mut index = 0;
+        while index < TAIL_WORDS {
+            hash.add(tail[index], keys(before + index), keys(before + 1 + index));
+            index += 1;
+        }
+    }
+    Some(hash.finish())
+}
+
 /// A hash of 64 bits with secret keys: NH of Black et al., "UMAC: Fast and Secure Message Authentication" (CRYPTO
 /// '99), computed twice, the second time with the keys of the next word. Two different packets of one length that
 /// somebody chose without knowing the keys have the same two sums with a probability of 2^-64: nobody can choose a packet
 /// that is taken for another one.
-#[derive(Debug, Clone, Copy)]
-pub struct Hash {
+struct Hash {
     first: u64,
     second: u64,
 }
 
 impl Hash {
-    /// Begins with the packet's length. `keys` gives the key at an index below [`KEYS`].
-    #[must_use]
     #[inline(always)]
-    pub fn of_length(length: u32, keys: impl Fn(usize) -> u64) -> Self {
-        let nothing = Self {
-            first: 0,
-            second: 0,
-        };
-        nothing.with_word(u64::from(length), keys(0), keys(1))
-    }
-
-    /// Adds the words of a head from one index to before another.
-    #[must_use]
-    #[inline(always)]
-    pub fn with_head(
-        mut self,
-        head: &Head,
-        from: usize,
-        to: usize,
-        keys: impl Fn(usize) -> u64,
-    ) -> Self {
-        let mut index = from;
-        while index < to {
-            self = self.with_word(head[index], keys(1 + index), keys(2 + index));
-            index += 1;
-        }
-        self
-    }
-
-    /// Adds the words of a tail.
-    #[must_use]
-    #[inline(always)]
-    pub fn with_tail(mut self, tail: &Tail, keys: impl Fn(usize) -> u64) -> Self {
-        let before = 1 + HEAD_WORDS;
-        let mut index = 0;
-        while index < TAIL_WORDS {
-            self = self.with_word(tail[index], keys(before + index), keys(before + 1 + index));
-            index += 1;
-        }
-        self
+    const fn add(&mut self, word: u64, key: u64, next: u64) {
+        self.first = self.first.wrapping_add(product(word, key));
+        self.second = self.second.wrapping_add(product(word, next));
     }
 
     #[inline(always)]
-    const fn with_word(self, word: u64, key: u64, next: u64) -> Self {
-        Self {
-            first: self.first.wrapping_add(product(word, key)),
-            second: self.second.wrapping_add(product(word, next)),
-        }
-    }
-
-    /// The key of the packet; never 0, which is the key of no packet.
-    #[must_use]
-    #[inline(always)]
-    pub const fn key(self) -> u64 {
+    const fn finish(self) -> u64 {
         // Every bit depends on every one before, as at the end of MurmurHash3 (Appleby, public domain).
         let mut key = self.first ^ self.second.rotate_left(32);
         key = (key ^ (key >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
@@ -163,8 +154,8 @@ mod tests {
     use std::{collections::BTreeSet, vec, vec::Vec};
 
     use super::{
-        HEAD_BYTES, HEAD_WORDS, Hash, Head, KEYS, NEAR_BYTES, NEAR_WORDS, TAIL_WORDS, Tail,
-        clear_changing_ipv4, clear_changing_ipv6,
+        HEAD_BYTES, HEAD_WORDS, Head, KEYS, NEAR_BYTES, NEAR_WORDS, TAIL_WORDS, Tail,
+        clear_changing_ipv4, clear_changing_ipv6, packet_key,
     };
 
     const FIRST: [u8; 20] = [
@@ -194,16 +185,8 @@ mod tests {
         random(index)
     }
 
-    /// As the kernel program does.
     fn hash(length: u32, head: &Head, tail: Option<&Tail>) -> u64 {
-        let mut hash = Hash::of_length(length, key).with_head(head, 0, NEAR_WORDS, key);
-        if length > NEAR_BYTES {
-            hash = hash.with_head(head, NEAR_WORDS, HEAD_WORDS, key);
-        }
-        if let Some(tail) = tail {
-            hash = hash.with_tail(tail, key);
-        }
-        hash.key()
+        packet_key(length, head, || tail.copied(), key).expect("a tail")
     }
 
     /// The bytes that do not count, of a packet with this IPv4 header or the one of IPv6.
@@ -303,10 +286,7 @@ mod tests {
         for changed in 0..KEYS {
             let other = |index| key(index) ^ u64::from(index == changed) << 7;
             let of = |keys: &dyn Fn(usize) -> u64| {
-                Hash::of_length(200, keys)
-                    .with_head(&head, 0, HEAD_WORDS, keys)
-                    .with_tail(&[0x22; TAIL_WORDS], keys)
-                    .key()
+                packet_key(200, &head, || Some([0x22; TAIL_WORDS]), keys)
             };
             assert_ne!(of(&key), of(&other), "key {changed}");
         }
@@ -318,5 +298,12 @@ mod tests {
         let of = |length| hash(length, &head, None);
         assert_ne!(of(40), of(41));
         assert_eq!(of(40), of(40));
+    }
+
+    #[test]
+    fn a_packet_whose_tail_cannot_be_read_has_no_key() {
+        let of = |length| packet_key(length, &[0x11; HEAD_WORDS], || None, key);
+        assert!(of(HEAD_BYTES).is_some());
+        assert_eq!(of(HEAD_BYTES + 1), None);
     }
 }

@@ -8,8 +8,8 @@ use aya_ebpf::bindings::__sk_buff;
 use capture_common::{
     Bucket, LINK_ETHERNET, RecordHeader, SIGHTS, Seen, Sight,
     identity::{
-        HEAD_BYTES, HEAD_WORDS, Hash, Head, IPV4_HEADER, IPV6_HEADER, NEAR_BYTES, NEAR_WORDS,
-        TAIL_BYTES, Tail, clear_changing_ipv4, clear_changing_ipv6,
+        HEAD_BYTES, Head, IPV4_HEADER, IPV6_HEADER, TAIL_BYTES, clear_changing_ipv4,
+        clear_changing_ipv6, packet_key,
     },
     place,
 };
@@ -133,16 +133,8 @@ fn key<const LINK: u8>(skb: *mut __sk_buff) -> Option<u64> {
         Version::Ipv4 => clear_changing_ipv4(&mut head),
         Version::Ipv6 => clear_changing_ipv6(&mut head),
     }
-    let keys = config::identity_key;
-    let mut hash = Hash::of_length(length, keys).with_head(&head, 0, NEAR_WORDS, keys);
-    if length > NEAR_BYTES {
-        hash = hash.with_head(&head, NEAR_WORDS, HEAD_WORDS, keys);
-    }
-    if length > HEAD_BYTES {
-        let tail: Tail = load_slowly(skb, (network + length - TAIL_BYTES) as usize)?;
-        hash = hash.with_tail(&tail, keys);
-    }
-    Some(hash.key())
+    let tail = || load_slowly(skb, (network + length - TAIL_BYTES) as usize);
+    packet_key(length, &head, tail, config::identity_key)
 }
 
 /// The offset of the IP header after the Ethernet header and the tags in the bytes, if there is one.
