@@ -24,11 +24,15 @@ fn build(package: &str, object: &str, sources: &[&str]) -> Result<()> {
     };
     let mut flags = OsString::from("--cfg=bpf_target_arch=\"");
     flags.push(variable("CARGO_CFG_TARGET_ARCH")?);
-    flags.push("\"\x1f-Cdebuginfo=2\x1f-Clink-arg=--btf");
+    flags.push("\"\x1f-Clink-arg=--btf");
     let status = Command::new(variable("CARGO")?)
         .args(["build", "--quiet", "--package", package, "--bins", "--profile", "bpf"])
         .args(["--target", triple, "-Z", "build-std=core", "--target-dir"])
         .arg(&target)
+        // What of it ends up in the programs is optimized with them, when they are linked. In Cargo.toml every other
+        // build would warn of these packages, which it does not have.
+        .args(["--config", "profile.bpf.package.core.opt-level=0"])
+        .args(["--config", "profile.bpf.package.compiler_builtins.opt-level=1"])
         .env("CARGO_ENCODED_RUSTFLAGS", flags)
         // The BPF target has no prebuilt `core`, and building one is an unstable flag of cargo, which a
         // stable toolchain accepts only with this variable. It affects only this build.

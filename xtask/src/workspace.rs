@@ -80,7 +80,47 @@ pub(crate) fn is_ci() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// The crates that cargo compiles for packages, each with its features. Units of this crate alone are left out.
+    fn compiled(packages: &[&str]) -> BTreeSet<String> {
+        let mut cargo = crate::command::cargo();
+        cargo.args(["build", "--release", "--locked", "--unit-graph"]);
+        cargo.args(["-Z", "unstable-options"]);
+        // Cargo shows the graph to a nightly toolchain only, or with this.
+        cargo.env("RUSTC_BOOTSTRAP", "1");
+        for package in packages {
+            cargo.args(["--package", package]);
+        }
+        let graph = crate::command::output(&mut cargo).expect("cargo's graph");
+        let graph: serde_json::Value = serde_json::from_str(&graph).expect("JSON");
+        let units = graph["units"].as_array().expect("units").iter();
+        units
+            .map(|unit| {
+                format!(
+                    "{} {} {}",
+                    unit["pkg_id"], unit["target"]["kind"], unit["features"]
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_xtask_and_the_programs_need_is_compiled_once() {
+        let programs = compiled(&["capture-daemon", "capture-cli"]);
+        let of_images = ["/xtask", "#tar@", "#filetime@"];
+        let twice: Vec<_> = compiled(&["xtask"])
+            .into_iter()
+            .filter(|unit| !programs.contains(unit))
+            .filter(|unit| !of_images.iter().any(|name| unit.contains(name)))
+            .collect();
+        assert!(
+            twice.is_empty(),
+            "xtask needs these with other features than the programs; xtask/Cargo.toml lists the features: {twice:#?}"
+        );
+    }
 
     #[test]
     fn every_crate_with_tests_is_compiled_for_them_with_its_assertions() {
