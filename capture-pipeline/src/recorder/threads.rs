@@ -35,7 +35,7 @@ use super::{
 use capture_file::{Directory, FileIndex, manifest::FileEntry, name};
 use capture_types::{CaptureName, CompressWhen, Compression, OutputSpec};
 
-/// Memory layout: 40 MiB of blocks for plain files, which are written in the largest pieces that still
+/// Memory layout: 32 MiB of blocks for plain files, which are written in the largest pieces that still
 /// pay; at most 27 MiB for compressed ones, where smaller blocks keep the threads busy, and at most 36
 /// MiB for the codecs, never both at their maximum.
 pub(super) struct Layout {
@@ -56,7 +56,7 @@ impl Layout {
             return Self {
                 codec,
                 workers: 0,
-                blocks: 10,
+                blocks: 8,
                 size: 4 * MEBIBYTE,
                 capacity: 4 * MEBIBYTE,
             };
