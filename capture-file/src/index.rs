@@ -285,13 +285,11 @@ impl FileIndex {
         if !self.changed || Instant::now() < self.due {
             return;
         }
-        let cost = match self.save(directory) {
-            Ok(cost) => cost,
-            Err(error) => {
-                tracing::warn!(manifest = self.manifest, %error, "cannot write the manifest");
-                SaveCost::default()
-            }
-        };
+        let begun = Instant::now();
+        let cost = self.save(directory).unwrap_or_else(|error| {
+            tracing::warn!(manifest = self.manifest, %error, "cannot write the manifest");
+            SaveCost::of_failure(begun.elapsed())
+        });
         self.due = Instant::now() + cost.pause();
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The time that a write of the manifest took.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct SaveCost {
     /// To make and write the text, which grows with the number of files.
     pub writing: Duration,
@@ -12,6 +12,15 @@ pub struct SaveCost {
 }
 
 impl SaveCost {
+    /// That of a write that failed after this long. A disk that fails late is not asked without a pause.
+    #[must_use]
+    pub fn of_failure(after: Duration) -> Self {
+        Self {
+            writing: Duration::ZERO,
+            syncing: after,
+        }
+    }
+
     /// The pause before the next write. The manifest is written as a whole, so a twentieth of the time at most goes
     /// into writing. The wait for a slow disk counts twice only: meanwhile readers see files that retention has removed,
     /// and do not see the newest ones.
@@ -36,5 +45,11 @@ mod tests {
         assert_eq!(pause(1, 5), 200, "a short manifest on a fast disk");
         assert_eq!(pause(1, 3000), 6000, "on a slow one");
         assert_eq!(pause(500, 3000), 10_000, "a long manifest");
+    }
+
+    #[test]
+    fn a_disk_that_fails_late_is_given_a_pause() {
+        let pause = SaveCost::of_failure(Duration::from_secs(30)).pause();
+        assert_eq!(pause, Duration::from_secs(60));
     }
 }

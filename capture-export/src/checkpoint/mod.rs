@@ -115,11 +115,13 @@ impl Ledger {
                 }),
             };
             let passed = series.begin_at(number);
-            let removed = forget_removed(series, number);
-            let missed = passed + removed.rejected;
+            let kept = series.aside.split_off(&number);
+            let removed = std::mem::replace(&mut series.aside, kept);
+            let rejected = removed.values().filter(|aside| aside.by == AsideBy::Sink);
+            let missed = passed + rejected.count() as u64;
             series.missed += missed;
             self.state.missed += missed;
-            changed |= missed > 0 || removed.any;
+            changed |= missed > 0 || !removed.is_empty();
         }
         changed |= self.state.series.len() != before;
         self.state.forget_oldest();
@@ -283,25 +285,6 @@ impl Ledger {
                 self.state.sink
             );
         }
-    }
-}
-
-/// Files put aside that no longer exist.
-struct RemovedAsides {
-    /// Whether there were some.
-    any: bool,
-    /// Those that nobody skipped on purpose.
-    rejected: u64,
-}
-
-/// Forgets the files put aside whose numbers lie before the first one that exists.
-fn forget_removed(series: &mut Series, first: u64) -> RemovedAsides {
-    let kept = series.aside.split_off(&first);
-    let removed = std::mem::replace(&mut series.aside, kept);
-    let rejected = removed.values().filter(|aside| aside.by == AsideBy::Sink);
-    RemovedAsides {
-        any: !removed.is_empty(),
-        rejected: rejected.count() as u64,
     }
 }
 
